@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: the network, its geometry and the numbers around it."""

@@ -1,0 +1,253 @@
+"""What painted labels mean, and how they become targets (design: the three label meanings).
+
+=============  ===============  ==========  ======================================
+meaning        0                1           2, 3, ...
+=============  ===============  ==========  ======================================
+``scribbles``  not labelled     background  cells (each id one cell)
+``instances``  background       a cell      cells
+``classes``    not labelled     class 1     class 2, ...
+=============  ===============  ==========  ======================================
+
+A training region turns 0 into background inside and into "not labelled" outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.boundary import separate_touching
+from napari_unet.errors import InputError
+
+__all__ = ["IGNORE", "Annotation", "Meaning", "Summary", "Target", "encode", "summarise"]
+
+IGNORE = 255
+"""Target value of a pixel that is not labelled."""
+
+Meaning = Literal["scribbles", "instances", "classes"]
+
+MAX_CLASSES = 254
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotation:
+    """An image and what somebody painted on it.
+
+    Parameters
+    ----------
+    image : array
+        (Y, X), (C, Y, X) or (C, Z, Y, X); any real dtype. Z are independent planes.
+    labels : integer array
+        (Y, X), or (Z, Y, X) for a stack.
+    meaning : {"instances", "scribbles", "classes"}
+        What the numbers in ``labels`` say; see the table above.
+    region : bool array, optional
+        Training regions, of the shape of ``labels`` (or of one plane): inside, unpainted pixels
+        are background; outside, they are not labelled.
+
+    Raises
+    ------
+    InputError
+        If shapes, dtypes or values do not fit together.
+    """
+
+    image: NDArray[np.generic]
+    labels: NDArray[np.integer]
+    meaning: Meaning = "instances"
+    region: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "image", _checked_image(np.asarray(self.image)))
+        set_(self, "labels", _checked_labels(np.asarray(self.labels), self.image.shape))
+        if self.meaning not in get_args(Meaning):
+            raise InputError(
+                f"The meaning of labels is {self.meaning!r}; "
+                f"choose one of {', '.join(get_args(Meaning))}."
+            )
+        if self.meaning == "classes" and self.labels.max(initial=0) > MAX_CLASSES:
+            raise InputError(
+                f"The labels hold the value {self.labels.max()}, but as classes they can be 1 to "
+                f"{MAX_CLASSES}. If the numbers are cells, set their meaning to instances."
+            )
+        if self.region is not None:
+            set_(self, "region", self._checked_region(np.asarray(self.region, dtype=bool)))
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the image."""
+        return int(self.image.shape[0])
+
+    def planes(self) -> Iterator[Annotation]:
+        """Yield every plane that has a labelled pixel, as an annotation of a (C, Y, X) image."""
+        if self.labels.ndim == 2:
+            yield self
+            return
+        for z, labels in enumerate(self.labels):
+            region = None if self.region is None else self.region[z]
+            # an empty plane of a stack says nothing, except inside a training region
+            if labels.any() or (region is not None and region.any()):
+                yield Annotation(self.image[:, z], labels, self.meaning, region)
+
+    def _checked_region(self, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        if self.meaning == "classes":
+            raise InputError(
+                "Training regions say where unpainted pixels are background, but labels that are "
+                "classes have no background; paint the background class instead."
+            )
+        if region.shape == self.labels.shape[-2:]:
+            region = np.broadcast_to(region, self.labels.shape)
+        if region.shape != self.labels.shape:
+            raise InputError(
+                f"The training region has shape {region.shape}, the labels {self.labels.shape}; "
+                f"they must be equal."
+            )
+        return region
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """What the network should say at each pixel of a plane.
+
+    Attributes
+    ----------
+    classes : uint8 array
+        (Y, X): class 0 ... K-1, or `IGNORE`.
+    cells : integer array
+        (Y, X): separated instances for the boundary weights; 0 elsewhere.
+    """
+
+    classes: NDArray[np.uint8]
+    cells: NDArray[np.integer]
+
+
+def encode(
+    labels: NDArray[np.integer], meaning: Meaning, region: NDArray[np.bool_] | None = None
+) -> Target:
+    """Turn the labels of one plane into a target; touching cells get a background border."""
+    if meaning == "classes":
+        classes = np.where(labels == 0, IGNORE, labels - 1).astype(np.uint8)
+        return Target(classes, np.zeros_like(labels))
+    painted_cell = labels > (1 if meaning == "scribbles" else 0)
+    unlabelled = (labels == 0) if meaning == "scribbles" else np.zeros(labels.shape, dtype=bool)
+    if region is not None:
+        unlabelled = (labels == 0) & ~region
+    cells = separate_touching(np.where(painted_cell, labels, 0))
+    classes = (cells > 0).astype(np.uint8)
+    classes[unlabelled] = IGNORE
+    return Target(classes, cells)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What is labelled, in numbers; ``str()`` says it in words."""
+
+    background: int
+    objects: int
+    unlabelled: int
+    total: int
+    classes: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        if self.classes:
+            painted = ", ".join(f"{_number(n)} px class {k}" for k, n in self._painted_classes())
+            painted = painted or "no class painted"
+        else:
+            cells = "1 cell" if self.objects == 1 else f"{_number(self.objects)} cells"
+            painted = f"{_number(self.background)} px background, {cells}"
+        return f"{painted}, {self._percent_unlabelled()} % unlabelled"
+
+    def _painted_classes(self) -> list[tuple[int, int]]:
+        return [(k, n) for k, n in enumerate(self.classes, start=1) if n]
+
+    def _percent_unlabelled(self) -> str:
+        percent = 100 * self.unlabelled / max(self.total, 1)
+        rounded = f"{percent:.0f}"
+        # a few strokes in a large image are not nothing
+        return "99.9" if rounded == "100" and self.unlabelled < self.total else rounded
+
+
+def _number(n: int) -> str:
+    return f"{n:,}".replace(",", " ")
+
+
+def summarise(annotations: list[Annotation]) -> Summary:
+    """Count what is labelled, over all annotations.
+
+    Raises
+    ------
+    InputError
+        If instances and classes are mixed.
+    """
+    if len({a.meaning == "classes" for a in annotations}) > 1:
+        raise InputError(
+            "Some labels are classes and some are cells; a model learns one or the other. "
+            "Give all label layers the same kind of meaning."
+        )
+    counts = np.zeros(256, dtype=np.int64)
+    objects, total = 0, 0
+    for annotation in annotations:
+        total += annotation.labels.size
+        for plane in annotation.planes():
+            target = encode(plane.labels, plane.meaning, plane.region)
+            counts += np.bincount(target.classes.ravel(), minlength=256)
+            ids = np.unique(plane.labels)
+            objects += int((ids > (1 if plane.meaning == "scribbles" else 0)).sum())
+    labelled = int(counts[:IGNORE].sum())
+    if annotations and annotations[0].meaning == "classes":
+        last = int(np.flatnonzero(counts[:IGNORE]).max(initial=-1)) + 1
+        per_class = tuple(int(n) for n in counts[:last]) or (0,)
+        return Summary(0, 0, total - labelled, total, per_class)
+    return Summary(int(counts[0]), objects, total - labelled, total)
+
+
+def _checked_image(image: NDArray[np.generic]) -> NDArray[np.generic]:
+    if image.dtype == bool:
+        image = image.astype(np.uint8)
+    if image.dtype.kind not in "iuf":
+        raise InputError(f"The image has dtype {image.dtype}; convert it to real numbers first.")
+    if image.ndim == 2:
+        image = image[None]
+    if image.ndim not in (3, 4):
+        raise InputError(
+            f"The image has shape {image.shape}; give (Y, X), (C, Y, X) or (C, Z, Y, X)."
+        )
+    if 0 in image.shape:
+        raise InputError(f"The image has shape {image.shape}: it has no pixels.")
+    return image
+
+
+def _checked_labels(
+    labels: NDArray[np.integer], image_shape: tuple[int, ...]
+) -> NDArray[np.integer]:
+    if labels.dtype == bool:
+        labels = labels.astype(np.uint8)
+    if labels.dtype.kind == "f" and _whole(labels):
+        labels = labels.astype(np.int64)
+    if labels.dtype.kind not in "iu":
+        raise InputError(f"The labels have dtype {labels.dtype}; labels are whole numbers.")
+    if labels.shape != image_shape[1:]:
+        hint = ""
+        if labels.shape == image_shape[:-1] or labels.shape == image_shape[:2]:
+            hint = " The channels seem to come last; move them first with np.moveaxis(image, -1, 0)."
+        elif labels.shape == image_shape:
+            hint = " If these are planes of one channel, give image[np.newaxis]."
+        raise InputError(
+            f"The labels have shape {labels.shape}, the image {image_shape[1:]} "
+            f"({image_shape[0]} channels); they must be equal.{hint}"
+        )
+    if labels.size and labels.min() < 0:
+        raise InputError(
+            f"The labels hold {labels.min()}; labels start at 0. What 0 means is set by `meaning`."
+        )
+    return labels
+
+
+def _whole(labels: NDArray[np.generic]) -> bool:
+    """Return whether every value of a float array is an integer that int64 can hold."""
+    with np.errstate(invalid="ignore"):
+        return bool((np.abs(labels) < 2.0**63).all() and np.array_equal(labels, np.round(labels)))

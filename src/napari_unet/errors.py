@@ -1,0 +1,38 @@
+"""What can go wrong, in four kinds a caller can tell apart.
+
+::
+
+    Exception
+    └── UNetError            anything this package raises on purpose
+        ├── InputError       what was given cannot be used (also a ValueError)
+        ├── ModelFileError   a model file is missing, damaged or of another kind
+        ├── DeviceError      the device is absent or ran out of memory
+        └── JobError         the work broke off, or its process died
+
+None derives from `RuntimeError`: napari's stock generator worker swallows that type without a word.
+Every message says what was wrong, the value seen, and what to do next.
+"""
+
+from __future__ import annotations
+
+__all__ = ["DeviceError", "InputError", "JobError", "ModelFileError", "UNetError"]
+
+
+class UNetError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class InputError(UNetError, ValueError):
+    """An image, a label layer or a setting cannot be used as it was given."""
+
+
+class ModelFileError(UNetError):
+    """A model file is missing, damaged, or not one of ours."""
+
+
+class DeviceError(UNetError):
+    """The requested device is not there, or has not enough memory."""
+
+
+class JobError(UNetError):
+    """A job broke off, or the process that ran it died."""

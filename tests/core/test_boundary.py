@@ -1,0 +1,222 @@
+"""The boundary weight map against the paper's formula, computed the slow way."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_unet.core.boundary import (
+    balanced_class_weights,
+    boundary_weight_map,
+    separate_touching,
+)
+from napari_unet.errors import InputError
+
+Labels = NDArray[np.integer[Any]]
+unhurried = settings(deadline=None, max_examples=60)
+
+
+@st.composite
+def label_images(draw: st.DrawFn) -> Labels:
+    """Cells of one to a few pixels, in 2D or 3D; ids repeat, so a cell may be in pieces."""
+    ndim = draw(st.sampled_from([2, 2, 3]))
+    sides = draw(st.tuples(*[st.integers(1, 9 if ndim == 2 else 4)] * ndim))
+    n_cells = draw(st.integers(0, 5))
+    ids = st.sampled_from([0, 0, 0, *(37 * k + 1 for k in range(n_cells))])
+    labels = draw(arrays(np.int64, sides, elements=ids))
+    for axis, factor in enumerate(draw(st.tuples(*[st.integers(1, 4)] * ndim))):
+        labels = np.repeat(labels, factor, axis=axis)
+    return np.asarray(labels)
+
+
+def slow_separation(labels: Labels) -> Labels:
+    """Pixel by pixel: a pixel goes if an earlier neighbour is of another cell."""
+    result = labels.copy()
+    for at in product(*map(range, labels.shape)):
+        for axis in range(labels.ndim):
+            if at[axis] == 0:
+                continue
+            before = labels[tuple(i - (k == axis) for k, i in enumerate(at))]
+            if labels[at] and before and before != labels[at]:
+                result[at] = 0
+    return result
+
+
+def slow_border_term(
+    cells: Labels, w0: float, sigma: float, spacing: tuple[float, ...]
+) -> NDArray[np.float64]:
+    """One distance transform per cell over the whole image, sorted."""
+    ids = [i for i in np.unique(cells) if i != 0]
+    if len(ids) < 2:
+        return np.zeros(cells.shape)
+    distances = [ndimage.distance_transform_edt(cells != i, sampling=spacing) for i in ids]
+    d1, d2 = np.sort(distances, axis=0)[:2]
+    return np.asarray(w0 * np.exp(-((d1 + d2) ** 2) / (2 * sigma**2)))
+
+
+def slow_balance(cells: Labels, known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Each class gets the same total; the mean over known pixels is 1."""
+    weights = np.zeros(cells.shape)
+    classes = [known & (cells == 0), known & (cells != 0)]
+    classes = [c for c in classes if c.any()]
+    for mask in classes:
+        weights[mask] = known.sum() / len(classes) / mask.sum()
+    return weights
+
+
+@unhurried
+@given(data=st.data(), labels=label_images())
+def test_the_map_is_the_papers_formula(data: st.DataObject, labels: Labels) -> None:
+    """2D and 3D, any spacing, ignored pixels, touching cells, cells in pieces, 0 to 5 cells."""
+    w0 = data.draw(st.sampled_from([0.0, 0.3, 10.0, 25.0]))
+    sigma = data.draw(st.sampled_from([0.4, 1.0, 5.0, 12.5]))
+    sides = st.sampled_from([0.5, 1.0, 3.0])
+    spacing = data.draw(st.one_of(st.none(), st.tuples(*[sides] * labels.ndim)))
+    class_weights = data.draw(st.booleans())
+    how = data.draw(st.sampled_from(["nothing", "value", "mask"]))
+
+    ignore: Any = None
+    known = np.ones(labels.shape, dtype=bool)
+    if how == "value":
+        ignore = data.draw(st.sampled_from([0, 1, 38, 255]))
+        known = labels != ignore
+    elif how == "mask":
+        ignore = data.draw(arrays(np.bool_, labels.shape))
+        known = ~ignore
+    original = labels.copy()
+    weights = boundary_weight_map(
+        labels, w0=w0, sigma=sigma, class_weights=class_weights, spacing=spacing, ignore=ignore
+    )
+
+    cells = slow_separation(np.where(known, labels, 0))
+    expected = slow_border_term(cells, w0, sigma, spacing or (1.0,) * labels.ndim)
+    expected += slow_balance(cells, known) if class_weights else 1.0
+    expected[~known] = 0
+    assert weights.dtype == np.float32
+    np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=1e-5)
+    assert not weights[~known].any()
+    np.testing.assert_array_equal(labels, original)
+
+
+def test_two_cells_by_hand() -> None:
+    """Between cells at columns 0 and 4: d1 + d2 is 4 in the gap, and 4 + 2k beyond it."""
+    labels = np.array([[3, 0, 0, 0, 9, 0, 0]])
+    weights = boundary_weight_map(labels, class_weights=False)
+    d = np.array([4, 4, 4, 4, 4, 6, 8])
+    np.testing.assert_allclose(weights[0], 1 + 10 * np.exp(-(d**2) / 50), rtol=1e-6)
+
+
+def test_a_single_cell_in_pieces_has_no_border() -> None:
+    """A cell does not compete with itself, however many pieces it is in."""
+    labels = np.zeros((9, 30), dtype=np.int32)
+    labels[2:4, 2:6] = labels[2:4, 9:12] = labels[6:8, 20:22] = 5
+    np.testing.assert_array_equal(boundary_weight_map(labels, class_weights=False), 1)
+
+
+def test_distances_reach_over_the_whole_image() -> None:
+    """A wide sigma makes cells far apart matter to each other."""
+    labels = np.zeros((5, 400), dtype=np.uint8)
+    labels[2, 3], labels[2, 390] = 1, 2
+    weights = boundary_weight_map(labels, sigma=200.0, class_weights=False)
+    expected = slow_border_term(labels, 10.0, 200.0, (1, 1)) + 1
+    np.testing.assert_allclose(weights, expected, rtol=1e-5)
+
+
+def test_thousands_of_cells_finish() -> None:
+    """The cost follows the painted area; the map of a regular field of cells is regular."""
+    side, count = 12, 64
+    ids = np.arange(1, count**2 + 1).reshape(count, count)
+    labels = np.kron(ids, np.pad(np.ones((8, 8), dtype=int), 2))
+    weights = boundary_weight_map(labels, class_weights=False)
+    middle = weights[20 * side : 21 * side, 20 * side : 21 * side]
+    np.testing.assert_allclose(weights[20 * side : 21 * side, 25 * side : 26 * side], middle)
+    assert middle.max() == pytest.approx(1 + 10 * np.exp(-(5**2) / 50), rel=1e-5)
+
+
+@unhurried
+@given(labels=label_images())
+def test_no_two_cells_stay_connected(labels: Labels) -> None:
+    """After the separation no two different cells share a face, and only border pixels went."""
+    separated = separate_touching(labels)
+    np.testing.assert_array_equal(separated, slow_separation(labels))
+    for axis in range(labels.ndim):
+        moved = np.moveaxis(separated, axis, 0)
+        before, after = moved[:-1], moved[1:]
+        assert not ((before != after) & (before != 0) & (after != 0)).any()
+    gone = separated != labels
+    assert not separated[gone].any()
+
+
+def test_the_separating_border_is_one_pixel_wide() -> None:
+    """Of a row of touching cells, each but the first gives its first column."""
+    labels = np.repeat([[1, 2, 3]], 4, axis=1)
+    np.testing.assert_array_equal(separate_touching(labels), [[1, 1, 1, 1, 0, 2, 2, 2, 0, 3, 3, 3]])
+
+
+@unhurried
+@given(data=st.data())
+def test_classes_weigh_the_same_in_total(data: st.DataObject) -> None:
+    """Every class present has the same total, the mean over labelled pixels is 1, others get 0."""
+    shape = data.draw(st.tuples(st.integers(1, 8), st.integers(1, 8)))
+    classes = data.draw(arrays(np.uint8, shape, elements=st.integers(0, 4)))
+    unlabelled = data.draw(st.one_of(st.none(), arrays(np.bool_, shape)))
+    weights = balanced_class_weights(classes, unlabelled)
+    known = np.ones(shape, dtype=bool) if unlabelled is None else ~unlabelled
+    assert not weights[~known].any()
+    if not known.any():
+        return
+    assert weights[known].mean() == pytest.approx(1, rel=1e-5)
+    totals = [weights[known & (classes == k)].sum() for k in np.unique(classes[known])]
+    np.testing.assert_allclose(totals, totals[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.uint64, ">i4"])
+def test_any_integer_type_is_a_label_image(dtype: Any) -> None:
+    """One cell in any integer type, and in a read-only view with strides."""
+    labels = np.zeros((6, 8), dtype=dtype)
+    labels[1:3, 1:3] = 1
+    labels.flags.writeable = False
+    expected = boundary_weight_map(labels.astype(np.int64))
+    np.testing.assert_array_equal(boundary_weight_map(labels), expected)
+    np.testing.assert_array_equal(boundary_weight_map(labels[::-1, ::-1])[::-1, ::-1], expected)
+
+
+@pytest.mark.parametrize(
+    ("labels", "settings_", "message"),
+    [
+        (np.zeros((3, 3)), {}, "integer label image.*float64"),
+        (np.int64(3), {}, "integer label image"),
+        (np.array([[0, -1]]), {}, "hold -1.*ignore"),
+        (np.zeros((3, 3), int), {"w0": -1.0}, "w0 = -1"),
+        (np.zeros((3, 3), int), {"w0": float("nan")}, "w0 = nan"),
+        (np.zeros((3, 3), int), {"w0": float("inf")}, "w0 = inf"),
+        (np.zeros((3, 3), int), {"sigma": 0.0}, "sigma = 0"),
+        (np.zeros((3, 3), int), {"sigma": float("inf")}, "sigma = inf"),
+        (np.zeros((3, 3), int), {"spacing": (1.0, 0.0)}, "spacing = .*2 positive"),
+        (np.zeros((3, 3), int), {"spacing": (1.0, 1.0, 1.0)}, "spacing = .*2 positive"),
+        (np.zeros((3, 3), int), {"spacing": float("nan")}, "spacing = nan"),
+        (np.zeros((3, 3), int), {"ignore": np.zeros((2, 3), bool)}, r"\(2, 3\).*\(3, 3\)"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(
+    labels: Any, settings_: dict[str, Any], message: str
+) -> None:
+    """The error names the value seen."""
+    with pytest.raises(InputError, match=message):
+        boundary_weight_map(labels, **settings_)
+
+
+def test_negative_labels_can_be_ignored() -> None:
+    """The usual -1 for "not labelled" is a value like any other to `ignore`."""
+    labels = np.array([[-1, 0, 1, 0, 2, -1]])
+    weights = boundary_weight_map(labels, ignore=-1, class_weights=False)
+    assert not weights[0, [0, -1]].any()
+    assert (weights[0, 1:-1] > 1).all()

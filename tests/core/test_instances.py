@@ -1,0 +1,161 @@
+"""From probabilities to numbered cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_unet.core.instances import diameters, instances
+
+unhurried = settings(deadline=None, max_examples=60)
+SURE, NOT = 0.98, 0.02
+
+
+def foreground(mask: Any) -> NDArray[np.float32]:
+    """Probabilities of a network that is sure."""
+    return np.where(np.asarray(mask, dtype=bool), SURE, NOT).astype(np.float32)
+
+
+def two_squares(gap: int = 1) -> NDArray[np.bool_]:
+    """Two squares of 10 pixels, ``gap`` pixels apart."""
+    mask = np.zeros((20, 30 + gap), dtype=bool)
+    mask[5:15, 5:15] = mask[5:15, 15 + gap : 25 + gap] = True
+    return mask
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (30, 40)])
+@pytest.mark.parametrize("value", [0.0, 0.49, 0.5, 1.0])
+def test_an_image_of_one_value_has_no_cell_or_one(shape: tuple[int, int], value: float) -> None:
+    """From the threshold on, everything is one cell."""
+    labels = instances(np.full(shape, value, dtype=np.float32))
+    assert (labels.shape, labels.dtype) == (shape, np.uint32)
+    assert (labels == (value >= 0.5)).all()
+
+
+def test_cells_are_numbered_from_one_in_reading_order() -> None:
+    """Without gaps, and diagonal neighbours are two cells."""
+    mask = np.zeros((30, 30), dtype=bool)
+    mask[20:25, 2:8] = mask[3:8, 12:18] = mask[8:12, 18:22] = mask[3:6, 25:29] = True
+    labels = instances(foreground(mask), border=0)
+    np.testing.assert_array_equal(labels > 0, mask)
+    assert [labels[at] for at in ((3, 12), (3, 25), (8, 18), (20, 2))] == [1, 2, 3, 4]
+
+
+@unhurried
+@given(
+    mask=arrays(np.bool_, st.tuples(st.integers(1, 16), st.integers(1, 16))),
+    min_size=st.integers(0, 6),
+    border=st.sampled_from([0.0, 1.0, 1.5, 3.0]),
+)
+def test_ids_are_consecutive_and_cells_are_connected(
+    mask: NDArray[np.bool_], min_size: int, border: float
+) -> None:
+    """On any mask; every kept pixel of the mask is in a cell, and no cell is in two pieces."""
+    labels = instances(foreground(mask), min_size=min_size, border=border)
+    assert labels.dtype == np.uint32
+    ids = np.unique(labels[labels > 0])
+    np.testing.assert_array_equal(ids, np.arange(1, len(ids) + 1))
+    pieces, count = ndimage.label(mask)
+    kept = [p for p in range(1, count + 1) if (pieces == p).sum() >= min_size]
+    assert len(ids) == len(kept)
+    for piece in kept:
+        assert len(np.unique(labels[pieces == piece])) == 1
+    for cell in ids:
+        assert ndimage.label(labels == cell, np.ones((3, 3)))[1] == 1
+
+
+def test_holes_are_filled() -> None:
+    """Small and large holes inside one cell, but not a bay, and not another cell's room."""
+    mask = np.zeros((30, 60), dtype=bool)
+    mask[3:27, 3:27] = True
+    mask[6, 6] = mask[10:20, 10:20] = False  # two holes
+    mask[3:8, 22] = False  # a bay
+    mask[3:27, 33:57] = True
+    mask[6:24, 36:54] = False
+    mask[12:18, 42:48] = True  # a cell inside the second ring
+    labels = instances(foreground(mask), border=0)
+    assert labels.max() == 3
+    assert labels[6, 6] == labels[15, 15] == labels[4, 4] != 0
+    assert labels[4, 22] == 0
+    ring, island = labels[4, 34], labels[15, 45]
+    assert len({int(ring), int(island), 0}) == 3
+    assert labels[8, 40] == 0
+
+
+def test_a_hole_at_the_edge_of_the_image_is_not_a_hole() -> None:
+    """What reaches the edge may go on beyond it."""
+    mask = np.ones((10, 10), dtype=bool)
+    mask[0:4, 4:6] = False
+    labels = instances(foreground(mask), border=0)
+    np.testing.assert_array_equal(labels == 1, mask)
+
+
+def test_specks_are_dropped() -> None:
+    """Cells below the smallest size go; one of exactly that size stays."""
+    mask = two_squares(8)
+    mask[0, 0] = mask[18, 0:3] = True
+    assert instances(foreground(mask), border=0).max() == 4
+    assert instances(foreground(mask), min_size=2, border=0).max() == 3
+    assert instances(foreground(mask), min_size=100, border=0).max() == 2
+    nothing = instances(foreground(mask), min_size=101)
+    assert nothing.shape == mask.shape
+    assert not nothing.any()
+
+
+def test_touching_cells_get_their_border_back() -> None:
+    """The one-pixel gap that training put between them goes to the two; the outline stays."""
+    mask = two_squares(1)
+    labels = instances(foreground(mask))
+    assert (labels[5:15, 15] > 0).all()
+    # the two ends of the gap, where both cells end, may go either way
+    outside = np.ones(mask.shape, dtype=bool)
+    outside[4:16, 15] = False
+    np.testing.assert_array_equal((labels > 0)[outside], mask[outside])
+    assert labels.max() == 2
+    assert labels[10, 10] != labels[10, 20]
+
+
+def test_cells_further_apart_stay_apart() -> None:
+    """A wide gap is background that the network saw."""
+    mask = two_squares(5)
+    np.testing.assert_array_equal(instances(foreground(mask)) > 0, mask)
+
+
+def test_nothing_is_given_back_when_the_border_is_zero() -> None:
+    """The cells are the components of the mask."""
+    mask = two_squares(1)
+    np.testing.assert_array_equal(instances(foreground(mask), border=0) > 0, mask)
+
+
+def test_the_threshold_decides() -> None:
+    """A pixel belongs to a cell from the threshold on."""
+    probability = np.linspace(0, 1, 11, dtype=np.float32)[None].repeat(3, axis=0)
+    for threshold in (0.2, 0.5, 0.9):
+        found = instances(probability, threshold=threshold, border=0) > 0
+        np.testing.assert_array_equal(found, probability >= threshold)
+
+
+def test_more_cells_than_sixteen_bits_hold() -> None:
+    """70 000 specks get 70 000 numbers."""
+    mask = np.zeros((530, 530), dtype=bool)
+    mask[::2, ::2] = True
+    labels = instances(foreground(mask), border=0)
+    assert int(labels.max()) == mask.sum() > 65_535
+    assert len(np.unique(labels)) == mask.sum() + 1
+
+
+def test_diameters_are_those_of_disks_of_the_same_area() -> None:
+    """A square of 10 pixels, and two pixels of one id apart."""
+    labels = np.zeros((20, 20), dtype=np.int32)
+    labels[:10, :10] = 7
+    labels[15, 15] = labels[19, 19] = 3
+    expected = [2 * np.sqrt(2 / np.pi), 2 * np.sqrt(100 / np.pi)]
+    np.testing.assert_allclose(diameters(labels), expected)
+    assert len(diameters(np.zeros((3, 3), dtype=np.int32))) == 0

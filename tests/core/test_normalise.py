@@ -1,0 +1,92 @@
+"""Grey values to network input: robust, per channel, always finite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from napari_unet.core.normalise import SAMPLE, grey_statistics, normalise
+
+unhurried = settings(deadline=None, max_examples=60)
+values = st.one_of(
+    st.floats(-1e9, 1e9, width=32),
+    st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 7.0, 65535.0]),
+)
+
+
+def apply(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Normalise an image with its own statistics."""
+    return normalise(image, grey_statistics(image))
+
+
+@unhurried
+@given(image=arrays(np.float32, st.tuples(*[st.integers(1, 6)] * 3), elements=values))
+def test_the_result_is_always_finite(image: NDArray[np.float32]) -> None:
+    """Whatever is in the image; what was not a number becomes 0."""
+    statistics = grey_statistics(image)
+    assert (statistics.shape, statistics.dtype) == ((len(image), 2), np.float32)
+    assert np.isfinite(statistics).all()
+    assert (statistics[:, 1] > 0).all()
+    result = normalise(image, statistics)
+    assert (result.shape, result.dtype) == (image.shape, np.float32)
+    assert np.isfinite(result).all()
+    assert (result[~np.isfinite(image)] == 0).all()
+
+
+@pytest.mark.parametrize("value", [0, 7, 65535, np.nan, np.inf])
+def test_a_constant_image_is_no_division_by_zero(value: float) -> None:
+    """It becomes constant, whatever the constant."""
+    result = apply(np.full((1, 5, 5), value, dtype=np.float64))
+    assert np.isfinite(result).all()
+    assert np.ptp(result) == 0
+
+
+def test_pixels_that_are_not_numbers_do_not_move_the_others() -> None:
+    """Statistics come from the finite pixels only."""
+    image = np.random.default_rng(0).random((1, 40, 40))
+    holes = image.copy()
+    holes[0, 3, 3:9] = np.nan, np.inf, -np.inf, np.nan, np.inf, np.nan
+    known = np.isfinite(holes)
+    np.testing.assert_allclose(apply(holes)[known], apply(image)[known], atol=0.02)
+
+
+def test_gain_and_offset_of_the_camera_do_not_matter() -> None:
+    """The same scene at another exposure gives the same input, channel by channel."""
+    image = np.random.default_rng(0).gamma(2.0, 1.0, (2, 60, 60))
+    brighter = (
+        image * np.array([3.0, 700.0])[:, None, None] + np.array([100.0, -5.0])[:, None, None]
+    )
+    np.testing.assert_allclose(apply(brighter), apply(image), atol=1e-4)
+
+
+def test_a_hot_pixel_does_not_darken_the_rest() -> None:
+    """One saturated pixel hardly changes the others."""
+    image = np.random.default_rng(0).random((1, 60, 60))
+    hot = image.copy()
+    hot[0, 30, 30] = 1e6
+    rest = np.ones(image.shape, dtype=bool)
+    rest[0, 30, 30] = False
+    np.testing.assert_allclose(apply(hot)[rest], apply(image)[rest], atol=0.02)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16, ">u2", np.int32, np.float16])
+def test_the_type_of_the_pixels_does_not_matter(dtype: Any) -> None:
+    """Integers, bytes the wrong way round, strides and read-only memory give one result."""
+    image = np.random.default_rng(0).integers(0, 2 if dtype is bool else 200, (1, 20, 30))
+    strange = np.asfortranarray(image.astype(dtype))[:, ::-1][:, ::-1]
+    strange.flags.writeable = False
+    np.testing.assert_array_equal(apply(strange), apply(image.astype(np.float64)))
+
+
+def test_large_planes_are_sampled() -> None:
+    """From a fraction of the pixels, nearly the statistics of all."""
+    side = int(SAMPLE**0.5) * 2
+    image = np.random.default_rng(0).integers(0, 255, (1, side, side), dtype=np.uint8)
+    statistics = grey_statistics(image)
+    np.testing.assert_allclose(statistics, grey_statistics(image[:, :512, :512]), atol=3)

@@ -1,0 +1,153 @@
+"""The working resolution: block means in, linear interpolation out, the same for every tile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from napari_unet.core.resolution import (
+    TARGET_DIAMETER,
+    choose_factor,
+    coarse_shape,
+    coarsen,
+    coarsen_labels,
+    read_coarse,
+    refine,
+)
+
+unhurried = settings(deadline=None, max_examples=60)
+shapes = st.tuples(st.integers(1, 40), st.integers(1, 40))
+factors = st.integers(1, 6)
+
+
+@unhurried
+@given(shape=shapes, factor=factors, seed=st.integers(0, 99))
+def test_coarse_pixels_are_block_means(shape: tuple[int, int], factor: int, seed: int) -> None:
+    """A partial block at the far edge is completed by mirroring."""
+    image = np.random.default_rng(seed).integers(0, 65535, (2, *shape)).astype(np.uint16)
+    coarse = coarsen(image, factor)
+    height, width = coarse_shape(shape, factor)
+    assert (coarse.shape, coarse.dtype) == ((2, height, width), np.float32)
+    missing = height * factor - shape[0], width * factor - shape[1]
+    pads = [(0, 0), (0, missing[0]), (0, missing[1])]
+    full = np.pad(image.astype(float), pads, mode="reflect")
+    means = full.reshape(2, height, factor, width, factor).mean(axis=(2, 4))
+    np.testing.assert_allclose(coarse, means, rtol=1e-5)
+
+
+@unhurried
+@given(
+    shape=shapes,
+    factor=factors,
+    start=st.tuples(st.integers(-30, 30), st.integers(-30, 30)),
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+)
+def test_a_box_is_read_as_if_the_whole_image_were_coarse(
+    shape: tuple[int, int], factor: int, start: tuple[int, int], size: tuple[int, int]
+) -> None:
+    """To the last bit, inside and beyond the border, so tiles cannot differ."""
+    image = np.random.default_rng(0).random((2, *shape))
+    read = tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))
+    padded = np.pad(coarsen(image, factor), [(0, 0), (80, 80), (80, 80)], mode="reflect")
+    expected = padded[:, *(slice(s.start + 80, s.stop + 80) for s in read)]
+    np.testing.assert_array_equal(read_coarse(image, read, factor), expected)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, ">u2", np.int32, np.float64])
+def test_any_type_is_averaged_as_float(dtype: Any) -> None:
+    """No overflow, no rounding, no trouble with byte order."""
+    image = np.full((1, 4, 6), np.array(200).astype(dtype))
+    image[0, :, ::2] = 0
+    expected = (1 if dtype is bool else 200) / 2
+    np.testing.assert_array_equal(coarsen(image, 2), np.full((1, 2, 3), expected))
+
+
+def test_pixels_that_are_not_numbers_stay_in_their_block() -> None:
+    """Their block is not finite, the others are; nothing warns."""
+    image = np.ones((1, 6, 6))
+    image[0, 0, 0], image[0, 2, 2], image[0, 3, 3] = np.nan, np.inf, -np.inf
+    finite = np.isfinite(coarsen(image, 2)[0])
+    np.testing.assert_array_equal(finite, ~np.eye(3, dtype=bool) | (np.arange(3) == 2))
+
+
+@unhurried
+@given(data=st.data(), shape=st.tuples(st.integers(1, 12), st.integers(1, 12)), factor=factors)
+def test_coarse_labels_are_the_most_frequent_ones(
+    data: st.DataObject, shape: tuple[int, int], factor: int
+) -> None:
+    """0 wins only with more than half of a block; otherwise a label that none outnumbers."""
+    labels = data.draw(arrays(np.int32, shape, elements=st.sampled_from([0, 0, 1, 2, 70_000])))
+    coarse = coarsen_labels(labels, factor)
+    height, width = coarse_shape(shape, factor)
+    assert (coarse.shape, coarse.dtype) == ((height, width), labels.dtype)
+    missing = (0, height * factor - shape[0]), (0, width * factor - shape[1])
+    full = np.pad(labels, missing, mode="edge")
+    for y, x in np.ndindex(height, width):
+        block = full[y * factor : (y + 1) * factor, x * factor : (x + 1) * factor]
+        ids, counts = np.unique(block, return_counts=True)
+        if 2 * (block == 0).sum() > block.size or not block.any():
+            assert coarse[y, x] == 0
+            continue
+        assert coarse[y, x] != 0
+        assert counts[ids == coarse[y, x]] == counts[ids != 0].max()
+
+
+@unhurried
+@given(
+    shape=shapes,
+    factor=factors,
+    seed=st.integers(0, 99),
+    data=st.data(),
+)
+def test_refining_a_part_is_a_part_of_refining_all(
+    shape: tuple[int, int], factor: int, seed: int, data: st.DataObject
+) -> None:
+    """To the last bit, with one coarse pixel more on each side of the box."""
+    sides = coarse_shape(shape, factor)
+    coarse = np.random.default_rng(seed).random((3, *sides), dtype=np.float32)
+    whole = refine(coarse, factor, (0, 0), tuple(slice(0, n) for n in shape), shape)
+    assert whole.shape == (3, *shape)
+    box, part, origin = [], [], []
+    for n, side in zip(shape, sides, strict=True):
+        first = data.draw(st.integers(0, side - 1))
+        last = data.draw(st.integers(first + 1, side))
+        box.append(slice(first * factor, min(last * factor, n)))
+        origin.append(max(first - 1, 0))
+        part.append(slice(origin[-1], last + 1))
+    piece = refine(coarse[:, *part], factor, tuple(origin), tuple(box), shape)
+    np.testing.assert_array_equal(piece, whole[:, *box])
+
+
+@unhurried
+@given(
+    sides=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    factor=factors,
+    plane=st.tuples(*[st.floats(-3, 3)] * 3),
+)
+def test_refining_reproduces_linear_values_at_pixel_centres(
+    sides: tuple[int, int], factor: int, plane: tuple[float, float, float]
+) -> None:
+    """What `coarsen` made of a ramp comes back, held constant beyond the outermost blocks."""
+    a, b, c = plane
+    shape = sides[0] * factor, sides[1] * factor
+    y, x = np.indices(shape).astype(float)
+    coarse = coarsen((a + b * y + c * x)[None], factor)
+    inset = (factor - 1) / 2
+    y, x = (np.clip(i, inset, n - 1 - inset) for i, n in zip((y, x), shape, strict=True))
+    refined = refine(coarse, factor, (0, 0), (slice(0, shape[0]), slice(0, shape[1])), shape)
+    np.testing.assert_allclose(refined[0], a + b * y + c * x, atol=1e-3)
+
+
+def test_the_factor_brings_objects_to_a_size_the_network_sees() -> None:
+    """At least 1, and half the resolution for objects of twice the wanted diameter."""
+    assert choose_factor(np.array([])) == 1
+    assert choose_factor(np.array([1.0, 3.0])) == 1
+    assert choose_factor(np.array([TARGET_DIAMETER])) == 1
+    assert choose_factor(np.array([5.0, 2 * TARGET_DIAMETER, 9999.0])) == 2
+    assert choose_factor(np.full(9, 5 * TARGET_DIAMETER)) == 5
+    assert choose_factor(np.full(9, 100.0), target=10.0) == 10
