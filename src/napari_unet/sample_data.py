@@ -62,11 +62,10 @@ def touching_cells(shape: tuple[int, int] = (512, 512), seed: int = 0) -> tuple[
     return _expose(_stain(labels, rng), rng), labels
 
 
-def painted_scribbles(labels: Labels, n_cells: int = 6, seed: int = 0) -> Array:
+def painted_scribbles(labels: Labels, n_cells: int = 10, seed: int = 0) -> Array:
     """Paint some of the truth the way a user would: a few cells, and strokes of background.
 
-    Cells are filled to just inside their outline and chosen in touching pairs where there are
-    any. Background strokes run along the painted cells, and a few wander elsewhere.
+    Cells are filled to their outline and chosen in touching pairs where there are any. Background strokes run along the painted cells, and a few wander elsewhere.
 
     Parameters
     ----------
@@ -95,9 +94,8 @@ def painted_scribbles(labels: Labels, n_cells: int = 6, seed: int = 0) -> Array:
     rng = np.random.default_rng(seed)
     chosen = _choose_cells(labels, n_cells, rng)
     scribbles = np.zeros(labels.shape, np.min_scalar_type(len(chosen) + 1))
-    depth = _depth(labels)
     for value, cell in enumerate(chosen, start=2):
-        scribbles[(labels == cell) & (depth >= 1.5)] = value
+        scribbles[labels == cell] = value
     beside = ndi.distance_transform_edt(scribbles == 0)
     strokes = (beside > 3) & (beside <= 3 + 2 * BRUSH) | _wander(labels, 2 + n_cells // 3, rng)
     scribbles[(labels == 0) & strokes] = 1

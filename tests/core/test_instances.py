@@ -50,6 +50,54 @@ def test_cells_are_numbered_from_one_in_reading_order() -> None:
 
 @unhurried
 @given(
+    seed=st.integers(0, 10**6),
+    smooth=st.sampled_from([0.5, 1.0, 2.0, 4.0]),
+    split=st.sampled_from([0.05, 0.2, 0.5]),
+    border=st.sampled_from([0.0, 1.5, 4.0]),
+    min_size=st.sampled_from([0, 1, 9]),
+)
+def test_cutting_never_joins_or_loses(
+    seed: int, smooth: float, split: float, border: float, min_size: int
+) -> None:
+    """Pieces lie within one component each, are connected, and are numbered without gaps."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(40, 45)), smooth)
+    mask = noise > 0
+    labels = instances(foreground(mask), min_size=min_size, split=split, border=border, max_hole=0)
+    ids = np.unique(labels[labels > 0])
+    np.testing.assert_array_equal(ids, np.arange(1, len(ids) + 1))
+    components, _ = ndimage.label(mask)
+    for cell in ids:
+        assert ndimage.label(labels == cell, np.ones((3, 3)))[1] == 1
+        # a dropped speck is background, which may be given to its neighbours
+        assert min_size > 1 or len(np.unique(components[(labels == cell) & mask])) == 1
+    assert min_size > 1 or (labels[mask] > 0).all()
+
+
+def test_cells_are_cut_at_their_necks() -> None:
+    """Two overlapping disks are two cells, one disk and one long cell are one each."""
+    y, x = np.indices((70, 150))
+    pair = ((y - 35) ** 2 + (x - 30) ** 2 < 20**2) | ((y - 35) ** 2 + (x - 62) ** 2 < 20**2)
+    single = (y - 20) ** 2 + (x - 110) ** 2 < 15**2
+    long = (abs(y - 55) < 6) & (abs(x - 115) < 30)
+    probability = foreground(pair | single | long)
+    assert instances(probability, border=0).max() == 3
+    cut = instances(probability, split=0.2, border=0)
+    assert cut.max() == 4
+    assert cut[35, 25] != cut[35, 67]
+    np.testing.assert_array_equal(cut > 0, pair | single | long)
+
+
+def test_large_holes_can_be_kept() -> None:
+    """Holes up to the size given are filled."""
+    mask = np.ones((40, 40), dtype=bool)
+    mask[5:8, 5:8] = mask[20:30, 20:30] = False
+    labels = instances(foreground(mask), max_hole=9)
+    assert (labels[5:8, 5:8] == 1).all()
+    assert not labels[20:30, 20:30].any()
+
+
+@unhurried
+@given(
     mask=arrays(np.bool_, st.tuples(st.integers(1, 16), st.integers(1, 16))),
     min_size=st.integers(0, 6),
     border=st.sampled_from([0.0, 1.0, 1.5, 3.0]),

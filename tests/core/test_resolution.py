@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -47,6 +47,8 @@ def test_coarse_pixels_are_block_means(shape: tuple[int, int], factor: int, seed
     start=st.tuples(st.integers(-30, 30), st.integers(-30, 30)),
     size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
 )
+@example(shape=(7, 8), factor=3, start=(2, 2), size=(1, 1))  # a partial last block alone
+@example(shape=(7, 8), factor=5, start=(-1, 1), size=(1, 2))
 def test_a_box_is_read_as_if_the_whole_image_were_coarse(
     shape: tuple[int, int], factor: int, start: tuple[int, int], size: tuple[int, int]
 ) -> None:

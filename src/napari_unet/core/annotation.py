@@ -233,7 +233,9 @@ def _checked_labels(
     if labels.shape != image_shape[1:]:
         hint = ""
         if labels.shape == image_shape[:-1] or labels.shape == image_shape[:2]:
-            hint = " The channels seem to come last; move them first with np.moveaxis(image, -1, 0)."
+            hint = (
+                " The channels seem to come last; move them first with np.moveaxis(image, -1, 0)."
+            )
         elif labels.shape == image_shape:
             hint = " If these are planes of one channel, give image[np.newaxis]."
         raise InputError(

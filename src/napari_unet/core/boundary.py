@@ -68,7 +68,7 @@ def boundary_weight_map(
         labels = np.where(unlabelled, 0, labels)
     if labels.size and labels.min() < 0:
         raise InputError(
-            f"The labels hold {labels.min()}; cells are positive. Pass `ignore` for pixels that are "
+            f"The labels hold {labels.min()}; cells are positive. Pass `ignore` for those that are "
             f"not labelled."
         )
     cells = separate_touching(labels)

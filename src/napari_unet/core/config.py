@@ -12,7 +12,9 @@ from napari_unet.errors import InputError
 __all__ = ["PredictConfig", "TrainConfig", "knobs"]
 
 
-def _knob(default: Any, help: str, minimum: float | None = None, maximum: float | None = None) -> Any:
+def _knob(
+    default: Any, help: str, minimum: float | None = None, maximum: float | None = None
+) -> Any:
     """Declare a field whose range and explanation the dock, the CLI and the check share."""
     return dataclasses.field(
         default=default, metadata={"help": help, "minimum": minimum, "maximum": maximum}
@@ -36,10 +38,15 @@ class TrainConfig:
         "default", "default: quickest to a useful result; paper: the optimiser and tiles of 2015"
     )
     downsample: int = _knob(
-        0, "working resolution: average this many pixels per side (0 = from the painted objects)", 0, 32
+        0,
+        "working resolution: average this many pixels per side (0 = from the painted objects)",
+        0,
+        32,
     )
     w0: float = _knob(10.0, "height of the boundary weights (the paper: 10)", 0, 1000)
-    sigma: float = _knob(5.0, "width of the boundary weights in network pixels (the paper: 5)", 0.1, 100)
+    sigma: float = _knob(
+        5.0, "width of the boundary weights in network pixels (the paper: 5)", 0.1, 100
+    )
     validate: bool = _knob(True, "hold some labelled blocks out to measure the quality")
     seed: int = _knob(0, "seed of every random choice", 0, 2**32 - 1)
     device: str = _knob("auto", "auto, cpu, cuda, cuda:1, mps")
@@ -53,14 +60,24 @@ class PredictConfig:
     """How to segment. Frozen and validated; unknown or illegal values raise `InputError`."""
 
     tile_size: int = _knob(0, "largest side of a tile in network pixels (0 = automatic)", 0, 16384)
-    threshold: float = _knob(0.5, "foreground probability from which a pixel belongs to a cell", 0, 1)
+    threshold: float = _knob(
+        0.5, "foreground probability from which a pixel belongs to a cell", 0, 1
+    )
     min_size: int = _knob(
-        -1, "smallest cell in pixels (-1 = a tenth of the median painted cell, 0 = keep all)", -1, 10**9
+        -1,
+        "smallest cell in pixels (-1 = a tenth of the median painted cell, 0 = keep all)",
+        -1,
+        10**9,
     )
     split: float = _knob(
-        -1.0, "cut touching cells at necks this deep (-1 = fitted to the painted cells, 0 = never)", -1, 5
+        -1.0,
+        "cut touching cells at necks this deep (-1 = fitted to the painted cells, 0 = never)",
+        -1,
+        5,
     )
-    rotations: int = _knob(1, "average over this many rotated copies of the image (the paper: 7)", 1, 64)
+    rotations: int = _knob(
+        1, "average over this many rotated copies of the image (the paper: 7)", 1, 64
+    )
     device: str = _knob("auto", "auto, cpu, cuda, cuda:1, mps")
 
     def __post_init__(self) -> None:

@@ -23,15 +23,17 @@ def instances(
     threshold: float = 0.5,
     min_size: int = 0,
     max_hole: int | None = None,
+    core: float = 0.0,
     split: float = 0.0,
     border: float = BORDER,
 ) -> NDArray[np.uint32]:
     """Number the cells of one plane.
 
-    A cell is a 4-connected component of the pixels at or above ``threshold``, cut where it is
-    narrow (`split_necks`). Holes inside a cell are filled, specks are dropped, and the thin
-    background border that the network learned to keep between touching cells is given back to the
-    nearest cell.
+    Pixels at or above ``threshold`` are foreground. Every 4-connected component of the surer pixels
+    (at or above ``core``), cut where it is narrow (`split_necks`), is the core of one cell; the
+    foreground goes to the core that reaches it first from the surer side. Holes inside a cell are
+    filled, specks are dropped, and the thin background border that the network learned to keep
+    between touching cells is given back to the nearest cell.
 
     Parameters
     ----------
@@ -43,6 +45,8 @@ def instances(
         Cells with fewer pixels are dropped.
     max_hole : int, optional
         Larger holes (in pixels) stay; by default all holes are filled.
+    core : float
+        Probability of the cores; below ``threshold``, components of the foreground are cores.
     split : float
         How readily components are cut; 0 never cuts.
     border : float
@@ -54,17 +58,42 @@ def instances(
     uint32 array
         (Y, X): 0 background, 1 ... n cells in reading order of their components.
     """
-    mask = np.asarray(foreground) >= threshold
-    labels, count = ndimage.label(mask)
-    if count == 0:
-        return np.zeros(mask.shape, dtype=np.uint32)
-    labels = _fill_holes(labels, mask.size if max_hole is None else max_hole)
+    foreground = np.asarray(foreground)
+    hole = foreground.size if max_hole is None else max_hole
+    labels = _components(foreground >= threshold, hole)
+    if not labels.any():
+        return np.zeros(foreground.shape, dtype=np.uint32)
+    cores = labels
+    if core > threshold:
+        cores = _components((foreground >= core) & (labels > 0), hole)
+        # what is left of an outline is no cell: a core is at least a quarter of one
+        cores = _drop_small(cores, min_size // 4)
     if split > 0:
-        labels = split_necks(labels, split, smooth=max(border, 1.0))
+        cores = split_necks(cores, split, smooth=max(border, 1.0))
+    if cores is not labels:
+        labels = _grow(cores, labels, foreground)
     labels = _drop_small(labels, min_size)
     if border > 0:
-        labels = _give_border_back(labels, foreground, border)
+        labels = _give_border_back(labels, border)
     return labels.astype(np.uint32)
+
+
+def _components(mask: NDArray[np.bool_], max_hole: int) -> NDArray[np.integer]:
+    labels: NDArray[np.integer] = ndimage.label(mask)[0]
+    return _fill_holes(labels, max_hole) if labels.any() else labels
+
+
+def _grow(
+    cores: NDArray[np.integer], labels: NDArray[np.integer], foreground: NDArray[np.floating]
+) -> NDArray[np.integer]:
+    """Grow cores over the foreground; a component without any core is its own."""
+    lonely = np.ones(int(labels.max()) + 1, dtype=bool)
+    lonely[np.unique(labels[cores > 0])] = False
+    cores = np.where(lonely[labels] & (labels > 0), cores.max() + labels, cores)
+    # a thousand levels: equal results whatever the last bits of the probabilities are
+    level = np.round(-1000 * foreground).astype(np.int16)
+    grown: NDArray[np.integer] = watershed(level, cores, mask=labels > 0)
+    return grown
 
 
 def split_necks(
@@ -112,7 +141,7 @@ def diameters(labels: NDArray[np.integer]) -> NDArray[np.float64]:
 
 def _drop_small(labels: NDArray[np.integer], min_size: int) -> NDArray[np.integer]:
     sizes = np.bincount(labels.ravel())
-    keep = sizes >= min_size
+    keep = sizes >= max(min_size, 1)
     keep[0] = False
     renumber = np.cumsum(keep) * keep
     result: NDArray[np.integer] = renumber[labels]
@@ -139,13 +168,11 @@ def _fill_holes(labels: NDArray[np.integer], max_size: int) -> NDArray[np.intege
     return np.where(labels == 0, owner[holes], labels)
 
 
-def _give_border_back(
-    labels: NDArray[np.integer], foreground: NDArray[np.floating], border: float
-) -> NDArray[np.integer]:
-    """Grow cells over the thin background between them; the surer side takes more of it."""
-    grown: NDArray[np.integer] = watershed(
-        -foreground, labels, mask=(labels > 0) | _between(labels, border)
-    )
+def _give_border_back(labels: NDArray[np.integer], border: float) -> NDArray[np.integer]:
+    """Let cells grow over the thin background between them, the nearer one first."""
+    distance = ndimage.distance_transform_edt(labels == 0)
+    mask = (labels > 0) | _between(labels, border)
+    grown: NDArray[np.integer] = watershed(distance, labels, mask=mask)
     return grown
 
 

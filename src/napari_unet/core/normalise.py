@@ -1,4 +1,10 @@
-"""Grey values to network input: one robust offset and scale per channel of a plane."""
+"""Grey values to network input: robust statistics per channel of a plane, one smooth curve.
+
+A plane of fluorescence is mostly dark, and a single piece of debris can be a hundred times brighter
+than the cells. So the deviation from the median is first compressed like a logarithm, linearly for
+small values (the inverse hyperbolic sine, as astronomers do), and then stretched between two
+percentiles. Each pixel is mapped alone, so a result does not depend on tiles.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +14,23 @@ from numpy.typing import NDArray
 __all__ = ["grey_statistics", "normalise"]
 
 LOW, HIGH = 1.0, 99.8
+"""Percentiles that become 0 and 1."""
+
+NOISE = 3.0
+"""Deviations up to this many (robust) standard deviations stay linear ..."""
+
+LINEAR = 0.1
+"""... and so do deviations up to this share of the range between the percentiles."""
+
+LOWEST, HIGHEST = -2.0, 4.0
+"""Normalised values are clipped to this; only broken pixels lie outside."""
+
 SAMPLE = 1 << 20
-"""Pixels per channel that the percentiles are taken from, on a regular grid."""
+"""Pixels per channel that the statistics are taken from, on a regular grid."""
 
 
 def grey_statistics(image: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Return offset and scale of each channel from percentiles of its finite pixels.
+    """Return what `normalise` needs to know of each channel, from its finite pixels.
 
     Parameters
     ----------
@@ -23,21 +40,18 @@ def grey_statistics(image: NDArray[np.generic]) -> NDArray[np.float32]:
     Returns
     -------
     float32 array
-        (C, 2). Never NaN; a constant channel gets scale 1.
+        (C, 4): median and width of the linear part in grey values, then offset and scale of the
+        compressed values. Always finite; widths and scales are positive.
     """
     step = max(1, int(np.ceil(np.sqrt(image.shape[-1] * image.shape[-2] / SAMPLE))))
-    pixels = np.asarray(image[:, ::step, ::step], dtype=np.float32).reshape(image.shape[0], -1)
-    statistics = np.zeros((image.shape[0], 2), dtype=np.float32)
+    pixels = np.asarray(image[:, ::step, ::step], dtype=np.float64).reshape(image.shape[0], -1)
+    statistics = np.zeros((image.shape[0], 4), dtype=np.float32)
     for channel, values in enumerate(pixels):
-        values = values[np.isfinite(values)]
-        low, high = np.percentile(values, [LOW, HIGH]) if values.size else (0.0, 0.0)
-        statistics[channel] = low, (high - low if high > low else 1.0)
+        statistics[channel] = _channel_statistics(values[np.isfinite(values)])
     return statistics
 
 
-def normalise(
-    image: NDArray[np.floating], statistics: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def normalise(image: NDArray[np.floating], statistics: NDArray[np.float32]) -> NDArray[np.float32]:
     """Apply `grey_statistics`; pixels that are not finite become 0.
 
     Parameters
@@ -45,12 +59,29 @@ def normalise(
     image : array
         (C, Y, X), any part of the plane.
     statistics : float32 array
-        (C, 2).
+        (C, 4).
 
     Returns
     -------
     float32 array
         (C, Y, X), mostly within 0 ... 1.
     """
-    scaled = (np.asarray(image, dtype=np.float32) - statistics[:, :1, None]) / statistics[:, 1:, None]
-    return np.nan_to_num(scaled, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    median, width, offset, scale = (column[:, None, None] for column in statistics.T)
+    values = np.arcsinh((np.asarray(image, dtype=np.float32) - median) / width)
+    values = (values - offset) / scale
+    values = np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    clipped: NDArray[np.float32] = np.clip(values, LOWEST, HIGHEST, out=values)
+    return clipped
+
+
+def _channel_statistics(values: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    if not values.size or values.min() == values.max():
+        return float(values[0]) if values.size else 0.0, 1.0, 0.0, 1.0
+    median = np.median(values)
+    noise = 1.4826 * np.median(np.abs(values - median))
+    low, high = np.percentile(values, [LOW, HIGH])
+    if low == high:  # a flat background and very few cells
+        low, high = values.min(), values.max()
+    width = max(NOISE * noise, LINEAR * (high - low), 1e-30)
+    below, above = np.arcsinh((np.array([low, high]) - median) / width)
+    return median, width, below, max(above - below, 1e-6)

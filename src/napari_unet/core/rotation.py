@@ -43,9 +43,7 @@ def rotate_back(
     return _turn(turned, -angle, shape)
 
 
-def _turn(
-    image: NDArray[np.float32], angle: float, shape: tuple[int, ...]
-) -> NDArray[np.float32]:
+def _turn(image: NDArray[np.float32], angle: float, shape: tuple[int, ...]) -> NDArray[np.float32]:
     height, width = image.shape[1:]
     y = torch.arange(shape[0], dtype=torch.float64)[:, None] - (shape[0] - 1) / 2
     x = torch.arange(shape[1], dtype=torch.float64)[None, :] - (shape[1] - 1) / 2

@@ -97,9 +97,7 @@ def tile_grid(
         raise InputError(
             f"A tile output of {min(outputs)} pixels is too small; this network needs {stride + 4}."
         )
-    axes = [
-        _cut(n, limit, context, stride) for n, limit in zip(shape, outputs, strict=True)
-    ]
+    axes = [_cut(n, limit, context, stride) for n, limit in zip(shape, outputs, strict=True)]
     return [Tile(*zip(*spans, strict=True)) for spans in itertools.product(*axes)]
 
 
@@ -137,9 +135,7 @@ def mirror_indices(start: int, stop: int, n: int) -> NDArray[np.intp]:
     return mirrored
 
 
-def read_mirrored(
-    image: NDArray[np.generic], read: Sequence[slice]
-) -> NDArray[np.generic]:
+def read_mirrored(image: NDArray[np.generic], read: Sequence[slice]) -> NDArray[np.generic]:
     """Read a box that may reach beyond the image, mirrored.
 
     Parameters

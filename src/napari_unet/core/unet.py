@@ -3,9 +3,9 @@
 Every convolution is *valid* (unpadded), so the output is smaller than the input by a fixed number
 of pixels, the *context*::
 
-    572 ─ conv ─ conv ─ 568 ·············· copy and crop ··············► 392 ─ conv ─ conv ─ 388 ─ 1x1
-                         │ pool                                           ▲ up
-                        284 ─ conv ─ conv ─ 280 ·· copy and crop ··► 200 ─┴ ...
+    572 ─ conv ─ conv ─ 568 ············ copy and crop ············► 392 ─ conv ─ conv ─ 388 ─ 1x1
+                         │ pool                                       ▲ up
+                        284 ─ conv ─ conv ─ 280 ·· copy and crop · 200 ┘ ...
                                             └ ... 32 ─ conv ─ conv ─ 28 ┘
 """
 
@@ -119,12 +119,12 @@ class UNet(nn.Module):
     @property
     def context(self) -> int:
         """Pixels by which the output side is smaller than the input side (184 for depth 4)."""
-        return 12 * 2**self.depth - 8
+        return 12 * self.stride - 8
 
     @property
     def stride(self) -> int:
         """Period of the pooling grid, ``2**depth``: tile origins must be multiples of it."""
-        return int(2**self.depth)
+        return 1 << self.depth
 
     def valid_size(self, at_least: int) -> int:
         """Return the smallest legal input side >= ``at_least``."""
@@ -151,15 +151,17 @@ class UNet(nn.Module):
     def _initialise(self) -> None:
         """He initialisation: Gaussian weights of std sqrt(2 / N), N incoming nodes (section 3)."""
         for module in self.modules():
+            if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                continue
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
             if isinstance(module, nn.Conv2d):
                 # N = kernel area * input channels; the 1x1 head feeds a softmax, not a ReLU, but
                 # the paper makes no exception for it
                 nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-                nn.init.zeros_(module.bias)
-            elif isinstance(module, UpConv):
+            else:
                 # stride 2, kernel 2: every output pixel sees exactly one input pixel
                 nn.init.normal_(module.weight, std=(2 / module.in_channels) ** 0.5)
-                nn.init.zeros_(module.bias)
 
     def _check(self, image: Tensor) -> None:
         if image.ndim != 4 or image.shape[1] != self.in_channels:

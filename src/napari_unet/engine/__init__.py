@@ -1,0 +1,1 @@
+"""Generators of frozen events: training, inference, files, and the processes they run in."""

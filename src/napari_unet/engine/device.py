@@ -1,0 +1,69 @@
+"""Choose where to compute, in words, and translate torch's out-of-memory errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from napari_unet.errors import DeviceError
+
+__all__ = ["describe", "select_device", "torch_errors"]
+
+
+def select_device(name: str = "auto") -> torch.device:
+    """Return the torch device of a name; "auto" prefers CUDA, then Apple's MPS, then the CPU.
+
+    Raises
+    ------
+    DeviceError
+        If the device does not exist here; a device that was asked for is never replaced silently.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"There is no device {name!r}; use auto, cpu, cuda or mps.") from error
+    available = {
+        "cpu": True,
+        "cuda": (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available.get(device.type, False):
+        raise DeviceError(
+            f"Device {name!r} was asked for, but this torch ({torch.__version__}) finds no such "
+            f"device here; use device='auto', or install a torch build for it."
+        )
+    return device
+
+
+def describe(device: torch.device) -> str:
+    """Say in words where the computation runs."""
+    if device.type == "cuda":
+        return f"GPU {torch.cuda.get_device_name(device)}"
+    if device.type == "mps":
+        return "Apple GPU (MPS)"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+
+
+@contextmanager
+def torch_errors(remedy: str) -> Iterator[None]:
+    """Turn out-of-memory errors into a `DeviceError` that ends with ``remedy``."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise DeviceError(f"Out of memory ({_first_line(error)}). {remedy}") from error
+    except RuntimeError as error:
+        # the CPU allocator reports through a bare RuntimeError
+        if "can't allocate memory" not in str(error):
+            raise
+        raise DeviceError(f"Out of memory ({_first_line(error)}). {remedy}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__

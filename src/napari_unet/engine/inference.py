@@ -1,0 +1,370 @@
+"""Overlap-tile prediction as generators: final pixels, tile by tile."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from napari_unet.core.config import PredictConfig
+from napari_unet.core.instances import instances
+from napari_unet.core.normalise import grey_statistics, normalise
+from napari_unet.core.resolution import coarse_shape, read_coarse, refine
+from napari_unet.core.rotation import rotate, rotate_back, rotated_shape
+from napari_unet.core.tiles import OneChannel, Tile, tile_grid
+from napari_unet.core.unet import UNet
+from napari_unet.engine.device import select_device, torch_errors
+from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.errors import InputError
+
+__all__ = ["predict", "probabilities", "segment", "segment_into"]
+
+AUTO_OUTPUT = {"cpu": 516, "mps": 1028, "cuda": 2052}
+"""Output side of an automatic tile: on a CPU what stays in its cache, on a GPU the memory."""
+
+Array = NDArray[Any]
+Region = tuple[slice, ...]
+
+
+def probabilities(
+    segmenter: Segmenter, image: Array, config: PredictConfig | None = None
+) -> NDArray[np.float32]:
+    """Return the class probabilities of an image.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        The trained network.
+    image : array
+        (Y, X), (C, Y, X) or (C, Z, Y, X).
+    config : PredictConfig, optional
+        Tile size, rotations, device.
+
+    Returns
+    -------
+    float32 array
+        (K, Y, X), or (K, Z, Y, X) for a stack; sums to 1 over K.
+    """
+    image = _checked(segmenter, image)
+    out = np.empty((segmenter.n_classes, *image.shape[1:]), dtype=np.float32)
+    for _ in predict(segmenter, image, out, config):
+        pass
+    return out
+
+
+def segment(
+    segmenter: Segmenter, image: Array, config: PredictConfig | None = None
+) -> NDArray[np.uint32]:
+    """Segment an image.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        The trained network.
+    image : array
+        (Y, X), (C, Y, X) or (C, Z, Y, X).
+    config : PredictConfig, optional
+        Threshold, smallest cell, tile size, rotations, device.
+
+    Returns
+    -------
+    uint32 array
+        (Y, X) or (Z, Y, X). Of a model of cells: 0 background, 1 ... n cells, numbered through
+        all planes of a stack. Of a model of classes: the painted class of each pixel, 1 ... K.
+    """
+    image = _checked(segmenter, image)
+    labels = np.zeros(image.shape[1:], dtype=np.uint32)
+    for _ in segment_into(segmenter, image, labels, config):
+        pass
+    return labels
+
+
+def predict(
+    segmenter: Segmenter, image: Array, out: Array, config: PredictConfig | None = None
+) -> Iterator[TileDone]:
+    """Predict tile by tile; each event names the pixels of ``out`` that are final now.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        The trained network.
+    image : array
+        (Y, X), (C, Y, X) or (C, Z, Y, X); a zarr or memory-mapped array is read tile by tile.
+    out : array
+        Written in place (NumPy or zarr). Of shape (K, *spatial): float probabilities. Of the
+        spatial shape: integers, for cells 1 where the foreground reaches the threshold, for
+        classes the class 1 ... K.
+    config : PredictConfig, optional
+        Tile size, threshold, rotations, device.
+
+    Yields
+    ------
+    TileDone
+        After every tile.
+
+    Raises
+    ------
+    InputError
+        If image and network, or image and ``out``, do not fit.
+    DeviceError
+        If the device does not exist or a tile does not fit into its memory.
+    """
+    config = config or PredictConfig()
+    image = _checked(segmenter, image)
+    spatial = image.shape[1:]
+    if out.shape not in (spatial, (segmenter.n_classes, *spatial)):
+        raise InputError(
+            f"out has shape {out.shape}; give {spatial} for classes or "
+            f"{(segmenter.n_classes, *spatial)} for probabilities."
+        )
+    planes: list[tuple[int, ...]] = (
+        [()] if image.ndim == 3 else [(z,) for z in range(image.shape[1])]
+    )
+    index = 0
+    for plane in planes:
+        pixels = image if image.ndim == 3 else image[:, plane[0]]
+        for count, region, values in _predict_plane(segmenter, pixels, config):
+            index += 1
+            where = (*(slice(z, z + 1) for z in plane), *region)
+            if values is not None:
+                _write(out, values, where, segmenter, config)
+            yield TileDone(index=index, total=count * len(planes), region=where)
+
+
+def segment_into(
+    segmenter: Segmenter,
+    image: Array,
+    labels: Array,
+    config: PredictConfig | None = None,
+    foreground: Array | None = None,
+    *,
+    numbered: int = 0,
+) -> Iterator[SegmentEvent]:
+    """Segment plane by plane into ``labels``; show the foreground first, then the cells.
+
+    Parameters
+    ----------
+    segmenter, image, config
+        As for `segment`.
+    labels : integer array
+        Of the spatial shape, written in place. After a `TileDone`, its region holds the
+        foreground (1) or the classes; after a `PlaneDone`, the plane holds its final cells.
+    foreground : float array, optional
+        Of the spatial shape; also receives the probability of cells (of the last class for a
+        model of classes).
+    numbered : int
+        The first cell gets the number after this one.
+
+    Yields
+    ------
+    SegmentEvent
+        A `TileDone` per tile, a `PlaneDone` per plane.
+    """
+    config = config or PredictConfig()
+    image = _checked(segmenter, image)
+    if tuple(labels.shape) != image.shape[1:]:
+        raise InputError(f"labels has shape {labels.shape}; give {image.shape[1:]}.")
+    planes = 1 if image.ndim == 3 else image.shape[1]
+    for z in range(planes):
+        pixels = image if image.ndim == 3 else image[:, z]
+        where = () if image.ndim == 3 else (slice(z, z + 1),)
+        probability = np.empty((segmenter.n_classes, *pixels.shape[1:]), dtype=np.float32)
+        for tile in predict(segmenter, pixels, probability, config):
+            values = probability[(slice(None), *tile.region)]
+            region = (*where, *tile.region)
+            if values.size:
+                _write(labels, values, region, segmenter, config)
+                if foreground is not None:
+                    foreground[region] = _shaped(values[-1], region)
+            index, total = z * tile.total + tile.index, planes * tile.total
+            yield TileDone(index=index, total=total, region=region)
+        objects = 0
+        if segmenter.kind == "cells":
+            cells = _cells(segmenter, probability[1], config)
+            objects = int(cells.max(initial=0))
+            _check_room(labels.dtype, numbered + objects)
+            region = (*where, *(slice(0, n) for n in cells.shape))
+            labels[region] = _shaped(np.where(cells > 0, cells + numbered, 0), region)
+            numbered += objects
+        yield PlaneDone(plane=z + 1, planes=planes, objects=objects)
+
+
+def _cells(
+    segmenter: Segmenter, foreground: NDArray[np.float32], config: PredictConfig
+) -> NDArray[np.uint32]:
+    return instances(
+        foreground,
+        threshold=config.threshold,
+        min_size=segmenter.smallest_cell(config.min_size),
+        max_hole=3 * segmenter.smallest_cell() or None,
+        core=segmenter.core,
+        split=config.split if config.split >= 0 else segmenter.split,
+        border=1.5 * segmenter.downsample,
+    )
+
+
+def _predict_plane(
+    segmenter: Segmenter, image: Array, config: PredictConfig
+) -> Iterator[tuple[int, Region, NDArray[np.float32] | None]]:
+    """Yield (tiles in all, region, its final probabilities (K, *region)) of a (C, Y, X) plane."""
+    statistics = grey_statistics(image)
+    if config.rotations == 1:
+        total = len(_tiles(segmenter, image.shape[1:], config))
+        for region, values in _predict_tiles(segmenter, image, statistics, config):
+            yield total, region, values
+        return
+    nothing: Region = (slice(0, 0), slice(0, 0))
+    upright = normalise(image, statistics)
+    mean = np.zeros((segmenter.n_classes, *image.shape[1:]), dtype=np.float32)
+    angles = 2 * np.pi * np.arange(config.rotations) / config.rotations
+    canvases = [rotated_shape(image.shape[1:], angle) for angle in angles]
+    total = sum(len(_tiles(segmenter, canvas, config)) for canvas in canvases)
+    index = 0
+    for angle, canvas in zip(angles, canvases, strict=True):
+        out = np.empty((segmenter.n_classes, *canvas), dtype=np.float32)
+        for region, values in _predict_tiles(segmenter, rotate(upright, angle), None, config):
+            out[(slice(None), *region)] = values
+            index += 1
+            if index < total:
+                yield total, nothing, None
+        mean += rotate_back(out, angle, image.shape[1:]) / config.rotations
+    yield total, (slice(0, mean.shape[1]), slice(0, mean.shape[2])), mean
+
+
+def _tiles(segmenter: Segmenter, shape: tuple[int, ...], config: PredictConfig) -> list[Tile]:
+    """Plan the tiles of a plane (Y, X), in pixels of the working resolution."""
+    context, stride = 12 * 2**segmenter.depth - 8, 2**segmenter.depth
+    automatic = AUTO_OUTPUT[select_device(config.device).type]
+    output = config.tile_size - context if config.tile_size else automatic
+    return tile_grid(
+        coarse_shape(shape, segmenter.downsample),
+        output=max(output, stride + 4),
+        context=context,
+        stride=stride,
+    )
+
+
+def _predict_tiles(
+    segmenter: Segmenter,
+    image: Array,
+    statistics: NDArray[np.float32] | None,
+    config: PredictConfig,
+) -> Iterator[tuple[Region, NDArray[np.float32]]]:
+    """Yield (region, its probabilities (K, *region)) of a (C, Y, X) plane.
+
+    Without ``statistics`` the plane is normalised already.
+    """
+    device = select_device(config.device)
+    with torch_errors("The model itself does not fit; choose device='cpu'."):
+        network = _network(_SameWeights(segmenter), str(device))
+    factor, shape = segmenter.downsample, image.shape[1:]
+    for tile in _tiles(segmenter, shape, config):
+        pixels = read_coarse(image, tile.read, factor)
+        if statistics is not None:
+            pixels = normalise(pixels, statistics)
+        values = _forward(network, pixels, device)
+        if factor == 1:
+            yield tile.write, values[(slice(None), *tile.crop)]
+            continue
+        y, x = (
+            slice(w.start * factor, min(w.stop * factor, n))
+            for w, n in zip(tile.write, shape, strict=True)
+        )
+        origin = tuple(span.start for span in tile.output)
+        yield (y, x), refine(values, factor, origin, (y, x), shape)
+
+
+@torch.inference_mode()
+def _forward(
+    network: UNet, pixels: NDArray[np.float32], device: torch.device
+) -> NDArray[np.float32]:
+    """Run one tile: (C, Y, X) to probabilities (K, Y - context, X - context)."""
+    remedy = (
+        f"A tile of {pixels.shape[1]} x {pixels.shape[2]} does not fit; set a smaller tile size."
+    )
+    with torch_errors(remedy):
+        batch = torch.from_numpy(np.ascontiguousarray(pixels))[None].to(device)
+        logits = network(batch.contiguous(memory_format=torch.channels_last))
+        return F.softmax(logits, dim=1)[0].contiguous().cpu().numpy()
+
+
+class _SameWeights:
+    """A Segmenter that equals another one, perhaps from another process, with its weights."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self.segmenter = segmenter
+        digest = hashlib.blake2b(repr(segmenter.describe()).encode())
+        for name in sorted(segmenter.weights):
+            digest.update(np.ascontiguousarray(segmenter.weights[name]).data)
+        self._digest = digest.digest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _SameWeights) and other._digest == self._digest
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+
+@lru_cache(maxsize=2)
+def _network(key: _SameWeights, device: str) -> UNet:
+    """Keep the networks used last: building one for each plane of a stack takes time."""
+    return key.segmenter.network(device)
+
+
+def _write(
+    out: Array,
+    values: NDArray[np.float32],
+    where: tuple[slice, ...],
+    segmenter: Segmenter,
+    config: PredictConfig,
+) -> None:
+    """Write probabilities (K, *region) into ``out``, as they are or as classes."""
+    if out.ndim > len(where):
+        out[(slice(None), *where)] = _shaped(values, (slice(0, len(values)), *where))
+        return
+    if segmenter.kind == "cells":
+        classes = (values[1] >= config.threshold).astype(np.uint8)
+    else:
+        classes = values.argmax(axis=0).astype(np.uint8) + np.uint8(1)
+    out[where] = _shaped(classes, where)
+
+
+def _shaped(values: NDArray[Any], region: Region) -> NDArray[Any]:
+    """Give values the axes of their region: zarr does not broadcast."""
+    return values.reshape([span.stop - span.start for span in region])
+
+
+def _check_room(dtype: np.dtype[Any], objects: int) -> None:
+    if np.dtype(dtype).kind in "iu" and objects > np.iinfo(dtype).max:
+        raise InputError(
+            f"{objects} cells were found, but labels of {dtype} can hold {np.iinfo(dtype).max}; "
+            f"give an array of uint32."
+        )
+
+
+def _checked(segmenter: Segmenter, image: Array) -> Array:
+    if getattr(image, "shape", None) is None:  # nested lists
+        image = np.asarray(image)
+    if len(image.shape) == 2:
+        image = image[None] if isinstance(image, np.ndarray) else OneChannel(image)
+    if len(image.shape) not in (3, 4) or 0 in image.shape:
+        raise InputError(
+            f"The image has shape {tuple(image.shape)}; give (Y, X), (C, Y, X) or (C, Z, Y, X) "
+            f"with at least one pixel."
+        )
+    if np.dtype(image.dtype).kind not in "iufb":
+        raise InputError(f"The image has dtype {image.dtype}; convert it to real numbers first.")
+    if image.shape[0] != segmenter.in_channels:
+        raise InputError(
+            f"The model was trained on {segmenter.in_channels} channel(s), the image has "
+            f"{image.shape[0]} (shape {tuple(image.shape)}, channels first); choose the channels "
+            f"the model knows, or train a new one."
+        )
+    return image

@@ -1,0 +1,129 @@
+"""The two ways to train: what reaches a useful result soonest, and what the paper did."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from napari_unet.core.augment import Augmentation
+
+__all__ = ["Recipe", "learning_rate", "make_optimiser", "recipe_named"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything about training that is not a user's knob.
+
+    Attributes
+    ----------
+    optimiser : {"adam", "sgd"}
+        AdamW, or stochastic gradient descent with momentum.
+    rate : float
+        Peak learning rate.
+    momentum : float
+        Momentum of SGD.
+    anneal : bool
+        Warm up over the first twentieth of the budget and follow half a cosine to zero;
+        otherwise the rate is constant.
+    average : float
+        Decay per step of the running average of the weights that is validated and kept; 0 keeps
+        the weights themselves.
+    patch : int
+        Smallest side of the network's output in a training patch.
+    batch : int
+        Patches per step.
+    balance : float
+        Exponent of the class weights w_c: 1 gives every class the same total weight, 0 every
+        pixel.
+    clip : float
+        Largest norm of the gradient; 0 does not clip.
+    augmentation : Augmentation
+        How strongly patches are varied.
+    """
+
+    optimiser: Literal["adam", "sgd"]
+    rate: float
+    momentum: float = 0.0
+    anneal: bool
+    average: float
+    patch: int
+    batch: int
+    balance: float
+    clip: float
+    augmentation: Augmentation
+
+
+DEFAULT = Recipe(
+    optimiser="adam",
+    rate=2e-3,
+    anneal=True,
+    average=0.98,
+    patch=132,
+    batch=1,
+    balance=0.0,
+    clip=1.0,
+    augmentation=Augmentation(
+        elastic=5.0,
+        rotate=True,
+        mirror=True,
+        scale=0.6,
+        contrast=0.5,
+        brightness=0.15,
+        gamma=0.5,
+        blur=1.5,
+        illumination=0.5,
+    ),
+)
+
+# Section 3 and 3.1: SGD with momentum 0.99, one large tile per batch, elastic deformation with
+# 10 pixels, "shift and rotation invariance ... and gray value variations". The learning rate is
+# not given in the paper.
+PAPER = Recipe(
+    optimiser="sgd",
+    rate=1e-3,
+    momentum=0.99,
+    anneal=False,
+    average=0.0,
+    patch=388,
+    batch=1,
+    balance=1.0,
+    clip=0.0,
+    augmentation=Augmentation(
+        elastic=10.0, rotate=True, mirror=True, contrast=0.25, brightness=0.1
+    ),
+)
+
+
+def recipe_named(name: str) -> Recipe:
+    """Return the recipe of `TrainConfig.recipe`."""
+    return {"default": DEFAULT, "paper": PAPER}[name]
+
+
+def make_optimiser(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """Build the optimiser of a recipe."""
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(parameters, lr=recipe.rate, momentum=recipe.momentum)
+    return torch.optim.AdamW(parameters, lr=recipe.rate, weight_decay=1e-4)
+
+
+def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
+    """Return the learning rate of a step.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Peak rate and whether it is annealed.
+    step : int
+        1, 2, ...
+    progress : float
+        Used share of the budget, 0 ... 1; stays 0 without a budget.
+    """
+    if not recipe.anneal:
+        return recipe.rate
+    warm_up = min(1.0, step / 20)
+    return recipe.rate * warm_up * (0.01 + 0.99 * (1 + math.cos(math.pi * min(progress, 1))) / 2)

@@ -1,0 +1,225 @@
+"""The Segmenter: a trained network and all that is needed to use it again, in one file.
+
+The file is a safetensors file: the weights as tensors, everything else as JSON in its header. No
+pickle, so opening a model never runs code from it. Nothing here needs torch until
+`Segmenter.network` builds the module.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from napari_unet.engine.atomic import write_atomically
+from napari_unet.errors import ModelFileError
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_unet.core.unet import UNet
+
+__all__ = ["Segmenter"]
+
+FORMAT = 1
+"""Version of the file's meaning; a newer one is refused, never guessed at."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Segmenter:
+    """A trained network, its normalisation, its classes and where it comes from.
+
+    Attributes
+    ----------
+    weights : dict of str to float32 array
+        The state of the `UNet`.
+    in_channels, n_classes, base_channels, depth : int
+        Its architecture.
+    kind : {"cells", "classes"}
+        What the classes are: background and cells, or the painted classes 1, 2, ...
+    downsample : int
+        Working resolution: image pixels per network pixel and side.
+    core, split : float
+        How touching cells are told apart, fitted to the painted cells: probability of the cores
+        of cells, and depth of the necks at which they are cut; see `napari_unet.core.instances`.
+    diameter : float
+        Median equivalent diameter of the painted objects in image pixels; 0 when unknown.
+    provenance : dict
+        How it was made: steps, seconds, what was labelled, versions, date.
+    """
+
+    weights: dict[str, NDArray[np.float32]]
+    in_channels: int
+    n_classes: int
+    base_channels: int
+    depth: int
+    kind: Literal["cells", "classes"] = "cells"
+    downsample: int = 1
+    core: float = 0.8
+    split: float = 0.2
+    diameter: float = 0.0
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def network(self, device: torch.device | str = "cpu") -> UNet:
+        """Build the network with these weights, on a device, in evaluation mode."""
+        import torch
+
+        from napari_unet.core.unet import UNet
+
+        with torch.device("meta"):  # no weights to initialise, no random numbers used up
+            unet = UNet(self.in_channels, self.n_classes, self.base_channels, self.depth)
+        weights = {name: torch.from_numpy(array.copy()) for name, array in self.weights.items()}
+        unet.load_state_dict(weights, assign=True)
+        unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return unet.to(device).eval()
+
+    def with_weights(self, network: UNet, **provenance: Any) -> Segmenter:
+        """Return a copy with the present weights of a network and more provenance."""
+        weights = {
+            name: tensor.detach().cpu().contiguous().numpy().copy()
+            for name, tensor in network.state_dict().items()
+        }
+        return replace(self, weights=weights, provenance=self.provenance | provenance)
+
+    def smallest_cell(self, min_size: int = -1) -> int:
+        """Return the pixels a cell must have: ``min_size``, or for -1 a tenth of a median cell."""
+        return min_size if min_size >= 0 else round(0.1 * np.pi / 4 * self.diameter**2)
+
+    def describe(self) -> str:
+        """Say in a line what this model is."""
+        classes = "cells" if self.kind == "cells" else f"{self.n_classes} classes"
+        parameters = sum(w.size for w in self.weights.values())
+        resolution = "" if self.downsample == 1 else f", at 1/{self.downsample} of the resolution"
+        return (
+            f"U-Net of depth {self.depth}, {self.base_channels} channels ({parameters:,} weights)"
+            f": {self.in_channels} channel{'s' * (self.in_channels > 1)} to {classes}{resolution}"
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model file; it is either complete or the old one is still there.
+
+        Raises
+        ------
+        ModelFileError
+            If a weight is not finite or the file cannot be written.
+        """
+        path = Path(path)
+        bad = [name for name, w in self.weights.items() if not np.isfinite(w).all()]
+        if bad:
+            raise ModelFileError(
+                f"The model was not saved to {path}: its weights {bad[0]} are not finite. "
+                f"Go back to an earlier model, or train a new one."
+            )
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "weights"}
+        header = {"napari_unet": json.dumps({"format": FORMAT, **settings})}
+        try:
+            content = save(dict(self.weights), metadata=header)
+            write_atomically(path, lambda file: file.write(content))
+        except (OSError, ValueError) as error:  # ValueError: not a possible name of a file
+            raise ModelFileError(f"The model could not be saved to {path}: {error}.") from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Segmenter:
+        """Read a model file.
+
+        Raises
+        ------
+        ModelFileError
+            If there is no such file, it is damaged, or it is not a model of this program.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ModelFileError(f"There is no model file {path}.")
+        try:
+            with safe_open(path, framework="np") as file:
+                header = (file.metadata() or {}).get("napari_unet")
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelFileError(
+                f"{path} is damaged or not a model file ({error}). Use a file that this program "
+                f"saved."
+            ) from error
+        if header is None:
+            raise ModelFileError(f"{path} is a safetensors file, but not a Live U-Net model.")
+        return cls._from_settings(path, header, weights)
+
+    @classmethod
+    def _from_settings(
+        cls, path: Path, header: str, weights: dict[str, NDArray[np.float32]]
+    ) -> Segmenter:
+        try:
+            settings = json.loads(header)
+            version = settings.pop("format")
+            if version != FORMAT:
+                raise ModelFileError(
+                    f"{path} has model format {version}, this program reads format {FORMAT}; "
+                    f"update the program."
+                )
+            segmenter = cls(weights=weights, **settings)
+            _check_settings(segmenter)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ModelFileError(f"The settings in {path} cannot be read ({error}).") from error
+        expected = _weight_shapes(segmenter)
+        found = {name: w.shape for name, w in weights.items()}
+        if found != expected:
+            odd = sorted(set(found.items()) ^ set(expected.items()))[0]
+            raise ModelFileError(
+                f"The weights in {path} do not fit the network it describes "
+                f"({segmenter.describe()}); first difference: {odd[0]} {odd[1]}."
+            )
+        if {w.dtype for w in weights.values()} != {np.dtype(np.float32)}:
+            raise ModelFileError(f"{path} holds weights that are not float32; it is not usable.")
+        if not all(np.isfinite(w).all() for w in weights.values()):
+            raise ModelFileError(f"{path} holds weights that are not finite; it is unusable.")
+        return segmenter
+
+
+def _check_settings(segmenter: Segmenter) -> None:
+    """Raise ValueError for settings that no training writes, before anything is built of them."""
+    names = ("in_channels", "n_classes", "base_channels", "depth", "downsample")
+    for name in names:
+        value = getattr(segmenter, name)
+        if type(value) is not int or not 1 <= value <= 65536:
+            raise ValueError(f"{name} is {value!r}")
+    if segmenter.depth > 16:
+        raise ValueError(f"depth is {segmenter.depth}")
+    if segmenter.kind not in ("cells", "classes"):
+        raise ValueError(f"kind is {segmenter.kind!r}")
+    if segmenter.n_classes < 2 or (segmenter.kind == "cells" and segmenter.n_classes != 2):
+        raise ValueError(f"n_classes is {segmenter.n_classes} for {segmenter.kind}")
+    for name in ("core", "split", "diameter"):
+        value = getattr(segmenter, name)
+        if type(value) not in (int, float) or not 0 <= value < 1e9:
+            raise ValueError(f"{name} is {value!r}")
+    if type(segmenter.provenance) is not dict:
+        raise ValueError(f"provenance is {segmenter.provenance!r}")
+
+
+def _weight_shapes(segmenter: Segmenter) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every weight of the described network, without building it."""
+    widths = [segmenter.base_channels * 2**level for level in range(segmenter.depth + 1)]
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def convolution(name: str, *shape: int, bias: int) -> None:
+        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = shape, (bias,)
+
+    def double(name: str, i: int, o: int) -> None:
+        convolution(f"{name}.0", o, i, 3, 3, bias=o)
+        convolution(f"{name}.2", o, o, 3, 3, bias=o)
+
+    for level, width in enumerate(widths[:-1]):
+        double(f"down.{level}", segmenter.in_channels if level == 0 else widths[level - 1], width)
+    double("bottom", widths[-2], widths[-1])
+    for index, width in enumerate(reversed(widths[1:])):
+        convolution(f"up.{index}", width, width // 2, 2, 2, bias=width // 2)
+        double(f"merge.{index}", width, width // 2)
+    k, base = segmenter.n_classes, segmenter.base_channels
+    convolution("head", k, base, 1, 1, bias=k)
+    return shapes

@@ -1,0 +1,71 @@
+"""Which device, in words, and torch's out-of-memory errors in ours."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.engine.device import describe, select_device, torch_errors
+from napari_unet.errors import DeviceError
+
+torch.set_num_threads(1)
+no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+
+
+def test_automatic_is_the_best_there_is() -> None:
+    """CUDA, else MPS, else the CPU."""
+    found = select_device("auto").type
+    if torch.cuda.is_available():
+        assert found == "cuda"
+    else:
+        assert found == ("mps" if torch.backends.mps.is_available() else "cpu")
+    assert TrainConfig().device == PredictConfig().device == "auto"
+
+
+def test_the_cpu_is_always_there() -> None:
+    """And says how many threads it has."""
+    device = select_device("cpu")
+    assert device == torch.device("cpu")
+    assert describe(device) == "CPU, 1 thread"
+
+
+@no_cuda
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:7"])
+def test_a_device_that_is_absent_is_never_replaced_silently(name: str) -> None:
+    """Asking for CUDA without one is an error that names the remedy."""
+    with pytest.raises(DeviceError, match=f"{name}.*device='auto'"):
+        select_device(name)
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cuda:x", "cuda:-1", "meta", "cuda:99"])
+def test_names_that_are_no_device_are_refused(name: str) -> None:
+    """Also those that torch knows but nobody can train on."""
+    with pytest.raises(DeviceError, match=f"'{name}'"):
+        select_device(name)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("no room"), torch.OutOfMemoryError("CUDA out of memory. Tried...\nmore")]
+)
+def test_running_out_of_memory_says_what_to_do(error: Exception) -> None:
+    """One line of what torch said, and the remedy."""
+    with (
+        pytest.raises(DeviceError, match=r"Out of memory \([^\n]*\)\. Use a smaller tile\.$"),
+        torch_errors("Use a smaller tile."),
+    ):
+        raise error
+
+
+def test_the_cpus_own_allocator_is_understood() -> None:
+    """It reports through a bare RuntimeError, which napari's worker would swallow."""
+    with pytest.raises(DeviceError, match=r"Out of memory.*Buy some"), torch_errors("Buy some."):
+        torch.empty(2**58, dtype=torch.uint8)
+
+
+def test_other_errors_pass_unchanged() -> None:
+    """A mistake in the program is not taken for a lack of memory."""
+    with pytest.raises(RuntimeError, match="shape"), torch_errors("Buy some."):
+        torch.zeros(2, 3).reshape(5).add(torch.zeros(1))
+    with pytest.raises(KeyError), torch_errors("Buy some."):
+        raise KeyError("x")

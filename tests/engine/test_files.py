@@ -1,0 +1,471 @@
+"""Images and labels come out of files as they went in, or not at all; pairs go by their names."""
+
+from __future__ import annotations
+
+import io
+import string
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from napari_unet.engine import tiff
+from napari_unet.engine.files import (
+    find_images,
+    pair_files,
+    read_image,
+    read_labels,
+    relative_name,
+    write_labels,
+    write_probabilities,
+)
+from napari_unet.errors import InputError
+
+RNG = np.random.default_rng(0)
+
+
+def noise(*shape: int, dtype: str = "uint16") -> np.ndarray:
+    """Numbers that do not compress and do not repeat along any axis."""
+    return RNG.integers(0, 256, shape).astype(dtype)
+
+
+def tree(folder: Path, *names: str) -> Path:
+    """Make small images of these names below a folder."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(path, np.ones((4, 5), np.uint8))
+    return folder
+
+
+AXES: dict[str, tuple[tuple[int, ...], dict[str, Any], str]] = {
+    "a plane": ((9, 8), {}, "YX->CYX"),
+    "an OME stack": ((5, 9, 8), {"ome": True, "metadata": {"axes": "ZYX"}}, "ZYX->CZYX"),
+    "OME channels": ((3, 9, 8), {"ome": True, "metadata": {"axes": "CYX"}}, "CYX->CYX"),
+    "OME time, channels and planes": (
+        (2, 3, 4, 9, 8),
+        {"ome": True, "metadata": {"axes": "TCZYX"}},
+        "TCZYX->CTZYX",
+    ),
+    "an ImageJ hyperstack": (
+        (4, 2, 9, 8),
+        {"imagej": True, "metadata": {"axes": "ZCYX"}},
+        "ZCYX->CZYX",
+    ),
+    "a shaped time series": ((6, 9, 8), {"metadata": {"axes": "TYX"}}, "TYX->CTYX"),
+    "independent images": ((6, 9, 8), {"metadata": {"axes": "QYX"}}, "QYX->CQYX"),
+    "colour": ((9, 8, 3), {"photometric": "rgb"}, "YXS->SYX"),
+    "a stack of colour": ((5, 9, 8, 3), {"photometric": "rgb"}, "QYXS->SQYX"),
+    "planar colour that says so": (
+        (3, 9, 8),
+        {"photometric": "rgb", "planarconfig": "separate", "metadata": {"axes": "SYX"}},
+        "SYX->SYX",
+    ),
+    "bare pages": ((6, 9, 8), {"metadata": None, "photometric": "minisblack"}, "QYX->CQYX"),
+    "three nameless planes": (
+        (3, 9, 8),
+        {"photometric": "rgb", "planarconfig": "separate"},
+        "QYX->CQYX",
+    ),
+    "a nameless last axis of 3": ((9, 8, 3), {"photometric": "minisblack"}, "YXS->SYX"),
+    "a stack of one plane": ((1, 9, 8), {"metadata": {"axes": "ZYX"}}, "CYX->CYX"),
+}
+
+
+@pytest.mark.parametrize("case", AXES)
+def test_axes_are_put_in_order(case: str, tmp_path: Path) -> None:
+    """Channels come first, then all planes as one axis, then Y and X, and no pixel is elsewhere."""
+    shape, options, order = AXES[case]
+    pixels = noise(*shape)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, **options)
+
+    image = read_image(tmp_path / "a.tif")
+
+    before, after = order.split("->")
+    if "C" in after and "C" not in before:
+        pixels, before = pixels[None], "C" + before
+    expected = np.transpose(pixels, [before.index(axis) for axis in after])
+    height_and_width = expected.shape[-2:]
+    planes = () if expected.ndim == 3 else (-1,)
+    np.testing.assert_array_equal(
+        image, expected.reshape(expected.shape[0], *planes, *height_and_width)
+    )
+    assert image.dtype == np.uint16
+
+
+PICTURES: dict[str, tuple[np.ndarray, str, Callable[[np.ndarray], np.ndarray]]] = {
+    "grey": (noise(9, 8, dtype="uint8"), "png", lambda p: p[None]),
+    "16-bit grey": (noise(9, 8) * 200, "png", lambda p: p[None]),
+    "colour": (noise(9, 8, 3, dtype="uint8"), "png", lambda p: np.moveaxis(p, -1, 0)),
+    "colour with alpha": (
+        noise(9, 8, 4, dtype="uint8"),
+        "png",
+        lambda p: np.moveaxis(p, -1, 0)[:3],
+    ),
+    "grey with alpha": (noise(9, 8, 2, dtype="uint8"), "png", lambda p: p[None, ..., 0]),
+    "black and white": (noise(9, 8) > 99, "bmp", lambda p: p[None]),
+}
+
+
+@pytest.mark.parametrize("case", PICTURES)
+def test_pictures_are_read_without_their_alpha(case: str, tmp_path: Path) -> None:
+    """PNG and BMP pictures give (C, Y, X) with one or three channels."""
+    pixels, suffix, expected = PICTURES[case]
+    Image.fromarray(pixels).save(tmp_path / f"a.{suffix}")
+
+    np.testing.assert_array_equal(read_image(tmp_path / f"a.{suffix}"), expected(pixels))
+
+
+def test_alpha_of_a_tiff_is_dropped(tmp_path: Path) -> None:
+    """The fourth sample of an RGBA TIFF is no channel."""
+    pixels = noise(9, 8, 4, dtype="uint8")
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=["unassalpha"])
+
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), np.moveaxis(pixels, -1, 0)[:3])
+
+
+def test_lzw_needs_no_further_package(tmp_path: Path) -> None:
+    """The commonest compression of microscope software is read, also in stacks."""
+    pixels = noise(3, 9, 8)
+    first, *others = (Image.fromarray(plane) for plane in pixels)
+    first.save(tmp_path / "a.tif", compression="tiff_lzw", save_all=True, append_images=others)
+
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), pixels[None])
+
+
+STACKS: dict[str, dict[str, Any]] = {
+    "shaped": {"metadata": {"axes": "ZYX"}},
+    "ImageJ": {"imagej": True, "metadata": {"axes": "ZYX"}},
+    "OME": {"ome": True, "metadata": {"axes": "ZYX"}},
+    "bare": {"metadata": None},
+}
+DECLARED = {"shaped": "declares 20 pages", "ImageJ": "declares 20 pages"}
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("kind", STACKS)
+def test_a_truncated_stack_is_refused_with_both_numbers(
+    kind: str, compression: str | None, tmp_path: Path
+) -> None:
+    """A stack that ends early, which tifffile may read as fewer pages, says what is missing."""
+    whole, cut = tmp_path / "whole.tif", tmp_path / "cut.tif"
+    tifffile.imwrite(whole, noise(20, 32, 32), compression=compression, **STACKS[kind])
+    content = whole.read_bytes()
+    for share in (0.4, 0.9, 0.999):
+        cut.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(InputError, match="cut short") as caught:
+            read_image(cut)
+        message = str(caught.value)
+        assert str(cut) in message
+        assert DECLARED.get(kind, "pages") in message
+        assert "found" in message or "description" in message
+
+
+def test_a_stack_cut_after_its_first_page_is_not_one_plane(tmp_path: Path) -> None:
+    """The numbers in the message are those of the file."""
+    tifffile.imwrite(tmp_path / "a.tif", noise(20, 32, 32), compression="zlib", **STACKS["ImageJ"])
+    content = (tmp_path / "a.tif").read_bytes()
+    with tifffile.TiffFile(tmp_path / "a.tif") as whole:
+        second = whole.pages[1].dataoffsets[0]
+    (tmp_path / "a.tif").write_bytes(content[:second])
+
+    with pytest.raises(InputError, match="declares 20 pages, found 1\\."):
+        read_image(tmp_path / "a.tif")
+
+
+@settings(max_examples=300)
+@given(kind=st.sampled_from(sorted(STACKS)), missing=st.integers(1, 3000))
+def test_no_cut_gives_other_pixels(kind: str, missing: int, tmp_path_factory: Any) -> None:
+    """However many bytes are missing at the end, there is an InputError or the whole image."""
+    pixels = np.arange(5 * 16 * 16, dtype=np.uint16).reshape(5, 16, 16)
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, compression="zlib", **STACKS[kind])
+    cut = tmp_path_factory.getbasetemp() / "cut.tif"
+    cut.write_bytes(file.getvalue()[:-missing])
+
+    try:
+        image = read_image(cut)
+    except InputError:
+        return
+    np.testing.assert_array_equal(image[0], pixels)
+
+
+UNREADABLE: dict[str, bytes] = {
+    "empty.tif": b"",
+    "text.tif": b"no picture at all",
+    "header.tif": b"II*\0\x08\0\0\0",
+    "rubbish.tif": b"II*\0" + bytes(range(256)),
+    "rubbish.png": b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
+    "._a.tif": b"\x00\x05\x16\x07",
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_is_no_image_is_named_with_the_reason(name: str, tmp_path: Path) -> None:
+    """Empty, damaged and foreign files give one InputError with the path."""
+    (tmp_path / name).write_bytes(UNREADABLE[name])
+
+    with pytest.raises(InputError, match=name.replace(".", r"\.")) as caught:
+        read_image(tmp_path / name)
+
+    assert len(str(caught.value)) > len(str(tmp_path / name)) + 10
+
+
+def test_a_missing_file_and_a_folder_are_no_images(tmp_path: Path) -> None:
+    """A path that is not a file is an InputError too."""
+    for path in (tmp_path / "gone.tif", tmp_path):
+        with pytest.raises(InputError, match=path.name):
+            read_image(path)
+
+
+def test_a_file_of_several_images_is_refused(tmp_path: Path) -> None:
+    """Nobody can say which of two sizes was meant."""
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(noise(9, 8))
+        writer.write(noise(5, 6))
+
+    with pytest.raises(InputError, match="holds 2 images \\(9 x 8, 5 x 6\\)"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_a_row_of_numbers_is_no_picture(tmp_path: Path) -> None:
+    """One axis is not enough."""
+    tifffile.imwrite(tmp_path / "a.tif", noise(50))
+
+    with pytest.raises(InputError, match=r"shape \(50,\)"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("name", ["æøå 細胞.tif", "with space/and [brackets].png", "1,5 µm.bmp"])
+def test_any_name_can_be_read_found_and_written(name: str, tmp_path: Path) -> None:
+    """Unicode, spaces and brackets are only letters."""
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    pixels = noise(9, 8, dtype="uint8")
+    Image.fromarray(pixels).save(path)
+
+    assert find_images(path) == find_images(path.parent) == [path]
+    np.testing.assert_array_equal(read_image(path)[0], pixels)
+    write_labels(path.with_suffix(".tif"), pixels)
+    np.testing.assert_array_equal(read_labels(path.with_suffix(".tif")), pixels)
+
+
+@pytest.mark.parametrize("shape", [(9, 8), (4, 9, 8), (3, 9, 8), (2, 1, 1)])
+@pytest.mark.parametrize(("largest", "dtype"), [(1, "u2"), (65535, "u2"), (65536, "u4")])
+def test_labels_come_back_in_the_narrowest_dtype(
+    shape: tuple[int, ...], largest: int, dtype: str, tmp_path: Path
+) -> None:
+    """Labels are uint16 up to 65 535 and uint32 beyond, with the axes they had."""
+    labels = np.zeros(shape, np.int64)
+    labels.flat[-1] = largest
+
+    write_labels(tmp_path / "new" / "a.tif", labels)
+
+    back = read_labels(tmp_path / "new" / "a.tif")
+    np.testing.assert_array_equal(back, labels)
+    assert back.dtype == dtype
+    with tifffile.TiffFile(tmp_path / "new" / "a.tif") as file:
+        assert file.is_ome
+        assert file.series[0].axes == "ZYX"[-labels.ndim :]
+        assert file.pages.first.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+
+
+def test_equal_labels_give_equal_files(tmp_path: Path) -> None:
+    """Writing the same twice gives the same bytes."""
+    for name in "ab":
+        write_labels(tmp_path / f"{name}.tif", np.arange(12).reshape(3, 4))
+
+    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+
+
+def test_a_large_file_is_a_bigtiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What might not fit into 4 GB gets 64-bit offsets."""
+    write_labels(tmp_path / "small.tif", np.ones((9, 8), int))
+    monkeypatch.setattr(tiff, "LARGEST_CLASSIC", 100)
+    write_labels(tmp_path / "large.tif", np.ones((9, 8), int))
+
+    kinds = [(tmp_path / f"{name}.tif").read_bytes()[:4] for name in ("small", "large")]
+    assert kinds == [b"II*\0", b"II+\0"]
+    np.testing.assert_array_equal(read_labels(tmp_path / "large.tif"), np.ones((9, 8)))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.full((4, 4), -1),
+        np.full((4, 4), 2**32),
+        np.full((4, 4), 0.5),
+        np.zeros((2, 2, 2, 2), int),
+        np.zeros((0, 4), int),
+    ],
+    ids=["negative", "too large", "fractions", "four axes", "empty"],
+)
+def test_what_are_no_labels_is_not_written(labels: np.ndarray, tmp_path: Path) -> None:
+    """Values that would wrap, and shapes nobody could read, are refused before the file exists."""
+    with pytest.raises(InputError, match=r"a\.tif"):
+        write_labels(tmp_path / "a.tif", labels)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_says_where(tmp_path: Path) -> None:
+    """A folder that cannot be made is an InputError with the path."""
+    (tmp_path / "file").write_text("in the way")
+
+    with pytest.raises(InputError, match="cannot be written"):
+        write_labels(tmp_path / "file" / "a.tif", np.ones((4, 4), int))
+
+
+def test_probabilities_keep_their_classes(tmp_path: Path) -> None:
+    """Probabilities of a plane or a stack come back with the classes first."""
+    for shape in [(3, 9, 8), (3, 4, 9, 8), (1, 9, 8)]:
+        probabilities = RNG.random(shape).astype(np.float32)
+        write_probabilities(tmp_path / "a.tif", probabilities)
+        np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), probabilities)
+
+
+def test_labels_of_other_programs_are_understood(tmp_path: Path) -> None:
+    """Palette indices, grey colour, whole floats, masks and nameless stacks are labels."""
+    numbers = noise(9, 8, dtype="uint8") % 9
+    palette = Image.fromarray(numbers).convert("P")
+    palette.putdata(numbers.ravel().tolist())
+    palette.putpalette(RNG.integers(0, 256, 768).tolist())
+    palette.save(tmp_path / "palette.png")
+    Image.fromarray(numbers).convert("RGB").save(tmp_path / "grey.png")
+    tifffile.imwrite(tmp_path / "float.tif", numbers.astype(np.float32))
+    planes = {"photometric": "rgb", "planarconfig": "separate"}
+    tifffile.imwrite(tmp_path / "planes.tif", np.stack([numbers] * 3), **planes)
+    tifffile.imwrite(tmp_path / "mask.tif", numbers > 4)
+
+    for name in ("palette.png", "grey.png", "float.tif"):
+        np.testing.assert_array_equal(read_labels(tmp_path / name), numbers)
+        assert read_labels(tmp_path / name).dtype.kind in "iu"
+    np.testing.assert_array_equal(read_labels(tmp_path / "planes.tif"), np.stack([numbers] * 3))
+    np.testing.assert_array_equal(read_labels(tmp_path / "mask.tif"), numbers > 4)
+
+
+def test_what_cannot_be_labels_is_refused(tmp_path: Path) -> None:
+    """Colours, fractions, channels and JPEG's approximate numbers are no labels."""
+    Image.fromarray(noise(9, 8, 3, dtype="uint8")).save(tmp_path / "colour.png")
+    Image.fromarray(noise(9, 8, dtype="uint8")).save(tmp_path / "approximate.jpg")
+    tifffile.imwrite(tmp_path / "half.tif", np.full((9, 8), 0.5))
+    tifffile.imwrite(tmp_path / "channels.tif", noise(2, 9, 8), ome=True, metadata={"axes": "CYX"})
+
+    for name in ("colour.png", "approximate.jpg", "half.tif", "channels.tif"):
+        with pytest.raises(InputError, match=name.replace(".", r"\.")):
+            read_labels(tmp_path / name)
+
+
+def test_a_folder_lists_its_images_as_a_person_would(tmp_path: Path) -> None:
+    """Subfolders are entered, 2 comes before 10, and hidden or foreign files are left out."""
+    tree(tmp_path, "a10.tif", "a2.TIF", "b/c.png", "._a2.tif", ".trash/x.tif", "b/.hidden.png")
+    (tmp_path / "notes.txt").write_text("not an image")
+
+    found = [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)]
+    assert found == ["a2.TIF", "a10.tif", "b/c.png"]
+    names = [relative_name(path, tmp_path).as_posix() for path in find_images(tmp_path)]
+    assert names == ["a2", "a10", "b/c"]
+
+
+def test_a_pattern_lists_what_it_matches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are relative to the folder before the first wildcard, even if that has brackets."""
+    tree(tmp_path / "day [1]", "a.ome.tif", "b.tif", "deep/a.tif")
+    monkeypatch.chdir(tmp_path)
+
+    assert find_images("day [1]/a*.tif") == [Path("day [1]/a.ome.tif")]
+    assert relative_name(Path("day [1]/a.ome.tif"), "day [1]/a*.tif") == Path("a")
+    (deep,) = find_images("day [1]/*/a.tif")
+    assert relative_name(deep, "day [1]/*/a.tif") == Path("deep/a")
+    assert len(find_images("**/*.tif")) == 3
+
+
+def test_nothing_to_find_is_an_error(tmp_path: Path) -> None:
+    """An empty folder, a pattern without matches and a missing file are told apart from success."""
+    for path in (tmp_path, tmp_path / "*.tif", tmp_path / "gone.tif"):
+        with pytest.raises(InputError, match="There is no"):
+            find_images(path)
+
+
+def pairs(tmp_path: Path, images: list[str], labels: list[str]) -> list[tuple[str, str]]:
+    """Pair paths below a folder and name them relative to it."""
+    found = pair_files([tmp_path / name for name in images], [tmp_path / name for name in labels])
+    return [tuple(p.relative_to(tmp_path).as_posix() for p in pair) for pair in found]  # type: ignore[misc]
+
+
+def test_folders_are_paired_by_name(tmp_path: Path) -> None:
+    """The path inside the folder decides, with or without a word for labels behind it."""
+    tree(tmp_path / "images", "a.tif", "b.tif", "day 2/a.tif", "c.tif")
+    tree(tmp_path / "labels", "a.tif", "b_labels.tif", "day 2/a-Mask.png", "c.masks.tif")
+
+    assert pairs(tmp_path, ["images"], ["labels"]) == [
+        ("images/a.tif", "labels/a.tif"),
+        ("images/b.tif", "labels/b_labels.tif"),
+        ("images/c.tif", "labels/c.masks.tif"),
+        ("images/day 2/a.tif", "labels/day 2/a-Mask.png"),
+    ]
+
+
+def test_one_folder_may_hold_both(tmp_path: Path) -> None:
+    """In a folder given for images and labels, the word behind the name tells them apart."""
+    tree(tmp_path, "a.tif", "a_labels.tif", "b.png", "b_mask.tif")
+
+    expected = [("a.tif", "a_labels.tif"), ("b.png", "b_mask.tif")]
+    assert pairs(tmp_path, ["."], ["."]) == expected
+
+
+def test_named_files_are_a_selection(tmp_path: Path) -> None:
+    """Naming some files of one side leaves the rest of the other folder out; one fits one."""
+    tree(tmp_path / "i", "a.tif", "b.tif", "c.tif")
+    tree(tmp_path / "l", "a.tif", "b.tif", "c.tif")
+
+    assert pairs(tmp_path, ["i/b.tif"], ["l"]) == [("i/b.tif", "l/b.tif")]
+    assert pairs(tmp_path, ["i"], ["l/a.tif", "l/c.tif"]) == [
+        ("i/a.tif", "l/a.tif"),
+        ("i/c.tif", "l/c.tif"),
+    ]
+    assert pairs(tmp_path, ["i/a.tif"], ["l/b.tif"]) == [("i/a.tif", "l/b.tif")]
+
+
+def test_files_without_a_partner_are_all_listed(tmp_path: Path) -> None:
+    """Nothing is paired by order: two wrong names on two sides are two complaints."""
+    tree(tmp_path / "i", "a.tif", "b.tif", "c.tif")
+    tree(tmp_path / "l", "a.tif", "x_mask.tif", "y.tif")
+
+    with pytest.raises(InputError) as caught:
+        pair_files([tmp_path / "i"], [tmp_path / "l"])
+
+    lonely = [Path("i", "b.tif"), Path("i", "c.tif"), Path("l", "x_mask.tif"), Path("l", "y.tif")]
+    assert all(str(path) in str(caught.value) for path in lonely)
+    assert str(Path("i", "a.tif")) not in str(caught.value)
+
+
+def test_a_name_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    """Two candidates for one image are never chosen between."""
+    tree(tmp_path / "i", "a.tif", "b.tif")
+    tree(tmp_path / "l", "a_labels.tif", "a_mask.png", "b.tif")
+
+    with pytest.raises(InputError, match="both called a;"):
+        pair_files([tmp_path / "i"], [tmp_path / "l"])
+
+
+@given(
+    st.lists(
+        st.text(string.ascii_lowercase + "0_", min_size=1, max_size=6), unique=True, min_size=1
+    )
+)
+def test_any_set_of_names_pairs_with_itself(names: list[str]) -> None:
+    """A name and the same name with _labels behind it always find each other."""
+    from napari_unet.engine.files import _by_key
+
+    ends = ("label", "labels", "mask", "masks", "region", "regions")
+    plain = [name for name in names if not name.endswith(tuple(f"_{end}" for end in ends))]
+    left = _by_key([(Path(f"i/{name}"), Path(name)) for name in plain])
+    right = _by_key([(Path(f"l/{name}"), Path(f"{name}_labels")) for name in plain])
+
+    assert list(left) == list(right) == plain

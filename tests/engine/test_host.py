@@ -1,0 +1,526 @@
+"""Real processes, real kills: what the compute process promises its callers."""
+
+import gc
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_unet.engine.host import STOP_GRACE_SECONDS, Host, SharedArray
+from napari_unet.errors import DeviceError, InputError, JobError
+
+# The child gets sys.path from here, and finds the module there too.
+sys.path.append(str(Path(__file__).parent))
+import toy_tasks
+
+posix = pytest.mark.skipif(os.name != "posix", reason="kills with POSIX signals")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /dev/shm and /proc")
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """A host that imports nothing up front, closed after the test."""
+    with Host(warm_up=()) as host:
+        yield host
+
+
+def gone(pid: int, within: float = 2.0) -> bool:
+    """Whether the process ends within this time."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        try:
+            state = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def blocks_of(pid: int | str = "self") -> set[Path]:
+    """The shared memory that a process has mapped; others may use the machine too."""
+    maps = Path("/proc", str(pid), "maps").read_text()
+    return {Path(name) for name in re.findall(r"/dev/shm/psm_\w+", maps)}
+
+
+def seconds_since(start: float) -> float:
+    """How long ago that was."""
+    return time.monotonic() - start
+
+
+def test_a_thousand_events_arrive_in_order(host: Host) -> None:
+    """Every event arrives once, in the order it was yielded in."""
+    events = list(host.run(toy_tasks.count, 1000))
+
+    assert events == [toy_tasks.Counted(index=i, total=1000) for i in range(1, 1001)]
+
+
+def test_the_function_runs_in_one_child_that_is_kept(host: Host) -> None:
+    """Runs share a process, and it is not this one."""
+    pids = set()
+    for _ in range(3):
+        with closing(host.run(toy_tasks.process_id)) as run:
+            pids.add(next(run))
+
+    assert len(pids) == 1
+    assert pids != {os.getpid()}
+
+
+LAYOUTS = {
+    "plain": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
+    "strided": np.moveaxis(np.arange(24, dtype=np.uint16).reshape(2, 3, 4), -1, 0)[:, ::2],
+    "reversed": np.arange(24).reshape(4, 6)[::-1],
+    "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    "empty": np.zeros((0, 5), np.uint8),
+    "no axis": np.array(3.5),
+    "big-endian": np.arange(3, dtype=">i4"),
+    "broadcast": np.broadcast_to(np.float32(2), (3, 4)),
+    "fields": np.array([("a", 1)], dtype=[("name", "U3"), ("size", "i8")]),
+}
+
+
+def test_arrays_arrive_equal_and_read_only(host: Host) -> None:
+    """Whatever its layout, an array is the same on the other side, and cannot be written to."""
+    arrived = list(host.run(toy_tasks.echo, **LAYOUTS))
+
+    for (layout, sent), (got, writeable) in zip(LAYOUTS.items(), arrived, strict=True):
+        np.testing.assert_array_equal(got, sent, err_msg=layout)
+        assert (got.dtype, got.shape, writeable) == (sent.dtype, sent.shape, False), layout
+
+
+def test_a_read_only_array_and_two_more_travel_together(host: Host) -> None:
+    """Arrays inside containers do not overlap in the block they share."""
+    arrays = [np.full(size, size, np.int32) for size in (1, 1000, 7)]
+    arrays[0].flags.writeable = False
+
+    ((arrived, _),) = host.run(toy_tasks.echo, {"masks": arrays})
+
+    for sent, got in zip(arrays, arrived["masks"], strict=True):
+        np.testing.assert_array_equal(sent, got)
+
+
+def test_a_shared_array_is_filled_while_events_come(host: Host) -> None:
+    """What the child writes is seen here as soon as the event that tells of it."""
+    with SharedArray.create((5, 1000), np.uint16) as shared:
+        assert shared.array.max() == 0
+        for event in host.run(toy_tasks.fill, shared, 10):
+            assert (shared.array[event.index] == 10 + event.index).all()
+        picture = shared.array
+
+    assert (picture[4] == 14).all(), "an array must outlive the closing of its name"
+    with pytest.raises(ValueError, match="closed"):
+        _ = shared.array
+
+
+@linux
+def test_no_shared_memory_is_left_over(host: Host) -> None:
+    """Ended, failed, stopped and killed runs all take their blocks away."""
+    blocks = set()
+    for task, arguments in [
+        (toy_tasks.count, (3,)),
+        (toy_tasks.fail, ("ValueError",)),
+        (toy_tasks.process_id, ()),
+        (toy_tasks.sleep_in_the_middle, ()),
+    ]:
+        with suppress(JobError), closing(host.run(task, *arguments)) as run:
+            next(run)
+            blocks |= blocks_of()
+            next(run) if task is not toy_tasks.sleep_in_the_middle else None
+    shared = SharedArray.create((10,), np.uint8)
+    blocks |= blocks_of()
+    assert len(blocks) == 5
+    del run, shared
+    gc.collect()
+
+    assert not [block for block in blocks if block.exists()]
+    assert blocks_of() == set()
+
+
+@linux
+def test_too_little_shared_memory_is_an_error_and_not_a_crash() -> None:
+    """Linux would kill the program at the first write to a page that is not there."""
+    room = os.statvfs("/dev/shm")
+    too_much = room.f_bavail * room.f_frsize + 2**20
+
+    with pytest.raises(DeviceError, match=r"not enough shared memory .* --shm-size"):
+        SharedArray.create((too_much,), np.uint8)
+
+
+def test_an_array_of_objects_cannot_be_shared() -> None:
+    """A pointer means nothing in another process."""
+    with pytest.raises(TypeError, match="Python objects"):
+        SharedArray.create((3,), object)
+
+
+@pytest.mark.parametrize("kind", ["ValueError", "RuntimeError"])
+def test_an_unexpected_error_names_itself_and_brings_its_traceback(host: Host, kind: str) -> None:
+    """It becomes a JobError, and the remote traceback is its note."""
+    run = host.run(toy_tasks.fail, kind)
+    assert next(run) == 1
+
+    with pytest.raises(JobError) as caught:
+        next(run)
+
+    assert str(caught.value) == f"{kind}: {toy_tasks.make_error(kind)}"
+    (note,) = caught.value.__notes__
+    assert "in fail\n" in note
+    assert next(host.run(toy_tasks.count, 1)).index == 1, "the next run works"
+
+
+@pytest.mark.parametrize("kind", ["torch.OutOfMemoryError", "MemoryError", "cpu"])
+def test_running_out_of_memory_comes_with_a_remedy(host: Host, kind: str) -> None:
+    """All the ways in which torch and numpy say so become a DeviceError."""
+    with pytest.raises(DeviceError, match=r"Out of memory .* smaller tile size"):
+        list(host.run(toy_tasks.fail, kind))
+
+
+def test_our_own_errors_stay_what_they_are(host: Host) -> None:
+    """An InputError is for the user: same type, same words, no traceback."""
+    with pytest.raises(InputError, match=r"^Paint at least one cell\.$") as caught:
+        list(host.run(toy_tasks.fail, "InputError"))
+
+    assert not hasattr(caught.value, "__notes__")
+
+
+def test_an_error_that_pickle_cannot_make_again_is_told_in_words(host: Host) -> None:
+    """Its arguments do not survive, its message does."""
+    with pytest.raises(JobError, match="TwoWordsError: two words"):
+        list(host.run(toy_tasks.fail, "TwoWordsError"))
+
+
+def test_a_leaked_stop_iteration_is_an_error(host: Host) -> None:
+    """It must not look like the end of the generator."""
+    with pytest.raises(JobError, match="generator raised StopIteration"):
+        list(host.run(toy_tasks.leak_stop_iteration))
+
+
+def test_an_import_that_fails_while_warming_up_fails_every_job() -> None:
+    """It is not silent, and each job tries again in a new process."""
+    with Host(warm_up=("toy_tasks", "no_such_module")) as host:
+        host.start()
+        for _ in range(2):
+            with pytest.raises(JobError, match="No module named 'no_such_module'"):
+                list(host.run(toy_tasks.count, 1))
+
+
+def test_starting_returns_at_once_and_a_stop_needs_no_warm_child() -> None:
+    """While torch is imported, nothing waits for it but the job that needs it."""
+    with Host(warm_up=("torch",)) as host:
+        start = time.monotonic()
+        host.start()
+        assert seconds_since(start) < 0.5
+        stop = threading.Event()
+        threading.Timer(0.2, stop.set).start()
+
+        assert list(host.run(toy_tasks.count, 1, stop=stop)) == []
+        assert seconds_since(start) < 0.2 + STOP_GRACE_SECONDS
+        assert len(list(host.run(toy_tasks.count, 3))) == 3
+
+
+def test_closing_the_run_closes_the_generator_in_the_child(host: Host, tmp_path: Path) -> None:
+    """Its finally-block runs there, before the close returns."""
+    run = host.run(toy_tasks.touch_and_count, str(tmp_path), 1000, 0.02)
+    next(run)
+    start = time.monotonic()
+    run.close()
+
+    assert seconds_since(start) < 0.5
+    assert Path(tmp_path, "log").read_text().endswith("closed\n")
+
+
+@pytest.mark.parametrize(
+    "task",
+    [toy_tasks.sleep_in_the_middle, toy_tasks.multiply_for_ever, toy_tasks.refuse_to_stop],
+)
+def test_closing_the_run_is_quick_inside_a_long_computation(host: Host, task: object) -> None:
+    """A generator that does not stop loses its process within a second; the next run works."""
+    run = host.run(task)
+    first = next(run)
+    time.sleep(0.1)  # into the computation
+    start = time.monotonic()
+    run.close()
+
+    assert seconds_since(start) < 1.0
+    with closing(host.run(toy_tasks.process_id)) as run:
+        assert next(run) != first
+
+
+@pytest.mark.parametrize(
+    ("task", "delay"),
+    [
+        (toy_tasks.sleep_at_once, 0.0),
+        (toy_tasks.sleep_at_once, 0.3),
+        (toy_tasks.sleep_in_the_middle, 0.4),
+    ],
+)
+def test_a_stop_reaches_a_run_that_waits(host: Host, task: object, delay: float) -> None:
+    """Set before the first event, or while none comes, it ends the run within a second."""
+    host.start()
+    stop = threading.Event()
+    if delay:
+        threading.Timer(delay, stop.set).start()
+    else:
+        stop.set()
+    start = time.monotonic()
+
+    assert len(list(host.run(task, stop=stop))) <= 1
+    assert seconds_since(start) - delay < 1.0
+
+
+def test_a_stop_between_events_keeps_the_process(host: Host) -> None:
+    """A generator that yields often stops by itself."""
+    stop = threading.Event()
+    pids = []
+    for pid in host.run(toy_tasks.process_id, stop=stop):
+        pids.append(pid)
+        if len(pids) == 10:
+            stop.set()
+
+    assert len(pids) == 10
+    assert next(host.run(toy_tasks.process_id)) == pids[0]
+
+
+def test_an_error_while_closing_is_not_lost(host: Host) -> None:
+    """It may be the only word about a file that was not written."""
+    stop = threading.Event()
+    run = host.run(toy_tasks.fail_while_closing, stop=stop)
+    next(run)
+    stop.set()
+
+    with pytest.raises(InputError, match="disk is full"):
+        next(run)
+
+
+@posix
+def test_a_killed_child_is_explained_and_replaced(host: Host) -> None:
+    """The message names the signal, says what is safe and what to do."""
+    run = host.run(toy_tasks.sleep_in_the_middle)
+    os.kill(next(run), signal.SIGKILL)
+
+    with pytest.raises(JobError, match=r"SIGKILL.* out of memory.* labels are untouched.* again"):
+        next(run)
+    assert len(list(host.run(toy_tasks.count, 3))) == 3
+
+
+@posix
+def test_the_events_before_a_death_still_arrive(host: Host) -> None:
+    """What was sent before the process died is not lost."""
+    run = host.run(toy_tasks.kill_myself)
+
+    assert next(run) == 1
+    with pytest.raises(JobError, match="SIGKILL"):
+        next(run)
+
+
+def test_a_crash_names_its_exit_code(host: Host) -> None:
+    """Not every death is a signal."""
+    with pytest.raises(JobError, match="exit code 7"):
+        list(host.run(toy_tasks.exit_with, 7))
+
+
+@posix
+def test_a_child_that_died_between_runs_is_replaced_silently(host: Host) -> None:
+    """Nobody's work was lost, so nobody is told."""
+    with closing(host.run(toy_tasks.process_id)) as run:
+        pid = next(run)
+    os.kill(pid, signal.SIGKILL)
+    while host._child is not None and host._child.alive():
+        time.sleep(0.01)
+
+    assert next(host.run(toy_tasks.process_id)) != pid
+
+
+def test_only_one_run_at_a_time(host: Host) -> None:
+    """A second one is refused, and the first is not disturbed."""
+    with closing(host.run(toy_tasks.count, 3)) as first:
+        next(first)
+        with pytest.raises(JobError, match="still running"):
+            next(host.run(toy_tasks.count, 3))
+
+        assert [event.index for event in first] == [2, 3]
+
+
+def test_the_generator_waits_for_a_slow_consumer(host: Host, tmp_path: Path) -> None:
+    """It runs ahead by a bounded number of events only."""
+    run = host.run(toy_tasks.touch_and_count, str(tmp_path), 500)
+    next(run)
+    time.sleep(0.5)
+    made = len(Path(tmp_path, "log").read_text().splitlines())
+
+    assert made <= 40
+    assert len(list(run)) == 499
+
+
+def test_a_segmenter_is_sent_only_when_it_changes(host: Host) -> None:
+    """Events that share one object share one here too, and it was pickled once."""
+    events = list(host.run(toy_tasks.count_pickles, 5))
+
+    assert [event.index for event in events] == [0, 1, 1, 1, 1]
+    assert len({id(event.segmenter) for event in events}) == 1
+
+
+def test_a_changed_segmenter_replaces_the_one_before(host: Host) -> None:
+    """Each event holds the state it was yielded with."""
+    weights = {"weights": np.zeros(100)}
+    events = list(host.run(toy_tasks.learn, weights, 9, 3))
+
+    assert [event.segmenter["weights"][0] for event in events] == [0, 0, 0, 3, 3, 3, 6, 6, 6]
+    assert [event.index for event in events] == list(range(9))
+
+
+def test_warnings_are_raised_again_here_and_in_every_run(host: Host) -> None:
+    """Once per place and run; a category of one's own becomes a UserWarning."""
+    for _ in range(2):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            list(host.run(toy_tasks.warn, times=5))
+
+        assert [(w.category, str(w.message)) for w in caught] == [
+            (UserWarning, "few labels"),
+            (RuntimeWarning, "slow device"),
+            (UserWarning, "homemade"),
+        ]
+        assert {Path(w.filename).name for w in caught} == {"toy_tasks.py"}
+
+
+def test_a_warning_made_an_error_stops_the_run(host: Host) -> None:
+    """The run that raises it leaves nothing running in the child."""
+    with pytest.raises(UserWarning, match="few labels"):
+        list(host.run(toy_tasks.warn))
+
+    assert len(list(host.run(toy_tasks.count, 3))) == 3
+
+
+def test_prints_and_reads_do_not_disturb_the_stream(host: Host) -> None:
+    """Standard output and input belong to the program, not to the stream of events."""
+    assert list(host.run(toy_tasks.chatter)) == [0]
+
+
+@linux
+def test_closing_ends_the_child_also_in_the_middle_of_a_run() -> None:
+    """The run in the other thread raises, and nothing hangs."""
+    host = Host(warm_up=())
+    pids: list[int] = []
+    errors: list[Exception] = []
+
+    def consume() -> None:
+        try:
+            pids.extend(host.run(toy_tasks.sleep_in_the_middle))
+        except JobError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=consume)
+    thread.start()
+    while not pids:
+        time.sleep(0.01)
+    start = time.monotonic()
+    host.close()
+    thread.join(1.0)
+
+    assert seconds_since(start) < 1.2
+    assert gone(pids[0])
+    assert [str(error) for error in errors] == [
+        "The compute process was closed while a computation was running."
+    ]
+    with pytest.raises(JobError, match="closed"):
+        next(host.run(toy_tasks.count, 1))
+
+
+def test_closing_does_not_wait_for_a_consumer_that_rests() -> None:
+    """Nobody asks the run for its next event, so it cannot stop by itself."""
+    host = Host(warm_up=())
+    run = host.run(toy_tasks.count, 1000)
+    next(run)
+    start = time.monotonic()
+    host.close()
+
+    assert seconds_since(start) < 1.2
+    with pytest.raises(JobError):
+        list(run)
+
+
+@linux
+def test_a_forgotten_host_takes_its_child_along() -> None:
+    """Garbage collection is enough."""
+    host = Host(warm_up=())
+    with closing(host.run(toy_tasks.process_id)) as run:
+        pid = next(run)
+    del host, run
+    gc.collect()
+
+    assert gone(pid)
+
+
+PROGRAM = """
+import sys, time
+sys.path.append({folder!r})
+import numpy as np
+import toy_tasks
+from napari_unet.engine.host import Host, SharedArray
+host = Host(warm_up=())
+shared = SharedArray.create((1000,), np.uint8)
+run = host.run(toy_tasks.{task})
+print(next(run), flush=True)
+{rest}
+"""
+
+
+@contextmanager
+def program_that_runs(task: str, rest: str) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+    """Start a program that starts a run and then does the rest; give it and its child's number."""
+    program = subprocess.Popen(
+        [
+            *(sys.executable, "-W", "error", "-c"),
+            PROGRAM.format(folder=str(Path(__file__).parent), task=task, rest=rest),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with program:
+        assert program.stdout is not None
+        yield program, int(program.stdout.readline())
+
+
+@linux
+@pytest.mark.parametrize("task", ["sleep_in_the_middle", "multiply_for_ever"])
+def test_a_killed_program_leaves_no_process_and_no_memory(task: str) -> None:
+    """The child notices, also in the middle of a computation."""
+    with program_that_runs(task, "time.sleep(60)") as (program, child):
+        blocks = blocks_of(program.pid)
+        assert len(blocks) == 2
+        assert not gone(child, within=0.1)
+        program.kill()
+        program.wait()
+
+        assert gone(child)
+    # what the program owned is removed by a process of Python's own, at its leisure
+    deadline = time.monotonic() + 2
+    while any(block.exists() for block in blocks) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not [block for block in blocks if block.exists()]
+
+
+@linux
+def test_a_program_that_just_ends_leaves_nothing_and_says_nothing() -> None:
+    """No process, no shared memory, no word of leaks on standard error."""
+    with program_that_runs("process_id", "sys.stdin.readline()") as (program, child):
+        blocks = blocks_of(program.pid)
+        _, errors = program.communicate("go on\n", timeout=20)
+
+    assert (program.returncode, errors) == (0, "")
+    assert len(blocks) == 2
+    assert not [block for block in blocks if block.exists()]
+    assert gone(child)

@@ -1,0 +1,211 @@
+"""Generators for the tests of the compute process and of the jobs: importable, quick, nasty."""
+
+import os
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_unet.errors import InputError, UNetError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """One step of a toy task."""
+
+    index: int
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """An event with something heavy in it."""
+
+    index: int
+    segmenter: Any
+
+
+class TwoWordsError(UNetError):
+    """An error that pickle cannot make again from its arguments."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} {second}")
+
+
+class HomemadeWarning(UserWarning):
+    """A warning category that is not built in."""
+
+
+def count(total: int, seconds: float = 0.0) -> Iterator[Counted]:
+    """Yield ``total`` events, with a pause before each."""
+    for index in range(1, total + 1):
+        time.sleep(seconds)
+        yield Counted(index=index, total=total)
+
+
+def touch_and_count(folder: str, total: int, seconds: float = 0.0) -> Iterator[Counted]:
+    """Count, and note in a file each event that was made and that the generator was closed."""
+    log = Path(folder, "log")
+    try:
+        for index in range(1, total + 1):
+            time.sleep(seconds)
+            with log.open("a") as file:
+                file.write(f"{index}\n")
+            yield Counted(index=index, total=total)
+    finally:
+        with log.open("a") as file:
+            file.write("closed\n")
+
+
+def process_id() -> Iterator[int]:
+    """Tell which process this is, again and again."""
+    while True:
+        yield os.getpid()
+
+
+def sleep_in_the_middle(seconds: float = 30.0) -> Iterator[int]:
+    """Yield the process, then compute without a yield."""
+    yield os.getpid()
+    time.sleep(seconds)
+
+
+def sleep_at_once(seconds: float = 30.0) -> Iterator[int]:
+    """Compute for long before the first event."""
+    time.sleep(seconds)
+    yield os.getpid()
+
+
+def multiply_for_ever() -> Iterator[int]:
+    """Keep torch busy without a yield."""
+    import torch
+
+    yield os.getpid()
+    matrix = torch.rand(400, 400)
+    while True:
+        matrix = torch.softmax(matrix @ matrix, 0)
+
+
+def refuse_to_stop() -> Iterator[int]:
+    """Go on computing when told to close."""
+    try:
+        yield os.getpid()
+        time.sleep(0.05)
+        yield os.getpid()
+    finally:
+        time.sleep(30)
+
+
+def fail_while_closing() -> Iterator[int]:
+    """Find out that the last file cannot be written."""
+    try:
+        while True:
+            yield 0
+    finally:
+        raise InputError("the disk is full")
+
+
+def fail(kind: str) -> Iterator[int]:
+    """Yield once, then raise an exception of this kind."""
+    yield 1
+    raise make_error(kind)
+
+
+def make_error(kind: str) -> Exception:
+    """Return an exception as libraries and this package raise them."""
+    if kind == "torch.OutOfMemoryError":
+        import torch
+
+        return torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    errors = {
+        "ValueError": ValueError("3 is not a crowd"),
+        "RuntimeError": RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        "InputError": InputError("Paint at least one cell."),
+        "TwoWordsError": TwoWordsError("two", "words"),
+        "MemoryError": MemoryError(),
+        "cpu": RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes."),
+    }
+    return errors[kind]
+
+
+def leak_stop_iteration() -> Iterator[int]:
+    """Make the classic mistake in a generator."""
+    yield 1
+    yield next(iter([]))
+
+
+def exit_with(code: int) -> Iterator[int]:
+    """Leave as a crashing library does."""
+    yield 1
+    os._exit(code)
+
+
+def kill_myself() -> Iterator[int]:
+    """Die as the system's out-of-memory killer lets a process die."""
+    yield 1
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(30)
+
+
+def warn(times: int = 1) -> Iterator[int]:
+    """Raise three kinds of warning."""
+    for _ in range(times):
+        warnings.warn("few labels", UserWarning, stacklevel=1)
+        warnings.warn("slow device", RuntimeWarning, stacklevel=1)
+        warnings.warn("homemade", HomemadeWarning, stacklevel=1)
+    yield 1
+
+
+def echo(*arrays: Any, **named: Any) -> Iterator[Any]:
+    """Yield the arguments as they arrived, and whether they can be written to."""
+    for array in [*arrays, *named.values()]:
+        yield array, getattr(getattr(array, "flags", None), "writeable", None)
+
+
+def fill(out: np.ndarray, value: int) -> Iterator[Counted]:
+    """Write into an array of the caller, row by row."""
+    for index in range(len(out)):
+        out[index] = value + index
+        yield Counted(index=index, total=len(out))
+
+
+def learn(weights: Any, events: int, change_every: int) -> Iterator[Learned]:
+    """Yield a new heavy object now and then, the same one in between."""
+    best = weights
+    for index in range(events):
+        if index % change_every == 0:
+            best = {"weights": weights["weights"] + index}
+        yield Learned(index=index, segmenter=best)
+
+
+def count_pickles(events: int) -> Iterator[Learned]:
+    """Yield events that hold the same object, and say how often it was pickled so far."""
+    heavy = Heavy(1000)
+    for _ in range(events):
+        yield Learned(index=Heavy.pickled, segmenter=heavy)
+
+
+class Heavy:
+    """Counts, per process, how often it was pickled."""
+
+    pickled = 0
+
+    def __init__(self, size: int) -> None:
+        self.data = bytes(size)
+
+    def __reduce__(self) -> Any:
+        Heavy.pickled += 1
+        return Heavy, (len(self.data),)
+
+
+def chatter() -> Iterator[int]:
+    """Write to standard output in every way that could disturb a stream on it."""
+    print("a stray print", flush=True)  # noqa: T201
+    os.write(1, b"\x00" * 64)
+    sys.__stdout__.write("more") if sys.__stdout__ else None
+    yield len(sys.stdin.read())
