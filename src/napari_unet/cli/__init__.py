@@ -1,0 +1,76 @@
+"""The command ``napari-unet``: the same generators as the dock's, printed.
+
+Exit codes: 0 done, 1 training broke off, 2 wrong usage, 3 an image, labels or a model file cannot
+be used, 4 the device, the memory or the disk does not suffice, 5 some images failed, 130 stopped.
+Importing this package loads no torch; a command does when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import napari_unet
+from napari_unet.cli.demo import add_to as add_demo
+from napari_unet.cli.evaluate import add_to as add_evaluate
+from napari_unet.cli.info import add_to as add_info
+from napari_unet.cli.output import PROGRAM, complain
+from napari_unet.cli.segment import add_to as add_segment
+from napari_unet.cli.train import add_to as add_train
+from napari_unet.errors import DeviceError, InputError, ModelFileError, UNetError
+
+__all__ = ["main"]
+
+STOPPED = 130
+
+# tifffile's remarks on damaged files are in the messages already
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; wrong usage raises SystemExit(2)."""
+    for stream in (sys.stdout, sys.stderr):
+        # a file name that the terminal's encoding lacks must not end a batch
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except UNetError as error:
+        complain(str(error))
+        return _exit_code(error)
+    except BrokenPipeError:
+        # the reader of the output is gone; nor may Python flush into the closed pipe at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return STOPPED
+    except KeyboardInterrupt:
+        complain("stopped.")
+        return STOPPED
+    except (OSError, MemoryError) as error:
+        complain(str(error) or "out of memory.")
+        return 4
+
+
+def _exit_code(error: UNetError) -> int:
+    if isinstance(error, InputError | ModelFileError):
+        return 3
+    return 4 if isinstance(error, DeviceError) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Train a U-Net on a few painted cells, and segment images with it.",
+        epilog=f"example: {PROGRAM} demo\n\n{PROGRAM} COMMAND --help explains each command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    version = f"{PROGRAM} {napari_unet.__version__}"
+    parser.add_argument("--version", action="version", version=version)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add_to in (add_demo, add_train, add_segment, add_evaluate, add_info):
+        add_to(commands)
+    return parser

@@ -1,0 +1,92 @@
+"""Command-line flags made from the knobs of a configuration: one field, one flag."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+import typing
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, TypeVar
+
+from napari_unet.cli.output import PROGRAM
+from napari_unet.core.config import PredictConfig, TrainConfig, knobs
+from napari_unet.errors import InputError
+
+__all__ = ["Commands", "add_command", "add_json", "add_knobs", "config_from", "reader"]
+
+C = TypeVar("C", TrainConfig, PredictConfig)
+
+
+class Commands(Protocol):
+    """What `argparse.ArgumentParser.add_subparsers` returns, which has no public name."""
+
+    def add_parser(self, *args: Any, **kwargs: Any) -> argparse.ArgumentParser:
+        """Add a subcommand."""
+
+
+def add_command(
+    commands: Commands, name: str, usage: str, summary: str, notes: str, example: str
+) -> argparse.ArgumentParser:
+    """Add a subcommand whose help ends with an example."""
+    return commands.add_parser(
+        name,
+        usage=f"{PROGRAM} {name} {usage}",
+        help=summary,
+        description=textwrap.fill(f"{summary[0].upper()}{summary[1:]}. {notes}".strip(), 78),
+        epilog=f"example: {PROGRAM} {name} {example}",
+        formatter_class=_formatter,
+        allow_abbrev=False,
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", action="store_true", help="print events as JSON, one per line")
+
+
+def add_knobs(parser: argparse.ArgumentParser, config: type[TrainConfig | PredictConfig]) -> None:
+    """Add a flag for every field of a configuration; its value is checked as the field's is."""
+    group = parser.add_argument_group("settings [default]")
+    for name, (kind, default, explanation) in knobs(config).items():
+        flag = "--" + name.replace("_", "-")
+        shown = f"{default:g}" if kind is float else default
+        text = f"{explanation} [{shown}]".replace("%", "%%")
+        if kind is bool:
+            action = argparse.BooleanOptionalAction
+            group.add_argument(flag, action=action, default=default, help=explanation)
+        elif typing.get_origin(kind) is Literal:
+            choices = typing.get_args(kind)
+            group.add_argument(flag, choices=choices, default=default, help=text)
+        else:
+            read = reader(config, name, kind)
+            metavar = "NAME" if kind is str else "N"
+            group.add_argument(flag, type=read, default=default, metavar=metavar, help=text)
+
+
+def config_from(args: argparse.Namespace, config: type[C]) -> C:
+    """Return the configuration that the flags of `add_knobs` spell."""
+    return config(**{name: getattr(args, name) for name in knobs(config)})
+
+
+def reader(
+    config: type[TrainConfig | PredictConfig], name: str, kind: type
+) -> Callable[[str], object]:
+    """Return what turns the text of a flag into a value its field accepts."""
+
+    def read(text: str) -> object:
+        try:
+            value = kind(text)
+        except ValueError as error:
+            wanted = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}") from error
+        try:
+            config(**{name: value})
+        except InputError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        return value
+
+    return read
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30)

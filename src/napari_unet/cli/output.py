@@ -1,0 +1,77 @@
+"""What the command prints: results on standard output, progress and complaints on the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+__all__ = ["BAR", "PROGRAM", "Report", "complain", "progress_bar", "remark", "say"]
+
+PROGRAM = "napari-unet"
+BAR = "{l_bar}{bar}| {elapsed}{postfix}"
+
+
+def say(text: str) -> None:
+    """Print a line on standard output, at once: somebody may wait for it at a pipe."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def remark(text: str) -> None:
+    """Print a line beside the results, on standard error."""
+    sys.stderr.write(f"{text}\n")
+
+
+def complain(text: str) -> None:
+    """Print what went wrong as one line on standard error."""
+    remark(f"{PROGRAM}: {' '.join(text.split())}")
+
+
+def progress_bar(form: str = BAR) -> Any:
+    """Open a tqdm bar from 0 to 1 on standard error; it shows itself on a terminal only."""
+    from tqdm import tqdm
+
+    return tqdm(
+        total=1.0, file=sys.stderr, disable=None, leave=False, dynamic_ncols=True, bar_format=form
+    )
+
+
+class Report:
+    """Words for people, or with ``--json`` one JSON object per event for programs."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def line(self, text: str) -> None:
+        """Tell people."""
+        if not self.as_json:
+            say(text)
+
+    def event(self, event: Any, **context: object) -> None:
+        """Tell programs about an event of the engine, without weights."""
+        self.record(type(event).__name__, **context, **_plain(event))
+
+    def record(self, name: str, **values: object) -> None:
+        """Tell programs a name and values."""
+        if self.as_json:
+            say(json.dumps({"event": name, **_plain(values)}, ensure_ascii=False, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it: a slice is [start, stop], what is not finite is null."""
+    if dataclasses.is_dataclass(value):
+        names = [field.name for field in dataclasses.fields(value) if field.name != "weights"]
+        return {name: _plain(getattr(value, name)) for name in names}
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, slice):
+        return [value.start, value.stop]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value

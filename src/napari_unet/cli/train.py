@@ -1,0 +1,141 @@
+"""``napari-unet train``: learn from labelled images, and keep the best model in a file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_unet.cli.arguments import add_command, add_json, add_knobs, config_from
+from napari_unet.cli.output import Report, complain, progress_bar, remark
+from napari_unet.core.config import TrainConfig
+from napari_unet.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from napari_unet.cli.arguments import Commands
+    from napari_unet.core.annotation import Annotation
+    from napari_unet.engine.events import TrainEvent, Validated
+    from napari_unet.engine.segmenter import Segmenter
+
+__all__ = ["Keeper", "add_to", "follow", "run"]
+
+
+def add_to(commands: Commands) -> None:
+    """Describe the command."""
+    parser = add_command(
+        commands,
+        "train",
+        "IMAGES... --labels PATH... --meaning WORD -o MODEL [settings]",
+        "train a U-Net on labelled images",
+        "Files or folders, paired by name (a.tif with a.tif or a_labels.tif). The best model so "
+        "far is kept in MODEL; Ctrl-C stops.",
+        "images/ --labels labels/ --meaning instances -o cells.unet",
+    )
+    add = parser.add_argument
+    add("images", nargs="+", metavar="IMAGES", help="images, or folders of them")
+    add("--labels", nargs="+", required=True, metavar="PATH", help="their painted labels")
+    add(
+        "--meaning",
+        required=True,
+        choices=("instances", "scribbles", "classes"),
+        metavar="WORD",
+        help="instances (0 background, 1... cells), scribbles (0 not labelled, 1 background, "
+        "2... cells) or classes (0 not labelled, 1... classes)",
+    )
+    add("--region", nargs="+", metavar="PATH", help="masks of what is fully labelled")
+    add("-o", "--output", required=True, metavar="MODEL", help="the model file to write")
+    add("--continue", dest="start", metavar="MODEL", help="start from this model and its settings")
+    add_json(parser)
+    add_knobs(parser, TrainConfig)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; 130 after Ctrl-C."""
+    from napari_unet.engine.segmenter import Segmenter
+    from napari_unet.engine.training import train
+
+    annotations = _read(args)
+    config = config_from(args, TrainConfig)
+    start = Segmenter.load(args.start) if args.start else None
+    report, keeper = Report(args.json), Keeper(Path(args.output))
+    try:
+        follow(train(annotations, config, segmenter=start), report, keeper)
+    except KeyboardInterrupt:
+        if keeper.kept is None:
+            complain("stopped before anything was learned; no model was written.")
+        else:
+            complain(f"stopped; the best model so far is in {keeper.path}.")
+        return 130
+    report.line(f"{keeper}; model in {keeper.path}")
+    return 0
+
+
+class Keeper:
+    """Saves a Segmenter whenever there is a better one; its text says how good the kept one is."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.kept: Segmenter | None = None
+        self.iou = float("nan")
+
+    def keep(self, segmenter: Segmenter, iou: float) -> None:
+        """Save a Segmenter unless it is the kept one."""
+        if segmenter is self.kept:
+            return
+        if self.path is not None:
+            segmenter.save(self.path)
+        self.kept, self.iou = segmenter, iou
+
+    def __str__(self) -> str:
+        if self.kept is None:
+            return "nothing learned"
+        steps = self.kept.provenance.get("steps", 0)
+        quality = "not measured" if math.isnan(self.iou) else f"{self.iou:.3f}"
+        return f"held-out IoU {quality} at step {steps}"
+
+
+def follow(events: Iterable[TrainEvent], report: Report, keeper: Keeper) -> None:
+    """Print a training, and keep the best Segmenter."""
+    from napari_unet.engine.events import Prepared, StepDone, Validated
+
+    with progress_bar() as bar:
+        for event in events:
+            report.event(event)
+            if isinstance(event, Prepared):
+                bar.clear()
+                report.line(event.message)
+            elif isinstance(event, StepDone):
+                bar.set_postfix_str(f"step {event.step}, loss {event.loss:.3f}, {keeper}", False)
+                bar.update(event.progress - bar.n)
+            elif isinstance(event, Validated):
+                keeper.keep(event.segmenter, event.iou)
+                if bar.disable:
+                    remark(_measured(event))
+
+
+def _measured(event: Validated) -> str:
+    where = f"step {event.step}, {event.seconds:.0f} s"
+    if math.isnan(event.loss):
+        return f"{where}: too little labelled to measure the quality"
+    return f"{where}: held-out loss {event.loss:.3f}, IoU {event.iou:.3f}"
+
+
+def _read(args: argparse.Namespace) -> list[Annotation]:
+    from napari_unet.core.annotation import Annotation
+    from napari_unet.engine.files import pair_files, read_image, read_labels
+
+    pairs = pair_files(args.images, args.labels)
+    regions = dict(pair_files(args.images, args.region)) if args.region else {}
+    annotations = []
+    for image, labels in pairs:
+        region = read_labels(regions[image]) > 0 if image in regions else None
+        pixels, painted = read_image(image), read_labels(labels)
+        try:
+            annotations.append(Annotation(pixels, painted, args.meaning, region))
+        except InputError as error:
+            raise InputError(f"{image} with {labels}: {error}") from error
+    return annotations

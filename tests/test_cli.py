@@ -1,0 +1,603 @@
+"""The command does what the dock does, says how it ended, and never surprises a file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_unet import Segmenter
+from napari_unet.cli import main
+from napari_unet.cli.demo import has_screen
+from napari_unet.core.config import PredictConfig, TrainConfig, knobs
+from napari_unet.engine.files import read_image, read_labels, write_labels
+from napari_unet.sample_data import painted_scribbles, touching_cells
+
+COMMANDS = ("demo", "train", "segment", "evaluate", "info")
+TINY = ("--seconds", "0", "--steps", "3", "--base-channels", "4", "--depth", "2", "--device", "cpu")
+PROGRAM = (sys.executable, "-m", "napari_unet.cli")
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder with images/, truth/ and painted/, two cell images in each."""
+    folder = tmp_path_factory.mktemp("cells")
+    for name, seed in (("a", 0), ("sub/b", 1)):
+        image, truth = touching_cells((128, 128), seed=seed)
+        for kind, pixels in (
+            ("images", image),
+            ("truth", truth.astype(np.uint16)),
+            ("painted", painted_scribbles(truth, n_cells=3)),
+        ):
+            path = folder / kind / f"{name}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(path, pixels)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(cells: Path) -> Path:
+    """Train a tiny model of cells with the command itself."""
+    path = cells / "models" / "cells.unet"
+    assert main(train_arguments(cells, path)) == 0
+    return path
+
+
+def train_arguments(cells: Path, output: Path, *more: str) -> list[str]:
+    """Spell a tiny training on the folders."""
+    given = ["train", str(cells / "images"), "--labels", str(cells / "truth")]
+    return [*given, "--meaning", "instances", "-o", str(output), *TINY, *more]
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    """Parse what ``--json`` printed, where NaN is not JSON."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+
+
+def fails(arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> str:
+    """Check the exit code of a command that fails, and return its one line of complaint."""
+    assert main(arguments) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("napari-unet: ")
+    return line
+
+
+def misused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Check that a command is wrong usage, and return the complaint."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_a_screen_and_ends_with_an_example(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each command explains itself in 40 lines of 80 columns, the last an example."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+
+    lines = capsys.readouterr().out.rstrip().splitlines()
+    assert ended.value.code == 0
+    assert len(lines) <= 40
+    assert lines[-1].startswith(f"example: napari-unet {command} ")
+
+
+def test_every_example_is_understood(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The examples of the help fail for want of files only, not for their spelling."""
+    monkeypatch.chdir(tmp_path)
+    for command in ("train", "segment", "evaluate", "info"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        example = capsys.readouterr().out.rstrip().splitlines()[-1]
+        fails(example.split()[2:], 3, capsys)
+
+
+def test_help_needs_neither_torch_nor_a_gui_and_no_time() -> None:
+    """``--help`` answers within half a second and loads no torch, napari, Qt, numpy or scipy."""
+    check = (
+        "import sys\nfrom napari_unet.cli import main\ntry:\n    main(sys.argv[1:])\n"
+        "except SystemExit:\n    pass\n"
+        "heavy = {'torch', 'napari', 'qtpy', 'magicgui', 'numpy', 'scipy', 'tqdm'}\n"
+        "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()"
+    )
+    times = []
+    for arguments in (["--help"], ["train", "--help"], ["segment", "--help"]):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", check, *arguments], check=True, capture_output=True)
+        times.append(time.perf_counter() - began)
+
+    # the quickest, because the machine may be busy
+    assert min(times) < 0.5
+
+
+def another(config: type, name: str) -> object:
+    """Choose a legal value of a field that is not its default."""
+    kind, default, _ = knobs(config)[name]
+    bounds = next(field.metadata for field in fields(config) if field.name == name)
+    if kind is bool:
+        return not default
+    if kind is str:
+        return "cpu"
+    if get_origin(kind) is Literal:
+        return next(choice for choice in get_args(kind) if choice != default)
+    return kind(bounds["minimum"] if bounds["minimum"] != default else bounds["maximum"])
+
+
+@pytest.mark.parametrize(
+    ("config", "start"),
+    [
+        (TrainConfig, ["train", "i", "--labels", "l", "--meaning", "classes", "-o", "m"]),
+        (PredictConfig, ["segment", "m", "i", "-o", "o"]),
+    ],
+)
+def test_every_knob_is_a_flag(config: type, start: list[str]) -> None:
+    """Each field of a configuration can be set by the flag of its name, and has its default."""
+    from napari_unet.cli import _parser
+    from napari_unet.cli.arguments import config_from
+
+    assert config_from(_parser().parse_args(start), config) == config()
+    for name in knobs(config):
+        value, flag = another(config, name), name.replace("_", "-")
+        spelled = [f"--{flag}", str(value)]
+        if isinstance(value, bool):
+            spelled = [f"--{flag}" if value else f"--no-{flag}"]
+        parsed = config_from(_parser().parse_args([*start, *spelled]), config)
+        assert parsed == config(**{name: value}) != config()
+    assert {field.name for field in fields(config)} == knobs(config).keys()
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--seconds", "-1"), ("--steps", "1.5"), ("--depth", "9"), ("--sigma", "nan")],
+)
+def test_an_illegal_setting_is_wrong_usage(
+    flag: str, value: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A value that its field refuses ends with code 2 and names flag and value."""
+    complaint = misused(train_arguments(tmp_path, tmp_path / "m", flag, value), capsys)
+
+    assert flag in complaint
+    assert value in complaint
+
+
+def test_a_missing_command_or_argument_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing starts before the arguments are complete; the meaning of labels is never guessed."""
+    assert "COMMAND" in misused([], capsys)
+    assert "--meaning" in misused(["train", "i", "--labels", "l", "-o", "m"], capsys)
+    assert "0 seconds" in misused(["demo", "--seconds", "0"], capsys)
+
+
+def test_training_says_what_is_labelled_and_how_good_it_became(
+    cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Words on standard output, measurements on standard error, and a model that loads."""
+    output = tmp_path / "new" / "cells.unet"
+    given = ["train", str(cells / "images" / "a.tif"), "--labels", str(cells / "painted" / "a.tif")]
+    assert main([*given, "--meaning", "scribbles", "-o", str(output), *TINY]) == 0
+
+    out, err = capsys.readouterr()
+    assert "px background, 3 cells" in out
+    assert f"model in {output}" in out
+    assert "IoU" in out
+    assert "step 3" in err
+    segmenter = Segmenter.load(output)
+    assert (segmenter.base_channels, segmenter.depth) == (4, 2)
+    assert segmenter.provenance["steps"] == 3
+
+
+def test_json_is_one_event_per_line(
+    cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """``--json`` prints every event with its fields, and the model without its weights."""
+    assert main(train_arguments(cells, tmp_path / "m.unet", "--json")) == 0
+
+    told = events(capsys.readouterr().out)
+    names = [event["event"] for event in told]
+    assert names[0] == "Prepared"
+    assert names[-1] == "Trained"
+    assert names.count("StepDone") == 3
+    assert {"step", "loss", "iou", "seconds"} <= told[names.index("Validated")].keys()
+    assert told[-1]["segmenter"]["base_channels"] == 4
+    assert all("weights" not in event.get("segmenter", {}) for event in told)
+
+
+def test_training_goes_on_from_a_model(model: Path, cells: Path, tmp_path: Path) -> None:
+    """``--continue`` keeps the network's shape, whatever the flags say, and adds up the steps."""
+    more = tmp_path / "more.unet"
+    arguments = train_arguments(cells, more, "--continue", str(model), "--base-channels", "8")
+    assert main(arguments) == 0
+
+    before, after = Segmenter.load(model), Segmenter.load(more)
+    assert after.provenance["steps"] > before.provenance["steps"]
+    assert after.base_channels == before.base_channels
+
+
+def test_regions_say_what_is_background(
+    cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Outside the mask of ``--region``, nothing is labelled."""
+    region = np.zeros((128, 128), np.uint8)
+    region[:, :96] = 255
+    Image.fromarray(region).save(tmp_path / "inspected.png")
+    given = ["train", str(cells / "images" / "a.tif"), "--labels", str(cells / "truth" / "a.tif")]
+    more = ["--region", str(tmp_path / "inspected.png"), "-o", str(tmp_path / "m.unet")]
+    assert main([*given, "--meaning", "instances", *more, *TINY]) == 0
+
+    # cells reach beyond the mask
+    percent = int(capsys.readouterr().out.split(" % unlabelled")[0].split()[-1])
+    assert 0 < percent < 25
+
+
+def test_what_cannot_be_trained_on_is_one_line(
+    cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Lonely files, wrong sizes, empty labels and a missing device end without a traceback."""
+    one = str(cells / "images" / "a.tif")
+    write_labels(tmp_path / "small.tif", np.ones((64, 64), int))
+    write_labels(tmp_path / "empty.tif", np.zeros((128, 128), int))
+    output = ["--meaning", "instances", "-o", str(tmp_path / "m.unet")]
+
+    lonely = ["train", str(cells / "images"), "--labels", str(tmp_path / "small.tif"), *output]
+    assert "small.tif" in fails(lonely, 3, capsys)
+    small = ["train", one, "--labels", str(tmp_path / "small.tif"), *output]
+    complaint = fails(small, 3, capsys)
+    assert one in complaint
+    assert "(64, 64)" in complaint
+    empty = ["train", one, "--labels", str(tmp_path / "empty.tif"), *output]
+    assert "No cell is painted" in fails(empty, 3, capsys)
+    gone = train_arguments(cells, tmp_path / "m.unet", "--continue", str(tmp_path / "gone.unet"))
+    assert "gone.unet" in fails(gone, 3, capsys)
+    device = train_arguments(cells, tmp_path / "m.unet", "--device", "cuda:99")
+    assert "cuda:99" in fails(device, 4, capsys)
+    assert not (tmp_path / "m.unet").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
+def test_ctrl_c_keeps_the_best_model_so_far(cells: Path, tmp_path: Path) -> None:
+    """A training that is stopped exits with 130, without a traceback, and its model loads."""
+    output = tmp_path / "m.unet"
+    arguments = train_arguments(cells, output, "--steps", "0", "--json")
+    with subprocess.Popen(
+        [*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        validated = False
+        for line in process.stdout:
+            (event,) = events(line)
+            validated |= event["event"] == "Validated"
+            if validated and event["event"] == "StepDone":
+                break
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert err.splitlines()[-1] == (f"napari-unet: stopped; the best model so far is in {output}.")
+    assert Segmenter.load(output).provenance["steps"] >= 1
+    assert [path.name for path in tmp_path.iterdir()] == ["m.unet"]
+
+
+def test_a_reader_that_leaves_ends_the_program_quietly(cells: Path) -> None:
+    """A closed pipe, as behind ``| head``, is no reason for a traceback."""
+    truth = str(cells / "truth" / "a.tif")
+    with subprocess.Popen(
+        [*PROGRAM, "evaluate", truth, truth, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        err = process.stderr.read()
+
+    assert process.returncode == 130
+    assert err == ""
+
+
+def test_a_folder_is_segmented_with_its_subfolders(
+    model: Path, cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Every image gets NAME_labels.tif at the same place below the output folder."""
+    images = cells / "images"
+    assert main(["segment", str(model), str(images), "-o", str(tmp_path), "--threshold", "0"]) == 0
+
+    assert capsys.readouterr().out.count(" cells in ") == 2
+    written = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.tif"))
+    assert written == ["a_labels.tif", "sub/b_labels.tif"]
+    labels = read_labels(tmp_path / "a_labels.tif")
+    assert labels.shape == (128, 128)
+    assert labels.max() == 1
+
+
+def test_an_output_is_only_replaced_when_asked(
+    model: Path, cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """What exists is skipped with a notice; ``--overwrite`` makes it anew."""
+    mine = np.full((128, 128), 9)
+    write_labels(tmp_path / "a_labels.tif", mine)
+    command = ["segment", str(model), str(cells / "images" / "a.tif"), "-o", str(tmp_path)]
+
+    assert main(command) == 0
+    assert "skipped" in capsys.readouterr().out
+    np.testing.assert_array_equal(read_labels(tmp_path / "a_labels.tif"), mine)
+    assert main([*command, "--probabilities"]) == 0
+    np.testing.assert_array_equal(read_labels(tmp_path / "a_labels.tif"), mine)
+    assert (tmp_path / "a_probabilities.tif").exists()
+    assert main([*command, "--overwrite"]) == 0
+    assert (read_labels(tmp_path / "a_labels.tif") != mine).any()
+
+
+def test_images_and_results_may_share_a_folder(
+    model: Path, cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Results of the first run are no images of the second."""
+    (tmp_path / "a.tif").write_bytes((cells / "images" / "a.tif").read_bytes())
+    command = ["segment", str(model), str(tmp_path), "-o", str(tmp_path), "--probabilities"]
+
+    assert main(command) == main(command) == 0
+
+    assert capsys.readouterr().out.count("\n") == 2
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["a.tif", "a_labels.tif", "a_probabilities.tif"]
+
+
+def test_a_bad_file_fails_alone(
+    model: Path, cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Each file that cannot be segmented is one line, the others are done, and the code is 5."""
+    images = tmp_path / "images"
+    images.mkdir()
+    good = (cells / "images" / "a.tif").read_bytes()
+    (images / "1 cut.tif").write_bytes(good[:3000])
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(images / "2 colour.png")
+    (images / "3 good.tif").write_bytes(good)
+    output = tmp_path / "out"
+
+    assert main(["segment", str(model), str(images), "-o", str(output), "--json"]) == 5
+
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert len(lines) == 3
+    assert "1 cut.tif failed: " in lines[0]
+    assert "2 colour.png failed: " in lines[1]
+    assert lines[2] == "napari-unet: 2 of 3 images failed."
+    assert [path.name for path in output.iterdir()] == ["3 good_labels.tif"]
+    told = events(out)
+    assert [e["event"] for e in told if e["event"].startswith("File")] == [
+        "FileFailed",
+        "FileFailed",
+        "FileDone",
+    ]
+    tiles = [event for event in told if event["event"] == "TileDone"]
+    assert tiles[-1]["region"] == [[0, 128], [0, 128]]
+    assert tiles[-1]["image"] == str(images / "3 good.tif")
+
+
+def test_two_images_never_become_one_result(
+    model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Equal names are refused before anything is written."""
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 64), np.uint8))
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "a.png")
+    output = tmp_path / "out"
+
+    complaint = fails(["segment", str(model), str(tmp_path), "-o", str(output)], 3, capsys)
+
+    assert str(tmp_path / "a.tif") in complaint
+    assert str(tmp_path / "a.png") in complaint
+    assert not output.exists()
+
+
+def test_a_stack_keeps_its_planes_and_its_probabilities(
+    model: Path, cells: Path, tmp_path: Path
+) -> None:
+    """A stack gives labels (Z, Y, X), and the probability of cells of each plane."""
+    plane = read_image(cells / "images" / "a.tif")[0, :64, :80]
+    stack = {"metadata": {"axes": "ZYX"}, "photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "z.tif", np.stack([plane, plane[::-1], plane]), **stack)
+    command = ["segment", str(model), str(tmp_path / "z.tif"), "-o", str(tmp_path)]
+    assert main([*command, "--probabilities", "--min-size", "0"]) == 0
+
+    labels = read_labels(tmp_path / "z_labels.tif")
+    probabilities = read_image(tmp_path / "z_probabilities.tif")
+    assert labels.shape == (3, 64, 80)
+    assert probabilities.shape == (1, 3, 64, 80)
+    np.testing.assert_array_equal(probabilities[:, 0], probabilities[:, 2])
+    assert (probabilities[:, 0] != probabilities[:, 1]).any()
+    assert probabilities[0][labels > 0].mean() > 0.5
+
+
+def test_classes_give_classes_and_all_their_probabilities(cells: Path, tmp_path: Path) -> None:
+    """A model of classes writes the painted numbers, with and without probabilities the same."""
+    classes = tmp_path / "classes.tif"
+    painted = read_labels(cells / "painted" / "a.tif")
+    write_labels(classes, np.where(painted > 2, 3, painted))
+    image, unet = str(cells / "images" / "a.tif"), str(tmp_path / "m.unet")
+    given = ["train", image, "--labels", str(classes), "--meaning", "classes", "-o", unet, *TINY]
+    assert main(given) == 0
+    assert main(["segment", unet, image, "-o", str(tmp_path / "1")]) == 0
+    assert main(["segment", unet, image, "-o", str(tmp_path / "2"), "--probabilities"]) == 0
+
+    first, second = (read_labels(tmp_path / run / "a_labels.tif") for run in "12")
+    probabilities = read_image(tmp_path / "2" / "a_probabilities.tif")
+    assert probabilities.shape == (3, 128, 128)
+    np.testing.assert_allclose(probabilities.sum(axis=0), 1, atol=1e-5)
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(second, probabilities.argmax(axis=0) + 1)
+
+
+def test_a_file_that_is_no_model_is_code_3(
+    cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Segmenting with an image as the model says so before anything is read."""
+    image = str(cells / "images" / "a.tif")
+
+    assert "a.tif" in fails(["segment", image, image, "-o", str(tmp_path)], 3, capsys)
+    assert "a.tif" in fails(["info", image], 3, capsys)
+
+
+def test_scores_are_a_table_with_a_mean(
+    cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One row per image and a mean, the same in the CSV file and as JSON."""
+    truth, predicted = cells / "truth", tmp_path / "predicted"
+    write_labels(predicted / "a_labels.tif", read_labels(truth / "a.tif"))
+    write_labels(predicted / "sub" / "b_labels.tif", np.zeros((128, 128), int))
+    command = ["evaluate", str(truth), str(predicted)]
+    table = tmp_path / "scores.csv"
+
+    assert main([*command, "--csv", str(table)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["image", "a", "sub/b", "mean"]
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = {row["image"]: row for row in csv.DictReader(file)}
+    assert rows["a"]["SEG"] == rows["a"]["AP@0.5"] == rows["a"]["IoU"] == "1.0000"
+    assert rows["a"]["adapted Rand error"] == "0.0000"
+    assert rows["sub/b"]["SEG"] == "0.0000"
+    assert rows["mean"]["SEG"] == "0.5000"
+
+    assert main([*command, "--json"]) == 0
+    told = events(capsys.readouterr().out)
+    assert [event["event"] for event in told] == ["Scores", "Scores", "MeanScores"]
+    assert told[-1]["scores"]["SEG"] == 0.5
+
+
+def test_a_stack_is_scored_plane_by_plane(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Numbers that start anew in every plane are not one cell through all planes."""
+    truth = np.zeros((2, 20, 20), int)
+    truth[0, 2:8, 2:8] = truth[1, 12:18, 12:18] = 1
+    write_labels(tmp_path / "truth.tif", truth)
+    write_labels(tmp_path / "through.tif", truth * [[[1]], [[2]]])
+
+    files = [str(tmp_path / "truth.tif"), str(tmp_path / "through.tif")]
+    assert main(["evaluate", *files, "--json"]) == 0
+    assert events(capsys.readouterr().out)[-1]["scores"]["SEG"] == 1
+
+
+def test_an_image_that_cannot_be_scored_fails_alone(
+    cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Another shape is one failed line; the mean is of the others."""
+    write_labels(tmp_path / "a.tif", read_labels(cells / "truth" / "a.tif"))
+    write_labels(tmp_path / "sub" / "b.tif", np.zeros((64, 64), int))
+
+    assert main(["evaluate", str(cells / "truth"), str(tmp_path)]) == 5
+
+    out, err = capsys.readouterr()
+    assert err.startswith("napari-unet: sub/b failed: ")
+    assert "(64, 64)" in err
+    assert [line.split()[1] for line in out.splitlines()[1:]] == ["1.0000", "1.0000"]
+
+
+def test_info_names_versions_the_device_and_the_model(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Versions, the device in words, and where a model comes from."""
+    assert main(["info", str(model)]) == 0
+
+    out = capsys.readouterr().out
+    for word in ("napari-live-unet", "Python", "torch", "numpy", "napari", "device"):
+        assert f"\n{word} " in f"\n{out}"
+    assert "U-Net of depth 2, 4 channels" in out
+    assert "labelled" in out
+    assert main(["info", str(model), "--json"]) == 0
+    info, described = events(capsys.readouterr().out)
+    assert info["versions"]["Python"] == ".".join(map(str, sys.version_info[:3]))
+    assert described["model"]["provenance"]["steps"] >= 1
+
+
+def test_info_reports_the_other_project_of_this_name(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a distribution napari-unet is installed too, a sentence says what to do."""
+    assert main(["info"]) == 0
+    assert "pip uninstall" not in capsys.readouterr().out
+
+    metadata = tmp_path / "napari_unet-0.1.8.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: napari-unet\nVersion: 0.1.8\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    assert "napari-unet 0.1.8" in out
+    assert "pip uninstall napari-unet" in out
+
+
+def test_the_demo_draws_its_result_without_a_screen(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Headless, the demo trains, prints the scores, and leaves a picture and its numbers."""
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    arguments = ["demo", "--seconds", "1", "-o", str(tmp_path)]
+    assert main(arguments if sys.platform == "linux" else [*arguments, "--headless"]) == 0
+
+    out = capsys.readouterr().out
+    assert all(f"{name} 0." in out or f"{name} 1." in out for name in ("SEG", "AP@0.5", "IoU"))
+    assert str(tmp_path / "demo.png") in out
+    scores = json.loads((tmp_path / "demo.json").read_text())["scores"]
+    assert {"SEG", "AP@0.5", "IoU"} <= scores.keys()
+    with Image.open(tmp_path / "demo.png") as picture:
+        assert picture.width > 4 * 512
+        assert picture.height > 512
+        colours = np.unique(np.array(picture).reshape(-1, 3), axis=0)
+    assert len(colours) > 1000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a screen is taken for granted")
+@pytest.mark.parametrize(
+    ("variables", "seen"),
+    [({}, False), ({"DISPLAY": ":0"}, True), ({"WAYLAND_DISPLAY": "wayland-0"}, True)],
+)
+def test_a_screen_is_what_the_environment_says(
+    variables: dict[str, str], seen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Linux, X11's or Wayland's variable tells whether a window can open."""
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert has_screen() is seen
+
+
+def test_names_the_terminal_cannot_show_do_not_end_a_batch(tmp_path: Path) -> None:
+    """With an ASCII terminal a Japanese file name is printed escaped."""
+    tifffile.imwrite(tmp_path / "細胞.tif", np.zeros((64, 64), np.uint8))
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    truth = str(tmp_path)
+
+    result = subprocess.run(
+        [*PROGRAM, "evaluate", truth, truth],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert "\\u7d30\\u80de" in result.stdout
