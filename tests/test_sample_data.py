@@ -124,7 +124,7 @@ def test_scribbles_leave_most_pixels_unlabelled() -> None:
 
 
 def test_scribbles_fill_a_cell_to_its_outline() -> None:
-    """A painted cell is all of the true cell, so touching ones touch and their border is learned."""
+    """A painted cell is all of the true cell, so the border of touching ones is learned."""
     _, truth = touching_cells()
     scribbles = painted_scribbles(truth)
     for value in range(2, 8):

@@ -65,7 +65,8 @@ def touching_cells(shape: tuple[int, int] = (512, 512), seed: int = 0) -> tuple[
 def painted_scribbles(labels: Labels, n_cells: int = 10, seed: int = 0) -> Array:
     """Paint some of the truth the way a user would: a few cells, and strokes of background.
 
-    Cells are filled to their outline and chosen in touching pairs where there are any. Background strokes run along the painted cells, and a few wander elsewhere.
+    Cells are filled to their outline and chosen in touching pairs where there are any. Background
+    strokes run along the painted cells, and a few wander elsewhere.
 
     Parameters
     ----------

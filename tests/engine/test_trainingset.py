@@ -16,8 +16,9 @@ from napari_unet.core.annotation import IGNORE, Annotation
 from napari_unet.core.augment import Augmentation, cut_patch
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.unet import UNet, weighted_cross_entropy
+from napari_unet.engine.heldout import BLOCK, cut_block
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.engine.trainingset import BLOCK, TrainingSet, cut_block, prepare
+from napari_unet.engine.trainingset import TrainingSet, prepare
 from napari_unet.errors import InputError
 
 torch.set_num_threads(1)
@@ -173,7 +174,9 @@ def test_a_held_out_block_is_measured_where_it_lies(depth: int) -> None:
     for block in data.held_out:
         plane = data.planes[block.plane]
         plane.image[0] = plane.target.float()
-        image, target, weight = cut_block(data, block, network)
+        image, target, weight = cut_block(
+            data.planes[block.plane], data.held_out_weights[block.plane], block, network
+        )
         half = network.context // 2
         assert image.shape[2] - network.context == target.shape[1] == weight.shape[1]
         inner = image[0, 0, half : half + target.shape[1], half : half + target.shape[2]]

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.instances import instances
-from napari_unet.core.normalise import grey_statistics, normalise
-from napari_unet.core.resolution import coarse_shape, read_coarse, refine
-from napari_unet.core.rotation import rotate, rotate_back, rotated_shape
-from napari_unet.core.tiles import OneChannel, Tile, tile_grid
-from napari_unet.core.unet import UNet
-from napari_unet.engine.device import select_device, torch_errors
+from napari_unet.core.tiles import OneChannel
 from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
+from napari_unet.engine.plane import predict_plane
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
 __all__ = ["predict", "probabilities", "segment", "segment_into"]
-
-AUTO_OUTPUT = {"cpu": 516, "mps": 1028, "cuda": 2052}
-"""Output side of an automatic tile: on a CPU what stays in its cache, on a GPU the memory."""
 
 Array = NDArray[Any]
 Region = tuple[slice, ...]
@@ -130,7 +119,7 @@ def predict(
     index = 0
     for plane in planes:
         pixels = image if image.ndim == 3 else image[:, plane[0]]
-        for count, region, values in _predict_plane(segmenter, pixels, config):
+        for count, region, values in predict_plane(segmenter, pixels, config):
             index += 1
             where = (*(slice(z, z + 1) for z in plane), *region)
             if values is not None:
@@ -210,114 +199,6 @@ def _cells(
     )
 
 
-def _predict_plane(
-    segmenter: Segmenter, image: Array, config: PredictConfig
-) -> Iterator[tuple[int, Region, NDArray[np.float32] | None]]:
-    """Yield (tiles in all, region, its final probabilities (K, *region)) of a (C, Y, X) plane."""
-    statistics = grey_statistics(image)
-    if config.rotations == 1:
-        total = len(_tiles(segmenter, image.shape[1:], config))
-        for region, values in _predict_tiles(segmenter, image, statistics, config):
-            yield total, region, values
-        return
-    nothing: Region = (slice(0, 0), slice(0, 0))
-    upright = normalise(image, statistics)
-    mean = np.zeros((segmenter.n_classes, *image.shape[1:]), dtype=np.float32)
-    angles = 2 * np.pi * np.arange(config.rotations) / config.rotations
-    canvases = [rotated_shape(image.shape[1:], angle) for angle in angles]
-    total = sum(len(_tiles(segmenter, canvas, config)) for canvas in canvases)
-    index = 0
-    for angle, canvas in zip(angles, canvases, strict=True):
-        out = np.empty((segmenter.n_classes, *canvas), dtype=np.float32)
-        for region, values in _predict_tiles(segmenter, rotate(upright, angle), None, config):
-            out[(slice(None), *region)] = values
-            index += 1
-            if index < total:
-                yield total, nothing, None
-        mean += rotate_back(out, angle, image.shape[1:]) / config.rotations
-    yield total, (slice(0, mean.shape[1]), slice(0, mean.shape[2])), mean
-
-
-def _tiles(segmenter: Segmenter, shape: tuple[int, ...], config: PredictConfig) -> list[Tile]:
-    """Plan the tiles of a plane (Y, X), in pixels of the working resolution."""
-    context, stride = 12 * 2**segmenter.depth - 8, 2**segmenter.depth
-    automatic = AUTO_OUTPUT[select_device(config.device).type]
-    output = config.tile_size - context if config.tile_size else automatic
-    return tile_grid(
-        coarse_shape(shape, segmenter.downsample),
-        output=max(output, stride + 4),
-        context=context,
-        stride=stride,
-    )
-
-
-def _predict_tiles(
-    segmenter: Segmenter,
-    image: Array,
-    statistics: NDArray[np.float32] | None,
-    config: PredictConfig,
-) -> Iterator[tuple[Region, NDArray[np.float32]]]:
-    """Yield (region, its probabilities (K, *region)) of a (C, Y, X) plane.
-
-    Without ``statistics`` the plane is normalised already.
-    """
-    device = select_device(config.device)
-    with torch_errors("The model itself does not fit; choose device='cpu'."):
-        network = _network(_SameWeights(segmenter), str(device))
-    factor, shape = segmenter.downsample, image.shape[1:]
-    for tile in _tiles(segmenter, shape, config):
-        pixels = read_coarse(image, tile.read, factor)
-        if statistics is not None:
-            pixels = normalise(pixels, statistics)
-        values = _forward(network, pixels, device)
-        if factor == 1:
-            yield tile.write, values[(slice(None), *tile.crop)]
-            continue
-        y, x = (
-            slice(w.start * factor, min(w.stop * factor, n))
-            for w, n in zip(tile.write, shape, strict=True)
-        )
-        origin = tuple(span.start for span in tile.output)
-        yield (y, x), refine(values, factor, origin, (y, x), shape)
-
-
-@torch.inference_mode()
-def _forward(
-    network: UNet, pixels: NDArray[np.float32], device: torch.device
-) -> NDArray[np.float32]:
-    """Run one tile: (C, Y, X) to probabilities (K, Y - context, X - context)."""
-    remedy = (
-        f"A tile of {pixels.shape[1]} x {pixels.shape[2]} does not fit; set a smaller tile size."
-    )
-    with torch_errors(remedy):
-        batch = torch.from_numpy(np.ascontiguousarray(pixels))[None].to(device)
-        logits = network(batch.contiguous(memory_format=torch.channels_last))
-        return F.softmax(logits, dim=1)[0].contiguous().cpu().numpy()
-
-
-class _SameWeights:
-    """A Segmenter that equals another one, perhaps from another process, with its weights."""
-
-    def __init__(self, segmenter: Segmenter) -> None:
-        self.segmenter = segmenter
-        digest = hashlib.blake2b(repr(segmenter.describe()).encode())
-        for name in sorted(segmenter.weights):
-            digest.update(np.ascontiguousarray(segmenter.weights[name]).data)
-        self._digest = digest.digest()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _SameWeights) and other._digest == self._digest
-
-    def __hash__(self) -> int:
-        return hash(self._digest)
-
-
-@lru_cache(maxsize=2)
-def _network(key: _SameWeights, device: str) -> UNet:
-    """Keep the networks used last: building one for each plane of a stack takes time."""
-    return key.segmenter.network(device)
-
-
 def _write(
     out: Array,
     values: NDArray[np.float32],
@@ -349,7 +230,7 @@ def _check_room(dtype: np.dtype[Any], objects: int) -> None:
         )
 
 
-def _checked(segmenter: Segmenter, image: Array) -> Array:
+def _checked(segmenter: Segmenter, image: Any) -> Any:
     if getattr(image, "shape", None) is None:  # nested lists
         image = np.asarray(image)
     if len(image.shape) == 2:

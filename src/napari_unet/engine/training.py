@@ -17,9 +17,10 @@ from napari_unet.core.unet import UNet, valid_size, weighted_cross_entropy
 from napari_unet.engine.calibration import fit_split
 from napari_unet.engine.device import describe, select_device, torch_errors
 from napari_unet.engine.events import Prepared, StepDone, Trained, TrainEvent, Validated
+from napari_unet.engine.heldout import cut_block
 from napari_unet.engine.recipe import Recipe, learning_rate, make_optimiser, recipe_named
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.engine.trainingset import TrainingSet, cut_block, prepare
+from napari_unet.engine.trainingset import TrainingSet, prepare
 from napari_unet.errors import JobError
 
 __all__ = ["train"]
@@ -259,7 +260,8 @@ class _Run:
         total, pixels = 0.0, 0
         confusion = torch.zeros(self.data.n_classes, self.data.n_classes)
         for block in self.data.held_out:
-            image, target, weight = cut_block(self.data, block, self.average)
+            plane, held_out = self.data.planes[block.plane], self.data.held_out_weights[block.plane]
+            image, target, weight = cut_block(plane, held_out, block, self.average)
             logits = self.average(image.to(self.device)).cpu()
             known = weight > 0
             total += float(weighted_cross_entropy(logits, target, weight)) * int(known.sum())

@@ -18,29 +18,14 @@ from napari_unet.core.config import TrainConfig
 from napari_unet.core.instances import diameters
 from napari_unet.core.normalise import grey_statistics, normalise
 from napari_unet.core.resolution import choose_factor, coarsen, coarsen_labels
-from napari_unet.core.tiles import mirror_indices
-from napari_unet.core.unet import UNet
+from napari_unet.engine.heldout import Block, block_mask, hold_out
 from napari_unet.engine.recipe import recipe_named
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
-__all__ = ["BLOCK", "Block", "TrainingSet", "cut_block", "prepare"]
+__all__ = ["TrainingSet", "prepare"]
 
-BLOCK = 64
-"""Side in network pixels of the blocks that are held out of training as a whole."""
-
-HELD_OUT = 0.15
-MAX_BLOCKS = 12
 MAX_CENTRES = 1 << 18
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A held-out block: labelled pixels of this square of a plane are never trained on."""
-
-    plane: int
-    y: int
-    x: int
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -115,12 +100,12 @@ def prepare(
     arrays = [_arrays(plane, factor, config) for plane in planes]
     rng = np.random.default_rng(config.seed)
     targets = [target for _, target, _, _ in arrays]
-    held_out = _hold_out(targets, n_classes, rng) if config.validate else []
+    held_out = hold_out(targets, n_classes, rng) if config.validate else []
     balance = _class_balance(targets, n_classes, recipe_named(config.recipe).balance)
     tensors, held_out_weights = [], []
     for index, (image, target, border, _) in enumerate(arrays):
         weight = np.where(target == IGNORE, 0, balance[target] + border).astype(np.float32)
-        inside = _mask(held_out, index, target.shape)
+        inside = block_mask(held_out, index, target.shape)
         held_out_weights.append(torch.from_numpy(np.where(inside, weight, 0)))
         weight[inside] = 0
         tensors.append(Plane(*(torch.from_numpy(a).to(device) for a in (image, target, weight))))
@@ -136,28 +121,6 @@ def prepare(
         downsample=factor,
         diameter=diameter,
     )
-
-
-def cut_block(
-    data: TrainingSet, block: Block, network: UNet
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return image (1, C, h, w), target and weight (1, y, x) of a held-out block, unvaried."""
-    size = network.valid_size(BLOCK + network.context)
-    output = size - network.context
-    half = network.context // 2
-    plane = data.planes[block.plane]
-    height, width = plane.target.shape
-    y = mirror_indices(block.y - half, block.y - half + size, height)
-    x = mirror_indices(block.x - half, block.x - half + size, width)
-    image = plane.image[:, y][:, :, x][None]
-    weight = torch.zeros(1, output, output)
-    target = torch.zeros(1, output, output, dtype=torch.long)
-    inside = slice(block.y, block.y + BLOCK), slice(block.x, block.x + BLOCK)
-    held_out = data.held_out_weights[block.plane][inside]
-    rows, columns = held_out.shape
-    weight[0, :rows, :columns] = held_out
-    target[0, :rows, :columns] = plane.target[inside].cpu().long()
-    return image, torch.where(weight > 0, target, 0), weight
 
 
 def _check_labelled(annotations: Sequence[Annotation]) -> None:
@@ -258,42 +221,6 @@ def _class_balance(
     raw = counts[present] ** -exponent
     balance[:n_classes][present] = raw * counts.sum() / (raw * counts[present]).sum()
     return balance
-
-
-def _hold_out(
-    targets: Sequence[NDArray[np.uint8]], n_classes: int, rng: np.random.Generator
-) -> list[Block]:
-    """Choose blocks so that training keeps most labelled pixels of every class."""
-    blocks, counts = [], []
-    for index, target in enumerate(targets):
-        for y in range(0, target.shape[0], BLOCK):
-            for x in range(0, target.shape[1], BLOCK):
-                count = np.bincount(target[y : y + BLOCK, x : x + BLOCK].ravel(), minlength=256)
-                if count[:n_classes].any():
-                    blocks.append(Block(index, y, x))
-                    counts.append(count[:n_classes])
-    left = np.sum(counts, axis=0)
-    floor = left * (1 - 2 * HELD_OUT)
-    chosen: list[Block] = []
-    wanted = min(MAX_BLOCKS, int(HELD_OUT * len(blocks)))
-    for index in rng.permutation(len(blocks)):
-        # a block without the rarest things tells nothing about them
-        if (
-            len(chosen) < wanted
-            and (left - counts[index] >= floor).all()
-            and counts[index][1:].any()
-        ):
-            chosen.append(blocks[index])
-            left = left - counts[index]
-    return chosen
-
-
-def _mask(blocks: Sequence[Block], plane: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    mask = np.zeros(shape, dtype=bool)
-    for block in blocks:
-        if block.plane == plane:
-            mask[block.y : block.y + BLOCK, block.x : block.x + BLOCK] = True
-    return mask
 
 
 def _centres(
