@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.instances import diameters, instances
+from napari_unet.core.instances import diameters, instances, typical_diameter
 
 unhurried = settings(deadline=None, max_examples=60)
 SURE, NOT = 0.98, 0.02
@@ -200,10 +200,17 @@ def test_more_cells_than_sixteen_bits_hold() -> None:
 
 
 def test_diameters_are_those_of_disks_of_the_same_area() -> None:
-    """A square of 10 pixels, and two pixels of one id apart."""
+    """A square of 10 pixels, and two pixels apart that share an id: three pieces."""
     labels = np.zeros((20, 20), dtype=np.int32)
     labels[:10, :10] = 7
     labels[15, 15] = labels[19, 19] = 3
-    expected = [2 * np.sqrt(2 / np.pi), 2 * np.sqrt(100 / np.pi)]
+    expected = 2 * np.sqrt(np.array([100, 1, 1]) / np.pi)
     np.testing.assert_allclose(diameters(labels), expected)
     assert len(diameters(np.zeros((3, 3), dtype=np.int32))) == 0
+
+
+def test_the_typical_diameter_is_that_of_what_covers_the_most() -> None:
+    """Fifty specks do not outvote three cells."""
+    assert typical_diameter(np.array([2.0] * 50 + [30.0, 31.0, 60.0])) == 60.0
+    assert typical_diameter(np.array([2.0] * 50 + [30.0, 31.0, 32.0])) == 31.0
+    assert typical_diameter(np.array([])) == 0.0

@@ -147,9 +147,9 @@ def test_refining_reproduces_linear_values_at_pixel_centres(
 
 def test_the_factor_brings_objects_to_a_size_the_network_sees() -> None:
     """At least 1, and half the resolution for objects of twice the wanted diameter."""
-    assert choose_factor(np.array([])) == 1
-    assert choose_factor(np.array([1.0, 3.0])) == 1
-    assert choose_factor(np.array([TARGET_DIAMETER])) == 1
-    assert choose_factor(np.array([5.0, 2 * TARGET_DIAMETER, 9999.0])) == 2
-    assert choose_factor(np.full(9, 5 * TARGET_DIAMETER)) == 5
-    assert choose_factor(np.full(9, 100.0), target=10.0) == 10
+    assert choose_factor(0.0) == 1
+    assert choose_factor(3.0) == 1
+    assert choose_factor(TARGET_DIAMETER) == 1
+    assert choose_factor(2 * TARGET_DIAMETER) == 2
+    assert choose_factor(5 * TARGET_DIAMETER) == 5
+    assert choose_factor(100.0, target=10.0) == 10

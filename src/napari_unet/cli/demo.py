@@ -91,7 +91,7 @@ def _train_and_draw(folder: Path, config: TrainConfig, report: Report) -> None:
     found = segment(keeper.kept, image)
     score = scores(truth, found)
     png = picture(image, painted, found, truth, f"SEG {score['SEG']:.2f}")
-    facts = {"scores": score, "held-out IoU": keeper.iou, **keeper.kept.provenance}
+    facts = {"scores": score, **keeper.kept.provenance}
     write_atomically(folder / "demo.json", lambda file: file.write(json.dumps(facts).encode()))
     write_atomically(folder / "demo.png", lambda file: file.write(png))
     report.record("Demo", picture=folder / "demo.png", scores=score)

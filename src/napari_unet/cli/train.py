@@ -80,27 +80,26 @@ class Keeper:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self.kept: Segmenter | None = None
-        self.iou = float("nan")
 
-    def keep(self, segmenter: Segmenter, iou: float) -> None:
+    def keep(self, segmenter: Segmenter) -> None:
         """Save a Segmenter unless it is the kept one."""
         if segmenter is self.kept:
             return
         if self.path is not None:
             segmenter.save(self.path)
-        self.kept, self.iou = segmenter, iou
+        self.kept = segmenter
 
     def __str__(self) -> str:
         if self.kept is None:
             return "nothing learned"
-        steps = self.kept.provenance.get("steps", 0)
-        quality = "not measured" if math.isnan(self.iou) else f"{self.iou:.3f}"
+        steps, iou = self.kept.provenance.get("steps", 0), self.kept.provenance.get("iou")
+        quality = "not measured" if iou is None else f"{iou:.3f}"
         return f"held-out IoU {quality} at step {steps}"
 
 
 def follow(events: Iterable[TrainEvent], report: Report, keeper: Keeper) -> None:
     """Print a training, and keep the best Segmenter."""
-    from napari_unet.engine.events import Prepared, StepDone, Validated
+    from napari_unet.engine.events import Prepared, StepDone, Trained, Validated
 
     with progress_bar() as bar:
         for event in events:
@@ -111,9 +110,9 @@ def follow(events: Iterable[TrainEvent], report: Report, keeper: Keeper) -> None
             elif isinstance(event, StepDone):
                 bar.set_postfix_str(f"step {event.step}, loss {event.loss:.3f}, {keeper}", False)
                 bar.update(event.progress - bar.n)
-            elif isinstance(event, Validated):
-                keeper.keep(event.segmenter, event.iou)
-                if bar.disable:
+            elif isinstance(event, Validated | Trained):
+                keeper.keep(event.segmenter)
+                if isinstance(event, Validated) and bar.disable:
                     remark(_measured(event))
 
 

@@ -65,7 +65,7 @@ class PredictConfig:
     )
     min_size: int = _knob(
         -1,
-        "smallest cell in pixels (-1 = a tenth of the median painted cell, 0 = keep all)",
+        "smallest cell in pixels (-1 = a tenth of a typical painted cell, 0 = keep all)",
         -1,
         10**9,
     )

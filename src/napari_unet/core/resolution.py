@@ -38,24 +38,22 @@ def coarse_shape(shape: tuple[int, ...], factor: int) -> tuple[int, ...]:
     return tuple(-(-n // factor) for n in shape)
 
 
-def choose_factor(diameters: NDArray[np.floating], target: float = TARGET_DIAMETER) -> int:
-    """Choose the factor from the diameters of the painted objects.
+def choose_factor(diameter: float, target: float = TARGET_DIAMETER) -> int:
+    """Choose the factor from the typical diameter of the painted objects.
 
     Parameters
     ----------
-    diameters : array
-        Equivalent diameters in image pixels; may be empty.
+    diameter : float
+        In image pixels; 0 when nothing is known.
     target : float
         Wanted diameter in network pixels.
 
     Returns
     -------
     int
-        At least 1: the factor that brings the median object closest to ``target``.
+        At least 1: the factor that brings the diameter closest to ``target``.
     """
-    if len(diameters) == 0:
-        return 1
-    return max(1, math.floor(float(np.median(diameters)) / target + 0.5))
+    return max(1, math.floor(diameter / target + 0.5))
 
 
 def coarsen(image: NDArray[np.generic], factor: int) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.instances import diameters, instances
+from napari_unet.core.instances import diameters, instances, typical_diameter
 from napari_unet.engine.inference import probabilities
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.trainingset import TrainingSet
@@ -70,7 +70,7 @@ def _score(
     """Return the mean score of the painted cells."""
     scores: list[float] = []
     for foreground, cells in found:
-        area = np.pi / 4 * np.median(diameters(cells)) ** 2 if cells.any() else 0.0
+        area = np.pi / 4 * typical_diameter(diameters(cells)) ** 2
         labels = instances(
             foreground,
             min_size=round(0.1 * area),

@@ -41,7 +41,8 @@ def predict_plane(
             yield total, region, values
         return
     nothing: Region = (slice(0, 0), slice(0, 0))
-    upright = normalise(image, statistics)
+    upright = np.asarray(image, dtype=np.float32)
+    upright = np.where(np.isfinite(upright), upright, statistics[:, :1, None])  # NaN would spread
     mean = np.zeros((segmenter.n_classes, *image.shape[1:]), dtype=np.float32)
     angles = 2 * np.pi * np.arange(config.rotations) / config.rotations
     canvases = [rotated_shape(image.shape[1:], angle) for angle in angles]
@@ -49,7 +50,7 @@ def predict_plane(
     index = 0
     for angle, canvas in zip(angles, canvases, strict=True):
         out = np.empty((segmenter.n_classes, *canvas), dtype=np.float32)
-        for region, values in _predict_tiles(segmenter, rotate(upright, angle), None, config):
+        for region, values in _predict_tiles(segmenter, rotate(upright, angle), statistics, config):
             out[(slice(None), *region)] = values
             index += 1
             if index < total:
@@ -74,21 +75,16 @@ def _tiles(segmenter: Segmenter, shape: tuple[int, ...], config: PredictConfig) 
 def _predict_tiles(
     segmenter: Segmenter,
     image: Array,
-    statistics: NDArray[np.float32] | None,
+    statistics: NDArray[np.float32],
     config: PredictConfig,
 ) -> Iterator[tuple[Region, NDArray[np.float32]]]:
-    """Yield (region, its probabilities (K, *region)) of a (C, Y, X) plane.
-
-    Without ``statistics`` the plane is normalised already.
-    """
+    """Yield (region, its probabilities (K, *region)) of a (C, Y, X) plane."""
     device = select_device(config.device)
     with torch_errors("The model itself does not fit; choose device='cpu'."):
         network = _network(_SameWeights(segmenter), str(device))
     factor, shape = segmenter.downsample, image.shape[1:]
     for tile in _tiles(segmenter, shape, config):
-        pixels = read_coarse(image, tile.read, factor)
-        if statistics is not None:
-            pixels = normalise(pixels, statistics)
+        pixels = normalise(read_coarse(image, tile.read, factor), statistics)
         values = _forward(network, pixels, device)
         if factor == 1:
             yield tile.write, values[(slice(None), *tile.crop)]

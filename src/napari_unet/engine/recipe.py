@@ -60,7 +60,7 @@ class Recipe:
 
 DEFAULT = Recipe(
     optimiser="adam",
-    rate=2e-3,
+    rate=3e-3,
     anneal=True,
     average=0.98,
     patch=132,

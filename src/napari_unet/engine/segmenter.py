@@ -50,7 +50,7 @@ class Segmenter:
         How touching cells are told apart, fitted to the painted cells: probability of the cores
         of cells, and depth of the necks at which they are cut; see `napari_unet.core.instances`.
     diameter : float
-        Median equivalent diameter of the painted objects in image pixels; 0 when unknown.
+        Typical equivalent diameter of the painted objects in image pixels; 0 when unknown.
     provenance : dict
         How it was made: steps, seconds, what was labelled, versions, date.
     """
@@ -89,7 +89,7 @@ class Segmenter:
         return replace(self, weights=weights, provenance=self.provenance | provenance)
 
     def smallest_cell(self, min_size: int = -1) -> int:
-        """Return the pixels a cell must have: ``min_size``, or for -1 a tenth of a median cell."""
+        """Return the pixels a cell must have: ``min_size``, or for -1 a tenth of a typical cell."""
         return min_size if min_size >= 0 else round(0.1 * np.pi / 4 * self.diameter**2)
 
     def describe(self) -> str:

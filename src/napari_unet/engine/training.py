@@ -242,6 +242,7 @@ class _Run:
                 self.average,
                 steps=steps + self.step,
                 seconds=round(seconds + self.seconds, 2),
+                iou=round(iou, 4) if self.data.held_out else None,
                 labelled=str(labelled),
                 recipe=self.config.recipe,
                 seed=self.config.seed,

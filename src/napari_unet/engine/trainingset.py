@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_unet.core.annotation import IGNORE, Annotation, encode, summarise
 from napari_unet.core.augment import Plane
 from napari_unet.core.boundary import boundary_weight_map
 from napari_unet.core.config import TrainConfig
-from napari_unet.core.instances import diameters
+from napari_unet.core.instances import diameters, typical_diameter
 from napari_unet.core.normalise import grey_statistics, normalise
 from napari_unet.core.resolution import choose_factor, coarsen, coarsen_labels
 from napari_unet.engine.heldout import Block, block_mask, hold_out
@@ -92,8 +91,8 @@ def prepare(
     kind: Literal["cells", "classes"] = "classes" if planes[0].meaning == "classes" else "cells"
     n_classes = _class_count(planes, kind, segmenter)
     sizes = np.concatenate([_object_diameters(plane) for plane in planes])
-    factor = config.downsample or choose_factor(sizes)
-    diameter = float(np.median(sizes)) if len(sizes) else 0.0
+    diameter = typical_diameter(sizes)
+    factor = config.downsample or choose_factor(diameter)
     if segmenter is not None:
         factor, diameter = segmenter.downsample, segmenter.diameter or diameter
 
@@ -185,9 +184,7 @@ def _object_diameters(plane: Annotation) -> NDArray[np.float64]:
     # of classes, objects are the connected pieces of every class but the largest one
     counts = np.bincount(plane.labels.ravel().astype(np.uint8))  # classes are at most 254
     counts[0] = 0
-    things = (plane.labels > 0) & (plane.labels != counts.argmax())
-    pieces: Any = ndimage.label(things)[0]
-    return diameters(pieces)
+    return diameters(np.where(plane.labels == counts.argmax(), 0, plane.labels))
 
 
 def _arrays(
@@ -198,11 +195,23 @@ def _arrays(
     region = plane.region
     if region is not None:
         region = coarsen_labels(region.astype(np.uint8), factor) > 0
-    target = encode(coarsen_labels(plane.labels, factor), plane.meaning, region)
+    labels = plane.labels
+    if plane.meaning != "classes":
+        labels = _renumber(labels, first=2 if plane.meaning == "scribbles" else 1)
+    target = encode(coarsen_labels(labels, factor), plane.meaning, region)
     border = boundary_weight_map(
         target.cells, w0=config.w0, sigma=config.sigma, class_weights=False
     )
     return image, target.classes, border - 1, target.cells
+
+
+def _renumber(labels: NDArray[np.integer], first: int) -> NDArray[np.int32]:
+    """Number the ids from ``first`` on without gaps: later steps count up to the largest."""
+    ids, inverse = np.unique(labels, return_inverse=True)
+    below = int((ids < first).sum())
+    numbers = np.concatenate([ids[:below], np.arange(first, first + len(ids) - below)])
+    renumbered: NDArray[np.int32] = numbers.astype(np.int32)[inverse.reshape(labels.shape)]
+    return renumbered
 
 
 def _class_balance(
