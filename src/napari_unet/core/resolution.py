@@ -29,7 +29,7 @@ __all__ = [
     "refine",
 ]
 
-TARGET_DIAMETER = 32.0
+TARGET_DIAMETER = 46.0
 """Diameter in network pixels that objects should have at most, on average."""
 
 

@@ -91,7 +91,9 @@ def prepare(
     kind: Literal["cells", "classes"] = "classes" if planes[0].meaning == "classes" else "cells"
     n_classes = _class_count(planes, kind, segmenter)
     sizes = np.concatenate([_object_diameters(plane) for plane in planes])
-    diameter = typical_diameter(sizes)
+    # pieces of classes range from specks to networks through the whole image: count, not area
+    classes = kind == "classes"
+    diameter = float(np.median(sizes)) if classes and len(sizes) else typical_diameter(sizes)
     factor = config.downsample or choose_factor(diameter)
     if segmenter is not None:
         factor, diameter = segmenter.downsample, segmenter.diameter or diameter
