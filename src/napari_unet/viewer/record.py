@@ -1,0 +1,63 @@
+"""What a training said of itself: the numbers behind the curve."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from napari_unet.engine.events import Prepared, StepDone, Trained, TrainEvent, Validated
+
+__all__ = ["Record"]
+
+SMOOTHING = 0.9
+"""The loss of single patches jumps; a running mean over about ten can be read."""
+
+
+@dataclass(slots=True)
+class Record:
+    """The numbers of one training, as they come in.
+
+    Attributes
+    ----------
+    prepared : str
+        What is trained on, and where.
+    seconds, loss : list of float
+        Of every step; the loss is a running mean.
+    held_out_seconds, held_out_loss, iou : list of float
+        Of every validation on held-out labels; empty where nothing is held out.
+    kept_iou : float or None
+        The quality of the model that is kept, if anything was held out.
+    """
+
+    prepared: str = ""
+    seconds: list[float] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    held_out_seconds: list[float] = field(default_factory=list)
+    held_out_loss: list[float] = field(default_factory=list)
+    iou: list[float] = field(default_factory=list)
+    kept_iou: float | None = None
+
+    def add(self, event: TrainEvent) -> None:
+        """Take down what an event tells."""
+        self.kept_iou = event.segmenter.provenance.get("iou")
+        if isinstance(event, Prepared):
+            self.prepared = event.message
+        elif isinstance(event, StepDone) and math.isfinite(event.loss):
+            last = self.loss[-1] if self.loss else event.loss
+            self.seconds.append(event.seconds)
+            self.loss.append(SMOOTHING * last + (1 - SMOOTHING) * event.loss)
+        elif isinstance(event, Validated) and math.isfinite(event.iou):
+            self.held_out_seconds.append(event.seconds)
+            self.held_out_loss.append(event.loss)
+            self.iou.append(event.iou)
+
+    def describe(self, event: TrainEvent) -> str:
+        """Say how the training goes, or went."""
+        iou = "" if self.kept_iou is None else f"IoU {self.kept_iou:.2f} on held-out labels"
+        if isinstance(event, Prepared):
+            return event.message
+        if isinstance(event, Trained):
+            unknown = "nothing was held out to measure its quality"
+            return f"Trained {event.steps} steps in {event.seconds:.0f} s; {iou or unknown}."
+        loss = f", loss {self.loss[-1]:.3f}" if self.loss else ""
+        return f"Step {event.step}, {event.seconds:.0f} s{loss}{iou and ', ' + iou}"

@@ -1,0 +1,160 @@
+"""Layers that show what the program computed: never editable, never the painted ones."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from numpy.typing import DTypeLike, NDArray
+
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.viewer.layers import ResultKind, is_result, mark_result
+from napari_unet.viewer.stack import ImageStack, PlaneIndex, spatial_metadata
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["UNFINISHED", "Result", "label_dtype"]
+
+UNFINISHED = " (unfinished)"
+
+NAMES = {"segmentation": "segmentation", "probability": "probability", "weights": "weight map"}
+COLOURMAPS = {"probability": "viridis", "weights": "inferno"}
+
+
+def label_dtype(segmenter: Segmenter, shape: tuple[int, ...], min_size: int) -> DTypeLike:
+    """Return the narrowest dtype that can number every possible cell, or hold every class.
+
+    A napari layer of uint8 or uint16 refreshes a hundred times quicker than one of uint32.
+    """
+    if segmenter.kind == "classes":
+        return np.uint8
+    smallest = max(segmenter.smallest_cell(min_size), 1)
+    return np.uint16 if np.prod(shape) / smallest < 2**16 else np.uint32
+
+
+class Result:
+    """A layer that is filled piece by piece, on the main thread.
+
+    The layer of the last result of that kind for the same image is used again. Until `finish`
+    its name says that it is unfinished.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Gets the layer.
+    image : Image
+        What the result is about; the layer lies on it.
+    kind : {"segmentation", "probability", "weights"}
+        What is shown.
+    dtype : dtype
+        Of the pixels.
+    plane : tuple of int, optional
+        The one plane that will be written; the others keep what the last result shows there.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        image: Image,
+        kind: ResultKind,
+        dtype: DTypeLike,
+        *,
+        plane: PlaneIndex | None = None,
+    ) -> None:
+        self._viewer = viewer
+        stack = ImageStack.of(image)
+        found = [layer for layer in viewer.layers if is_result(layer, kind, image)]
+        last = next((layer for layer in found if layer.data.shape == stack.shape), None)
+        self.array = _array(last, stack.shape, np.dtype(dtype), plane)
+        self._stays_unfinished = bool(
+            stack.leading and plane is not None and last is not None and UNFINISHED in last.name
+        )
+        spatial = spatial_metadata(image, stack)
+        if last is None:
+            self.layer = _new_layer(f"{image.name} {NAMES[kind]}", kind, self.array, spatial)
+        else:
+            self.layer = last
+            self._show_array(spatial)
+        self.layer.editable = False
+        self.layer.visible = True
+        mark_result(self.layer, kind, image)
+        self._rename(UNFINISHED)
+        if last is None:
+            _insert_above(viewer, image, self.layer)
+        self._next_refresh = 0.0
+
+    @property
+    def shown(self) -> bool:
+        """Whether the layer is still in the viewer and still shows the array."""
+        return self.layer in self._viewer.layers and self.layer.data is self.array
+
+    def write(
+        self, plane: PlaneIndex, region: tuple[slice, ...], values: NDArray[Any], *, now: bool
+    ) -> None:
+        """Write the values of a region of a plane; show them, with ``now`` without delay.
+
+        Refreshes at most ten times a second, and less often where that takes long.
+        """
+        self.array[plane][region] = values
+        start = time.monotonic()
+        if not self.shown or (start < self._next_refresh and not now):
+            return
+        self.layer.refresh(extent=False, highlight=False, thumbnail=now)
+        took = time.monotonic() - start
+        self._next_refresh = start + max(0.1, 5 * took)
+
+    def finish(self, *, complete: bool) -> None:
+        """Name the layer for good: unfinished if something is missing."""
+        if self.layer.data is self.array:
+            self._rename("" if complete and not self._stays_unfinished else UNFINISHED)
+            self.layer.refresh(extent=False)
+
+    def _show_array(self, spatial: dict[str, Any]) -> None:
+        if self.layer.data is not self.array:
+            self.layer.data = self.array
+        for name, value in spatial.items():
+            setattr(self.layer, name, value)
+
+    def _rename(self, mark: str) -> None:
+        self.layer.name = self.layer.name.replace(UNFINISHED, "") + mark
+
+
+def _new_layer(name: str, kind: ResultKind, array: NDArray[Any], spatial: dict[str, Any]) -> Layer:
+    if kind == "segmentation":
+        return Labels(array, name=name, opacity=0.5, **spatial)
+    return Image(
+        array,
+        name=name,
+        colormap=COLOURMAPS[kind],
+        blending="additive",
+        contrast_limits=(0.0, 1.0),
+        **spatial,
+    )
+
+
+def _array(
+    last: Layer | None, shape: tuple[int, ...], dtype: np.dtype[Any], plane: PlaneIndex | None
+) -> NDArray[Any]:
+    """Return zeros, or the array of the last result with one plane cleared."""
+    if last is None or plane is None:
+        return np.zeros(shape, dtype=dtype)
+    kept: NDArray[Any] = np.asarray(last.data)
+    if np.result_type(kept, dtype) != kept.dtype:
+        kept = kept.astype(np.result_type(kept, dtype))
+    kept[plane] = 0
+    return kept
+
+
+def _insert_above(viewer: ViewerModel, image: Image, layer: Layer) -> None:
+    """Put a layer above the image and our other results, below what is painted.
+
+    The selection stays: whoever paints while a result comes in goes on painting.
+    """
+    below = [viewer.layers.index(image)] if image in viewer.layers else []
+    below += [i for i, other in enumerate(viewer.layers) if is_result(other, image=image)]
+    selected = set(viewer.layers.selection)
+    viewer.layers.insert(max(below, default=len(viewer.layers) - 1) + 1, layer)
+    viewer.layers.selection = selected

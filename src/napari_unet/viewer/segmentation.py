@@ -1,0 +1,249 @@
+"""Stream segmentations of image layers into layers of their own, tile by tile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from napari.layers import Image
+from napari.utils.notifications import show_warning
+from numpy.typing import NDArray
+
+from napari_unet.core.config import PredictConfig
+from napari_unet.engine import tasks
+from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
+from napari_unet.engine.host import Host, SharedArray
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.errors import InputError
+from napari_unet.viewer.layers import image_layers, is_result
+from napari_unet.viewer.results import Result, label_dtype
+from napari_unet.viewer.stack import ImageStack, PlaneIndex, shown_plane
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["Scope", "Segmentation", "StreamEvent", "describe", "plan", "stream"]
+
+Scope = Literal["current plane", "whole layer", "all open images"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamEvent:
+    """An event of the engine, what it is about, and the pixels it speaks of.
+
+    Attributes
+    ----------
+    image : int
+        0, 1, ...: which of the segmentations.
+    plane : tuple of int
+        Which of its planes.
+    progress : float
+        Share of the whole job that is done, 0 ... 1.
+    event : SegmentEvent
+        What the engine said about that plane.
+    labels : (Y, X) integer array
+        The plane, in memory that the compute process writes.
+    foreground : (Y, X) float array or None
+        Its probabilities, where they are shown.
+    """
+
+    image: int
+    plane: PlaneIndex
+    progress: float
+    event: SegmentEvent
+    labels: NDArray[Any]
+    foreground: NDArray[np.float32] | None
+
+    @property
+    def region(self) -> tuple[slice, ...]:
+        """The pixels of the plane that are final now."""
+        return self.event.region if isinstance(self.event, TileDone) else (slice(None),) * 2
+
+
+class Segmentation:
+    """One image being segmented: what is read, and the layers that show the result.
+
+    Made, told of events and finished on the main thread; `events` runs in a worker and touches
+    arrays only, never a layer. Only `on_event` writes into what the layers show.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        image: Image,
+        segmenter: Segmenter,
+        config: PredictConfig,
+        *,
+        only: PlaneIndex | None,
+        probability: bool,
+    ) -> None:
+        self.stack = ImageStack.of(image)
+        self.planes = list(self.stack.indices()) if only is None else [only]
+        self.objects = 0
+        self.finds_cells = segmenter.kind == "cells"
+        self._left = len(self.planes)
+        dtype = label_dtype(segmenter, self.stack.shape, config.min_size)
+        self._labels = Result(viewer, image, "segmentation", dtype, plane=only)
+        self._foreground: Result | None = None
+        if probability:
+            self._foreground = Result(viewer, image, "probability", np.float32, plane=only)
+
+    @property
+    def shown(self) -> bool:
+        """Whether anybody can still see the result."""
+        results = (self._labels, self._foreground)
+        return any(result is not None and result.shown for result in results)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all planes are done."""
+        return self._left == 0
+
+    def events(
+        self,
+        host: Host,
+        segmenter: Segmenter,
+        config: PredictConfig,
+        stop: threading.Event,
+    ) -> Iterator[StreamEvent]:
+        """Segment plane by plane in the compute process; for a worker thread."""
+        numbered = 0
+        if len(self.planes) < np.prod(self.stack.leading):
+            numbered = _numbers_used(self._labels.array)
+        for done, index in enumerate(self.planes):
+            pixels = self.stack.plane(index)
+            # memory of its own for every plane: the viewer shows the last one a little later
+            with self._memory() as (labels, foreground):
+                events = host.run(
+                    tasks.segment_plane, segmenter, pixels, labels, foreground, (), config,
+                    numbered, stop=stop,
+                )  # fmt: skip
+                for event in events:
+                    share = 1.0 if isinstance(event, PlaneDone) else event.index / event.total
+                    if isinstance(event, PlaneDone):
+                        numbered += event.objects
+                    yield StreamEvent(
+                        image=0,
+                        plane=index,
+                        progress=(done + share) / len(self.planes),
+                        event=event,
+                        labels=labels.array,
+                        foreground=None if foreground is None else foreground.array,
+                    )
+
+    def on_event(self, event: StreamEvent) -> None:
+        """Show what is new."""
+        now = isinstance(event.event, PlaneDone)
+        self._labels.write(event.plane, event.region, event.labels[event.region], now=now)
+        if self._foreground is not None and event.foreground is not None:
+            pixels = event.foreground[event.region]
+            self._foreground.write(event.plane, event.region, pixels, now=now)
+        if isinstance(event.event, PlaneDone):
+            self.objects += event.event.objects
+            self._left -= 1
+            if self.complete:
+                self.finish()
+
+    def finish(self) -> None:
+        """Name the layers for what they are; an unfinished result must not look finished."""
+        self._labels.finish(complete=self.complete)
+        if self._foreground is not None:
+            self._foreground.finish(complete=self.complete)
+
+    @contextmanager
+    def _memory(self) -> Iterator[tuple[SharedArray, SharedArray | None]]:
+        shape, dtype = self.stack.plane_shape, self._labels.array.dtype
+        with ExitStack() as stack:
+            labels = stack.enter_context(SharedArray.create(shape, dtype))
+            foreground = None
+            if self._foreground is not None:
+                foreground = stack.enter_context(SharedArray.create(shape, np.float32))
+            yield labels, foreground
+
+
+def _numbers_used(labels: NDArray[np.integer]) -> int:
+    """Return after which number the cells of one plane go on, so that planes share none."""
+    used = int(labels.max(initial=0))
+    # segmenting two planes in turn would count up for ever: rather share numbers than run out
+    return used if used < np.iinfo(labels.dtype).max // 2 else 0
+
+
+def plan(
+    viewer: ViewerModel,
+    image: Image,
+    scope: Scope,
+    segmenter: Segmenter,
+    config: PredictConfig,
+    *,
+    probability: bool,
+) -> list[Segmentation]:
+    """Check that everything fits the model, then make the layers.
+
+    Of all open images, those that do not fit are left out with a warning that names them.
+
+    Raises
+    ------
+    InputError
+        If an image, or every open image, has another number of channels than the model.
+    """
+    images = image_layers(viewer) if scope == "all open images" else [image]
+    unfit = [layer for layer in images if ImageStack.of(layer).channels != segmenter.in_channels]
+    if unfit:
+        names = ", ".join(f"{layer.name!r} ({ImageStack.of(layer).describe()})" for layer in unfit)
+        message = f"The model was trained on {segmenter.in_channels} channel(s) and cannot be used"
+        if len(unfit) == len(images):
+            raise InputError(f"{message} on {names}; train a new model there (New model).")
+        show_warning(f"{message} on {names}; left out.")
+    only = shown_plane(viewer, image) if scope == "current plane" else None
+    return [
+        Segmentation(
+            viewer,
+            layer,
+            segmenter,
+            config,
+            only=only,
+            # one that is there already would go on showing what an older model thought
+            probability=probability or _has_probability(viewer, layer),
+        )
+        for layer in images
+        if layer not in unfit
+    ]
+
+
+def _has_probability(viewer: ViewerModel, image: Image) -> bool:
+    return any(is_result(layer, "probability", image) for layer in viewer.layers)
+
+
+def stream(
+    segmentations: Sequence[Segmentation],
+    host: Host,
+    segmenter: Segmenter,
+    config: PredictConfig,
+    stop: threading.Event,
+) -> Iterator[StreamEvent]:
+    """Segment one image after the other; for a worker thread."""
+    total = sum(len(item.planes) for item in segmentations)
+    before = 0
+    for number, item in enumerate(segmentations):
+        for event in item.events(host, segmenter, config, stop):
+            progress = (before + event.progress * len(item.planes)) / total
+            yield replace(event, image=number, progress=progress)
+        before += len(item.planes)
+
+
+def describe(segmentations: Sequence[Segmentation], event: StreamEvent, seconds: float) -> str:
+    """Say how far a segmentation is, or what it found."""
+    if not all(item.complete for item in segmentations):
+        return f"Segmenting, {100 * event.progress:.0f} % ..."
+    n = len(segmentations)
+    objects = sum(item.objects for item in segmentations)
+    found = "1 cell" if objects == 1 else f"{objects} cells"
+    what = found if segmentations[0].finds_cells else "classes"
+    where = "" if n == 1 else f" in {n} images"
+    looked_at = n == 1 and len(segmentations[0].planes) == 1
+    advice = " Paint where it is wrong, and train again." if looked_at else ""
+    return f"Segmented {what}{where} in {seconds:.1f} s.{advice}"

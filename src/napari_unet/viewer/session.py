@@ -1,0 +1,281 @@
+"""One viewer's model and jobs: train, segment, show the weight map."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+from weakref import WeakKeyDictionary
+
+from napari.layers import Image, Labels, Shapes
+from psygnal import Signal
+
+from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.engine import tasks
+from napari_unet.engine.events import StepDone, Trained, TrainEvent
+from napari_unet.engine.host import Host
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.errors import InputError, JobError
+from napari_unet.viewer.jobs import Jobs
+from napari_unet.viewer.layers import painted
+from napari_unet.viewer.record import Record
+from napari_unet.viewer.segmentation import (
+    Scope,
+    Segmentation,
+    StreamEvent,
+    describe,
+    plan,
+    stream,
+)
+from napari_unet.viewer.weights import WeightMap, WeightsDone
+from napari_unet.viewer.worker import Events
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["SEGMENTING", "TRAINING", "WEIGHING", "Session"]
+
+E = TypeVar("E")
+
+TRAINING, SEGMENTING, WEIGHING = "Training", "Segmenting", "Weight map"
+"""Titles of the jobs."""
+
+TELLING_SECONDS = 0.1
+
+
+class Session:
+    """What outlives a dock: the model, the compute process and the jobs of one viewer.
+
+    Use `Session.of`, on the main thread.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Whose layers are trained on and added to.
+
+    Attributes
+    ----------
+    jobs : Jobs
+        What runs, and the signals of its end.
+    record : Record
+        The numbers of the last training.
+    title : str
+        Of the job that runs, or ran last.
+    about_training, about_result : str
+        The last thing to say about a training, and about a segmentation or weight map.
+    progress : float
+        Share of the running or last job that is done, 0 ... 1.
+    """
+
+    segmenter_changed = Signal()
+    told = Signal()  # there is something new to say, or to draw
+
+    _all: ClassVar[WeakKeyDictionary[ViewerModel, Session]] = WeakKeyDictionary()
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = weakref.ref(viewer)
+        self.jobs = Jobs.of(viewer)
+        self.host = Host()
+        self.record = Record()
+        self.title = self.about_training = self.about_result = ""
+        self.progress = 0.0
+        self._segmenter: Segmenter | None = None
+        self._next_telling = 0.0
+        self._outputs: list[Segmentation | WeightMap] = []
+        self._trained_on: weakref.ref[Image] | None = None
+        self.jobs.done.connect(self._on_done)
+        self.jobs.stopped.connect(self._on_stopped)
+        self.jobs.failed.connect(self._on_failed)
+        window = getattr(viewer, "window", None)  # a ViewerModel has none
+        if window is not None:
+            window.main_menu.window().destroyed.connect(self.close)
+
+    @classmethod
+    def of(cls, viewer: ViewerModel) -> Session:
+        """Return the session of a viewer, the same object for all panels."""
+        owner = getattr(viewer, "__wrapped__", viewer)  # plugins are given a proxy of it
+        if owner not in cls._all:
+            cls._all[owner] = cls(owner)
+        return cls._all[owner]
+
+    def close(self) -> None:
+        """Stop what runs and end the compute process; nothing can be started after."""
+        self.jobs.close()
+        self.host.close()
+        self.segmenter_changed.disconnect()
+        self.told.disconnect()
+
+    @property
+    def viewer(self) -> ViewerModel:
+        """The viewer itself, not a proxy of it."""
+        viewer = self._viewer()
+        assert viewer is not None  # whoever asks holds one of its panels
+        return viewer
+
+    @property
+    def segmenter(self) -> Segmenter | None:
+        """The present model; None before the first training."""
+        return self._segmenter
+
+    @segmenter.setter
+    def segmenter(self, segmenter: Segmenter | None) -> None:
+        if segmenter is not self._segmenter:
+            self._segmenter = segmenter
+            self.segmenter_changed.emit()
+
+    def take_trained_image(self) -> Image | None:
+        """Return, once, the image of a training that has just come to its end, if it is open."""
+        image = None if self._trained_on is None else self._trained_on()
+        self._trained_on = None
+        return image if image is not None and image in self.viewer.layers else None
+
+    def train(
+        self, image: Image, labels: Labels, regions: Shapes | None, config: TrainConfig
+    ) -> None:
+        """Train, or train on, with what is painted now; the model follows the best so far.
+
+        Raises
+        ------
+        InputError
+            If the layers do not fit or nothing is painted.
+        JobError
+            If a job is running.
+        """
+        self.jobs.require_idle(TRAINING)
+        snapshot = painted(image, labels, regions)
+        start, shown, record = self.segmenter, weakref.ref(image), Record()
+
+        def events(stop: threading.Event) -> Iterator[TrainEvent]:
+            return self.host.run(tasks.train, snapshot.annotations(), config, start, stop=stop)
+
+        def on_event(event: TrainEvent) -> None:
+            record.add(event)
+            if event.segmenter.provenance.get("steps"):
+                self.segmenter = event.segmenter
+            if isinstance(event, Trained):
+                self._trained_on = shown
+
+        self.record = record
+        self._start(TRAINING, events, on_event, record.describe)
+
+    def segment(
+        self, image: Image, scope: Scope, config: PredictConfig, *, probability: bool = False
+    ) -> None:
+        """Segment into layers of their own, tile by tile.
+
+        Raises
+        ------
+        InputError
+            If there is no model yet, or an image does not fit it.
+        JobError
+            If a job is running.
+        """
+        self.jobs.require_idle(SEGMENTING)
+        segmenter = self.segmenter
+        if segmenter is None:
+            raise InputError("There is no model yet: train one on a few cells, or load one.")
+        items = plan(self.viewer, image, scope, segmenter, config, probability=probability)
+        began = time.monotonic()
+        self._outputs = list(items)
+        self._start(
+            SEGMENTING,
+            lambda stop: stream(items, self.host, segmenter, config, stop),
+            lambda event: items[event.image].on_event(event),
+            lambda event: describe(items, event, time.monotonic() - began),
+        )
+
+    def show_weights(
+        self, image: Image, labels: Labels, regions: Shapes | None, config: TrainConfig
+    ) -> None:
+        """Show the boundary weight map of what is painted now as a layer.
+
+        Raises
+        ------
+        InputError
+            If the layers do not fit, nothing is painted, or the labels are classes.
+        JobError
+            If a job is running.
+        """
+        self.jobs.require_idle(WEIGHING)
+        snapshot = painted(image, labels, regions)
+        if snapshot.meaning == "classes":
+            raise InputError(
+                f"Layer {labels.name!r} holds classes; boundary weights separate cells. Set its "
+                f"meaning to scribbles or instances."
+            )
+        factor = config.downsample or (self.segmenter.downsample if self.segmenter else 0)
+        shown = WeightMap(
+            self.viewer, image, snapshot, w0=config.w0, sigma=config.sigma, factor=factor
+        )
+        self._outputs = [shown]
+        self._start(
+            WEIGHING,
+            lambda stop: shown.events(self.host, stop),
+            shown.on_event,
+            lambda _: shown.describe(),
+        )
+
+    def _start(
+        self,
+        title: str,
+        events: Events[E],
+        on_event: Callable[[E], object],
+        sentence: Callable[[E], str],
+    ) -> None:
+        def handle(event: E) -> None:
+            on_event(event)
+            if self._outputs and not any(output.shown for output in self._outputs):
+                self.jobs.stop()  # the user deleted all that this writes into
+            self.progress = _progress(event) or self.progress
+            self._note(sentence(event))
+            if time.monotonic() >= self._next_telling:
+                self._next_telling = time.monotonic() + TELLING_SECONDS
+                self.told.emit()
+
+        self.title, self.progress, self._next_telling = title, 0.0, 0.0
+        self._trained_on = None
+        self._note(f"{title} ...")
+        try:
+            self.jobs.start(title, events, on_event=handle, fraction=_progress)
+        except JobError:
+            self._let_go()
+            raise
+
+    def _note(self, sentence: str) -> None:
+        if self.title == TRAINING:
+            self.about_training = sentence
+        else:
+            self.about_result = sentence
+
+    def _on_done(self) -> None:
+        self.told.emit()  # the last event may not have been due
+        self._let_go()
+
+    def _on_stopped(self) -> None:
+        sentence = "Stopped; the result is unfinished."
+        if self.title == TRAINING:
+            kept = "the best model so far is kept" if self.segmenter else "nothing was learned yet"
+            sentence = f"Stopped; {kept}."
+        self._break_off(sentence)
+
+    def _on_failed(self, error: Exception) -> None:
+        self._break_off(str(error))
+
+    def _break_off(self, sentence: str) -> None:
+        self.progress, self._trained_on = 0.0, None
+        self._note(sentence)
+        self.told.emit()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Name results for what they are, finished or not, and forget them."""
+        for output in self._outputs:
+            output.finish()
+        self._outputs = []
+
+
+def _progress(event: object) -> float | None:
+    """Return the share of a job that is done at an event, where it tells."""
+    return event.progress if isinstance(event, (StepDone, StreamEvent, WeightsDone)) else None

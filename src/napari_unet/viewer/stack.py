@@ -1,0 +1,179 @@
+"""An image layer as the engine sees it: planes (Y, X) with channels, behind leading axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from numpy.typing import NDArray
+
+from napari_unet.errors import InputError
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+__all__ = ["ImageStack", "PlaneIndex", "finest", "shown_plane", "spatial_metadata"]
+
+PlaneIndex = tuple[int, ...]
+"""Position of a plane on the leading axes; () for an image that is one plane."""
+
+CHANNELS = ("c", "ch", "channel", "channels")
+AXES = {"t": "time points", "time": "time points", "z": "z planes"}
+MOST_CHANNELS = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageStack:
+    """How an image layer is understood.
+
+    Attributes
+    ----------
+    data : array
+        The layer's data, possibly lazy (zarr, dask); the finest level of a multiscale image.
+    leading : tuple of int
+        Sizes of the axes that count planes (time, z, ...), in the order of the layer.
+    leading_names : tuple of str
+        What they count: "time points".
+    channel_axis : int or None
+        Axis of ``data`` that holds channels; the last one of an RGB image.
+    channels : int
+        How many of them are used (an alpha channel is not).
+    plane_shape : (int, int)
+        (Y, X) in pixels.
+    rgb : bool
+        Whether the channels come last.
+    """
+
+    data: Any
+    leading: tuple[int, ...]
+    leading_names: tuple[str, ...]
+    channel_axis: int | None
+    channels: int
+    plane_shape: tuple[int, int]
+    rgb: bool
+
+    @classmethod
+    def of(cls, layer: Image) -> ImageStack:
+        """Understand an image layer.
+
+        The last axes are Y and X; an RGB layer has channels after them, an axis labelled "c" or
+        "channel" is channels, and every other axis counts independent planes.
+
+        Raises
+        ------
+        InputError
+            If the layer has no pixels, no plane, or complex numbers.
+        """
+        data = finest(layer)
+        shape = tuple(data.shape)
+        if 0 in shape or layer.ndim < 2:
+            raise InputError(
+                f"Layer {layer.name!r} has shape {shape}; an image has pixels in Y and X."
+            )
+        if np.dtype(data.dtype).kind not in "iufb":
+            raise InputError(
+                f"Layer {layer.name!r} has dtype {data.dtype}; convert it to real numbers first."
+            )
+        names = [str(name).lower() for name in layer.axis_labels]
+        axis = next((i for i, name in enumerate(names[:-2]) if name in CHANNELS), None)
+        axis = len(shape) - 1 if layer.rgb else axis
+        planes = [i for i in range(layer.ndim - 2) if i != axis]
+        channels = 1 if axis is None else shape[axis]
+        return cls(
+            data=data,
+            leading=tuple(shape[i] for i in planes),
+            leading_names=tuple(AXES.get(names[i], _or_planes(names[i])) for i in planes),
+            channel_axis=axis,
+            channels=min(channels, 3) if layer.rgb else channels,
+            plane_shape=(shape[layer.ndim - 2], shape[layer.ndim - 1]),
+            rgb=layer.rgb,
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the labels that belong to the image: (*leading, Y, X)."""
+        return (*self.leading, *self.plane_shape)
+
+    def indices(self) -> Iterator[PlaneIndex]:
+        """Yield the index of every plane."""
+        return product(*(range(n) for n in self.leading))
+
+    def plane(self, index: PlaneIndex) -> NDArray[Any]:
+        """Read one plane as (C, Y, X); a lazy image is read here and nowhere else."""
+        where: list[Any] = list(index)
+        if self.channel_axis is not None and not self.rgb:
+            where.insert(self.channel_axis, slice(None))
+        pixels = np.asarray(self.data[tuple(where)])
+        if self.rgb:
+            return np.moveaxis(pixels[..., : self.channels], -1, 0)
+        return pixels if self.channel_axis is not None else pixels[None]
+
+    def on_leading_axes(self, position: NDArray[np.floating]) -> PlaneIndex:
+        """Return the plane nearest to a point in the data coordinates of the layer."""
+        planes = [i for i in range(len(position) - 2) if self.rgb or i != self.channel_axis]
+        return tuple(
+            int(np.clip(np.rint(position[i]), 0, n - 1))
+            for i, n in zip(planes, self.leading, strict=True)
+        )
+
+    def describe(self) -> str:
+        """Say in words what will be segmented."""
+        y, x = self.plane_shape
+        planes = [f"{n} {name}" for n, name in zip(self.leading, self.leading_names, strict=True)]
+        kind = "1 channel" if self.channels == 1 else f"{self.channels} channels"
+        if self.rgb:
+            kind = "RGB" if self.channels == 3 else kind
+        text = ", ".join([*planes, f"{y} x {x} px", kind])
+        unnamed = self.channel_axis is None and "planes (z or time)" in self.leading_names
+        if unnamed and min(self.leading) <= MOST_CHANNELS:
+            text += ". If the planes are channels, name their axis c"
+        return text
+
+
+def finest(layer: Layer) -> Any:
+    """Return the data of a layer at full resolution."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def _or_planes(name: str) -> str:
+    """Name a leading axis; napari's own default labels are -3, -4, ..."""
+    unnamed = name.lstrip("-").isdigit() or name.startswith("axis")
+    return "planes (z or time)" if unnamed else f"{name} planes"
+
+
+def spatial_metadata(image: Image, stack: ImageStack) -> dict[str, Any]:
+    """Return scale, translate, units ... for a layer of ``stack.shape`` that lies on the image."""
+    keep = [i for i in range(image.ndim) if stack.rgb or i != stack.channel_axis]
+    affine = np.asarray(image.affine.affine_matrix)
+    rows = [*keep, image.ndim]
+    return {
+        "scale": np.asarray(image.scale)[keep],
+        "translate": np.asarray(image.translate)[keep],
+        "rotate": np.asarray(image.rotate)[np.ix_(keep, keep)],
+        "shear": _kept_shear(np.asarray(image.shear), image.ndim, keep),
+        "affine": affine[np.ix_(rows, rows)],
+        "units": [image.units[i] for i in keep],
+        "axis_labels": [image.axis_labels[i] for i in keep],
+    }
+
+
+def _kept_shear(shear: NDArray[np.floating], ndim: int, keep: list[int]) -> NDArray[np.floating]:
+    """Return the shear of some of the axes; napari mostly holds what is above the diagonal."""
+    if shear.ndim == 2:
+        return shear[np.ix_(keep, keep)]
+    matrix = np.zeros((ndim, ndim))
+    matrix[np.triu_indices(ndim, 1)] = shear
+    part = matrix[np.ix_(keep, keep)]
+    values: NDArray[np.floating] = part[np.triu_indices(len(keep), 1)]
+    return values
+
+
+def shown_plane(viewer: ViewerModel, image: Image) -> PlaneIndex:
+    """Return the index of the plane of an image that the viewer shows."""
+    point = image.world_to_data(viewer.dims.point[-image.ndim :])
+    return ImageStack.of(image).on_leading_axes(np.asarray(point))

@@ -1,0 +1,1 @@
+"""Panels that edit values and start jobs."""

@@ -1,0 +1,109 @@
+"""What is trained on: the layers, what the labels mean, and what is labelled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from magicgui.widgets import ComboBox
+from napari.layers import Image, Labels, Shapes
+
+from napari_unet.viewer import layers
+from napari_unet.widgets.labelled_text import LabelledText
+from napari_unet.widgets.layer_choice import LayerChoice
+from napari_unet.widgets.parts import form, narrow, stack
+from napari_unet.widgets.telling import ask
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["DataPanel"]
+
+MEANINGS = [
+    ("scribbles: 1 background, 2+ cells", "scribbles"),
+    ("instances: 0 background, 1+ cells", "instances"),
+    ("classes: 1, 2, ... kinds of pixels", "classes"),
+]
+
+
+class DataPanel:
+    """Chooses layers and the meaning of labels, and says in words what is labelled.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Whose layers are offered, between `follow` and `leave`.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self.choice = LayerChoice(viewer)
+        self.text = LabelledText(self.choice)
+        self._meaning = narrow(ComboBox(label="Meaning", choices=MEANINGS))
+        self._meaning.tooltip = (
+            "What the numbers in the labels layer say; it is kept in the layer. Scribbles and "
+            "classes: 0 is not labelled."
+        )
+        choice = self.choice
+        rows = form(choice.image_box, choice.labels_row, self._meaning, choice.regions_row)
+        self.widget = stack(rows, self.text.widget)
+        self._meaning.changed.connect(self._on_meaning)
+        self.choice.changed.connect(self._on_choice)
+
+    @property
+    def image(self) -> Image:
+        """The chosen image layer; an `InputError` if there is none."""
+        return self.choice.required_image()
+
+    @property
+    def labels(self) -> Labels:
+        """The chosen labels layer; an `InputError` if there is none."""
+        return self.choice.required_labels()
+
+    @property
+    def regions(self) -> Shapes | None:
+        """The chosen layer of training regions, if any."""
+        return self.choice.regions
+
+    def follow(self) -> None:
+        """Look at the layers now, and whenever they change."""
+        events = self._viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.renamed):
+            emitter.connect(self.choice.follow)
+        self.choice.follow()
+
+    def leave(self) -> None:
+        """Look no more."""
+        events = self._viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.renamed):
+            emitter.disconnect(self.choice.follow)
+        self.text.forget()
+
+    def settle_meaning(self) -> bool:
+        """Ask where the labels contradict their meaning; return whether to go on.
+
+        Raises
+        ------
+        InputError
+            If after an answer nothing can be learned from the labels as they are.
+        """
+        labels = self.labels
+        while doubt := layers.doubt_about(labels, has_regions=self.regions is not None):
+            answer = ask(self.widget.native, doubt.question)
+            if answer is None:
+                return False
+            layers.answer(labels, doubt, yes=answer)
+            self._on_choice()
+        return True
+
+    def _on_choice(self) -> None:
+        labels = self.choice.labels
+        self._meaning.enabled = labels is not None
+        if labels is not None:
+            with self._meaning.changed.blocked():
+                self._meaning.value = layers.meaning_of(labels)
+        self.text.watch()
+
+    def _on_meaning(self, meaning: layers.Meaning) -> None:
+        if self.choice.labels is not None:
+            layers.set_meaning(self.choice.labels, meaning)
+        self.text.renew()

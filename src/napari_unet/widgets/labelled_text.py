@@ -1,0 +1,107 @@
+"""What the image is, what is labelled on it, and what about that is doubtful, in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from napari.layers import Layer
+from qtpy.QtCore import QTimer
+
+from napari_unet.errors import UNetError
+from napari_unet.viewer import labelled, layers
+from napari_unet.viewer.stack import ImageStack
+from napari_unet.widgets.layer_choice import LayerChoice
+from napari_unet.widgets.parts import sentence, stack
+
+__all__ = ["LabelledText"]
+
+WATCHED = ("paint", "set_data", "data", "axis_labels", "scale", "translate")
+COUNTING_DELAY = 300
+"""Milliseconds after the last stroke until what is labelled is counted again."""
+TURN_SECONDS = 0.02
+NO_IMAGE = "Open an image: File > Open File(s), or File > Open Sample > Live U-Net."
+
+
+class LabelledText:
+    """Describes the chosen layers; counts after every stroke, a block at a time."""
+
+    def __init__(self, choice: LayerChoice) -> None:
+        self._choice = choice
+        self._watched: list[Layer] = []
+        self._work: Iterator[None] = iter(())
+        self._about, self._doubt = sentence(), sentence()
+        self._doubt.visible = False
+        self.widget = stack(self._about, self._doubt)
+        self._delay, self._idle = QTimer(self.widget.native), QTimer(self.widget.native)
+        self._delay.setSingleShot(True)
+        self._delay.setInterval(COUNTING_DELAY)
+        self._delay.timeout.connect(self._begin)
+        self._idle.timeout.connect(self._go_on)
+
+    def watch(self) -> None:
+        """Describe the layers that are chosen now, and again whenever they change."""
+        self.forget()
+        chosen = (self._choice.image, self._choice.labels, self._choice.regions)
+        self._watched = [layer for layer in chosen if layer is not None]
+        for layer in self._watched:
+            for name in WATCHED:
+                if name in layer.events:
+                    layer.events[name].connect(self.renew)
+        self.renew()
+
+    def forget(self) -> None:
+        """Watch nothing any more."""
+        for layer in self._watched:
+            for name in WATCHED:
+                if name in layer.events:
+                    layer.events[name].disconnect(self.renew)
+        self._watched = []
+        self._delay.stop()
+        self._idle.stop()
+
+    def renew(self, _: object = None) -> None:
+        """Count again, a moment after the last stroke."""
+        self._idle.stop()
+        self._delay.start()
+
+    def set_warning_colour(self, colour: str) -> None:
+        """Follow the theme of the viewer."""
+        self._doubt.native.setStyleSheet(f"color: {colour}")
+
+    def _begin(self) -> None:
+        self._work = self._describe()
+        self._idle.start(0)
+
+    def _go_on(self) -> None:
+        deadline = time.monotonic() + TURN_SECONDS
+        for _ in self._work:
+            if time.monotonic() >= deadline:
+                return
+        self._idle.stop()
+
+    def _describe(self) -> Iterator[None]:
+        """Say what there is; pauses whenever painting may want a turn."""
+        choice = self._choice
+        if choice.image is None:
+            self._say("Choose an image." if choice.any_image else NO_IMAGE)
+            return
+        try:
+            about = ImageStack.of(choice.image).describe()
+            if choice.labels is None:
+                self._say(f"{about}.\nPress New beside Labels, then paint a few cells.")
+                return
+            summaries = labelled.count(choice.image, choice.labels, choice.regions)
+            summary = next(summaries)
+            for summary in summaries:  # noqa: B007 (the last one counts)
+                yield
+        except UNetError as error:
+            self._say(str(error))
+            return
+        advice = labelled.advice(summary, layers.meaning_of(choice.labels))
+        doubt = layers.doubt_about(choice.labels, has_regions=choice.regions is not None)
+        self._say(f"{about}\n{summary}{advice}", "" if doubt is None else doubt.question)
+
+    def _say(self, text: str, question: str = "") -> None:
+        self._about.value, self._doubt.value = text, question
+        self._doubt.visible = bool(question)

@@ -1,0 +1,146 @@
+"""Which image, which labels, which training regions: three choices that follow the layer list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox, Container, PushButton
+from magicgui.widgets.bases import Widget
+from napari.layers import Image, Labels, Shapes
+from psygnal import Signal
+
+from napari_unet.errors import InputError
+from napari_unet.viewer import layers
+from napari_unet.viewer.regions import new_regions
+from napari_unet.widgets.parts import button, narrow, row
+from napari_unet.widgets.telling import telling_errors
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["LayerChoice"]
+
+
+class LayerChoice:
+    """Chooses layers, by itself where only one choice is sensible; makes new ones to draw on."""
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self.image_box = _choice("Image", self._images, "The image to learn from and to segment.")
+        self._labels_box = _choice(
+            "Labels", self._labels, "The labels layer with painted cells and background."
+        )
+        self._regions_box = _choice(
+            "Regions",
+            self._regions,
+            "A Shapes layer, optional: inside its boxes all is labelled, so that unpainted pixels "
+            "are background; outside, they are not labelled.",
+        )
+        self._new_labels = button(
+            "New",
+            "Make a labels layer to paint on: background with 1, cells with 2, 3, 4, ... (key m "
+            "takes the next number).",
+        )
+        self._new_regions = button("New", "Draw boxes in which you have labelled everything.")
+        self.labels_row = _with_button(self._labels_box, self._new_labels)
+        self.regions_row = _with_button(self._regions_box, self._new_regions)
+        self._new_labels.changed.connect(self._add_labels)
+        self._new_regions.changed.connect(self._add_regions)
+        self.image_box.changed.connect(self._on_image)
+        self._labels_box.changed.connect(self._on_other)
+        self._regions_box.changed.connect(self._on_other)
+
+    @property
+    def image(self) -> Image | None:
+        """The chosen image layer."""
+        chosen: Image | None = self.image_box.value
+        return chosen
+
+    @property
+    def labels(self) -> Labels | None:
+        """The chosen labels layer."""
+        chosen: Labels | None = self._labels_box.value
+        return chosen
+
+    @labels.setter
+    def labels(self, layer: Labels | None) -> None:
+        self._labels_box.value = layer
+
+    @property
+    def regions(self) -> Shapes | None:
+        """The chosen layer of training regions."""
+        chosen: Shapes | None = self._regions_box.value
+        return chosen
+
+    @property
+    def any_image(self) -> bool:
+        """Whether there is an image to choose."""
+        return bool(self._images(None))
+
+    def required_image(self) -> Image:
+        """Return the chosen image, or raise an `InputError` that says what to do."""
+        if self.image is None:
+            raise InputError("No image is chosen; open one, and choose it at the top of the dock.")
+        return self.image
+
+    def required_labels(self) -> Labels:
+        """Return the chosen labels, or raise an `InputError` that says what to do."""
+        if self.labels is None:
+            raise InputError(
+                "No labels are chosen; press New beside Labels, and paint a few cells and some "
+                "background."
+            )
+        return self.labels
+
+    def follow(self, _: object = None) -> None:
+        """Offer the layers that are there; choose where only one choice is sensible."""
+        for box in (self.image_box, self._labels_box, self._regions_box):
+            box.reset_choices()
+        images = layers.image_layers(self._viewer)
+        if self.image is None and len(images) == 1:
+            self.image_box.value = images[0]
+        if self.labels is None:
+            self._choose_labels()
+        self.changed.emit()
+
+    def _choose_labels(self) -> None:
+        with telling_errors():
+            self.labels = layers.likely_labels(self._viewer, self.image)
+
+    def _images(self, _: object) -> list[tuple[str, Image]]:
+        return [(layer.name, layer) for layer in layers.image_layers(self._viewer)]
+
+    def _labels(self, _: object) -> list[tuple[str, Labels]]:
+        return [(layer.name, layer) for layer in layers.labels_layers(self._viewer)]
+
+    def _regions(self, _: object) -> list[tuple[str, Shapes]]:
+        return [(layer.name, layer) for layer in self._viewer.layers if isinstance(layer, Shapes)]
+
+    def _on_image(self, _: object = None) -> None:
+        self._choose_labels()
+        self.changed.emit()
+
+    def _on_other(self, _: object = None) -> None:
+        self.changed.emit()
+
+    def _add_labels(self) -> None:
+        with telling_errors():
+            layer = layers.new_scribbles(self._viewer, self.required_image())
+            self.follow()
+            self.labels = layer
+
+    def _add_regions(self) -> None:
+        with telling_errors():
+            layer = new_regions(self._viewer, self.required_image())
+            self.follow()
+            self._regions_box.value = layer
+
+
+def _with_button(box: ComboBox, new: PushButton) -> Container[Widget]:
+    return row(box, new, label=box.label, tooltip=box.tooltip or "", stretch=(1, 0))
+
+
+def _choice(label: str, choices: Any, tooltip: str) -> ComboBox:
+    return narrow(ComboBox(label=label, nullable=True, choices=choices, tooltip=tooltip))

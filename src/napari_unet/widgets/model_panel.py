@@ -1,0 +1,80 @@
+"""The present model: what it is, save, load, start anew."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QFileDialog
+
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.viewer.session import Session
+from napari_unet.widgets.parts import button, row, sentence, stack
+from napari_unet.widgets.telling import telling_errors
+
+__all__ = ["ModelPanel"]
+
+FILES = "Live U-Net models (*.safetensors)"
+SUFFIX = ".safetensors"
+
+
+class ModelPanel:
+    """Describes the model of a session; saves, loads and drops it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._about = sentence()
+        self._new = button(
+            "New model", "Forget the present model; the next training starts from nothing."
+        )
+        self._load = button("Load ...", "Load a model file; opening one never runs code from it.")
+        self._save = button(
+            "Save ...", "Save the model as one file: for later, for others, for the command line."
+        )
+        self.widget = stack(self._about, row(self._new, self._load, self._save, stretch=(1, 1, 1)))
+        self._new.changed.connect(self.forget)
+        self._load.changed.connect(self._ask_and_load)
+        self._save.changed.connect(self._ask_and_save)
+
+    def renew(self) -> None:
+        """Describe the present model, and show what can be clicked."""
+        model = self._session.segmenter
+        idle = self._session.jobs.state == "idle"
+        self._save.enabled = model is not None
+        self._new.enabled = idle and model is not None
+        self._load.enabled = idle
+        self._about.value = "No model yet." if model is None else _in_short(model)
+        self._about.tooltip = "" if model is None else model.describe()
+
+    def save(self, path: str) -> None:
+        """Save the present model."""
+        with telling_errors():
+            if self._session.segmenter is not None:
+                self._session.segmenter.save(path if path.endswith(SUFFIX) else path + SUFFIX)
+
+    def load(self, path: str) -> None:
+        """Load a model; the present one stays if that fails."""
+        with telling_errors():
+            self._session.jobs.require_idle("Loading a model")
+            self._session.segmenter = Segmenter.load(path)
+
+    def forget(self) -> None:
+        """Drop the present model."""
+        with telling_errors():
+            self._session.jobs.require_idle("Starting a new model")
+            self._session.segmenter = None
+
+    def _ask_and_save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self.widget.native, "Save model", f"model{SUFFIX}", FILES
+        )
+        if path:
+            self.save(path)
+
+    def _ask_and_load(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self.widget.native, "Load model", "", FILES)
+        if path:
+            self.load(path)
+
+
+def _in_short(model: Segmenter) -> str:
+    channels = "1 channel" if model.in_channels == 1 else f"{model.in_channels} channels"
+    found = "cells" if model.kind == "cells" else f"{model.n_classes} classes"
+    return f"Model: {channels} to {found}, {model.provenance.get('steps', 0)} steps."

@@ -1,0 +1,78 @@
+"""What the tests of this room share: one warm compute process, and a session."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from napari.components import ViewerModel
+from napari.utils.notifications import notification_manager
+
+from napari_unet.engine.host import Host
+from napari_unet.viewer.session import Session
+
+sys.path.append(str(Path(__file__).parent))  # test modules are not a package
+from small_things import LastingHost
+
+
+@pytest.fixture(scope="session")
+def lasting_host() -> Iterator[LastingHost]:
+    """One compute process for all tests of this room."""
+    host = LastingHost()
+    host.start()
+    gc.collect()
+    gc.freeze()  # the many collections of the checks for leaks need not walk through all of napari
+    yield host
+    gc.unfreeze()
+    host.leave()
+
+
+@pytest.fixture
+def host(lasting_host: LastingHost) -> Iterator[Host]:
+    """The compute process; one that had to be replaced during a test goes with that test."""
+    child = lasting_host._child
+    yield lasting_host
+    if lasting_host._child is not child:
+        lasting_host.leave()
+
+
+@pytest.fixture
+def viewer(request: pytest.FixtureRequest) -> Any:
+    """A viewer without a window, which is quicker, or a real one where a test asks for it."""
+    if getattr(request, "param", "model") == "model":
+        return ViewerModel()
+    return request.getfixturevalue("make_napari_viewer")()
+
+
+@pytest.fixture
+def session(viewer: Any, host: Host, qtbot: Any) -> Iterator[Session]:  # noqa: ARG001 (Qt's loop)
+    """The session of that viewer."""
+    notification_manager.records.clear()
+    session = Session.of(viewer)
+    session.host = host
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def finish(session: Session, qtbot: Any) -> Callable[..., float]:
+    """Wait until the running job has ended; return the seconds it took."""
+
+    def wait(seconds: float = 30.0) -> float:
+        start = time.monotonic()
+        qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=int(1000 * seconds))
+        qtbot.wait(20)
+        return time.monotonic() - start
+
+    return wait
+
+
+@pytest.fixture
+def messages() -> Callable[[], list[tuple[str, str]]]:
+    """Return napari's notifications since the session was made."""
+    return lambda: [(str(n.severity), n.message) for n in notification_manager.records]

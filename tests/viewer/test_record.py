@@ -1,0 +1,74 @@
+"""The numbers behind the curve, and the sentence about them."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from napari_unet.engine.events import Prepared, StepDone, Trained, Validated
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.viewer.record import Record
+
+NO_MODEL = Segmenter(weights={}, in_channels=1, n_classes=2, base_channels=4, depth=2)
+
+
+def model(iou: float | None) -> Segmenter:
+    """Make a model that was measured."""
+    return replace(NO_MODEL, provenance={"iou": iou})
+
+
+def step(number: int, loss: float) -> StepDone:
+    """Make a step of one second."""
+    return StepDone(step=number, loss=loss, seconds=number, progress=0.0, segmenter=model(0.8))
+
+
+def validated(number: int, loss: float, iou: float) -> Validated:
+    """Make a validation."""
+    return Validated(step=number, seconds=number, loss=loss, iou=iou, segmenter=model(0.8))
+
+
+@pytest.fixture
+def record() -> Record:
+    """A record of three validations, of which the second is the best."""
+    record = Record()
+    record.add(Prepared(message="6 cells; on CPU", segmenter=NO_MODEL))
+    for number, (loss, held_out, iou) in enumerate([(2, 1, 0.1), (1, 0.2, 0.8), (0, 0.5, 0.9)], 1):
+        record.add(step(number, loss))
+        record.add(validated(number, held_out, iou))
+    return record
+
+
+def test_the_loss_of_steps_is_smoothed(record: Record) -> None:
+    """Single patches jump; a running mean can be read."""
+    assert record.seconds == [1, 2, 3]
+    assert record.loss == pytest.approx([2, 1.9, 1.71])
+    assert record.held_out_loss == [1, 0.2, 0.5]
+
+
+def test_the_quality_is_that_of_the_model_that_is_kept(record: Record) -> None:
+    """As the model itself says, whatever the last validation measured."""
+    assert record.kept_iou == 0.8
+    record.add(Trained(steps=4, seconds=4, segmenter=model(None)))
+
+    assert record.kept_iou is None
+
+
+def test_numbers_that_are_none_are_left_out(record: Record) -> None:
+    """A skipped step, and validations where nothing is held out."""
+    record.add(step(4, math.nan))
+    record.add(validated(4, math.nan, math.nan))
+
+    assert len(record.seconds) == len(record.iou) == 3
+    assert record.kept_iou == 0.8
+
+
+def test_the_sentence_tells_how_it_goes_and_how_it_went(record: Record) -> None:
+    """With the quality where it is known."""
+    ended = Trained(steps=700, seconds=60.2, segmenter=NO_MODEL)
+
+    assert record.prepared == "6 cells; on CPU"
+    assert record.describe(step(3, 0)) == "Step 3, 3 s, loss 1.710, IoU 0.80 on held-out labels"
+    assert record.describe(ended) == "Trained 700 steps in 60 s; IoU 0.80 on held-out labels."
+    assert Record().describe(ended) == (
+        "Trained 700 steps in 60 s; nothing was held out to measure its quality."
+    )

@@ -1,0 +1,384 @@
+"""Training, the weight map and all that can happen meanwhile, with a real compute process."""
+
+import gc
+import os
+import signal
+import time
+import weakref
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Labels, Shapes
+from small_things import make_segmenter
+
+from napari_unet.core.annotation import encode
+from napari_unet.core.boundary import boundary_weight_map
+from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.engine.host import Host
+from napari_unet.errors import InputError, JobError
+from napari_unet.sample_data import painted_scribbles, touching_cells
+from napari_unet.viewer.layers import set_meaning
+from napari_unet.viewer.session import TRAINING, Session
+
+IMAGE, TRUTH = touching_cells((128, 128))
+SCRIBBLES = painted_scribbles(TRUTH)
+PREDICT = PredictConfig(device="cpu")
+IN_A_WINDOW = pytest.mark.parametrize("viewer", ["window"], indirect=True)
+
+
+def small(**options: Any) -> TrainConfig:
+    """Return the settings of a training that takes a moment."""
+    settings = {"seconds": 0, "steps": 3, "base_channels": 4, "depth": 2, "device": "cpu"}
+    return TrainConfig(**(settings | options))
+
+
+ENDLESS = small(steps=0, seconds=100)
+
+
+@pytest.fixture
+def layers(viewer: Any) -> tuple[Any, Labels]:
+    """The sample, with a few painted cells."""
+    image = viewer.add_image(IMAGE, name="cells")
+    labels = viewer.add_labels(SCRIBBLES.astype(np.uint16), name="painted")
+    set_meaning(labels, "scribbles")
+    return image, labels
+
+
+@pytest.fixture
+def steps(session: Session) -> list[Any]:
+    """The events of all jobs."""
+    events: list[Any] = []
+    session.jobs.event.connect(events.append)
+    return events
+
+
+def begin(session: Session, layers: Any, steps: list[Any], qtbot: Any) -> None:
+    """Start a training that does not end by itself, and wait for its first steps."""
+    session.train(*layers, None, ENDLESS)
+    qtbot.wait_until(lambda: len(steps) > 4, timeout=20_000)
+
+
+def test_training_makes_a_model_and_says_how_it_went(
+    session: Session, layers: Any, finish: Any
+) -> None:
+    """The model is there as soon as it is of use, and the sentence names steps and quality."""
+    models: list[Any] = []
+    session.segmenter_changed.connect(lambda: models.append(session.segmenter))
+    session.train(*layers, None, small())
+    assert session.about_training == "Training ..."
+    finish()
+
+    assert session.segmenter is not None
+    assert session.segmenter.provenance["steps"] == 3
+    assert models[-1] is session.segmenter
+    assert session.about_training.startswith("Trained 3 steps in ")
+    assert session.about_training.endswith((" on held-out labels.", " to measure its quality."))
+    assert len(session.record.seconds) == 3
+    assert "cells" in session.record.prepared
+
+
+def test_training_again_goes_on_from_the_last_model(
+    session: Session, layers: Any, finish: Any
+) -> None:
+    """Steps add up; a model that was dropped starts from nothing."""
+    for expected in (3, 6):
+        session.train(*layers, None, small())
+        finish()
+        assert session.segmenter is not None
+        assert session.segmenter.provenance["steps"] == expected
+    session.segmenter = None
+    session.train(*layers, None, small())
+    finish()
+
+    assert session.segmenter is not None
+    assert session.segmenter.provenance["steps"] == 3
+
+
+def test_a_stopped_training_keeps_its_model(
+    session: Session, layers: Any, steps: list[Any], finish: Any, qtbot: Any
+) -> None:
+    """It is not followed by anything, and can be trained on."""
+    begin(session, layers, steps, qtbot)
+    session.jobs.stop()
+
+    assert finish() < 2.0
+    assert session.segmenter is not None
+    assert session.about_training == "Stopped; the best model so far is kept."
+    assert session.take_trained_image() is None
+
+
+def test_the_image_is_handed_out_once_after_a_training(
+    session: Session, layers: Any, finish: Any
+) -> None:
+    """To be segmented right away, if it is still open."""
+    image, labels = layers
+    session.train(image, labels, None, small())
+    finish()
+    assert session.take_trained_image() is image
+    assert session.take_trained_image() is None
+
+    session.train(image, labels, None, small())
+    session.viewer.layers.remove(image)
+    finish()
+    assert session.take_trained_image() is None
+
+
+def test_painting_goes_on_while_it_trains(
+    session: Session, layers: Any, steps: list[Any], finish: Any, qtbot: Any
+) -> None:
+    """The training learns from what was painted at the click; undo takes back strokes only."""
+    image, labels = layers
+    labels.paint((5, 5), 201)
+    before = labels.data.copy()
+    begin(session, layers, steps, qtbot)
+    labels.paint((100, 100), 202)
+    session.jobs.stop()
+    finish()
+    session.segment(image, "current plane", PREDICT)
+    finish()
+    labels.paint((60, 60), 203)
+
+    assert labels.editable
+    labels.undo()
+    assert not (labels.data == 203).any()
+    labels.undo()
+    np.testing.assert_array_equal(labels.data, before)
+    labels.undo()
+    np.testing.assert_array_equal(labels.data, SCRIBBLES)
+    labels.redo()
+    np.testing.assert_array_equal(labels.data, before)
+
+
+def test_nothing_but_the_user_writes_into_the_painted_layer(
+    session: Session, layers: Any, finish: Any
+) -> None:
+    """Not the training, not the segmentation, not the weight map."""
+    image, labels = layers
+    data = labels.data
+    session.train(image, labels, None, small())
+    finish()
+    session.segment(image, "all open images", PREDICT, probability=True)
+    finish()
+    session.show_weights(image, labels, None, small())
+    finish()
+
+    assert labels.data is data
+    np.testing.assert_array_equal(data, SCRIBBLES)
+    assert labels.name == "painted"
+
+
+def test_layers_may_be_deleted_and_renamed_while_it_trains(
+    session: Session, layers: Any, steps: list[Any], finish: Any, qtbot: Any, messages: Any
+) -> None:
+    """The training has a copy of what it needs."""
+    image, labels = layers
+    session.train(image, labels, None, small(steps=30))
+    qtbot.wait_until(lambda: len(steps) > 4, timeout=20_000)
+    image.name = "other"
+    session.viewer.layers.remove(labels)
+    session.viewer.layers.remove(image)
+    finish()
+
+    assert session.about_training.startswith("Trained 30 steps")
+    assert messages() == []
+
+
+def test_one_job_at_a_time(session: Session, layers: Any, steps: list[Any], qtbot: Any) -> None:
+    """A second one is refused by name, and leaves no layer behind."""
+    begin(session, layers, steps, qtbot)
+    image, labels = layers
+    count = len(session.viewer.layers)
+    for refused in (
+        lambda: session.train(image, labels, None, small()),
+        lambda: session.segment(image, "current plane", PREDICT),
+        lambda: session.show_weights(image, labels, None, small()),
+    ):
+        with pytest.raises(JobError, match="Training is still running; stop it"):
+            refused()
+
+    assert len(session.viewer.layers) == count
+    assert session.title == TRAINING
+
+
+def test_what_cannot_be_learned_is_said_in_one_sentence(
+    session: Session, layers: Any, finish: Any, messages: Any
+) -> None:
+    """As a notification, and where the dock shows how the training went."""
+    image, labels = layers
+    labels.data = (SCRIBBLES == 1).astype(np.uint8)
+    session.train(image, labels, None, small())
+    finish()
+
+    ((severity, message),) = messages()
+    assert severity == "error"
+    assert message == session.about_training
+    assert session.segmenter is None
+    assert session.take_trained_image() is None
+
+
+def test_the_weight_map_shows_what_the_loss_uses(
+    session: Session, layers: Any, finish: Any
+) -> None:
+    """At the height and width of the settings; nothing where nothing is labelled."""
+    image, labels = layers
+    session.show_weights(image, labels, None, small(downsample=1, w0=7.0, sigma=3.0))
+    finish()
+    layer = session.viewer.layers["cells weight map"]
+    target = encode(SCRIBBLES, "scribbles")
+
+    np.testing.assert_allclose(
+        layer.data,
+        boundary_weight_map(target.cells, w0=7, sigma=3, ignore=target.classes == 255),
+        rtol=1e-6,
+    )
+    assert not layer.data[SCRIBBLES == 0].any() or (target.classes[SCRIBBLES == 0] != 255).any()
+    assert layer.contrast_limits == pytest.approx([0, layer.data.max()])
+    assert session.about_result.startswith("Weight map: bright where a mistake costs most")
+
+
+def test_the_weight_map_follows_the_working_resolution(
+    session: Session, layers: Any, finish: Any
+) -> None:
+    """Of the settings; sigma counts network pixels."""
+    image, labels = layers
+    session.show_weights(image, labels, None, small(downsample=2))
+    finish()
+    wide = session.viewer.layers["cells weight map"].data.copy()
+    session.show_weights(image, labels, None, small(downsample=1, sigma=10.0))
+    finish()
+
+    np.testing.assert_array_equal(session.viewer.layers["cells weight map"].data, wide)
+
+
+def test_weights_in_a_stack_belong_to_their_planes(session: Session, finish: Any) -> None:
+    """Planes without labels get none, a training region labels its inside."""
+    image = session.viewer.add_image(np.stack([IMAGE] * 3), name="worm")
+    labels = session.viewer.add_labels(np.zeros(image.data.shape, np.uint16))
+    labels.data[1] = TRUTH
+    set_meaning(labels, "scribbles")
+    box = np.array([[2, 5, 5], [2, 5, 60], [2, 60, 60], [2, 60, 5]])
+    regions = session.viewer.add_shapes([box], shape_type="rectangle")
+    assert isinstance(regions, Shapes)
+    session.show_weights(image, labels, regions, small())
+    finish()
+    weights = session.viewer.layers["worm weight map"].data
+
+    assert not weights[0].any()
+    assert weights[1].any()
+    assert weights[2, 10:50, 10:50].all()
+    assert not weights[2, 70:].any()
+
+
+def test_classes_have_no_borders_to_weigh(session: Session, layers: Any) -> None:
+    """The dock says what to change."""
+    image, labels = layers
+    set_meaning(labels, "classes")
+
+    with pytest.raises(InputError, match="Set its meaning to scribbles or instances"):
+        session.show_weights(image, labels, None, small())
+    assert len(session.viewer.layers) == 2
+
+
+def test_training_regions_reach_the_training(session: Session, layers: Any, finish: Any) -> None:
+    """What is unpainted inside counts as background."""
+    image, labels = layers
+    box = np.array([[0, 0], [0, 64], [64, 64], [64, 0]])
+    regions = session.viewer.add_shapes([box], shape_type="rectangle")
+    session.train(image, labels, None, small())
+    finish()
+    without = session.record.prepared
+    session.segmenter = None
+    session.train(image, labels, regions, small())
+    finish()
+
+    def background(text: str) -> int:
+        return int(text.split(" px background")[0].replace(" ", ""))
+
+    assert background(session.record.prepared) > background(without) + 200
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills with POSIX signals")
+@pytest.mark.parametrize("viewer", ["model"], indirect=True)
+def test_a_killed_process_fails_the_training_and_keeps_what_was_painted(
+    viewer: Any, layers: Any, qtbot: Any
+) -> None:
+    """The user reads one sentence, the model so far stays, and the next training just works."""
+    session = Session.of(viewer)
+    session.host = Host(warm_up=())
+    events: list[Any] = []
+    session.jobs.event.connect(events.append)
+    begin(session, layers, events, qtbot)
+    assert session.host._child is not None
+    os.kill(session.host._child._process.pid, signal.SIGKILL)
+    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=5000)
+
+    assert "painted labels are untouched" in session.about_training
+    assert session.segmenter is not None
+    session.train(*layers, None, small())
+    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=20_000)
+    assert session.about_training.startswith("Trained 3 steps")
+    session.close()
+
+
+@IN_A_WINDOW
+@pytest.mark.parametrize("work", ["training", "segmenting"])
+def test_closing_the_viewer_takes_less_than_two_seconds_and_leaves_no_process(
+    viewer: Any, work: str, qtbot: Any
+) -> None:
+    """Whatever runs; the process of the viewer goes with it."""
+    before = set(psutil.Process().children())
+    session = Session.of(viewer)
+    session.host = Host(warm_up=())
+    image = viewer.add_image(np.stack([IMAGE] * 50), name="cells")
+    labels = viewer.add_labels(np.stack([SCRIBBLES] * 50))
+    set_meaning(labels, "scribbles")
+    events: list[Any] = []
+    session.jobs.event.connect(events.append)
+    if work == "training":
+        session.train(image, labels, None, ENDLESS)
+    else:
+        session.segmenter = make_segmenter()
+        session.segment(image, "whole layer", PREDICT)
+    qtbot.wait_until(lambda: bool(events), timeout=20_000)
+    start = time.monotonic()
+    viewer.close()
+    qtbot.wait_until(lambda: set(psutil.Process().children()) <= before, timeout=4000)
+
+    assert time.monotonic() - start < 2.0
+    assert session.jobs.state == "idle"
+
+
+def test_viewers_have_sessions_of_their_own(host: Host, qtbot: Any) -> None:
+    """A model trained in one is not known in the other, and results stay where they belong."""
+    viewers = [ViewerModel(), ViewerModel()]
+    first, second = (Session.of(viewer) for viewer in viewers)
+    first.host = host
+    image = viewers[0].add_image(IMAGE, name="cells")
+    viewers[1].add_image(IMAGE, name="cells")
+    first.segmenter = make_segmenter()
+    first.segment(image, "all open images", PREDICT)
+    qtbot.wait_until(lambda: first.jobs.state == "idle", timeout=20_000)
+
+    assert second.segmenter is None
+    assert second.jobs is not first.jobs
+    assert second.host is not first.host
+    assert len(viewers[0].layers) == 2
+    assert len(viewers[1].layers) == 1
+    assert Session.of(viewers[0]) is first
+    first.close()
+    second.close()
+
+
+def test_a_session_does_not_keep_its_viewer_alive(qtbot: Any) -> None:  # noqa: ARG001
+    """Layers are freed when the viewer is."""
+    viewer = ViewerModel()
+    session = Session.of(viewer)
+    session.close()
+    gone = weakref.ref(viewer)
+    del viewer
+    gc.collect()
+
+    assert gone() is None

@@ -1,0 +1,160 @@
+"""How image layers are understood, and what lies on them."""
+
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+
+from napari_unet.errors import InputError
+from napari_unet.viewer.stack import ImageStack, shown_plane, spatial_metadata
+
+TCYX = ("t", "c", "y", "x")
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "words", "labels_shape"),
+    [
+        ((30, 40), {}, "30 x 40 px, 1 channel", (30, 40)),
+        ((7, 30, 40), {}, "7 planes (z or time), 30 x 40 px, 1 channel", (7, 30, 40)),
+        (
+            (7, 30, 40),
+            {"axis_labels": ("t", "y", "x")},
+            "7 time points, 30 x 40 px, 1 channel",
+            (7, 30, 40),
+        ),
+        (
+            (5, 7, 30, 40),
+            {"axis_labels": ("time", "Z", "y", "x")},
+            "5 time points, 7 z planes, 30 x 40 px, 1 channel",
+            (5, 7, 30, 40),
+        ),
+        (
+            (5, 2, 30, 40),
+            {"axis_labels": TCYX},
+            "5 time points, 30 x 40 px, 2 channels",
+            (5, 30, 40),
+        ),
+        ((30, 40, 3), {"rgb": True}, "30 x 40 px, RGB", (30, 40)),
+        ((30, 40, 4), {"rgb": True}, "30 x 40 px, RGB", (30, 40)),
+        (
+            (6, 30, 40, 3),
+            {"rgb": True, "axis_labels": ("z", "y", "x")},
+            "6 z planes, 30 x 40 px, RGB",
+            (6, 30, 40),
+        ),
+    ],
+)
+def test_a_layer_is_understood_and_named(
+    shape: tuple[int, ...], options: dict[str, Any], words: str, labels_shape: tuple[int, ...]
+) -> None:
+    """Stacks, channels and RGB are told apart by the layer's own words."""
+    stack = ImageStack.of(Image(np.zeros(shape, np.uint8), **options))
+
+    assert stack.describe() == words
+    assert stack.shape == labels_shape
+
+
+def test_few_planes_without_a_name_may_be_channels() -> None:
+    """The dock says how to tell the program."""
+    words = ImageStack.of(Image(np.zeros((3, 30, 40)))).describe()
+
+    assert words.endswith("If the planes are channels, name their axis c")
+
+
+def test_planes_are_read_with_channels_first() -> None:
+    """From wherever the channels are, without the alpha of an RGB image."""
+    data = np.random.default_rng(0).integers(0, 255, (5, 2, 6, 7)).astype(np.uint8)
+    channels = ImageStack.of(Image(data, axis_labels=TCYX))
+    middle = ImageStack.of(Image(data, axis_labels=("c", "t", "y", "x")))
+    rgb = ImageStack.of(Image(data[..., None].repeat(4, -1)[0], rgb=True))
+
+    np.testing.assert_array_equal(channels.plane((3,)), data[3])
+    np.testing.assert_array_equal(middle.plane((1,)), data[:, 1])
+    np.testing.assert_array_equal(rgb.plane((1,)), np.stack([data[0, 1]] * 3))
+    np.testing.assert_array_equal(ImageStack.of(Image(data[0, 0])).plane(()), data[:1, 0])
+
+
+def test_a_lazy_image_is_read_plane_by_plane() -> None:
+    """Understanding a layer reads nothing."""
+    read: list[int] = []
+
+    def load(block_id: tuple[int, ...] = ()) -> np.ndarray:
+        read.append(block_id[0])
+        return np.full((1, 6, 7), block_id[0], np.uint8)
+
+    data = da.map_blocks(load, chunks=((1,) * 4, (6,), (7,)), dtype=np.uint8)
+    layer = Image(data, contrast_limits=(0, 4))
+    read.clear()
+    stack = ImageStack.of(layer)
+    stack.describe()
+
+    assert read == []
+    assert (stack.plane((2,)) == 2).all()
+    assert read == [2]
+
+
+def test_a_multiscale_image_is_used_at_its_finest_level() -> None:
+    """The pyramid is for looking at."""
+    levels = [np.ones((64, 80), np.uint8), np.zeros((32, 40), np.uint8)]
+    stack = ImageStack.of(Image(levels, multiscale=True))
+
+    assert stack.shape == (64, 80)
+    assert stack.plane(()).all()
+
+
+def test_what_is_no_image_is_refused_with_a_remedy() -> None:
+    """By the name of the layer."""
+    layer = Image(np.zeros((20, 20)), name="Waves")
+    layer._data = np.zeros((20, 20), complex)  # as by a plugin that looks at Fourier transforms
+
+    with pytest.raises(InputError, match=r"'Waves' has dtype complex128; convert it"):
+        ImageStack.of(layer)
+
+
+def test_a_layer_of_labels_lies_exactly_on_its_image() -> None:
+    """Scale, translation, rotation, shear, affine, units and axis names, without the channels."""
+    image = Image(
+        np.zeros((4, 2, 30, 40)),
+        axis_labels=TCYX,
+        scale=(2, 1, 0.5, 0.25),
+        translate=(10, 0, 3, 4),
+        units=("second", "pixel", "micrometer", "micrometer"),
+        affine=np.diag([1, 1, 3, 3, 1]),
+        shear=[0, 0, 0, 0, 0, 0.1],
+    )
+    labels = Labels(np.zeros((4, 30, 40), int), **spatial_metadata(image, ImageStack.of(image)))
+    point = np.array([1, 20, 30])
+
+    np.testing.assert_allclose(
+        labels.data_to_world(point), np.delete(image.data_to_world([1, 0, 20, 30]), 1)
+    )
+    assert [str(unit) for unit in labels.units] == ["second", "micrometer", "micrometer"]
+    assert labels.axis_labels == ("t", "y", "x")
+    np.testing.assert_allclose(labels.scale, (2, 0.5, 0.25))
+    np.testing.assert_allclose(labels.translate, (10, 3, 4))
+
+
+def test_a_rotated_image_keeps_its_angle() -> None:
+    """A rotation of Y and X survives where channels are left out."""
+    image = Image(np.zeros((2, 30, 40)), axis_labels=("c", "y", "x"), rotate=(0, 0, 30))
+    labels = Labels(np.zeros((30, 40), int), **spatial_metadata(image, ImageStack.of(image)))
+
+    np.testing.assert_allclose(labels.rotate, image.rotate[1:, 1:])
+
+
+def test_the_shown_plane_follows_the_sliders() -> None:
+    """In the coordinates of the data, whatever scale, translation and channel are shown."""
+    viewer = ViewerModel()
+    image = viewer.add_image(
+        np.zeros((4, 2, 8, 9)), axis_labels=TCYX, scale=(10, 1, 1, 1), translate=(100, 0, 0, 0)
+    )
+    viewer.add_image(np.zeros((8, 9)), name="flat")
+    viewer.dims.set_point((0, 1), (130, 1))
+
+    assert shown_plane(viewer, image) == (3,)
+    viewer.dims.ndisplay = 3
+    assert shown_plane(viewer, image) == (3,)
+    assert shown_plane(viewer, viewer.layers["flat"]) == ()

@@ -1,0 +1,128 @@
+"""The dock in a real viewer, with one warm compute process for all tests of this room."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QPushButton
+
+from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.engine.host import Host
+from napari_unet.sample_data import painted_scribbles, touching_cells
+from napari_unet.viewer.layers import set_meaning
+from napari_unet.viewer.session import Session
+from napari_unet.widgets.dock import LiveUNet
+
+sys.path.append(str(Path(__file__).parents[1] / "viewer"))  # test modules are not a package
+from small_things import LastingHost
+
+IMAGE, TRUTH = touching_cells((128, 128))
+SCRIBBLES = painted_scribbles(TRUTH)
+SMALL = TrainConfig(seconds=0, steps=3, base_channels=4, depth=2, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def lasting_host() -> Iterator[LastingHost]:
+    """One compute process for all tests of this room."""
+    host = LastingHost()
+    host.start()
+    gc.collect()
+    gc.freeze()  # the many collections of the checks for leaks need not walk through all of napari
+    yield host
+    gc.unfreeze()
+    host.leave()
+
+
+@pytest.fixture
+def host(lasting_host: LastingHost) -> Iterator[Host]:
+    """The compute process; one that had to be replaced during a test goes with that test."""
+    child = lasting_host._child
+    yield lasting_host
+    if lasting_host._child is not child:
+        lasting_host.leave()
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Any, host: Host) -> Any:
+    """A viewer whose session uses that process."""
+    notification_manager.records.clear()
+    viewer = make_napari_viewer()
+    Session.of(viewer).host = host
+    return viewer
+
+
+@pytest.fixture
+def sample(viewer: Any) -> tuple[Any, Any]:
+    """The sample: an image, and a few painted cells."""
+    image = viewer.add_image(IMAGE, name="cells")
+    labels = viewer.add_labels(SCRIBBLES.copy(), name="painted")
+    set_meaning(labels, "scribbles")
+    return image, labels
+
+
+class Hand:
+    """Uses the dock as a person does: reads it and clicks."""
+
+    def __init__(self, dock: LiveUNet, qtbot: Any) -> None:
+        self.dock, self.session, self._qtbot = dock, dock.session, qtbot
+
+    def button(self, text: str) -> QPushButton:
+        """Return the button with that text."""
+        (found,) = [b for b in self.dock.native.findChildren(QPushButton) if text in b.text()]
+        return found
+
+    def click(self, text: str) -> None:
+        """Click on a button."""
+        self._qtbot.mouseClick(self.button(text), Qt.MouseButton.LeftButton)
+
+    def reads(self, text: str) -> bool:
+        """Whether a text stands somewhere in the dock."""
+        return any(text in label.text() for label in self.dock.native.findChildren(QLabel))
+
+    def wait_to_read(self, text: str, seconds: float = 20.0) -> None:
+        """Wait for a text."""
+        self._qtbot.wait_until(lambda: self.reads(text), timeout=int(1000 * seconds))
+
+    def wait_until_idle(self, seconds: float = 30.0) -> None:
+        """Wait until no job runs, and none follows."""
+        self._qtbot.wait_until(
+            lambda: self.session.jobs.state == "idle", timeout=int(1000 * seconds)
+        )
+        self._qtbot.wait(20)
+
+
+@pytest.fixture
+def open_dock(viewer: Any, qtbot: Any) -> Iterator[Callable[[], Hand]]:
+    """Open the dock as the menu does, with the settings of a small network."""
+    hands: list[Hand] = []
+
+    def open_it() -> Hand:
+        _, dock = viewer.window.add_plugin_dock_widget("napari-live-unet", "Live U-Net")
+        dock.settings.set_configs(SMALL, PredictConfig(device="cpu"))
+        dock.training.set_budget(steps=3)
+        hands.append(Hand(dock, qtbot))
+        return hands[-1]
+
+    yield open_it
+    for hand in hands:  # pytest keeps what fixtures return until after the check for leaks
+        vars(hand).clear()
+
+
+@pytest.fixture
+def hand(sample: Any, open_dock: Any) -> Hand:  # noqa: ARG001 (opened on the sample)
+    """The dock, opened on the sample."""
+    opened: Hand = open_dock()
+    return opened
+
+
+@pytest.fixture
+def messages() -> Callable[[], list[tuple[str, str]]]:
+    """Return napari's notifications since the viewer was made."""
+    return lambda: [(str(n.severity), n.message) for n in notification_manager.records]

@@ -1,0 +1,259 @@
+"""Which layers are chosen, what is said about them, and what is asked."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QMessageBox
+
+from napari_unet.sample_data import painted_scribbles, touching_cells
+from napari_unet.viewer.layers import meaning_of, set_meaning
+
+IMAGE, TRUTH = touching_cells((128, 128))
+SCRIBBLES = painted_scribbles(TRUTH)
+
+
+def press(button: QMessageBox.StandardButton, asked: list[str]) -> Callable[[], None]:
+    """Answer the question that is on the screen, or look again a little later."""
+
+    def look() -> None:
+        box = QApplication.activeModalWidget()
+        if isinstance(box, QMessageBox):
+            asked.append(box.text())
+            found = box.button(button)
+            assert found is not None
+            found.click()
+        else:
+            QTimer.singleShot(20, look)
+
+    return look
+
+
+@pytest.fixture
+def answering(qtbot: Any) -> Callable[..., list[str]]:  # noqa: ARG001 (timers need Qt's loop)
+    """Answer the next questions in turn; returns the list they are written down in."""
+
+    def answer(*buttons: str) -> list[str]:
+        asked: list[str] = []
+        for button in buttons:
+            QTimer.singleShot(0, press(QMessageBox.StandardButton[button], asked))
+        return asked
+
+    return answer
+
+
+def chosen(hand: Any) -> tuple[Any, Any, Any]:
+    """Return the layers that the dock has chosen."""
+    choice = hand.dock.data.choice
+    return choice.image, choice.labels, choice.regions
+
+
+def test_the_only_image_and_its_labels_are_chosen(hand: Any, sample: Any) -> None:
+    """Nobody has to choose between one."""
+    assert chosen(hand) == (*sample, None)
+
+
+def test_layers_that_come_later_are_chosen_too(viewer: Any, open_dock: Any) -> None:
+    """Whatever is opened first, the dock or the image."""
+    hand = open_dock()
+    hand.wait_to_read("Open an image: File > Open File(s)")
+    image = viewer.add_image(IMAGE, name="cells")
+    assert chosen(hand) == (image, None, None)
+    hand.wait_to_read("128 x 128 px, 1 channel.\nPress New beside Labels")
+    labels = viewer.add_labels(SCRIBBLES)
+    assert chosen(hand) == (image, labels, None)
+
+
+def test_between_two_images_the_user_chooses(viewer: Any, open_dock: Any, sample: Any) -> None:
+    """The dock says so; the labels follow the image."""
+    other = viewer.add_image(np.zeros((60, 60)), name="other")
+    mine = viewer.add_labels(np.zeros((60, 60), int))
+    hand = open_dock()
+    assert chosen(hand) == (None, None, None)
+    hand.wait_to_read("Choose an image.")
+    hand.dock.data.choice.image_box.value = other
+    assert chosen(hand) == (other, mine, None)
+    hand.dock.data.choice.image_box.value = sample[0]
+    assert chosen(hand) == (*sample, None)
+
+
+def test_a_chosen_layer_can_be_renamed_and_removed(hand: Any, viewer: Any, sample: Any) -> None:
+    """The choice holds the layer, not its name; when it is gone nothing is chosen."""
+    image, labels = sample
+    image.name, labels.name = "new", "newer"
+    assert chosen(hand) == (image, labels, None)
+    viewer.layers.remove(labels)
+    assert chosen(hand) == (image, None, None)
+    viewer.layers.remove(image)
+    assert chosen(hand) == (None, None, None)
+    hand.wait_to_read("Open an image")
+
+
+def test_new_labels_are_scribbles_ready_to_paint(viewer: Any, open_dock: Any) -> None:
+    """One click; the dock then says what to paint."""
+    image = viewer.add_image(IMAGE, name="cells")
+    hand = open_dock()
+    hand.wait_to_read("Press New")
+    hand.dock.data.choice._new_labels.native.click()
+    labels = viewer.layers["cells scribbles"]
+
+    assert chosen(hand) == (image, labels, None)
+    assert (labels.mode, meaning_of(labels)) == ("paint", "scribbles")
+    hand.wait_to_read("Paint a few cells with label 2 and up and some background with label 1.")
+
+
+def test_new_regions_are_chosen(hand: Any, viewer: Any) -> None:
+    """Boxes in which everything is labelled."""
+    hand.dock.data.choice._new_regions.native.click()
+
+    assert chosen(hand)[2] is viewer.layers["cells training regions"]
+    hand.wait_to_read("2 337 px background")
+    viewer.layers["cells training regions"].add(
+        np.array([[0, 0], [0, 64], [64, 64], [64, 0]]), shape_type="rectangle"
+    )
+    hand.wait_to_read("2 614 px background")
+
+
+def test_the_sentence_follows_strokes_and_undo(hand: Any, sample: Any) -> None:
+    """A moment after the brush is lifted."""
+    _, labels = sample
+    hand.wait_to_read("10 cells")
+    labels.paint((64, 64), 200)
+    hand.wait_to_read("11 cells")
+    labels.undo()
+    hand.wait_to_read("10 cells")
+    labels.data = np.where(SCRIBBLES < 5, SCRIBBLES, 0)
+    hand.wait_to_read("3 cells")
+
+
+def test_stacks_and_channels_are_named_before_anything_runs(viewer: Any, open_dock: Any) -> None:
+    """Also when an axis gets its name late."""
+    image = viewer.add_image(np.zeros((3, 20, 30)))
+    hand = open_dock()
+    hand.wait_to_read("3 planes (z or time), 20 x 30 px, 1 channel. If the planes are channels")
+    image.axis_labels = ("c", "y", "x")
+    hand.wait_to_read("20 x 30 px, 3 channels")
+
+
+def test_labels_that_do_not_fit_are_explained(hand: Any, viewer: Any) -> None:
+    """In the dock, not only on a click."""
+    hand.dock.data.choice.labels = viewer.add_labels(np.zeros((5, 5), int), name="old")
+
+    hand.wait_to_read("Labels layer 'old' has shape (5, 5), image layer 'cells' has (128, 128)")
+
+
+def test_the_meaning_is_read_from_and_kept_in_the_layer(hand: Any, sample: Any) -> None:
+    """Per layer, whichever is chosen."""
+    _, labels = sample
+    box = hand.dock.data._meaning
+    assert box.value == "scribbles"
+    box.value = "classes"
+    assert meaning_of(labels) == "classes"
+    hand.wait_to_read("px class 1")
+    other = hand.session.viewer.add_labels(TRUTH, name="truth")
+    hand.dock.data.choice.labels = other
+    assert box.value == "instances"
+    assert meaning_of(labels) == "classes"
+
+
+def test_a_doubt_is_shown_while_painting_and_asked_before_training(
+    hand: Any, sample: Any, answering: Any
+) -> None:
+    """Yes makes scribbles of what were called instances; the answer is remembered."""
+    _, labels = sample
+    sparse = np.where(SCRIBBLES < 4, SCRIBBLES, 0)
+    labels.data = sparse
+    hand.dock.data._meaning.value = "instances"
+    hand.wait_to_read("Label 1 looks like strokes of background")
+    asked = answering("Yes")
+    hand.click("Train")
+    hand.wait_until_idle()
+
+    assert len(asked) == 1
+    assert "Are these scribbles" in asked[0]
+    assert meaning_of(labels) == "scribbles"
+    assert hand.dock.data._meaning.value == "scribbles"
+    assert hand.session.segmenter is not None
+    hand.click("Train")
+    hand.wait_until_idle()
+    assert len(asked) == 1
+    assert not hand.dock.data.text._doubt.native.isVisible()
+
+
+def test_no_keeps_the_meaning_and_asks_on(hand: Any, sample: Any, answering: Any) -> None:
+    """Until nothing is doubtful any more."""
+    _, labels = sample
+    labels.data = np.zeros((128, 128), np.uint8)
+    labels.data[10:13, 10:60] = labels.data[30:33, 10:60] = 1
+    labels.data[60:75, 60:75] = 2
+    hand.dock.data._meaning.value = "instances"
+    asked = answering("No", "Yes")
+    hand.click("Train")
+    hand.wait_until_idle()
+
+    assert [text.split(",")[0] for text in asked] == [
+        "Label 1 looks like strokes of background",
+        "Only 3 % is painted",
+    ]
+    assert meaning_of(labels) == "instances"
+    assert hand.session.segmenter is not None
+
+
+def test_cancel_trains_nothing_and_asks_again(hand: Any, sample: Any, answering: Any) -> None:
+    """Closing the question is no answer."""
+    _, labels = sample
+    set_meaning(labels, "instances")
+    labels.data = np.where(SCRIBBLES < 4, SCRIBBLES, 0)
+    for _ in range(2):
+        asked = answering("Cancel")
+        hand.click("Train")
+        assert len(asked) == 1
+        assert hand.session.jobs.state == "idle"
+
+    assert hand.session.segmenter is None
+    assert meaning_of(labels) == "instances"
+
+
+def test_an_answer_without_a_way_on_names_one(
+    hand: Any, sample: Any, answering: Any, messages: Any
+) -> None:
+    """A few cells and nothing else cannot be learned from."""
+    _, labels = sample
+    labels.data = np.zeros((128, 128), np.uint8)
+    labels.data[60:75, 60:75] = 1
+    set_meaning(labels, "instances")
+    answering("No")
+    hand.click("Train")
+
+    assert hand.session.jobs.state == "idle"
+    ((severity, message),) = messages()
+    assert severity == "error"
+    assert message.startswith("Draw a training region around the part that is finished")
+
+
+@pytest.mark.parametrize(
+    ("missing", "remedy"),
+    [
+        ("image", "No image is chosen; open one"),
+        ("labels", "No labels are chosen; press New beside Labels"),
+        ("paint", "Nothing is painted in layer 'painted' yet"),
+    ],
+)
+def test_what_is_missing_is_told_with_a_remedy(
+    hand: Any, viewer: Any, sample: Any, messages: Any, missing: str, remedy: str
+) -> None:
+    """As a notification, which napari cuts off, and in the dock, which stays ready."""
+    image, labels = sample
+    if missing == "paint":
+        labels.data = np.zeros((128, 128), np.uint8)
+    else:
+        viewer.layers.remove(image if missing == "image" else labels)
+    hand.click("Train")
+
+    ((severity, message),) = messages()
+    assert severity == "error"
+    assert remedy in message
+    assert hand.reads(message)
+    assert hand.button("Train").isEnabled()

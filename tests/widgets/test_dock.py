@@ -1,0 +1,335 @@
+"""The dock as a whole: opening, closing, one click from labels to a segmentation."""
+
+import importlib.metadata
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari._app_model import get_app_model
+from napari.utils import progress
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QMenu, QProgressBar, QScrollArea
+
+from napari_unet.viewer.session import Session
+
+
+def actions(menu: QMenu) -> Iterator[Any]:
+    """Walk through a menu and what lies below it."""
+    menu.aboutToShow.emit()
+    for action in menu.actions():
+        yield action
+        if action.menu() is not None:
+            yield from actions(action.menu())
+
+
+@pytest.mark.parametrize("way", ["Plugins", "Layers > Segment", "command palette"])
+def test_the_dock_opens_from_both_menus_and_from_the_palette(viewer: Any, way: str) -> None:
+    """As napari itself opens plugins."""
+    if way == "command palette":
+        get_app_model().commands.execute_command("napari-live-unet.dock").result()
+    else:
+        menu = viewer.window.plugins_menu if way == "Plugins" else viewer.window.layers_menu
+        (entry,) = [action for action in actions(menu) if "U-Net" in action.text()]
+        entry.trigger()
+
+    (dock,) = viewer.window.dock_widgets.values()
+    assert type(dock).__name__ == "LiveUNet"
+
+
+OPENING = """
+import sys, time, warnings
+warnings.simplefilter("error", UserWarning)
+import napari
+viewer = napari.Viewer(show=False)
+viewer.open_sample("napari-live-unet", "touching_cells")
+start = time.perf_counter()
+viewer.window.add_plugin_dock_widget("napari-live-unet", "Live U-Net")
+print("opened", time.perf_counter() - start, "torch" in sys.modules)
+viewer.close()
+"""
+
+
+@pytest.mark.usefixtures("qapp")
+def test_the_dock_opens_fast_and_without_torch() -> None:
+    """In a fresh napari; the limit leaves room for a busy machine, half a second is usual."""
+    done = subprocess.run(
+        [sys.executable, "-c", OPENING], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("opened")]
+    _, seconds, torch = line.split()
+
+    assert torch == "False"
+    assert float(seconds) < 2.0
+
+
+def test_one_click_trains_and_shows_the_plane_in_view(
+    hand: Any, sample: Any, viewer: Any, messages: Any
+) -> None:
+    """The dock says what it learned from, how it went and what was found, each in a sentence."""
+    hand.wait_to_read("128 x 128 px, 1 channel\n2 337 px background, 10 cells, ")
+    hand.click("Train on current labels")
+    assert not hand.button("Train").isEnabled()
+    assert hand.button("Stop").isEnabled()
+    hand.wait_until_idle()
+
+    layer = viewer.layers["cells segmentation"]
+    assert layer.data.shape == (128, 128)
+    assert hand.reads("Trained 3 steps in ")
+    assert hand.reads("Segmented ")
+    assert hand.reads("Model: 1 channel to cells, 3 steps.")
+    assert hand.button("Train").isEnabled()
+    assert hand.button("Segment").isEnabled()
+    assert not hand.button("Stop").isEnabled()
+    assert viewer.layers.selection.active is sample[1]
+    assert messages() == []
+    assert not progress._all_instances
+
+
+def test_a_double_click_trains_once(hand: Any, qtbot: Any) -> None:
+    """The second click finds the button disabled."""
+    started: list[str] = []
+    hand.session.jobs.started.connect(started.append)
+    button = hand.button("Train")
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    qtbot.mouseDClick(button, Qt.MouseButton.LeftButton)
+    hand.wait_until_idle()
+
+    assert started == ["Training", "Segmenting"]
+    assert hand.session.segmenter.provenance["steps"] == 3
+
+
+def test_stop_keeps_the_model_and_segments_nothing(hand: Any, viewer: Any, qtbot: Any) -> None:
+    """Whoever stops wants nothing more to happen, and the dock is idle within two seconds."""
+    hand.dock.training.set_budget(seconds=100)
+    hand.click("Train")
+    hand.wait_to_read("Step ")
+    start = time.monotonic()
+    hand.click("Stop")
+    hand.wait_until_idle()
+
+    assert time.monotonic() - start < 2.0
+    qtbot.wait(200)
+    assert hand.session.jobs.state == "idle"
+    assert len(viewer.layers) == 2
+    assert hand.reads("Stopped; the best model so far is kept.")
+    assert hand.button("Save").isEnabled()
+
+
+def test_stop_after_the_last_step_segments_nothing_either(hand: Any, viewer: Any) -> None:
+    """Nor does the next job that ends well."""
+    trained: list[str] = []
+
+    def stop_at_the_end(event: Any) -> None:
+        if type(event).__name__ == "Trained":
+            trained.append("yes")
+            hand.session.jobs.stop()
+
+    hand.session.jobs.event.connect(stop_at_the_end)
+    hand.click("Train")
+    hand.wait_until_idle()
+    assert trained
+    hand.click("Show weight map")
+    hand.wait_until_idle()
+
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells weight map", "painted"]
+
+
+def test_training_again_goes_on_and_new_model_starts_afresh(hand: Any) -> None:
+    """By the steps that the model remembers."""
+    for expected in (3, 6):
+        hand.click("Train")
+        hand.wait_until_idle()
+        assert hand.session.segmenter.provenance["steps"] == expected
+    hand.click("New model")
+    assert hand.reads("No model yet.")
+    assert not hand.button("Segment").isEnabled()
+    hand.click("Train")
+    hand.wait_until_idle()
+
+    assert hand.session.segmenter.provenance["steps"] == 3
+
+
+def test_the_running_job_is_shown_in_the_panel_and_in_the_activity_dock(
+    hand: Any, qtbot: Any
+) -> None:
+    """With its name and its share; both are empty afterwards."""
+    (bar,) = hand.dock.native.findChildren(QProgressBar)
+    seen: list[tuple[str, int]] = []
+    hand.dock.training.set_budget(steps=40)
+    hand.click("Train")
+
+    def look() -> bool:
+        names = [p.desc.strip(" :") for p in progress._all_instances]
+        if bar.value() and "Training" in names:
+            seen.append((bar.format(), bar.value()))
+        return hand.session.jobs.state == "idle"
+
+    qtbot.wait_until(look, timeout=20_000)
+    hand.wait_until_idle()
+
+    assert ("Training %p %", pytest.approx(50, abs=50)) in seen
+    assert (bar.format(), bar.value()) == ("idle", 0)
+
+
+def test_a_closed_dock_stays_closed_and_an_opened_one_goes_on(
+    hand: Any, viewer: Any, open_dock: Callable[[], Any], messages: Any
+) -> None:
+    """The training goes on meanwhile; the new dock has the curve, the bar and Stop."""
+    hand.dock.training.set_budget(seconds=100)
+    hand.click("Train")
+    hand.wait_to_read("Step ")
+    viewer.window.remove_dock_widget(hand.dock.native)
+    old = hand.dock
+    viewer.layers[0].name = "renamed"
+
+    assert hand.session.jobs.state == "running"
+    again = open_dock()
+    assert again.dock is not old
+    assert again.session is hand.session
+    assert again.reads("Step ")
+    assert again.button("Stop").isEnabled()
+    assert not again.button("Train").isEnabled()
+    assert again.dock.training.curve.points() > 0
+    again.click("Stop")
+    again.wait_until_idle()
+    assert again.reads("Stopped; the best model")
+    assert not hand.reads("Stopped")
+    assert messages() == []
+
+
+def test_only_an_open_dock_segments_after_a_training(
+    hand: Any, viewer: Any, qtbot: Any, messages: Any
+) -> None:
+    """Nothing happens behind a dock that was closed."""
+    hand.click("Train")
+    viewer.window.remove_dock_widget(hand.dock.native)
+    hand.wait_until_idle()
+    qtbot.wait(100)
+
+    assert [layer.name for layer in viewer.layers] == ["cells", "painted"]
+    assert hand.session.segmenter is not None
+    assert messages() == []
+
+
+def test_a_training_without_a_budget_goes_on_until_stop(hand: Any, qtbot: Any) -> None:
+    """The bar then names the job and no share."""
+    (bar,) = hand.dock.native.findChildren(QProgressBar)
+    hand.dock.training.set_budget()
+    hand.click("Train")
+    hand.wait_to_read("Step ")
+    assert bar.format() == "Training ..."
+    qtbot.wait(200)
+    assert hand.session.jobs.state == "running"
+    hand.click("Stop")
+    hand.wait_until_idle()
+
+    assert hand.reads("Stopped; the best model so far is kept.")
+
+
+def test_two_viewers_know_nothing_of_each_other(
+    hand: Any, make_napari_viewer: Any, host: Any
+) -> None:
+    """Each has its own model, its own jobs, and its own results."""
+    other = make_napari_viewer()
+    Session.of(other).host = host
+    _, dock = other.window.add_plugin_dock_widget("napari-live-unet", "Live U-Net")
+    hand.click("Train")
+    hand.wait_until_idle()
+
+    assert dock.session is not hand.session
+    assert dock.session.segmenter is None
+    assert len(other.layers) == 0
+    assert dock.session.jobs.state == "idle"
+
+
+def test_the_dock_is_narrow_and_all_of_it_can_be_reached(
+    make_napari_viewer: Any, host: Any, qtbot: Any
+) -> None:
+    """On a screen of 1366 x 720 what matters is visible at once, and the rest by scrolling."""
+    viewer = make_napari_viewer(show=True)
+    Session.of(viewer).host = host
+    viewer.window.resize(1366, 720)
+    viewer.open_sample("napari-live-unet", "touching_cells")
+    wrapper, dock = viewer.window.add_plugin_dock_widget("napari-live-unet", "Live U-Net")
+    qtbot.wait(600)
+    scroll = dock.native.findChild(QScrollArea)
+
+    assert 340 <= wrapper.width() <= 380
+    assert scroll.widget().width() <= scroll.viewport().width()
+    assert viewer.window._qt_window.height() == 720
+    from_top = {
+        name: widget.mapTo(scroll.widget(), widget.rect().bottomLeft()).y()
+        for name, widget in {
+            "Train": dock.training._train.native,
+            "Stop": dock.training._stop.native,
+            "curve": dock.training.curve,
+            "Segment": dock.segmentation._segment.native,
+        }.items()
+    }
+    assert max(from_top.values()) < scroll.viewport().height()
+    dock.settings.toggle()
+    qtbot.wait(100)
+    assert viewer.window._qt_window.height() == 720
+    bar = scroll.verticalScrollBar()
+    assert bar.maximum() > 0
+    assert scroll.widget().width() <= scroll.viewport().width()
+    viewer.window._qt_window.resizeDocks([wrapper], [500], Qt.Orientation.Horizontal)
+    qtbot.wait(50)
+    assert wrapper.width() == 500
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_the_curve_follows_the_theme(hand: Any, viewer: Any, theme: str) -> None:
+    """So that its numbers can be read on either ground."""
+    viewer.theme = "light" if theme == "dark" else "dark"
+    viewer.theme = theme
+    colour = hand.dock.training.curve.getPlotItem().getAxis("left").textPen().color()
+
+    assert (colour.lightness() > 128) == (theme == "dark")
+
+
+def test_a_namesake_is_reported(
+    viewer: Any, open_dock: Any, messages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The project that owns the name on the package index installs a package of the same name."""
+    folder = tmp_path / "napari_unet-1.0.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: napari-unet\nVersion: 1.0.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert importlib.metadata.version("napari-unet") == "1.0.0"
+    open_dock()
+
+    ((severity, message),) = messages()
+    assert severity == "warning"
+    assert "napari-unet 1.0.0, is installed" in message
+    assert "pip uninstall napari-unet" in message
+    assert viewer.layers == []
+
+
+def test_painting_between_training_and_result_is_not_disturbed(
+    hand: Any, sample: Any, viewer: Any
+) -> None:
+    """The brush stays in hand, and undo takes back the strokes."""
+    image, labels = sample
+    viewer.layers.selection.active = labels
+    labels.mode = "paint"
+    before = labels.data.copy()
+    hand.click("Train")
+    labels.paint((64, 64), 201)
+    hand.wait_until_idle()
+    labels.paint((20, 20), 202)
+
+    assert "cells segmentation" in viewer.layers
+    assert viewer.layers.selection.active is labels
+    assert labels.mode == "paint"
+    assert image in viewer.layers
+    labels.undo()
+    labels.undo()
+    np.testing.assert_array_equal(labels.data, before)

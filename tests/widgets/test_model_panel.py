@@ -1,0 +1,79 @@
+"""Saving, loading and dropping the model."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QFileDialog
+from small_things import make_segmenter
+
+from napari_unet.engine.segmenter import Segmenter
+
+
+def test_a_model_survives_saving_and_loading(hand: Any, tmp_path: Path) -> None:
+    """With the ending that the program looks for, whether or not it was typed."""
+    model = hand.session.segmenter = make_segmenter()
+    hand.dock.model.save(str(tmp_path / "mine"))
+    hand.click("New model")
+    assert hand.session.segmenter is None
+    hand.dock.model.load(str(tmp_path / "mine.safetensors"))
+
+    loaded = hand.session.segmenter
+    assert hand.reads("Model: 1 channel to cells, 0 steps.")
+    assert hand.dock.model._about.tooltip == model.describe()
+    for name, weight in model.weights.items():
+        np.testing.assert_array_equal(loaded.weights[name], weight)
+
+
+def test_a_file_that_is_no_model_is_refused_and_the_present_one_stays(
+    hand: Any, tmp_path: Path, messages: Any
+) -> None:
+    """As a notification that names the file."""
+    model = hand.session.segmenter = make_segmenter()
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(b"no model")
+    hand.dock.model.load(str(path))
+
+    ((severity, message),) = messages()
+    assert severity == "error"
+    assert "broken.safetensors is damaged" in message
+    assert hand.session.segmenter is model
+
+
+def test_a_place_that_cannot_be_written_is_told(hand: Any, tmp_path: Path, messages: Any) -> None:
+    """And the model is still there."""
+    hand.session.segmenter = make_segmenter()
+    (tmp_path / "file").write_text("no folder")
+    hand.dock.model.save(str(tmp_path / "file" / "model"))
+
+    ((severity, message),) = messages()
+    assert severity == "error"
+    assert "The model could not be saved to " in message
+    assert hand.session.segmenter is not None
+
+
+@pytest.mark.parametrize("button", ["Save ...", "Load ..."])
+def test_the_buttons_ask_for_a_file(hand: Any, tmp_path: Path, button: str) -> None:
+    """In a dialog of Qt, in which one can also think better of it."""
+    path = tmp_path / "model.safetensors"
+    model = make_segmenter()
+    model.save(path)
+    hand.session.segmenter = model
+    seen: list[str] = []
+
+    def close() -> None:
+        box = QApplication.activeModalWidget()
+        if isinstance(box, QFileDialog):
+            seen.append(box.windowTitle())
+            box.reject()
+        else:
+            QTimer.singleShot(20, close)
+
+    QTimer.singleShot(0, close)
+    hand.click(button)
+
+    assert seen == [button.replace(" ...", " model")]
+    assert hand.session.segmenter is model
+    assert Segmenter.load(path).describe() == model.describe()
