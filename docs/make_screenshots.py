@@ -1,0 +1,124 @@
+"""Draw the pictures of the documentation by driving the real program.
+
+Run on a screen, or with a virtual one: ``xvfb-run -s "-screen 0 1400x900x24" python
+docs/make_screenshots.py``. The pictures in ``docs/images`` are written anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from napari.utils.notifications import notification_manager
+from PIL import Image
+from qtpy.QtWidgets import QApplication
+
+IMAGES = Path(__file__).parent / "images"
+SIZE = (1366, 720)
+
+
+def with_few_colours(window: np.ndarray, canvas: slice) -> Image.Image:
+    """Give the noisy canvas and the rest their own part of a palette, so that both look right."""
+    inside = np.zeros(window.shape[1], bool)
+    inside[canvas] = True
+    palette: list[int] = []
+    indices = np.zeros(window.shape[:2], np.uint8)
+    for part, colours, method in (
+        (inside, 160, Image.Quantize.MAXCOVERAGE),
+        (~inside, 96, Image.Quantize.MEDIANCUT),
+    ):
+        reduced = Image.fromarray(window[:, part]).quantize(
+            colours, method=method, kmeans=2, dither=Image.Dither.NONE
+        )
+        indices[:, part] = np.asarray(reduced) + len(palette) // 3
+        palette += (reduced.getpalette() or [])[: 3 * colours]
+    picture = Image.fromarray(indices)
+    picture.putpalette(palette)
+    return picture
+
+
+class Tour:
+    """Goes through the program as a new user would, and takes pictures on the way."""
+
+    def __init__(self, theme: str, folder: Path) -> None:
+        self.folder = folder
+        self.suffix = "" if theme == "dark" else f"-{theme}"
+        self.viewer = napari.Viewer(title="Live U-Net")
+        self.viewer.theme = theme
+        self.viewer.window.resize(*SIZE)
+        self.viewer.open_sample("napari-live-unet", "touching_cells")
+        _, self.dock = self.viewer.window.add_plugin_dock_widget("napari-live-unet", "Live U-Net")
+        self.viewer.layers.selection.active = self.layer("Painted cells")
+        self.wait(2.0)
+        self.viewer.reset_view()
+
+    def layer(self, name: str) -> Any:
+        """Return a layer by its name."""
+        return self.viewer.layers[name]
+
+    def wait(self, seconds: float) -> None:
+        """Let the program run."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            QApplication.processEvents()
+            time.sleep(0.005)
+
+    def wait_until_idle(self) -> None:
+        """Let the program run until no job does."""
+        self.wait(0.2)
+        while self.dock.session.jobs.state == "running":
+            self.wait(0.1)
+        self.wait(0.5)
+
+    def take(self, name: str) -> None:
+        """Write a picture of the whole window."""
+        self.wait(0.3)
+        window = np.asarray(self.viewer.screenshot(canvas_only=False, flash=False))[..., :3]
+        main = self.dock.native.window()
+        canvas = main.centralWidget()
+        left = canvas.mapTo(main, canvas.rect().topLeft()).x()
+        picture = with_few_colours(window, slice(left, left + canvas.width()))
+        file = io.BytesIO()
+        picture.save(file, format="PNG", optimize=True)
+        path = self.folder / f"{name}{self.suffix}.png"
+        path.write_bytes(file.getvalue())
+        print(path.name, picture.size, f"{len(file.getvalue()) / 1000:.0f} kB")
+
+    def go(self, seconds: float) -> None:
+        """Paint, train, look at the result, look at the weights."""
+        self.take("painted")
+        self.dock.training.set_budget(seconds=seconds)
+        self.dock.training.train()
+        self.wait(0.75 * seconds)
+        self.take("training")
+        self.wait_until_idle()
+        print(self.dock.session.about_training, self.dock.session.about_result)
+        self.take("segmentation")
+        self.layer("Touching cells segmentation").visible = False
+        self.layer("Painted cells").visible = False
+        self.dock.segmentation.show_weights()
+        self.wait_until_idle()
+        self.take("weights")
+        for note in notification_manager.records:
+            print(note.severity, note.message)
+        self.viewer.close()
+
+
+def main() -> None:
+    """Read the options and go."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="training time [60]")
+    parser.add_argument("--theme", choices=["dark", "light"], default="dark")
+    parser.add_argument("-o", "--output", type=Path, default=IMAGES, help="folder")
+    args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+    Tour(args.theme, args.output).go(args.seconds)
+
+
+if __name__ == "__main__":
+    main()
