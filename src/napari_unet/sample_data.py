@@ -98,7 +98,7 @@ def painted_scribbles(labels: Labels, n_cells: int = 10, seed: int = 0) -> Array
     for value, cell in enumerate(chosen, start=2):
         scribbles[labels == cell] = value
     beside = ndi.distance_transform_edt(scribbles == 0)
-    strokes = (beside > 3) & (beside <= 3 + 2 * BRUSH) | _wander(labels, 2 + n_cells // 3, rng)
+    strokes = (beside > 3) & (beside <= 3 + 2 * BRUSH) | _wander(labels, 4 + n_cells, rng)
     scribbles[(labels == 0) & strokes] = 1
     return scribbles
 

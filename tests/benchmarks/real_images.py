@@ -8,8 +8,8 @@ waits, scores what the result layer shows, and takes a screenshot of each case. 
 NAPARI_UNET_DATA or in ``../shared/data``; none is copied into the project, so keep ``--out``
 outside of it.
 
-The defaults of training were chosen on other images of these sets than the ones that are trained on
-and scored here; ``docs/results.md`` names both.
+The defaults of training were chosen on other images of these sets than those that are scored here;
+``docs/results.md`` names them.
 """
 
 from __future__ import annotations

@@ -8,8 +8,10 @@ import pytest
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox
 
+from napari_unet.core.annotation import Annotation, summarise
 from napari_unet.sample_data import painted_scribbles, touching_cells
 from napari_unet.viewer.layers import meaning_of, set_meaning
+from napari_unet.viewer.regions import region_masks
 
 IMAGE, TRUTH = touching_cells((128, 128))
 SCRIBBLES = painted_scribbles(TRUTH)
@@ -109,11 +111,12 @@ def test_new_regions_are_chosen(hand: Any, viewer: Any) -> None:
     hand.dock.data.choice._new_regions.native.click()
 
     assert chosen(hand)[2] is viewer.layers["cells training regions"]
-    hand.wait_to_read("2 337 px background")
-    viewer.layers["cells training regions"].add(
-        np.array([[0, 0], [0, 64], [64, 64], [64, 0]]), shape_type="rectangle"
-    )
-    hand.wait_to_read("2 614 px background")
+    nothing = np.zeros((128, 128), bool)
+    hand.wait_to_read(str(summarise([Annotation(IMAGE, SCRIBBLES, "scribbles", nothing)])))
+    layer = viewer.layers["cells training regions"]
+    layer.add(np.array([[0, 0], [0, 64], [64, 64], [64, 0]]), shape_type="rectangle")
+    inside = region_masks(layer, viewer.layers["cells"])[()]
+    hand.wait_to_read(str(summarise([Annotation(IMAGE, SCRIBBLES, "scribbles", inside)])))
 
 
 def test_the_sentence_follows_strokes_and_undo(hand: Any, sample: Any) -> None:

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from napari._app_model import get_app_model
 from napari.utils import progress
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QMenu, QProgressBar, QScrollArea
+from small_things import make_segmenter
 
+from napari_unet.core.annotation import Annotation, summarise
 from napari_unet.viewer.session import Session
 
 
@@ -72,7 +74,9 @@ def test_one_click_trains_and_shows_the_plane_in_view(
     hand: Any, sample: Any, viewer: Any, messages: Any
 ) -> None:
     """The dock says what it learned from, how it went and what was found, each in a sentence."""
-    hand.wait_to_read("128 x 128 px, 1 channel\n2 337 px background, 10 cells, ")
+    image, labels = sample
+    painted = summarise([Annotation(image.data, labels.data, "scribbles")])
+    hand.wait_to_read(f"128 x 128 px, 1 channel\n{painted}")
     hand.click("Train on current labels")
     assert not hand.button("Train").isEnabled()
     assert hand.button("Stop").isEnabled()
@@ -91,18 +95,24 @@ def test_one_click_trains_and_shows_the_plane_in_view(
     assert not progress._all_instances
 
 
-def test_a_double_click_trains_once(hand: Any, qtbot: Any) -> None:
-    """The second click finds the button disabled."""
+@pytest.mark.parametrize("button", ["Train", "Segment", "Show weight map"])
+def test_a_double_click_starts_one_job(hand: Any, qtbot: Any, messages: Any, button: str) -> None:
+    """The second click finds the button disabled, also while the first one is still handled."""
     started: list[str] = []
+    hand.session.segmenter = make_segmenter()
     hand.session.jobs.started.connect(started.append)
-    button = hand.button("Train")
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-    qtbot.mouseDClick(button, Qt.MouseButton.LeftButton)
+    clicked = hand.button(button)
+    for milliseconds in (0, 1, 5):  # napari handles events while it makes a progress bar
+        QTimer.singleShot(
+            milliseconds, lambda: qtbot.mouseClick(clicked, Qt.MouseButton.LeftButton)
+        )
+    qtbot.mouseClick(clicked, Qt.MouseButton.LeftButton)
+    qtbot.mouseDClick(clicked, Qt.MouseButton.LeftButton)
     hand.wait_until_idle()
 
-    assert started == ["Training", "Segmenting"]
-    assert hand.session.segmenter.provenance["steps"] == 3
+    expected = {"Train": ["Training", "Segmenting"], "Segment": ["Segmenting"]}
+    assert started == expected.get(button, ["Weight map"])
+    assert messages() == []
 
 
 def test_stop_keeps_the_model_and_segments_nothing(hand: Any, viewer: Any, qtbot: Any) -> None:
@@ -135,6 +145,7 @@ def test_stop_after_the_last_step_segments_nothing_either(hand: Any, viewer: Any
     hand.click("Train")
     hand.wait_until_idle()
     assert trained
+    assert hand.session.take_trained_image() is None
     hand.click("Show weight map")
     hand.wait_until_idle()
 

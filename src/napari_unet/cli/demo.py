@@ -33,7 +33,7 @@ def add_to(commands: Commands) -> None:
         "--headless --seconds 30 -o demo/",
     )
     parser.add_argument(
-        "--seconds", type=_seconds, default=30.0, metavar="N", help="training time [30]"
+        "--seconds", type=_seconds, default=60.0, metavar="N", help="training time [60]"
     )
     parser.add_argument("--headless", action="store_true", help="open no window")
     parser.add_argument(

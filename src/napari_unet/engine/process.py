@@ -7,7 +7,6 @@ alike on Linux, macOS and Windows, in scripts, notebooks and applications.
 from __future__ import annotations
 
 import json
-import os
 import queue
 import signal
 import subprocess
@@ -26,10 +25,6 @@ _BOOT = (
     "import json, sys; sys.path[:], warm_up = json.loads(sys.argv[1]); "
     "from napari_unet.engine.child import main; main(warm_up)"
 )
-
-# OpenMP's threads wait for each other by spinning. Where the viewer takes one of their cores they
-# then spin for whole time slices: training beside a busy viewer falls to a fifth. Let them sleep.
-_BESIDE_A_VIEWER = {"OMP_WAIT_POLICY": "passive"}
 
 
 class ChildProcess:
@@ -59,7 +54,6 @@ class ChildProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-                env=_BESIDE_A_VIEWER | os.environ,
             )
         except OSError as error:
             raise JobError(

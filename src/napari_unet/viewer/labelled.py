@@ -14,26 +14,16 @@ from napari_unet.viewer.layers import check_same_grid, meaning_of
 from napari_unet.viewer.regions import region_mask, region_masks
 from napari_unet.viewer.stack import ImageStack, finest
 
-__all__ = ["advice", "count", "summary"]
+__all__ = ["advice", "count"]
 
 BLOCK = 512
 """Side of a block in pixels; one takes about 10 ms."""
 
 
-def summary(image: Image, labels: Labels, regions: Shapes | None = None) -> Summary:
-    """Say what is labelled, without reading the image.
-
-    Raises
-    ------
-    InputError
-        If the shapes differ, or the labels cannot be used.
-    """
-    *_, last = count(image, labels, regions)
-    return last
-
-
 def count(image: Image, labels: Labels, regions: Shapes | None = None) -> Iterator[Summary]:
     """Yield what is labelled after every block; the last one counts everything.
+
+    The pixels of the image are not read.
 
     Raises
     ------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from magicgui.widgets import CheckBox, ComboBox
 from napari.layers import Image
@@ -63,14 +64,14 @@ class SegmentPanel:
 
     def segment(self, image: Image, scope: Scope) -> None:
         """Segment with the present model."""
-        with telling_errors(self._said):
+        with self._one_click(), telling_errors(self._said):
             self._session.segment(
                 image, scope, self._settings(), probability=self._probability.value
             )
 
     def show_weights(self) -> None:
         """Show the boundary weight map of the present labels."""
-        with telling_errors(self._said):
+        with self._one_click(), telling_errors(self._said):
             data = self._data
             image, labels = data.image, data.labels
             if data.settle_meaning():
@@ -78,11 +79,23 @@ class SegmentPanel:
 
     def renew(self) -> None:
         """Show how a job goes, and what can be clicked."""
+        self._renew_buttons()
+        self._said.value = self._session.about_result
+        self._said.visible = bool(self._session.about_result)
+
+    @contextmanager
+    def _one_click(self) -> Iterator[None]:
+        """Disable the buttons: napari may handle the next click while this one is handled."""
+        self._segment.enabled = self._weights.enabled = False
+        try:
+            yield
+        finally:
+            self._renew_buttons()
+
+    def _renew_buttons(self) -> None:
         idle = self._session.jobs.state == "idle"
         self._segment.enabled = idle and self._session.segmenter is not None
         self._weights.enabled = idle
-        self._said.value = self._session.about_result
-        self._said.visible = bool(self._session.about_result)
 
     def _on_segment(self) -> None:
         with telling_errors(self._said):

@@ -75,12 +75,16 @@ class TrainPanel:
 
     def train(self) -> None:
         """Train on what is painted now, after any doubt about its meaning is settled."""
-        with telling_errors(self._said):
-            self._session.jobs.require_idle(TRAINING)
-            data = self._data
-            image, labels = data.image, data.labels
-            if data.settle_meaning():
-                self._session.train(image, labels, data.regions, self.config())
+        self._train.enabled = False  # napari may handle the next click while this one is handled
+        try:
+            with telling_errors(self._said):
+                self._session.jobs.require_idle(TRAINING)
+                data = self._data
+                image, labels = data.image, data.labels
+                if data.settle_meaning():
+                    self._session.train(image, labels, data.regions, self.config())
+        finally:
+            self._renew_buttons()
 
     def follow_theme(self, theme: Theme) -> None:
         """Take the colours of the viewer."""
@@ -94,8 +98,7 @@ class TrainPanel:
     def renew(self) -> None:
         """Show how a job goes, and what can be clicked."""
         session = self._session
-        running = session.jobs.state == "running"
-        self._train.enabled, self._stop.enabled = not running, running
+        running = self._renew_buttons()
         self._bar.enabled = running
         self._bar.value = round(100 * session.progress) if running else 0
         share = "%p %" if session.progress else "..."  # a training without a budget has none
@@ -103,3 +106,8 @@ class TrainPanel:
         self._said.value = session.about_training or FIRST_STEPS
         self._said.tooltip = session.record.prepared
         self.curve.show_record(session.record)
+
+    def _renew_buttons(self) -> bool:
+        running = self._session.jobs.state == "running"
+        self._train.enabled, self._stop.enabled = not running, running
+        return running
