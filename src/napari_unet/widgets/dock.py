@@ -9,7 +9,7 @@ from magicgui.widgets import Container
 from napari.utils.notifications import show_warning
 from napari.utils.theme import get_theme
 from psygnal import SignalInstance
-from qtpy.QtCore import QEvent, QObject
+from qtpy.QtCore import QEvent, QObject, QTimer
 
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.data_panel import DataPanel
@@ -129,6 +129,7 @@ def open_demo() -> None:
     viewer = napari.Viewer(title="Live U-Net")
     viewer.open_sample("napari-live-unet", "touching_cells")
     viewer.window.add_plugin_dock_widget("napari-live-unet", "Live U-Net")
+    QTimer.singleShot(500, viewer.reset_view)  # the canvas is narrower once the dock is there
     napari.run()
 
 
