@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_unet.engine.host import STOP_GRACE_SECONDS, Host, SharedArray
+from napari_unet.engine.host import STOP_GRACE_SECONDS, Host, Mailbox, SharedArray
 from napari_unet.errors import DeviceError, InputError, JobError
 
 # The child gets sys.path from here, and finds the module there too.
@@ -524,3 +524,43 @@ def test_a_program_that_just_ends_leaves_nothing_and_says_nothing() -> None:
     assert len(blocks) == 2
     assert not [block for block in blocks if block.exists()]
     assert gone(child)
+
+
+def test_messages_reach_the_running_generator_in_order(host: Host) -> None:
+    """What is put before and during a run arrives once, in the order it was put."""
+    mailbox = Mailbox()
+    mailbox.put("before")
+    events = host.run(toy_tasks.repeat_mail, mailbox, 4)
+    assert next(events) == "before"
+    for message in (1, 2, 3):
+        mailbox.put(message)
+    assert list(events) == [1, 2, 3]
+
+
+def test_a_message_that_is_a_function_is_called_where_it_is_sent(host: Host) -> None:
+    """An image on disk is read in the program's worker, and its pixels travel."""
+    mailbox = Mailbox()
+    mailbox.put(lambda: np.arange(6).reshape(2, 3))
+    (pixels,) = host.run(toy_tasks.repeat_mail, mailbox, 1)
+    np.testing.assert_array_equal(pixels, [[0, 1, 2], [3, 4, 5]])
+
+
+def test_a_message_for_a_run_that_is_over_does_not_reach_the_next_one(host: Host) -> None:
+    """What a stopped run did not take is forgotten."""
+    first, second = Mailbox(), Mailbox()
+    first.put("taken")
+    events = host.run(toy_tasks.repeat_mail, first, 2)
+    assert next(events) == "taken"
+    events.close()
+    second.put("mine")
+    assert list(host.run(toy_tasks.repeat_mail, second, 1)) == ["mine"]
+
+
+def test_a_shared_array_in_a_message_is_written_by_the_generator(host: Host) -> None:
+    """Pixels come back through memory that was sent in a message."""
+    mailbox = Mailbox()
+    with SharedArray.create((4,), np.uint8) as shared:
+        mailbox.put(shared)
+        events = host.run(toy_tasks.write_into_mailed, mailbox)
+        assert list(events) == ["written"]
+        np.testing.assert_array_equal(shared.array, [7, 7, 7, 7])

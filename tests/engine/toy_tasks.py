@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_unet.engine.mailbox import Mailbox
 from napari_unet.errors import InputError, UNetError
 
 
@@ -209,3 +210,21 @@ def chatter() -> Iterator[int]:
     os.write(1, b"\x00" * 64)
     sys.__stdout__.write("more") if sys.__stdout__ else None
     yield len(sys.stdin.read())
+
+
+def repeat_mail(mailbox: Mailbox, wanted: int) -> Iterator[Any]:
+    """Yield what comes into the mailbox, until enough has come."""
+    echoed = 0
+    while echoed < wanted:
+        for message in mailbox.take():
+            echoed += 1
+            yield message
+        time.sleep(0.01)
+
+
+def write_into_mailed(mailbox: Mailbox) -> Iterator[str]:
+    """Write sevens into the first array that comes."""
+    while not (arrays := mailbox.take()):
+        time.sleep(0.01)
+    arrays[0][...] = 7
+    yield "written"

@@ -11,6 +11,7 @@ order                          answer
                                ``("broken", run, bytes)`` if an import failed, to be replaced
 ``("stop", run)``              the same ``("ended", run)``, as soon as the generator is closed
 ``("ack", run)``               none: one more event may be sent
+``("tell", run, bytes)``       none: a message for the generator's mailbox
 end of file                    none: the program is gone, and this process leaves at once
 =============================  ===============================================================
 """
@@ -29,10 +30,12 @@ import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from importlib import import_module
 from typing import Any, BinaryIO, TextIO
 
 from napari_unet.engine.channel import EventPickler, receive, send
+from napari_unet.engine.mailbox import mailbox_of_this_run
 from napari_unet.engine.shared_memory import Request, Ticket
 from napari_unet.errors import DeviceError, JobError, UNetError
 
@@ -102,10 +105,14 @@ class _Desk:
                 self._take(*receive(orders))
         os._exit(0)  # from this thread nothing gentler ends a computation
 
-    def _take(self, order: str, run: int, ticket: Ticket | None = None) -> None:
+    def _take(self, order: str, run: int, content: Any = None) -> None:
         with self._changed:
-            if ticket is not None:
-                self._waiting.append((run, ticket))
+            if order == "run":
+                mailbox_of_this_run().clear()
+                self._waiting.append((run, content))
+            elif order == "tell":
+                # unpickled by whoever takes it: that may map shared memory, or fail
+                mailbox_of_this_run().put(partial(pickle.loads, content))
             elif order == "ack":
                 self._unhandled -= 1
             elif order == "stop":

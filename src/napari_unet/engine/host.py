@@ -23,6 +23,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from napari_unet.engine.channel import EventUnpickler
+from napari_unet.engine.mailbox import Mailbox
 from napari_unet.engine.process import ChildProcess
 from napari_unet.engine.shared_memory import Request, SharedArray
 from napari_unet.errors import JobError
@@ -30,7 +31,7 @@ from napari_unet.errors import JobError
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["STOP_GRACE_SECONDS", "WARM_UP", "Host", "SharedArray"]
+__all__ = ["STOP_GRACE_SECONDS", "WARM_UP", "Host", "Mailbox", "SharedArray"]
 
 E = TypeVar("E")
 
@@ -101,7 +102,9 @@ class Host:
             Pickled by reference. The warnings it raises are raised again here.
         *args, **kwargs
             Pickled when the first event is asked for. Arrays cross once, through shared memory,
-            and are read-only in the child; a `SharedArray` arrives as a writable array.
+            and are read-only in the child; a `SharedArray` arrives as a writable array. What is
+            put into a `Mailbox` among them, before or during the run, is in the child's mailbox a
+            moment later.
         stop : threading.Event, optional
             Looked at every 50 ms, also while no event comes: in Python no thread can close a
             generator in which another one waits.
@@ -120,7 +123,8 @@ class Host:
             child = self._living_child()
             with closing(Request((function, args, kwargs))) as request:
                 if not self._halted(stop):
-                    yield from self._stream(_Run(child, next(self._numbers)), request, stop)
+                    run = _Run(child, next(self._numbers), _mailbox_among(args, kwargs))
+                    yield from self._stream(run, request, stop)
             if self._closing.is_set():
                 raise JobError("The compute process was closed while a computation was running.")
         finally:
@@ -170,6 +174,7 @@ class Host:
         run.order("run", request.ticket)
         try:
             while not (run.over or self._halted(stop)):
+                run.forward()
                 for event in run.messages(_POLL_SECONDS):
                     yield event
                     run.order("ack")
@@ -182,15 +187,21 @@ class Host:
 class _Run:
     """One run, as the program sees it."""
 
-    def __init__(self, child: ChildProcess, number: int) -> None:
+    def __init__(self, child: ChildProcess, number: int, mailbox: Mailbox | None) -> None:
         self._child = child
         self._number = number
+        self._mailbox = mailbox
         self._unpickler = EventUnpickler()
         self.over = False
 
     def order(self, order: str, *rest: object) -> None:
         """Tell the child something about this run."""
         self._child.order(order, self._number, *rest)
+
+    def forward(self) -> None:
+        """Send what was put into the mailbox."""
+        for message in [] if self._mailbox is None else self._mailbox.take():
+            self.order("tell", pickle.dumps(message, protocol=5))
 
     def messages(self, timeout: float) -> Iterator[Any]:
         """Wait for one message: yield the event, repeat the warning, or raise the error in it."""
@@ -234,3 +245,7 @@ class _Run:
                 self._child.end()
                 self.over = True
         return self._child.alive()
+
+
+def _mailbox_among(args: Sequence[object], kwargs: dict[str, object]) -> Mailbox | None:
+    return next((arg for arg in (*args, *kwargs.values()) if isinstance(arg, Mailbox)), None)

@@ -44,7 +44,7 @@ METADATA = "napari_unet"
 
 MOST_PLANES = 50
 
-ResultKind = Literal["segmentation", "probability", "weights"]
+ResultKind = Literal["segmentation", "probability", "weights", "preview", "uncertainty"]
 
 
 def image_layers(viewer: ViewerModel) -> list[Image]:

@@ -20,8 +20,14 @@ __all__ = ["UNFINISHED", "Result", "label_dtype"]
 
 UNFINISHED = " (unfinished)"
 
-NAMES = {"segmentation": "segmentation", "probability": "probability", "weights": "weight map"}
-COLOURMAPS = {"probability": "viridis", "weights": "inferno"}
+NAMES = {
+    "segmentation": "segmentation",
+    "probability": "probability",
+    "weights": "weight map",
+    "preview": "preview",
+    "uncertainty": "uncertainty",
+}
+COLOURMAPS = {"probability": "viridis", "weights": "inferno", "uncertainty": "magma"}
 
 
 def label_dtype(segmenter: Segmenter, shape: tuple[int, ...], min_size: int) -> DTypeLike:
@@ -47,7 +53,7 @@ class Result:
         Gets the layer.
     image : Image
         What the result is about; the layer lies on it.
-    kind : {"segmentation", "probability", "weights"}
+    kind : {"segmentation", "probability", "weights", "preview", "uncertainty"}
         What is shown.
     dtype : dtype
         Of the pixels.
@@ -123,7 +129,7 @@ class Result:
 
 
 def _new_layer(name: str, kind: ResultKind, array: NDArray[Any], spatial: dict[str, Any]) -> Layer:
-    if kind == "segmentation":
+    if kind in ("segmentation", "preview"):
         return Labels(array, name=name, opacity=0.5, **spatial)
     return Image(
         array,

@@ -18,7 +18,9 @@ from napari_unet.engine.events import StepDone, Trained, TrainEvent
 from napari_unet.engine.host import Host
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, JobError
+from napari_unet.viewer.background import Background
 from napari_unet.viewer.jobs import Jobs
+from napari_unet.viewer.kept import Kept
 from napari_unet.viewer.layers import painted
 from napari_unet.viewer.record import Record
 from napari_unet.viewer.segmentation import (
@@ -59,6 +61,10 @@ class Session:
     ----------
     jobs : Jobs
         What runs, and the signals of its end.
+    background : Background
+        What follows painting and sliders by itself.
+    kept : Kept
+        The probabilities behind the last results.
     record : Record
         The numbers of the last training.
     title : str
@@ -78,6 +84,8 @@ class Session:
         self._viewer = weakref.ref(viewer)
         self.jobs = Jobs.of(viewer)
         self.host = Host()
+        self.background = Background(Host(warm_up=("napari_unet.engine.tasks",)))
+        self.kept = Kept()
         self.record = Record()
         self.title = self.about_training = self.about_result = ""
         self.progress = 0.0
@@ -104,6 +112,7 @@ class Session:
         """Stop what runs and end the compute process; nothing can be started after."""
         self.jobs.close()
         self.host.close()
+        self.background.close()
         self.segmenter_changed.disconnect()
         self.told.disconnect()
 

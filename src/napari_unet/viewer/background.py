@@ -1,0 +1,167 @@
+"""Small computations beside the viewer: in a process without torch, the newest of a kind wins.
+
+A job (`napari_unet.viewer.jobs`) is what the user started and waits for. This is for what follows
+painting and sliders by itself, also while a job runs: it has no progress bar, is never waited for,
+and a question that is asked again before it was answered is answered once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QObject, Signal
+
+from napari_unet.engine.host import Host
+from napari_unet.errors import JobError, UNetError
+
+__all__ = ["Background"]
+
+E = TypeVar("E")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Question:
+    key: Hashable
+    function: Callable[..., Iterator[Any]]
+    args: tuple[Any, ...]
+    on_event: Callable[[Any], object]
+    dropped: threading.Event = field(default_factory=threading.Event)
+
+
+class _Messenger(QObject):
+    """Carries a call from the thread to the main thread."""
+
+    told = Signal(object)
+
+
+class Background:
+    """Answers questions one after the other, in the order they were asked; for the main thread.
+
+    Parameters
+    ----------
+    host : Host
+        The process that computes; its child is started by the first question.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._changed = threading.Condition()
+        self._waiting: OrderedDict[Hashable, _Question] = OrderedDict()
+        self._running: _Question | None = None
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self._messenger = _Messenger()
+        self._messenger.told.connect(_call)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a question is not answered yet."""
+        with self._changed:
+            return self._running is not None or bool(self._waiting)
+
+    def ask(
+        self,
+        key: Hashable,
+        function: Callable[..., Iterator[E]],
+        *args: Any,
+        on_event: Callable[[E], object],
+    ) -> None:
+        """Run a generator in the process; hand its events to ``on_event`` on the main thread.
+
+        Parameters
+        ----------
+        key : hashable
+            What the question is about. A question with the same key that waits is forgotten, and
+            one that runs is stopped after its next event; of both no further event is handed out.
+        function : generator function of a module that needs no torch
+            As for `Host.run`; yields at least twice a second.
+        *args
+            Its arguments.
+        on_event : callable
+            Called with every event.
+        """
+        question = _Question(key, function, args, on_event)
+        with self._changed:
+            if self._closed:
+                return
+            self._drop(key)
+            self._waiting[key] = question
+            self._changed.notify_all()
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._answer_all, name="background", daemon=True
+                )
+                self._thread.start()
+
+    def cancel(self, key: Hashable) -> None:
+        """Forget the question with that key."""
+        with self._changed:
+            self._drop(key)
+
+    def close(self) -> None:
+        """Forget every question and end the process."""
+        with self._changed:
+            self._closed = True
+            for key in [*self._waiting, *([self._running.key] if self._running else [])]:
+                self._drop(key)
+            self._changed.notify_all()
+        self._host.close()
+        if self._thread is not None:
+            self._thread.join(2.0)
+        self._messenger.told.disconnect(_call)
+
+    def _drop(self, key: Hashable) -> None:
+        if (waiting := self._waiting.pop(key, None)) is not None:
+            waiting.dropped.set()
+        if self._running is not None and self._running.key == key:
+            self._running.dropped.set()
+
+    def _answer_all(self) -> None:
+        while (question := self._next()) is not None:
+            try:
+                self._answer(question)
+            except UNetError as error:
+                self._tell(question, lambda error=error: _report(error))
+            finally:
+                with self._changed:
+                    self._running = None
+
+    def _next(self) -> _Question | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._waiting)
+            if self._closed:
+                return None
+            _, self._running = self._waiting.popitem(last=False)
+            return self._running
+
+    def _answer(self, question: _Question) -> None:
+        events = self._host.run(question.function, *question.args, stop=question.dropped)
+        with closing(events):
+            for event in events:
+                self._tell(question, lambda event=event: question.on_event(event))
+
+    def _tell(self, question: _Question, call: Callable[[], object]) -> None:
+        def unless_dropped() -> None:
+            if not question.dropped.is_set():
+                call()
+
+        self._messenger.told.emit(unless_dropped)
+
+
+def _call(call: Callable[[], object]) -> None:
+    call()
+
+
+def _report(error: UNetError) -> None:
+    if isinstance(error, JobError):
+        _log.error("A computation in the background failed", exc_info=error)
+    show_error(str(error))
