@@ -13,10 +13,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_unet.engine.host import Host
 from napari_unet.errors import JobError, UNetError
@@ -130,7 +131,7 @@ class Background:
             try:
                 self._answer(question)
             except UNetError as error:
-                self._tell(question, lambda error=error: _report(error))
+                self._tell(question, partial(_report, error))
             finally:
                 with self._changed:
                     self._running = None
@@ -147,7 +148,7 @@ class Background:
         events = self._host.run(question.function, *question.args, stop=question.dropped)
         with closing(events):
             for event in events:
-                self._tell(question, lambda event=event: question.on_event(event))
+                self._tell(question, partial(question.on_event, event))
 
     def _tell(self, question: _Question, call: Callable[[], object]) -> None:
         def unless_dropped() -> None:
