@@ -56,12 +56,14 @@ def training_set(*annotations: Annotation, start: Any = None, **knobs: Any) -> T
 
 
 def held_out_mask(data: TrainingSet, plane: int) -> NDArray[np.bool_]:
-    """Where a plane is held out."""
+    """Where a plane is held out: blocks, and the cells that lie mostly in them."""
     mask = np.zeros(data.planes[plane].target.shape, dtype=bool)
     for block in data.held_out:
         if block.plane == plane:
             mask[block.y : block.y + BLOCK, block.x : block.x + BLOCK] = True
-    return mask
+    for cell in data.held_out_cells[plane]:
+        assert 2 * mask[data.cells[plane] == cell].sum() > (data.cells[plane] == cell).sum()
+    return mask | np.isin(data.cells[plane], data.held_out_cells[plane])
 
 
 @unhurried

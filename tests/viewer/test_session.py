@@ -1,4 +1,4 @@
-"""Training, the weight map and all that can happen meanwhile, with a real compute process."""
+"""Training and all that can happen meanwhile, with a real compute process."""
 
 import gc
 import os
@@ -11,14 +11,12 @@ import numpy as np
 import psutil
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Labels, Shapes
+from napari.layers import Labels
 from small_things import make_segmenter
 
-from napari_unet.core.annotation import encode
-from napari_unet.core.boundary import boundary_weight_map
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.engine.host import Host
-from napari_unet.errors import InputError, JobError
+from napari_unet.errors import JobError
 from napari_unet.sample_data import painted_scribbles, touching_cells
 from napari_unet.viewer.layers import set_meaning
 from napari_unet.viewer.session import TRAINING, Session
@@ -155,14 +153,12 @@ def test_painting_goes_on_while_it_trains(
 def test_nothing_but_the_user_writes_into_the_painted_layer(
     session: Session, layers: Any, finish: Any
 ) -> None:
-    """Not the training, not the segmentation, not the weight map."""
+    """Not the training, and not the segmentation."""
     image, labels = layers
     data = labels.data
     session.train(image, labels, None, small())
     finish()
     session.segment(image, "all open images", PREDICT, probability=True)
-    finish()
-    session.show_weights(image, labels, None, small())
     finish()
 
     assert labels.data is data
@@ -194,7 +190,6 @@ def test_one_job_at_a_time(session: Session, layers: Any, steps: list[Any], qtbo
     for refused in (
         lambda: session.train(image, labels, None, small()),
         lambda: session.segment(image, "current plane", PREDICT),
-        lambda: session.show_weights(image, labels, None, small()),
     ):
         with pytest.raises(JobError, match="Training is still running; stop it"):
             refused()
@@ -217,69 +212,6 @@ def test_what_cannot_be_learned_is_said_in_one_sentence(
     assert message == session.about_training
     assert session.segmenter is None
     assert session.take_trained_image() is None
-
-
-def test_the_weight_map_shows_what_the_loss_uses(
-    session: Session, layers: Any, finish: Any
-) -> None:
-    """At the height and width of the settings; nothing where nothing is labelled."""
-    image, labels = layers
-    session.show_weights(image, labels, None, small(downsample=1, w0=7.0, sigma=3.0))
-    finish()
-    layer = session.viewer.layers["cells weight map"]
-    target = encode(SCRIBBLES, "scribbles")
-
-    np.testing.assert_allclose(
-        layer.data,
-        boundary_weight_map(target.cells, w0=7, sigma=3, ignore=target.classes == 255),
-        rtol=1e-6,
-    )
-    assert not layer.data[SCRIBBLES == 0].any() or (target.classes[SCRIBBLES == 0] != 255).any()
-    assert layer.contrast_limits == pytest.approx([0, layer.data.max()])
-    assert session.about_result.startswith("Weight map: bright where a mistake costs most")
-
-
-def test_the_weight_map_follows_the_working_resolution(
-    session: Session, layers: Any, finish: Any
-) -> None:
-    """Of the settings; sigma counts network pixels."""
-    image, labels = layers
-    session.show_weights(image, labels, None, small(downsample=2))
-    finish()
-    wide = session.viewer.layers["cells weight map"].data.copy()
-    session.show_weights(image, labels, None, small(downsample=1, sigma=10.0))
-    finish()
-
-    np.testing.assert_array_equal(session.viewer.layers["cells weight map"].data, wide)
-
-
-def test_weights_in_a_stack_belong_to_their_planes(session: Session, finish: Any) -> None:
-    """Planes without labels get none, a training region labels its inside."""
-    image = session.viewer.add_image(np.stack([IMAGE] * 3), name="worm")
-    labels = session.viewer.add_labels(np.zeros(image.data.shape, np.uint16))
-    labels.data[1] = TRUTH
-    set_meaning(labels, "scribbles")
-    box = np.array([[2, 5, 5], [2, 5, 60], [2, 60, 60], [2, 60, 5]])
-    regions = session.viewer.add_shapes([box], shape_type="rectangle")
-    assert isinstance(regions, Shapes)
-    session.show_weights(image, labels, regions, small())
-    finish()
-    weights = session.viewer.layers["worm weight map"].data
-
-    assert not weights[0].any()
-    assert weights[1].any()
-    assert weights[2, 10:50, 10:50].all()
-    assert not weights[2, 70:].any()
-
-
-def test_classes_have_no_borders_to_weigh(session: Session, layers: Any) -> None:
-    """The dock says what to change."""
-    image, labels = layers
-    set_meaning(labels, "classes")
-
-    with pytest.raises(InputError, match="Set its meaning to scribbles or instances"):
-        session.show_weights(image, labels, None, small())
-    assert len(session.viewer.layers) == 2
 
 
 def test_training_regions_reach_the_training(session: Session, layers: Any, finish: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from napari_unet.engine.segmenter import Segmenter
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 __all__ = [
     "PlaneDone",
     "Prepared",
+    "Previewed",
+    "Score",
     "SegmentEvent",
     "StepDone",
     "TileDone",
@@ -21,19 +23,53 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How good a model is on labels that it was not trained on, and how good it was before.
+
+    ``str()`` says it in a line: "SEG 0.81 -> 0.86 on 7 held-out cells".
+
+    Attributes
+    ----------
+    metric : {"SEG", "IoU"}
+        SEG of the Cell Tracking Challenge over the held-out cells; where no cell is held out, and
+        for classes, the mean intersection over union of the held-out pixels.
+    before : float or None
+        Of the model that training started from; None for a new model.
+    after : float
+        Of the model that training ended with.
+    count : int
+        Held-out cells, or held-out blocks.
+    """
+
+    metric: Literal["SEG", "IoU"]
+    before: float | None
+    after: float
+    count: int
+
+    def __str__(self) -> str:
+        before = "" if self.before is None else f"{self.before:.2f} -> "
+        what = "cell" if self.metric == "SEG" else "block"
+        many = "" if self.count == 1 else "s"
+        return f"{self.metric} {before}{self.after:.2f} on {self.count} held-out {what}{many}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """Training can begin.
+    """Training can begin, or go on.
 
     Attributes
     ----------
     message : str
         What is labelled, on which device and at which resolution it is learned, in words.
     segmenter : Segmenter
-        Where training starts from.
+        Where training starts from; of a resumed one, the best so far.
+    earlier : tuple of StepDone and Validated
+        What a training that is resumed told before it was stopped.
     """
 
     message: str
     segmenter: Segmenter
+    earlier: tuple[StepDone | Validated, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +121,42 @@ class Validated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Previewed:
+    """What the network in training makes of what the user looks at is written.
+
+    Attributes
+    ----------
+    key : int
+        Of the `napari_unet.engine.mailbox.Look` that asked for it.
+    step : int
+        After how many steps.
+    segmenter : Segmenter
+        The best so far.
+    """
+
+    key: int
+    step: int
+    segmenter: Segmenter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """The last event of a training: ``segmenter`` is the best one."""
+    """The last event of a training.
+
+    Attributes
+    ----------
+    steps, seconds : int, float
+        How long it was.
+    score : Score or None
+        How good the model is now and was before; None if nothing was held out.
+    segmenter : Segmenter
+        The best one.
+    """
 
     steps: int
     seconds: float
     segmenter: Segmenter
+    score: Score | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,5 +194,5 @@ class PlaneDone:
     objects: int
 
 
-TrainEvent: TypeAlias = Prepared | StepDone | Validated | Trained
+TrainEvent: TypeAlias = Prepared | StepDone | Validated | Previewed | Trained
 SegmentEvent: TypeAlias = TileDone | PlaneDone

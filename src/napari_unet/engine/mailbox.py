@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.shared_memory import SharedArray
+from napari_unet.core.annotation import Meaning
 
 __all__ = ["Finish", "InView", "Look", "Mailbox", "Repainted"]
 
@@ -45,13 +45,16 @@ class Look:
         The part of ``pixels`` that is shown.
     out : uint8 array or SharedArray
         (Y, X) of ``inner``; receives 1 where a cell is (0 elsewhere), or the class 1 ... K.
+    every : float
+        Seconds between two previews, at least.
     """
 
     key: int
     pixels: NDArray[Any]
     statistics: NDArray[np.float32]
     inner: tuple[slice, slice]
-    out: NDArray[np.uint8] | SharedArray
+    out: Any
+    every: float = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,14 +70,20 @@ class Repainted:
         Which pixels (Y, X) changed.
     labels : integer array
         (Y, X) of the box: all labels in it, as they are now.
+    region : bool array, optional
+        (Y, X) of the box: the training regions in it.
     image : array, optional
-        (C, Y, X) of the plane; for a new one only.
+        (C, Y, X) of the plane; for a new one only, with a box that is the whole plane.
+    meaning : {"instances", "scribbles", "classes"}
+        What the labels of a new plane mean.
     """
 
     plane: int
     box: tuple[slice, slice]
     labels: NDArray[np.integer]
+    region: NDArray[np.bool_] | None = None
     image: NDArray[Any] | None = None
+    meaning: Meaning = "scribbles"
 
 
 @dataclass(frozen=True, slots=True)

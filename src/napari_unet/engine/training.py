@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import datetime
+import os
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 
 import napari_unet
-from napari_unet.core.annotation import Annotation, Summary, summarise
-from napari_unet.core.augment import Patch, cut_patch
+from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import TrainConfig
-from napari_unet.core.unet import UNet, valid_size, weighted_cross_entropy
+from napari_unet.core.unet import UNet
+from napari_unet.engine import checkpoint as state_file
 from napari_unet.engine.calibration import fit_split
 from napari_unet.engine.device import describe, select_device, torch_errors
 from napari_unet.engine.events import Prepared, StepDone, Trained, TrainEvent, Validated
-from napari_unet.engine.heldout import cut_block
-from napari_unet.engine.recipe import Recipe, learning_rate, make_optimiser, recipe_named
+from napari_unet.engine.heldout import Seen
+from napari_unet.engine.learner import Learner
+from napari_unet.engine.mailbox import Finish, Look, Mailbox, Repainted
+from napari_unet.engine.preview import Preview
+from napari_unet.engine.quality import compare, measure
+from napari_unet.engine.recipe import recipe_named
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.trainingset import TrainingSet, prepare
-from napari_unet.errors import JobError
+from napari_unet.errors import InputError
 
 __all__ = ["train"]
 
 FIRST_VALIDATION = 2.0
-"""Seconds until the first validation; the gaps between later ones grow by a fifth."""
+"""Seconds until the first validation; the gaps between later ones grow by a fifth ..."""
+
+LONGEST_GAP = 15.0
+"""... up to this: what is learned after the last validation is lost when somebody stops."""
 
 VALIDATIONS = 12
 """How often a training with a step budget is validated; a clock would make it irreproducible."""
@@ -36,12 +45,17 @@ TOLERANCE = 0.05
 
 Few pixels are held out, so smaller differences are chance, and the later network saw more."""
 
+SAVING_SHARE = 0.02
+"""Of the time, at most, that goes into saving the state of the training."""
+
 
 def train(
     annotations: Sequence[Annotation],
     config: TrainConfig | None = None,
     *,
     segmenter: Segmenter | None = None,
+    mailbox: Mailbox | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Iterator[TrainEvent]:
     """Train on painted labels; the last event carries the trained Segmenter.
 
@@ -56,6 +70,14 @@ def train(
         Budget, size of the network, recipe, seed, device.
     segmenter : Segmenter, optional
         Continue from this one (fine-tune); its architecture and working resolution are kept.
+    mailbox : Mailbox, optional
+        What comes while the training runs: `Repainted` labels are trained on from the next step
+        on, a `Look` is answered by `Previewed` events, `Finish` ends it as a used-up budget does.
+    checkpoint : path, optional
+        A file for the state of the training. It is written now and then and when the generator is
+        closed, and removed when the training has come to its end. If it is there at the start,
+        the training goes on from it: stopped and resumed, it takes the very steps that it would
+        have taken without a break (bit for bit on a CPU).
 
     Yields
     ------
@@ -65,7 +87,10 @@ def train(
     Raises
     ------
     InputError
-        If nothing, or only one class, is labelled, or images and Segmenter do not fit.
+        If nothing, or only one class, is labelled, images and Segmenter do not fit, or the
+        checkpoint belongs to a training with other settings.
+    ModelFileError
+        If the checkpoint is damaged or cannot be written.
     DeviceError
         If the device does not exist or its memory is too small.
     JobError
@@ -73,11 +98,17 @@ def train(
     """
     config = config or TrainConfig()
     device = select_device(config.device)
-    recipe = recipe_named(config.recipe)
     with torch_errors("Use fewer base channels or a smaller depth, or train on the CPU."):
-        data = prepare(annotations, config, segmenter, device)
+        saved = None if checkpoint is None else state_file.load(checkpoint, config)
+        seen = None
+        if saved is not None:
+            segmenter, seen = state_file.unpack_segmenter(saved["start"]), Seen.of(saved["seen"])
+        data = prepare(annotations, config, segmenter, device, seen)
         start = segmenter or _new_segmenter(data, config)
-        yield from _Run(start, data, config, recipe, device).events(summarise(list(annotations)))
+        run = _Run(start, data, config, device, None if checkpoint is None else Path(checkpoint))
+        if saved is not None:
+            run.resume(saved)
+        yield from run.events(mailbox or Mailbox())
 
 
 def _new_segmenter(data: TrainingSet, config: TrainConfig) -> Segmenter:
@@ -97,26 +128,26 @@ def _new_segmenter(data: TrainingSet, config: TrainConfig) -> Segmenter:
 
 
 class _Run:
-    """One training: the network, its optimiser and the best state so far."""
+    """One training: who learns, from what, and the best state so far."""
 
     def __init__(
         self,
         start: Segmenter,
         data: TrainingSet,
         config: TrainConfig,
-        recipe: Recipe,
         device: torch.device,
+        checkpoint: Path | None,
     ) -> None:
-        self.best, self.data, self.config, self.recipe = start, data, config, recipe
-        self.device = device
-        self.network = start.network(device)
-        self.average = start.network(device) if recipe.average else self.network
-        self.optimiser = make_optimiser(recipe, self.network.parameters())
-        self.rng = np.random.default_rng(config.seed)
-        self.size = valid_size(recipe.patch + self.network.context, self.network.depth)
-        self.step, self.bad_steps = 0, 0
-        self.best_iou = 0.0
+        self.start = self.best = start
+        self.data, self.config, self.device = data, config, device
+        self.learner = Learner(start, recipe_named(config.recipe), config.seed, device)
+        self.preview = Preview(device)
+        self.checkpoint, self.next_saving = checkpoint, 0.0
+        self.best_iou: float | None = None
         self.next_validation = FIRST_VALIDATION
+        self.finishing = False
+        self.log: list[tuple[Any, ...]] = []
+        self.earlier: tuple[StepDone | Validated, ...] = ()
         self.began = time.perf_counter()
         self.before = (start.provenance.get("steps", 0), start.provenance.get("seconds", 0.0))
 
@@ -127,149 +158,155 @@ class _Run:
     def progress(self) -> float:
         """Return the used share of the budget; of the steps, if they are limited."""
         if self.config.steps:
-            return min(self.step / self.config.steps, 1.0)
+            return min(self.learner.step / self.config.steps, 1.0)
         return min(self.seconds / self.config.seconds, 1.0) if self.config.seconds else 0.0
 
     def over(self) -> bool:
         """Return whether the budget of steps or that of seconds is used up."""
         late = self.config.seconds > 0 and self.seconds >= self.config.seconds
-        return late or self.progress() >= 1
+        return self.finishing or late or self.progress() >= 1
 
     def validation_due(self) -> bool:
         """Return whether to validate now: by steps if they are limited, otherwise by the clock."""
         if self.config.steps:
-            return self.step % max(1, self.config.steps // VALIDATIONS) == 0
+            return self.learner.step % max(1, self.config.steps // VALIDATIONS) == 0
         if self.seconds < self.next_validation:
             return False
-        self.next_validation = self.seconds * 1.2 + FIRST_VALIDATION
+        self.next_validation = (
+            self.seconds + min(0.2 * self.seconds, LONGEST_GAP) + FIRST_VALIDATION
+        )
         return True
 
-    def events(self, labelled: Summary) -> Iterator[TrainEvent]:
+    def events(self, mailbox: Mailbox) -> Iterator[TrainEvent]:
+        labelled = str(self.data.summary())
+        yield Prepared(message=self.describe(labelled), segmenter=self.best, earlier=self.earlier)
+        if self.best_iou is None:
+            fine_tuned = self.data.held_out and self.before[0]
+            # what a fine-tuned network has to keep up with
+            self.best_iou = measure(self.learner.average, self.data)[1] if fine_tuned else 0.0
+        try:
+            while True:
+                if self.read(mailbox):
+                    labelled = str(self.data.summary())
+                if self.over():
+                    break
+                yield from self.preview.events(self.learner.average, self.learner.step, self.best)
+                loss = self.learner.take_step(self.data, self.progress())
+                told: list[StepDone | Validated] = [self.step_done(loss)]
+                if self.learner.step == 1 or self.validation_due():
+                    told.append(self.validate(labelled))
+                # nothing is left to do for this step when somebody closes this generator
+                yield from told
+                self.save_now_and_then()
+            yield self.validate(labelled)
+        except GeneratorExit:
+            self.save()
+            raise
+        self.best = fit_split(self.best, self.data)
+        score = compare(self.start if self.before[0] else None, self.best, self.data)
+        if self.checkpoint is not None:
+            self.checkpoint.unlink(missing_ok=True)
+        steps = self.learner.step
+        yield Trained(steps=steps, seconds=self.seconds, segmenter=self.best, score=score)
+
+    def describe(self, labelled: str) -> str:
         resolution = ""
         if self.data.downsample > 1:
             resolution = f", at 1/{self.data.downsample} of the resolution"
         held_out = f"{len(self.data.held_out)} blocks held out to measure the quality"
         if not self.data.held_out:
             held_out = "too little labelled to hold any out"
-        yield Prepared(
-            message=f"{labelled}; {held_out}; on {describe(self.device)}{resolution}",
+        resumed = f"; resumed at step {self.learner.step}" if self.learner.step else ""
+        return f"{labelled}; {held_out}; on {describe(self.device)}{resolution}{resumed}"
+
+    def read(self, mailbox: Mailbox) -> bool:
+        """Do what the program asks for; return whether the labels are others now."""
+        strokes = []
+        for message in mailbox.take():
+            if isinstance(message, Repainted):
+                strokes.append(message)
+            elif isinstance(message, Look):
+                self.preview.look_at(message)
+            elif isinstance(message, Finish):
+                self.finishing = True
+        if not strokes:
+            return False
+        self.data.repaint(strokes)
+        try:
+            self.data.renew()
+        except InputError:
+            return False  # all of a class was erased for the moment: go on with what there was
+        self.best_iou = 0.0  # other pixels are held out now, and the old figure says nothing
+        return True
+
+    def step_done(self, loss: float) -> StepDone:
+        event = StepDone(
+            step=self.learner.step,
+            loss=loss,
+            seconds=self.seconds,
+            progress=self.progress(),
             segmenter=self.best,
         )
-        if self.data.held_out and self.before[0]:
-            self.best_iou = self.measure()[1]  # what a fine-tuned network has to keep up with
-        while not self.over():
-            loss = self.take_step()
-            if self.step == 1 or self.validation_due():
-                yield self.validate(labelled)
-            yield StepDone(
-                step=self.step,
-                loss=loss,
-                seconds=self.seconds,
-                progress=self.progress(),
-                segmenter=self.best,
-            )
-        yield self.validate(labelled)
-        self.best = fit_split(self.best, self.data)
-        yield Trained(steps=self.step, seconds=self.seconds, segmenter=self.best)
+        self.log.append((event.step, event.seconds, loss, event.progress, "step"))
+        return event
 
-    def take_step(self) -> float:
-        """Take one optimiser step; return its loss."""
-        self.step += 1
-        rate = learning_rate(self.recipe, self.step, self.progress())
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        patches = [self.draw_patch() for _ in range(self.recipe.batch)]
-        image, target, weight = (
-            torch.stack([getattr(patch, name) for patch in patches])
-            for name in ("image", "target", "weight")
-        )
-        self.network.train()
-        with torch.random.fork_rng(devices=[]):
-            # dropout depends on the seed and the step only
-            torch.manual_seed(self.config.seed * 1_000_003 + self.step)
-            logits = self.network(image.contiguous(memory_format=torch.channels_last))
-        loss = weighted_cross_entropy(logits, target, weight)
-        value = float(loss.detach())
-        if not np.isfinite(value):
-            self.skip_bad_step(value)
-            return value
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.recipe.clip:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
-        self.optimiser.step()
-        self.update_average()
-        return value
-
-    def draw_patch(self) -> Patch:
-        plane, y, x = self.data.draw_centre(self.rng)
-        reach = (self.size - self.network.context) / 4
-        y, x = y + self.rng.uniform(-reach, reach), x + self.rng.uniform(-reach, reach)
-        return cut_patch(
-            self.data.planes[plane],
-            (y, x),
-            self.size,
-            self.network.context,
-            self.rng,
-            self.recipe.augmentation,
-        )
-
-    def skip_bad_step(self, loss: float) -> None:
-        self.bad_steps += 1
-        if self.bad_steps >= 10:
-            raise JobError(
-                f"Training stopped at step {self.step}: the loss became {loss}. The model is as "
-                f"it was at the last validation; check the image for extreme values."
-            )
-
-    @torch.no_grad()
-    def update_average(self) -> None:
-        if self.average is self.network:
-            return
-        # the first steps are far from anything worth averaging
-        keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
-        for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(value, 1 - keep)
-
-    def validate(self, labelled: Summary) -> Validated:
+    def validate(self, labelled: str) -> Validated:
         """Measure on the held-out blocks; keep the network unless it got worse."""
-        loss, iou = self.measure() if self.data.held_out else (float("nan"), float("nan"))
-        finite = all(bool(p.isfinite().all()) for p in self.average.parameters())
-        if finite and not iou < self.best_iou - TOLERANCE:
-            self.best_iou = max(self.best_iou, iou) if self.data.held_out else 0.0
+        average, step = self.learner.average, self.learner.step
+        held_out = bool(self.data.held_out)
+        loss, iou = measure(average, self.data) if held_out else (float("nan"), float("nan"))
+        finite = all(bool(p.isfinite().all()) for p in average.parameters())
+        best_iou = self.best_iou or 0.0
+        if finite and not iou < best_iou - TOLERANCE:
+            self.best_iou = max(best_iou, iou) if held_out else 0.0
             steps, seconds = self.before
             self.best = self.best.with_weights(
-                self.average,
-                steps=steps + self.step,
+                average,
+                steps=steps + step,
                 seconds=round(seconds + self.seconds, 2),
-                iou=round(iou, 4) if self.data.held_out else None,
-                labelled=str(labelled),
+                iou=round(iou, 4) if held_out else None,
+                labelled=labelled,
                 recipe=self.config.recipe,
                 seed=self.config.seed,
+                seen=self.data.seen.record(),
                 version=napari_unet.__version__,
                 torch=torch.__version__,
                 date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             )
-        return Validated(
-            step=self.step, seconds=self.seconds, loss=loss, iou=iou, segmenter=self.best
-        )
+        event = Validated(step=step, seconds=self.seconds, loss=loss, iou=iou, segmenter=self.best)
+        self.log.append((step, event.seconds, loss, iou, "validated"))
+        return event
 
-    @torch.inference_mode()
-    def measure(self) -> tuple[float, float]:
-        """Return weighted cross entropy and mean IoU on the held-out blocks."""
-        self.average.eval()
-        total, pixels = 0.0, 0
-        confusion = torch.zeros(self.data.n_classes, self.data.n_classes)
-        for block in self.data.held_out:
-            plane, held_out = self.data.planes[block.plane], self.data.held_out_weights[block.plane]
-            image, target, weight = cut_block(plane, held_out, block, self.average)
-            logits = self.average(image.to(self.device)).cpu()
-            known = weight > 0
-            total += float(weighted_cross_entropy(logits, target, weight)) * int(known.sum())
-            pixels += int(known.sum())
-            pair = target[known] * self.data.n_classes + logits.argmax(1)[known]
-            confusion += torch.bincount(pair, minlength=confusion.numel()).view_as(confusion)
-        union = confusion.sum(0) + confusion.sum(1) - confusion.diagonal()
-        iou = confusion.diagonal() / union.clamp(min=1)
-        iou = iou[1:] if self.data.kind == "cells" else iou[union > 0]
-        return total / max(pixels, 1), float(iou.mean())
+    def save_now_and_then(self) -> None:
+        if self.checkpoint is None or self.seconds < self.next_saving:
+            return
+        began = self.seconds
+        self.save()
+        took = self.seconds - began
+        self.next_saving = self.seconds + max(10.0, took / SAVING_SHARE)
+
+    def save(self) -> None:
+        """Write the state of the training, if there is a file for it."""
+        if self.checkpoint is None:
+            return
+        state = {
+            "learner": self.learner.state(),
+            "start": state_file.pack_segmenter(self.start),
+            "best": state_file.pack_segmenter(self.best),
+            "best_iou": self.best_iou,
+            "next_validation": self.next_validation,
+            "seconds": self.seconds,
+            "seen": self.data.seen.record(),
+            "log": self.log,
+        }
+        state_file.save(self.checkpoint, self.config, state)
+
+    def resume(self, saved: dict[str, Any]) -> None:
+        """Go on where another run saved its state."""
+        self.learner.restore(saved["learner"])
+        best = state_file.unpack_segmenter(saved["best"])
+        assert best is not None
+        self.best, self.best_iou = best, saved["best_iou"]
+        self.next_validation, self.log = saved["next_validation"], saved["log"]
+        self.earlier = state_file.unpack_events(self.log, best)
+        self.began = time.perf_counter() - saved["seconds"]

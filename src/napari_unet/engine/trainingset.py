@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from napari_unet.core.annotation import IGNORE, Annotation, encode, summarise
+from napari_unet.core.annotation import IGNORE, Annotation, Summary, summarise
 from napari_unet.core.augment import Plane
-from napari_unet.core.boundary import boundary_weight_map
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.instances import diameters, typical_diameter
-from napari_unet.core.normalise import grey_statistics, normalise
-from napari_unet.core.resolution import choose_factor, coarsen, coarsen_labels
-from napari_unet.engine.heldout import Block, block_mask, hold_out
+from napari_unet.core.resolution import choose_factor
+from napari_unet.engine.heldout import Block, Seen, block_mask, cells_mostly_in, hold_out
+from napari_unet.engine.mailbox import Repainted
+from napari_unet.engine.paintedplane import PaintedPlane
 from napari_unet.engine.recipe import recipe_named
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
@@ -27,22 +27,26 @@ __all__ = ["TrainingSet", "prepare"]
 MAX_CENTRES = 1 << 18
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class TrainingSet:
-    """All that the training loop reads.
+    """All that the training loop reads; what is painted may change between two steps.
 
     Attributes
     ----------
     planes : list of Plane
-        Normalised images, targets and weights; the weight is 0 in held-out blocks.
+        Normalised images, targets and weights; the weight is 0 where something is held out.
     held_out : list of Block
         Squares of `BLOCK` pixels.
     held_out_weights : list of Tensor
         Per plane (Y, X): the weights of the held-out pixels, 0 elsewhere.
     cells : list of (Y, X) int array
-        Per plane: the painted cells, separated where they touch; 0 elsewhere.
+        Per plane: the connected pieces of the painted cells, 1 ... n; 0 elsewhere.
+    held_out_cells : list of int array
+        Per plane: the ids of the cells that lie mostly in held-out blocks. All their pixels are
+        held out.
     centres : list of (n, 3) int array
         Per class: (plane, y, x) of labelled pixels to put patches around.
+    seen : Seen
+        What was trained on, and what was held out, since the model was new.
     channels, n_classes : int
         Of the network.
     kind : {"cells", "classes"}
@@ -53,16 +57,82 @@ class TrainingSet:
         Median diameter of the painted objects in image pixels.
     """
 
-    planes: list[Plane]
-    held_out: list[Block]
-    held_out_weights: list[torch.Tensor]
-    cells: list[NDArray[np.integer]]
-    centres: list[NDArray[np.intp]]
-    channels: int
-    n_classes: int
-    kind: Literal["cells", "classes"]
-    downsample: int
-    diameter: float
+    def __init__(
+        self,
+        planes: Sequence[Annotation],
+        config: TrainConfig,
+        device: torch.device,
+        seen: Seen,
+        *,
+        kind: Literal["cells", "classes"],
+        n_classes: int,
+        downsample: int,
+        diameter: float,
+    ) -> None:
+        self._config, self._device = config, device
+        self.seen, self.kind, self.n_classes = seen, kind, n_classes
+        self.downsample, self.diameter = downsample, diameter
+        self.channels = planes[0].channels
+        self._painted = [self._painted_plane(plane) for plane in planes]
+        self._images = [torch.from_numpy(p.image).to(device) for p in self._painted]
+        self.renew()
+
+    def renew(self) -> None:
+        """Make tensors of what is painted now.
+
+        Raises
+        ------
+        InputError
+            If only one class is left; all is then as it was before.
+        """
+        painted, config = self._painted, self._config
+        targets = [plane.target for plane in painted]
+        balance = _class_balance(targets, self.n_classes, recipe_named(config.recipe).balance)
+        self.held_out: list[Block] = []
+        if config.validate:
+            keys = [plane.key for plane in painted]
+            self.held_out = hold_out(targets, keys, self.n_classes, config.seed, self.seen)
+        # pieces and not ids: many people paint all cells with one number
+        self.cells: list[NDArray[np.integer]] = [ndimage.label(p.cells > 0)[0] for p in painted]
+        self.held_out_cells: list[NDArray[np.intp]] = []
+        self.held_out_weights: list[torch.Tensor] = []
+        self.planes: list[Plane] = []
+        for index, plane in enumerate(painted):
+            inside = block_mask(self.held_out, index, plane.target.shape)
+            ids = cells_mostly_in(inside, self.cells[index])
+            inside |= np.isin(self.cells[index], ids)
+            weight = np.where(plane.target == IGNORE, 0, balance[plane.target] + plane.border)
+            weight = weight.astype(np.float32)
+            self.held_out_cells.append(ids)
+            self.held_out_weights.append(torch.from_numpy(np.where(inside, weight, 0)))
+            weight[inside] = 0
+            target = torch.from_numpy(plane.target.copy()).to(self._device)
+            weights = torch.from_numpy(weight).to(self._device)
+            self.planes.append(Plane(self._images[index], target, weights))
+        self.centres = _centres(self.planes, self.n_classes, config.seed)
+
+    def repaint(self, strokes: Sequence[Repainted]) -> None:
+        """Take over what was painted while the training ran; `renew` makes it count.
+
+        Raises
+        ------
+        InputError
+            If a class was painted that the network has no output for.
+        """
+        for stroke in strokes:
+            if self.kind == "classes":
+                _check_classes(int(stroke.labels.max(initial=0)), self.kind, self)
+            if stroke.plane < len(self._painted):
+                self._painted[stroke.plane].repaint(stroke.box, stroke.labels, stroke.region)
+                continue
+            assert stroke.image is not None  # the first of a plane brings its image
+            plane = Annotation(stroke.image, stroke.labels, stroke.meaning, stroke.region)
+            self._painted.append(self._painted_plane(plane))
+            self._images.append(torch.from_numpy(self._painted[-1].image).to(self._device))
+
+    def summary(self) -> Summary:
+        """Return what is painted now."""
+        return summarise([plane.annotation for plane in self._painted])
 
     def draw_centre(self, rng: np.random.Generator) -> tuple[int, float, float]:
         """Draw (plane, y, x) of a labelled pixel, every class equally often."""
@@ -71,14 +141,27 @@ class TrainingSet:
         plane, y, x = centres[rng.integers(len(centres))]
         return int(plane), float(y), float(x)
 
+    def _painted_plane(self, plane: Annotation) -> PaintedPlane:
+        return PaintedPlane(plane, self.downsample, self._config.w0, self._config.sigma)
+
 
 def prepare(
     annotations: Sequence[Annotation],
     config: TrainConfig,
     segmenter: Segmenter | None,
     device: torch.device,
+    seen: Seen | None = None,
 ) -> TrainingSet:
     """Turn annotations into a training set at the working resolution.
+
+    Parameters
+    ----------
+    annotations, config, segmenter
+        As for `napari_unet.engine.training.train`.
+    device : torch.device
+        Of the tensors.
+    seen : Seen, optional
+        What was trained on before; by default what the Segmenter says.
 
     Raises
     ------
@@ -87,9 +170,8 @@ def prepare(
     """
     _check_labelled(annotations)
     planes = [plane for annotation in annotations for plane in annotation.planes()]
-    channels = _common_channels(planes, segmenter)
+    _check_channels(planes, segmenter)
     kind: Literal["cells", "classes"] = "classes" if planes[0].meaning == "classes" else "cells"
-    n_classes = _class_count(planes, kind, segmenter)
     sizes = np.concatenate([_object_diameters(plane) for plane in planes])
     # pieces of classes range from specks to networks through the whole image: count, not area
     classes = kind == "classes"
@@ -97,28 +179,14 @@ def prepare(
     factor = config.downsample or choose_factor(diameter)
     if segmenter is not None:
         factor, diameter = segmenter.downsample, segmenter.diameter or diameter
-
-    arrays = [_arrays(plane, factor, config) for plane in planes]
-    rng = np.random.default_rng(config.seed)
-    targets = [target for _, target, _, _ in arrays]
-    held_out = hold_out(targets, n_classes, rng) if config.validate else []
-    balance = _class_balance(targets, n_classes, recipe_named(config.recipe).balance)
-    tensors, held_out_weights = [], []
-    for index, (image, target, border, _) in enumerate(arrays):
-        weight = np.where(target == IGNORE, 0, balance[target] + border).astype(np.float32)
-        inside = block_mask(held_out, index, target.shape)
-        held_out_weights.append(torch.from_numpy(np.where(inside, weight, 0)))
-        weight[inside] = 0
-        tensors.append(Plane(*(torch.from_numpy(a).to(device) for a in (image, target, weight))))
+        seen = seen or Seen.of(segmenter.provenance.get("seen", {}))
     return TrainingSet(
-        planes=tensors,
-        held_out=held_out,
-        held_out_weights=held_out_weights,
-        cells=[cells for _, _, _, cells in arrays],
-        centres=_centres(tensors, n_classes, rng),
-        channels=channels,
-        n_classes=n_classes,
+        planes,
+        config,
+        device,
+        seen or Seen(),
         kind=kind,
+        n_classes=_class_count(planes, kind, segmenter),
         downsample=factor,
         diameter=diameter,
     )
@@ -146,7 +214,7 @@ def _check_labelled(annotations: Sequence[Annotation]) -> None:
         )
 
 
-def _common_channels(planes: Sequence[Annotation], segmenter: Segmenter | None) -> int:
+def _check_channels(planes: Sequence[Annotation], segmenter: Segmenter | None) -> None:
     channels = {plane.channels for plane in planes}
     if len(channels) > 1:
         raise InputError(
@@ -159,7 +227,6 @@ def _common_channels(planes: Sequence[Annotation], segmenter: Segmenter | None) 
             f"The model to continue was trained on {segmenter.in_channels} channel(s), these "
             f"images have {count}; start a new model."
         )
-    return count
 
 
 def _class_count(
@@ -168,13 +235,19 @@ def _class_count(
     count = 2 if kind == "cells" else max(2, *(int(plane.labels.max()) for plane in planes), 2)
     if segmenter is None:
         return count
-    if segmenter.kind != kind or segmenter.n_classes < count:
-        known = "cells" if segmenter.kind == "cells" else f"{segmenter.n_classes} classes"
+    _check_classes(count, kind, segmenter)
+    return segmenter.n_classes
+
+
+def _check_classes(
+    count: int, kind: Literal["cells", "classes"], known: Segmenter | TrainingSet
+) -> None:
+    if known.kind != kind or known.n_classes < count:
+        classes = "cells" if known.kind == "cells" else f"{known.n_classes} classes"
         painted = "cells" if kind == "cells" else f"{count} classes"
         raise InputError(
-            f"The model to continue knows {known}, but {painted} are painted; start a new model."
+            f"The model to continue knows {classes}, but {painted} are painted; start a new model."
         )
-    return segmenter.n_classes
 
 
 def _object_diameters(plane: Annotation) -> NDArray[np.float64]:
@@ -187,33 +260,6 @@ def _object_diameters(plane: Annotation) -> NDArray[np.float64]:
     counts = np.bincount(plane.labels.ravel().astype(np.uint8))  # classes are at most 254
     counts[0] = 0
     return diameters(np.where(plane.labels == counts.argmax(), 0, plane.labels))
-
-
-def _arrays(
-    plane: Annotation, factor: int, config: TrainConfig
-) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32], NDArray[np.integer]]:
-    """Return image (C, y, x), and (y, x) target, border weights and cells, all coarsened."""
-    image = normalise(coarsen(plane.image, factor), grey_statistics(plane.image))
-    region = plane.region
-    if region is not None:
-        region = coarsen_labels(region.astype(np.uint8), factor) > 0
-    labels = plane.labels
-    if plane.meaning != "classes":
-        labels = _renumber(labels, first=2 if plane.meaning == "scribbles" else 1)
-    target = encode(coarsen_labels(labels, factor), plane.meaning, region)
-    border = boundary_weight_map(
-        target.cells, w0=config.w0, sigma=config.sigma, class_weights=False
-    )
-    return image, target.classes, border - 1, target.cells
-
-
-def _renumber(labels: NDArray[np.integer], first: int) -> NDArray[np.int32]:
-    """Number the ids from ``first`` on without gaps: later steps count up to the largest."""
-    ids, inverse = np.unique(labels, return_inverse=True)
-    below = int((ids < first).sum())
-    numbers = np.concatenate([ids[:below], np.arange(first, first + len(ids) - below)])
-    renumbered: NDArray[np.int32] = numbers.astype(np.int32)[inverse.reshape(labels.shape)]
-    return renumbered
 
 
 def _class_balance(
@@ -234,9 +280,8 @@ def _class_balance(
     return balance
 
 
-def _centres(
-    planes: Sequence[Plane], n_classes: int, rng: np.random.Generator
-) -> list[NDArray[np.intp]]:
+def _centres(planes: Sequence[Plane], n_classes: int, seed: int) -> list[NDArray[np.intp]]:
+    rng = np.random.default_rng([seed, 2])
     found: list[list[NDArray[np.intp]]] = [[] for _ in range(n_classes)]
     for index, plane in enumerate(planes):
         known = (plane.weight > 0).cpu().numpy()

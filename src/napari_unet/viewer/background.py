@@ -109,7 +109,9 @@ class Background:
             self._drop(key)
 
     def close(self) -> None:
-        """Forget every question and end the process."""
+        """Forget every question and end the process; may be called twice."""
+        if self._closed:
+            return
         with self._changed:
             self._closed = True
             for key in [*self._waiting, *([self._running.key] if self._running else [])]:

@@ -47,11 +47,11 @@ def shown_field(viewer: ViewerModel, image: Image) -> Field:
         return Field(plane=plane, box=whole)
     # napari keeps the corners in pixels of the level it draws
     scale = image.downsample_factors[image.data_level] if image.multiscale else np.ones(image.ndim)
-    low, high = (np.asarray(corner) * scale for corner in image.corner_pixels)
+    low, high = image.corner_pixels * scale, (image.corner_pixels + 1) * scale
     box = []
     for axis, n in zip((image.ndim - 2, image.ndim - 1), stack.plane_shape, strict=True):
-        start = int(np.clip(np.floor(low[axis]), 0, n))
-        stop = int(np.clip(np.ceil(high[axis]) + 1, 0, n))
+        start = int(np.clip(np.floor(low[0, axis]), 0, n))
+        stop = int(np.clip(np.ceil(high[1, axis]), 0, n))
         box.append(slice(start, stop))
     y, x = box
     # corners that coincide: nothing was drawn yet, or the camera looks past the image

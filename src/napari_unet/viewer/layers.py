@@ -29,9 +29,11 @@ __all__ = [
     "check_same_grid",
     "doubt_about",
     "image_layers",
+    "is_linked",
     "is_result",
     "labels_layers",
     "likely_labels",
+    "link",
     "mark_result",
     "meaning_of",
     "new_scribbles",
@@ -130,6 +132,17 @@ def answer(layer: Labels, doubt: Doubt, *, yes: bool) -> None:
     if meaning is None:
         raise InputError(doubt.remedy)
     _note(layer, meaning=meaning, answered=(*_entry(layer).get("answered", ()), doubt.key))
+
+
+def link(layer: Layer, image: Image) -> None:
+    """Remember with labels, or with training regions, which image they are drawn on."""
+    if not is_linked(layer, image):
+        _note(layer, image=_identity(image))
+
+
+def is_linked(layer: Layer, image: Image) -> bool:
+    """Whether a layer was made for an image, or was trained on with it."""
+    return bool(_entry(layer).get("image") == _identity(image))
 
 
 def new_scribbles(viewer: ViewerModel, image: Image) -> Labels:

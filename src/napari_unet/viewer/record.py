@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from napari_unet.engine.events import Prepared, StepDone, Trained, TrainEvent, Validated
+from napari_unet.engine.events import Prepared, Previewed, StepDone, Trained, TrainEvent, Validated
 
 __all__ = ["Record"]
 
@@ -27,6 +27,8 @@ class Record:
         Of every validation on held-out labels; empty where nothing is held out.
     kept_iou : float or None
         The quality of the model that is kept, if anything was held out.
+    said : str
+        The last thing that was said of a step.
     """
 
     prepared: str = ""
@@ -36,12 +38,15 @@ class Record:
     held_out_loss: list[float] = field(default_factory=list)
     iou: list[float] = field(default_factory=list)
     kept_iou: float | None = None
+    said: str = ""
 
     def add(self, event: TrainEvent) -> None:
         """Take down what an event tells."""
         self.kept_iou = event.segmenter.provenance.get("iou")
         if isinstance(event, Prepared):
             self.prepared = event.message
+            for earlier in event.earlier:
+                self.add(earlier)
         elif isinstance(event, StepDone) and math.isfinite(event.loss):
             last = self.loss[-1] if self.loss else event.loss
             self.seconds.append(event.seconds)
@@ -57,7 +62,17 @@ class Record:
         if isinstance(event, Prepared):
             return event.message
         if isinstance(event, Trained):
-            unknown = "nothing was held out to measure its quality"
-            return f"Trained {event.steps} steps in {event.seconds:.0f} s; {iou or unknown}."
+            return f"Trained {event.steps} steps in {event.seconds:.0f} s; {self.quality(event)}."
+        if isinstance(event, Previewed):
+            return self.said
         loss = f", loss {self.loss[-1]:.3f}" if self.loss else ""
-        return f"Step {event.step}, {event.seconds:.0f} s{loss}{iou and ', ' + iou}"
+        self.said = f"Step {event.step}, {event.seconds:.0f} s{loss}{iou and ', ' + iou}"
+        return self.said
+
+    def quality(self, event: Trained | None) -> str:
+        """Say in a few words how good the model is that a training left."""
+        if event is not None and event.score is not None:
+            return str(event.score)
+        if self.kept_iou is None:
+            return "nothing was held out to measure its quality"
+        return f"IoU {self.kept_iou:.2f} on held-out labels"

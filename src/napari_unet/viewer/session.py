@@ -1,11 +1,12 @@
-"""One viewer's model and jobs: train, segment, show the weight map."""
+"""One viewer's model and jobs: train, segment."""
 
 from __future__ import annotations
 
-import threading
+import tempfile
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -13,15 +14,15 @@ from napari.layers import Image, Labels, Shapes
 from psygnal import Signal
 
 from napari_unet.core.config import PredictConfig, TrainConfig
-from napari_unet.engine import tasks
 from napari_unet.engine.events import StepDone, Trained, TrainEvent
 from napari_unet.engine.host import Host
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, JobError
 from napari_unet.viewer.background import Background
+from napari_unet.viewer.history import History, Version
 from napari_unet.viewer.jobs import Jobs
 from napari_unet.viewer.kept import Kept
-from napari_unet.viewer.layers import painted
+from napari_unet.viewer.preview import remove_previews
 from napari_unet.viewer.record import Record
 from napari_unet.viewer.segmentation import (
     Scope,
@@ -31,17 +32,18 @@ from napari_unet.viewer.segmentation import (
     plan,
     stream,
 )
-from napari_unet.viewer.weights import WeightMap, WeightsDone
+from napari_unet.viewer.sources import Source
+from napari_unet.viewer.training import Training
 from napari_unet.viewer.worker import Events
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["SEGMENTING", "TRAINING", "WEIGHING", "Session"]
+__all__ = ["SEGMENTING", "TRAINING", "Session"]
 
 E = TypeVar("E")
 
-TRAINING, SEGMENTING, WEIGHING = "Training", "Segmenting", "Weight map"
+TRAINING, SEGMENTING = "Training", "Segmenting"
 """Titles of the jobs."""
 
 TELLING_SECONDS = 0.1
@@ -65,6 +67,8 @@ class Session:
         What follows painting and sliders by itself.
     kept : Kept
         The probabilities behind the last results.
+    history : History
+        The models that trainings left.
     record : Record
         The numbers of the last training.
     title : str
@@ -86,12 +90,17 @@ class Session:
         self.host = Host()
         self.background = Background(Host(warm_up=("napari_unet.engine.tasks",)))
         self.kept = Kept()
+        self.history = History()
         self.record = Record()
         self.title = self.about_training = self.about_result = ""
         self.progress = 0.0
         self._segmenter: Segmenter | None = None
         self._next_telling = 0.0
-        self._outputs: list[Segmentation | WeightMap] = []
+        self._outputs: list[Segmentation] = []
+        self._training: Training | None = None
+        self._stopped: Training | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="live-unet-", ignore_cleanup_errors=True)
+        self._checkpoint = Path(self._folder.name, "training.state")
         self._trained_on: weakref.ref[Image] | None = None
         self.jobs.done.connect(self._on_done)
         self.jobs.stopped.connect(self._on_stopped)
@@ -113,6 +122,7 @@ class Session:
         self.jobs.close()
         self.host.close()
         self.background.close()
+        self._folder.cleanup()
         self.segmenter_changed.disconnect()
         self.told.disconnect()
 
@@ -140,10 +150,39 @@ class Session:
         self._trained_on = None
         return image if image is not None and image in self.viewer.layers else None
 
+    @property
+    def training(self) -> Training | None:
+        """The training that runs; None while none does."""
+        return self._training
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a training was stopped that can go on where it was."""
+        return self._stopped is not None
+
     def train(
-        self, image: Image, labels: Labels, regions: Shapes | None, config: TrainConfig
+        self,
+        image: Image,
+        labels: Labels,
+        regions: Shapes | None,
+        config: TrainConfig,
+        *,
+        also: Sequence[Source] = (),
+        live: bool = False,
+        preview_every: float = 3.0,
     ) -> None:
         """Train, or train on, with what is painted now; the model follows the best so far.
+
+        Parameters
+        ----------
+        image, labels, regions, config
+            What is trained on, and how.
+        also : sequence of Source
+            Further images with labels.
+        live : bool
+            Whether what is painted meanwhile is trained on, too.
+        preview_every : float
+            Seconds between two previews of the field in view.
 
         Raises
         ------
@@ -153,21 +192,60 @@ class Session:
             If a job is running.
         """
         self.jobs.require_idle(TRAINING)
-        snapshot = painted(image, labels, regions)
-        start, shown, record = self.segmenter, weakref.ref(image), Record()
+        self._checkpoint.unlink(missing_ok=True)
+        self._train(
+            Training(
+                self.viewer,
+                [Source(image, labels, regions), *also],
+                config,
+                self.segmenter,
+                live=live,
+                checkpoint=self._checkpoint,
+                preview_every=preview_every,
+            )
+        )
 
-        def events(stop: threading.Event) -> Iterator[TrainEvent]:
-            return self.host.run(tasks.train, snapshot.annotations(), config, start, stop=stop)
+    def resume(self) -> None:
+        """Go on with the training that was stopped, with what is painted now.
+
+        Raises
+        ------
+        InputError
+            If no training was stopped, or its layers do not fit any more.
+        JobError
+            If a job is running.
+        """
+        self.jobs.require_idle(TRAINING)
+        if self._stopped is None:
+            raise InputError("No training was stopped that could go on; press Train.")
+        self._train(self._stopped.again(self.viewer))
+
+    def _train(self, training: Training) -> None:
+        shown = weakref.ref(training.image)
 
         def on_event(event: TrainEvent) -> None:
-            record.add(event)
+            training.on_event(event)
             if event.segmenter.provenance.get("steps"):
                 self.segmenter = event.segmenter
             if isinstance(event, Trained):
                 self._trained_on = shown
+                self._remember(training.record.quality(event))
 
-        self.record = record
-        self._start(TRAINING, events, on_event, record.describe)
+        self._stopped, self._training, self.record = None, training, training.record
+        try:
+            self._start(
+                TRAINING,
+                lambda stop: training.events(self.host, stop),
+                on_event,
+                training.record.describe,
+            )
+        except JobError:
+            training.close()
+            raise
+
+    def _remember(self, summary: str) -> None:
+        if self.segmenter is not None:
+            self.history.add(Version(self.segmenter, summary))
 
     def segment(
         self, image: Image, scope: Scope, config: PredictConfig, *, probability: bool = False
@@ -185,7 +263,10 @@ class Session:
         segmenter = self.segmenter
         if segmenter is None:
             raise InputError("There is no model yet: train one on a few cells, or load one.")
-        items = plan(self.viewer, image, scope, segmenter, config, probability=probability)
+        remove_previews(self.viewer, image)
+        items = plan(
+            self.viewer, image, scope, segmenter, config, probability=probability, kept=self.kept
+        )
         began = time.monotonic()
         self._outputs = list(items)
         self._start(
@@ -193,37 +274,6 @@ class Session:
             lambda stop: stream(items, self.host, segmenter, config, stop),
             lambda event: items[event.image].on_event(event),
             lambda event: describe(items, event, time.monotonic() - began),
-        )
-
-    def show_weights(
-        self, image: Image, labels: Labels, regions: Shapes | None, config: TrainConfig
-    ) -> None:
-        """Show the boundary weight map of what is painted now as a layer.
-
-        Raises
-        ------
-        InputError
-            If the layers do not fit, nothing is painted, or the labels are classes.
-        JobError
-            If a job is running.
-        """
-        self.jobs.require_idle(WEIGHING)
-        snapshot = painted(image, labels, regions)
-        if snapshot.meaning == "classes":
-            raise InputError(
-                f"Layer {labels.name!r} holds classes; boundary weights separate cells. Set its "
-                f"meaning to scribbles or instances."
-            )
-        factor = config.downsample or (self.segmenter.downsample if self.segmenter else 0)
-        shown = WeightMap(
-            self.viewer, image, snapshot, w0=config.w0, sigma=config.sigma, factor=factor
-        )
-        self._outputs = [shown]
-        self._start(
-            WEIGHING,
-            lambda stop: shown.events(self.host, stop),
-            shown.on_event,
-            lambda _: shown.describe(),
         )
 
     def _start(
@@ -265,11 +315,22 @@ class Session:
     def _on_stopped(self) -> None:
         sentence = "Stopped; the result is unfinished."
         if self.title == TRAINING:
-            kept = "the best model so far is kept" if self.segmenter else "nothing was learned yet"
-            sentence = f"Stopped; {kept}."
+            sentence = self._keep_stopped()
         self._break_off(sentence)
 
+    def _keep_stopped(self) -> str:
+        """Make it possible to go on with a training that was stopped; say what is left of it."""
+        if self._checkpoint.exists():
+            self._stopped = self._training
+        if self.segmenter is None:
+            return "Stopped; nothing was learned yet."
+        if self._training is not None and self.segmenter is not self._training.start:
+            self._remember(f"{self.record.quality(None)} (stopped)")
+        return "Stopped; the best model so far is kept."
+
     def _on_failed(self, error: Exception) -> None:
+        if self._training is not None and self._checkpoint.exists():
+            self._stopped = self._training
         self._break_off(str(error))
 
     def _break_off(self, sentence: str) -> None:
@@ -279,12 +340,15 @@ class Session:
         self._let_go()
 
     def _let_go(self) -> None:
-        """Name results for what they are, finished or not, and forget them."""
+        """Name results for what they are, finished or not, and forget what ran."""
         for output in self._outputs:
             output.finish()
         self._outputs = []
+        if self._training is not None:
+            self._training.close()
+            self._training = None
 
 
 def _progress(event: object) -> float | None:
     """Return the share of a job that is done at an event, where it tells."""
-    return event.progress if isinstance(event, (StepDone, StreamEvent, WeightsDone)) else None
+    return event.progress if isinstance(event, (StepDone, StreamEvent)) else None

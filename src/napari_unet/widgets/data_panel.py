@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import ComboBox
+from magicgui.widgets import CheckBox, ComboBox
 from napari.layers import Image, Labels, Shapes
 
 from napari_unet.viewer import layers
+from napari_unet.viewer.sources import Source, painted_sources
 from napari_unet.widgets.labelled_text import LabelledText
 from napari_unet.widgets.layer_choice import LayerChoice
 from napari_unet.widgets.parts import form, narrow, stack
@@ -43,9 +44,14 @@ class DataPanel:
             "What the numbers in the labels layer say; it is kept in the layer. Scribbles and "
             "classes: 0 is not labelled."
         )
+        self._others = CheckBox(value=True)
+        self._others.tooltip = (
+            "One model learns from all images that you painted on or trained with; untick to learn "
+            "from the chosen one alone."
+        )
         choice = self.choice
         rows = form(choice.image_box, choice.labels_row, self._meaning, choice.regions_row)
-        self.widget = stack(rows, self.text.widget)
+        self.widget = stack(rows, self._others, self.text.widget)
         self._meaning.changed.connect(self._on_meaning)
         self.choice.changed.connect(self._on_choice)
 
@@ -63,6 +69,10 @@ class DataPanel:
     def regions(self) -> Shapes | None:
         """The chosen layer of training regions, if any."""
         return self.choice.regions
+
+    def others(self) -> list[Source]:
+        """Return the other painted images that are trained on too."""
+        return self._linked() if self._others.value else []
 
     def follow(self) -> None:
         """Look at the layers now, and whenever they change."""
@@ -95,8 +105,15 @@ class DataPanel:
             self._on_choice()
         return True
 
+    def _linked(self) -> list[Source]:
+        sources = painted_sources(self._viewer)
+        return [source for source in sources if source.labels is not self.choice.labels]
+
     def _on_choice(self) -> None:
         labels = self.choice.labels
+        n = len(self._linked())
+        self._others.text = f"Also {n} other painted image{'s' * (n > 1)}"
+        self._others.visible = n > 0
         self._meaning.enabled = labels is not None
         if labels is not None:
             with self._meaning.changed.blocked():

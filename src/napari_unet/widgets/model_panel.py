@@ -1,4 +1,4 @@
-"""The present model: what it is, save, load, start anew."""
+"""The present model: what it is, save, load, start anew, go back to an earlier one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.viewer.session import Session
+from napari_unet.widgets.history_table import HistoryTable
 from napari_unet.widgets.parts import button, row, sentence, stack
 from napari_unet.widgets.telling import telling_errors
 
@@ -28,7 +29,9 @@ class ModelPanel:
         self._save = button(
             "Save ...", "Save the model as one file: for later, for others, for the command line."
         )
+        self.history = HistoryTable(session)
         self.widget = stack(self._about, row(self._new, self._load, self._save, stretch=(1, 1, 1)))
+        self.widget.native.layout().addWidget(self.history)
         self._new.changed.connect(self.forget)
         self._load.changed.connect(self._ask_and_load)
         self._save.changed.connect(self._ask_and_save)
@@ -42,6 +45,7 @@ class ModelPanel:
         self._load.enabled = idle
         self._about.value = "No model yet." if model is None else _in_short(model)
         self._about.tooltip = "" if model is None else model.describe()
+        self.history.renew()
 
     def save(self, path: str) -> None:
         """Save the present model."""

@@ -1,15 +1,18 @@
-"""Train on current labels: the big button, the budget, Stop, and the live curve."""
+"""Train on current labels: the big button, live mode, the budget, Stop, Resume, and the curve."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
 
-from magicgui.widgets import FloatSpinBox, Label, ProgressBar, SpinBox
+from magicgui.widgets import CheckBox, ProgressBar
 from napari.utils.theme import Theme
 
 from napari_unet.core.config import TrainConfig
+from napari_unet.viewer.live import Live
+from napari_unet.viewer.preferences import preferences
 from napari_unet.viewer.session import TRAINING, Session
+from napari_unet.widgets.budget import Budget
 from napari_unet.widgets.curve import TrainingCurve
 from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.parts import button, row, sentence, stack
@@ -37,54 +40,62 @@ class TrainPanel:
         self, session: Session, data: DataPanel, settings: Callable[[], TrainConfig]
     ) -> None:
         self._session, self._data, self._settings = session, data, settings
+        self.live = Live(session, lambda: self._begin(live=True), lambda: data.choice.labels)
         self._train = button(
             "Train on current labels",
             "Learn from what is painted now; painting can go on meanwhile. Training again goes on "
             "from the present model.",
         )
         self._train.native.setMinimumHeight(36)
+        self._live = CheckBox(text="Live")
+        self._live.tooltip = (
+            "Keep training while you paint: new strokes are learned from within two seconds. The "
+            "preview shows what the network makes of the field in view."
+        )
         self._stop = button("Stop", "Stop what is running; the best model so far is kept.")
+        self._resume = button("Resume", "Go on with the training that was stopped.")
         self._bar = ProgressBar(min=0, max=100)
         self._bar.native.setTextVisible(True)
-        self._seconds = FloatSpinBox(value=60, min=0, max=1e7, step=15)
-        self._seconds.tooltip = "Train this long (0: no limit, until Stop)."
-        self._steps = SpinBox(value=0, min=0, max=10**9, step=100)
-        self._steps.tooltip = "Train at most this many steps (0: no limit)."
-        self._seconds.native.setDecimals(0)
+        self._budget = Budget()
         self._said = sentence()
         self.curve = TrainingCurve()
-        budget = row(
-            Label(value="Seconds"), self._seconds, Label(value="or steps"), self._steps,
-            stretch=(0, 1, 0, 1),
-        )  # fmt: skip
-        progress = row(self._bar, self._stop, stretch=(1, 0))
-        self.widget = stack(self._train, budget, progress, self._said)
+        progress = row(self._bar, self._stop, self._resume, stretch=(1, 0, 0))
+        start = row(self._train, self._live, stretch=(1, 0))
+        self.widget = stack(start, self._budget.widget, progress, self._said)
         self.widget.native.layout().insertWidget(3, self.curve)
         self._train.changed.connect(self.train)
-        self._stop.changed.connect(session.jobs.stop)
+        self._live.changed.connect(self.set_live)
+        self._resume.changed.connect(self.resume)
+        self._stop.changed.connect(self.stop)
+        self.live.changed.connect(self._on_live)
 
     def config(self) -> TrainConfig:
         """Return the configuration that the button would train with."""
-        return dataclasses.replace(
-            self._settings(), seconds=self._seconds.value, steps=self._steps.value
-        )
+        return self._budget.over(self._settings())
 
     def set_budget(self, *, seconds: float = 0, steps: int = 0) -> None:
         """Show a budget; 0 is no limit."""
-        self._seconds.value, self._steps.value = seconds, steps
+        self._budget.set(seconds=seconds, steps=steps)
 
     def train(self) -> None:
         """Train on what is painted now, after any doubt about its meaning is settled."""
-        self._train.enabled = False  # napari may handle the next click while this one is handled
-        try:
-            with telling_errors(self._said):
-                self._session.jobs.require_idle(TRAINING)
-                data = self._data
-                image, labels = data.image, data.labels
-                if data.settle_meaning():
-                    self._session.train(image, labels, data.regions, self.config())
-        finally:
-            self._renew_buttons()
+        self._begin(live=False)
+
+    def set_live(self, on: bool) -> None:
+        """Switch live mode on or off."""
+        self.live.set(on)
+        self.renew()
+
+    def resume(self) -> None:
+        """Go on with the training that was stopped."""
+        with telling_errors(self._said):
+            self._session.resume()
+        self._renew_buttons()
+
+    def stop(self) -> None:
+        """Stop whatever runs, and live mode with it."""
+        self.live.leave()
+        self._session.jobs.stop()
 
     def follow_theme(self, theme: Theme) -> None:
         """Take the colours of the viewer."""
@@ -103,11 +114,41 @@ class TrainPanel:
         self._bar.value = round(100 * session.progress) if running else 0
         share = "%p %" if session.progress else "..."  # a training without a budget has none
         self._bar.native.setFormat(f"{session.title} {share}" if running else "idle")
-        self._said.value = session.about_training or FIRST_STEPS
+        waits = self.live.waits_for
+        self._said.value = f"Live: paint {waits}." if waits else session.about_training
+        self._said.value = self._said.value or FIRST_STEPS
         self._said.tooltip = session.record.prepared
         self.curve.show_record(session.record)
+
+    def _begin(self, *, live: bool) -> None:
+        self._train.enabled = False  # napari may handle the next click while this one is handled
+        try:
+            with telling_errors(self._said):
+                session, data = self._session, self._data
+                session.jobs.require_idle(TRAINING)
+                image, labels, config = data.image, data.labels, self.config()
+                if live:
+                    config = dataclasses.replace(config, seconds=0, steps=0)
+                if data.settle_meaning():
+                    session.train(
+                        image,
+                        labels,
+                        data.regions,
+                        config,
+                        also=data.others(),
+                        live=live,
+                        preview_every=preferences().live_seconds,
+                    )
+        finally:
+            self._renew_buttons()
+
+    def _on_live(self, on: bool) -> None:
+        with self._live.changed.blocked():
+            self._live.value = on
+        self.renew()
 
     def _renew_buttons(self) -> bool:
         running = self._session.jobs.state == "running"
         self._train.enabled, self._stop.enabled = not running, running
+        self._resume.visible = self._session.resumable and not running
         return running

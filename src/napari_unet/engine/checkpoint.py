@@ -1,0 +1,132 @@
+"""The state of a training in a file, from which it goes on as if it had never been stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from napari_unet.core.config import TrainConfig
+from napari_unet.engine.atomic import write_atomically
+from napari_unet.engine.events import StepDone, Validated
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.errors import InputError, ModelFileError
+
+__all__ = ["load", "pack_segmenter", "save", "unpack_events", "unpack_segmenter"]
+
+FORMAT = 1
+BUDGET = ("seconds", "steps", "device")
+"""Settings that a training may be resumed with other values of."""
+
+DAMAGE = (
+    OSError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
+"""What torch raises for a file that it did not write, or not to the end."""
+
+State = dict[str, Any]
+
+
+def save(path: str | os.PathLike[str], config: TrainConfig, state: State) -> None:
+    """Write the state of a training; the file is complete, or the one before.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    config : TrainConfig
+        What the training was started with.
+    state : dict
+        Tensors and plain values.
+
+    Raises
+    ------
+    ModelFileError
+        If it cannot be written.
+    """
+    content = {"format": FORMAT, "config": dataclasses.asdict(config), **state}
+    try:
+        write_atomically(Path(path), lambda file: torch.save(content, file))
+    except OSError as error:
+        raise ModelFileError(f"The state of the training could not be saved: {error}.") from error
+
+
+def load(path: str | os.PathLike[str], config: TrainConfig) -> State | None:
+    """Read the state of a training; None if there is no such file.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is damaged.
+    InputError
+        If the training was started with other settings.
+    """
+    path = Path(path)
+    if not path.exists():
+        return None
+    try:
+        # only tensors and plain values: opening a file never runs code from it
+        state: State = torch.load(path, map_location="cpu", weights_only=True)
+        known = state["format"] == FORMAT
+    except DAMAGE as error:
+        raise ModelFileError(
+            f"{path} is damaged or not the state of a training ({type(error).__name__}). Delete "
+            f"it to train from the start."
+        ) from error
+    if not known:
+        raise ModelFileError(f"{path} is from another version of the program; delete it.")
+    for name, value in dataclasses.asdict(config).items():
+        if name not in BUDGET and state["config"].get(name) != value:
+            raise InputError(
+                f"The training in {path} was started with {name}={state['config'].get(name)}, not "
+                f"{value}. Use the same settings to go on, or another file to start anew."
+            )
+    return state
+
+
+def pack_segmenter(segmenter: Segmenter | None) -> State | None:
+    """Return a Segmenter as tensors and text."""
+    if segmenter is None:
+        return None
+    settings = {
+        field.name: getattr(segmenter, field.name)
+        for field in dataclasses.fields(segmenter)
+        if field.name != "weights"
+    }
+    weights = {name: torch.from_numpy(array) for name, array in segmenter.weights.items()}
+    return {"settings": json.dumps(settings), "weights": weights}
+
+
+def unpack_segmenter(packed: State | None) -> Segmenter | None:
+    """Return the Segmenter that was packed."""
+    if packed is None:
+        return None
+    weights = {name: tensor.numpy() for name, tensor in packed["weights"].items()}
+    return Segmenter(weights=weights, **json.loads(packed["settings"]))
+
+
+def unpack_events(
+    log: list[tuple[Any, ...]], segmenter: Segmenter
+) -> tuple[StepDone | Validated, ...]:
+    """Return the events that a log is about: (step, seconds, loss, progress or IoU, kind)."""
+    events: list[StepDone | Validated] = []
+    for step, seconds, loss, other, kind in log:
+        if kind == "step":
+            events.append(
+                StepDone(step=step, seconds=seconds, loss=loss, progress=other, segmenter=segmenter)
+            )
+        else:
+            events.append(
+                Validated(step=step, seconds=seconds, loss=loss, iou=other, segmenter=segmenter)
+            )
+    return tuple(events)

@@ -1,0 +1,143 @@
+"""How good a network is on labels that are held out: pixels while it learns, cells at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_unet.core.instances import diameters, instances, typical_diameter
+from napari_unet.core.unet import UNet, weighted_cross_entropy
+from napari_unet.engine.events import Score
+from napari_unet.engine.heldout import cut_block
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.engine.trainingset import TrainingSet
+from napari_unet.engine.window import predict_window
+
+__all__ = ["compare", "find_cells_like", "measure", "overlaps"]
+
+MARGIN = 64
+"""Network pixels around a held-out cell in which cells are looked for."""
+
+
+@torch.inference_mode()
+def measure(network: UNet, data: TrainingSet) -> tuple[float, float]:
+    """Return weighted cross entropy and mean IoU on the held-out blocks.
+
+    The mean is over the classes; of cells, that of the foreground alone.
+    """
+    network.eval()
+    total, pixels = 0.0, 0
+    confusion = torch.zeros(data.n_classes, data.n_classes)
+    for block in data.held_out:
+        plane, held_out = data.planes[block.plane], data.held_out_weights[block.plane]
+        image, target, weight = cut_block(plane, held_out, block, network)
+        logits = network(image).cpu()
+        known = weight > 0
+        total += float(weighted_cross_entropy(logits, target, weight)) * int(known.sum())
+        pixels += int(known.sum())
+        pair = target[known] * data.n_classes + logits.argmax(1)[known]
+        confusion += torch.bincount(pair, minlength=confusion.numel()).view_as(confusion)
+    union = confusion.sum(0) + confusion.sum(1) - confusion.diagonal()
+    iou = confusion.diagonal() / union.clamp(min=1)
+    iou = iou[1:] if data.kind == "cells" else iou[union > 0]
+    return total / max(pixels, 1), float(iou.mean())
+
+
+def compare(before: Segmenter | None, after: Segmenter, data: TrainingSet) -> Score | None:
+    """Score two models on the same held-out labels, which neither was trained on.
+
+    Parameters
+    ----------
+    before : Segmenter or None
+        What training started from, if that was trained before.
+    after : Segmenter
+        What it ended with.
+    data : TrainingSet
+        What it was trained on, and what was held out.
+    """
+    if not data.held_out:
+        return None
+    count = sum(len(ids) for ids in data.held_out_cells)
+    cells = data.kind == "cells" and count > 0
+    values: list[float | None] = []
+    for segmenter in (before, after):
+        if segmenter is None:
+            values.append(None)
+            continue
+        network = segmenter.network(data.planes[0].image.device)
+        values.append(_seg(network, segmenter, data) if cells else measure(network, data)[1])
+    assert values[1] is not None
+    if not cells:
+        count = len(data.held_out)
+    metric: Literal["SEG", "IoU"] = "SEG" if cells else "IoU"
+    return Score(metric=metric, before=values[0], after=values[1], count=count)
+
+
+def _seg(network: UNet, segmenter: Segmenter, data: TrainingSet) -> float:
+    """Return the mean over the held-out cells of their overlap with what is found there."""
+    scores: list[float] = []
+    for plane, cells, ids in zip(data.planes, data.cells, data.held_out_cells, strict=True):
+        diameter = typical_diameter(diameters(cells))
+        for cell in ids:
+            box = _around(cells == cell)
+            foreground = predict_window(network, plane.image, box)[1]
+            found = find_cells_like(foreground, diameter, segmenter.core, segmenter.split)
+            scores += overlaps((cells[box] == cell).astype(np.uint8), found)
+    return float(np.mean(scores))
+
+
+def _around(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    (y, x) = ndimage.find_objects(mask.astype(np.uint8))[0]
+    height, width = mask.shape
+    return (
+        slice(max(y.start - MARGIN, 0), min(y.stop + MARGIN, height)),
+        slice(max(x.start - MARGIN, 0), min(x.stop + MARGIN, width)),
+    )
+
+
+def find_cells_like(
+    foreground: NDArray[np.float32], diameter: float, core: float, split: float
+) -> NDArray[np.integer]:
+    """Number the cells at the working resolution, as a segmentation does by default.
+
+    Parameters
+    ----------
+    foreground : float32 array
+        (Y, X) probabilities.
+    diameter : float
+        Of a typical painted cell in network pixels.
+    core, split : float
+        As for `napari_unet.core.instances.instances`.
+    """
+    area = np.pi / 4 * diameter**2
+    return instances(
+        foreground,
+        min_size=round(0.1 * area),
+        max_hole=round(0.3 * area),
+        core=core,
+        split=split,
+    )
+
+
+def overlaps(cells: NDArray[np.integer], found: NDArray[np.integer]) -> Sequence[float]:
+    """Return for each painted cell its IoU with the found cell that covers most of it, or 0.
+
+    As in the Cell Tracking Challenge, covering half a cell or less is no match.
+    """
+    sizes = np.bincount(found.ravel())
+    scores = []
+    for cell, box in enumerate(ndimage.find_objects(cells), start=1):
+        if box is None:
+            continue
+        inside = np.bincount(found[box][cells[box] == cell], minlength=2)
+        painted = int(inside.sum())
+        best = int(inside[1:].argmax()) + 1
+        overlap = int(inside[best])
+        covered = 2 * overlap > painted
+        scores.append(overlap / (painted + int(sizes[best]) - overlap) if covered else 0.0)
+    return scores

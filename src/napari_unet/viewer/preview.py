@@ -1,0 +1,160 @@
+"""Watch a network learn: what it makes of the field in view, while it is trained."""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+
+from napari_unet.core.normalise import grey_statistics
+from napari_unet.engine.events import Previewed
+from napari_unet.engine.mailbox import Look, Mailbox
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.engine.shared_memory import SharedArray
+from napari_unet.viewer.field import Box, Field, shown_field
+from napari_unet.viewer.layers import is_result
+from napari_unet.viewer.results import Result
+from napari_unet.viewer.stack import ImageStack, PlaneIndex
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["Preview", "remove_previews"]
+
+SETTLED_MS = 150
+"""Milliseconds after the last move of the camera until another field is asked for."""
+
+
+class Preview:
+    """Asks for the field in view, and shows what comes back; for the main thread.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Whose camera and sliders say what is in view.
+    image : Image
+        What is looked at.
+    mailbox : Mailbox
+        Of the training.
+    model : Segmenter
+        Of the kind that is trained: its working resolution and depth count.
+    every : float
+        Seconds between two previews of one field.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        image: Image,
+        mailbox: Mailbox,
+        model: Segmenter,
+        *,
+        every: float,
+    ) -> None:
+        self._viewer, self._image, self._mailbox = viewer, image, mailbox
+        self._every = every
+        self._stack = ImageStack.of(image)
+        # so that the crop lies on the same working and pooling grid as the whole plane
+        self._grid = model.downsample * 2**model.depth
+        self._margin = model.downsample * (6 * 2**model.depth + 4)
+        self._numbers = itertools.count(1)
+        self._asked: tuple[int, Field] | None = None
+        self._outs: dict[int, SharedArray] = {}
+        self._statistics: dict[PlaneIndex, NDArray[np.float32]] = {}
+        self._result: Result | None = None
+        self._settled = QTimer()
+        self._settled.setSingleShot(True)
+        self._settled.setInterval(SETTLED_MS)
+        self._settled.timeout.connect(self._ask)
+        for emitter in self._moves():
+            emitter.connect(self._on_move)
+        self._ask()
+
+    def close(self) -> None:
+        """Follow the user no more; what is shown stays."""
+        self._settled.stop()
+        for emitter in self._moves():
+            emitter.disconnect(self._on_move)
+        for out in self._outs.values():
+            out.close()
+        self._outs.clear()
+
+    def show(self, event: Previewed) -> None:
+        """Show a preview, unless the user looks elsewhere by now."""
+        for key in [key for key in self._outs if key < event.key]:
+            self._outs.pop(key).close()  # newer ones were taken, so this one is never written
+        if self._asked is None or event.key != self._asked[0] or event.key not in self._outs:
+            return
+        field = self._asked[1]
+        if self._result is None or not self._result.shown:
+            if self._result is not None:
+                return  # the user deleted it
+            self._result = Result(self._viewer, self._image, "preview", np.uint8)
+            self._result.finish(complete=True)
+            hide_segmentation(self._viewer, self._image)
+        self._result.write(field.plane, field.box, self._outs[event.key].array, now=True)
+
+    def _moves(self) -> tuple[Any, ...]:
+        camera, dims = self._viewer.scene.camera.events, self._viewer.dims.events
+        return (camera.center, camera.zoom, dims.current_step, dims.ndisplay)
+
+    def _on_move(self, _: object = None) -> None:
+        self._settled.start()
+
+    def _ask(self) -> None:
+        if self._image not in self._viewer.layers:
+            return
+        field = shown_field(self._viewer, self._image)
+        if self._asked is None or field != self._asked[1]:
+            key = next(self._numbers)
+            self._asked = (key, field)
+            self._mailbox.put(partial(self._look, key, field))
+
+    def _look(self, key: int, field: Field) -> Look:
+        """Read the pixels; called in the thread that sends them."""
+        box = self._with_context(field.box)
+        plane = self._stack.lazy_plane(field.plane)
+        if field.plane not in self._statistics:
+            self._statistics[field.plane] = grey_statistics(plane)
+        y, x = (
+            slice(inner.start - outer.start, inner.stop - outer.start)
+            for inner, outer in zip(field.box, box, strict=True)
+        )
+        out = SharedArray.create((y.stop - y.start, x.stop - x.start), np.uint8)
+        self._outs[key] = out
+        return Look(
+            key=key,
+            pixels=np.asarray(plane[:, box[0], box[1]]),
+            statistics=self._statistics[field.plane],
+            inner=(y, x),
+            out=out,
+            every=self._every,
+        )
+
+    def _with_context(self, box: Box) -> Box:
+        y, x = (
+            slice(
+                max((span.start - self._margin) // self._grid, 0) * self._grid,
+                min(-(-(span.stop + self._margin) // self._grid) * self._grid, n),
+            )
+            for span, n in zip(box, self._stack.plane_shape, strict=True)
+        )
+        return y, x
+
+
+def remove_previews(viewer: ViewerModel, image: Image) -> None:
+    """Take previews away: a result is about to take their place."""
+    for layer in [layer for layer in viewer.layers if is_result(layer, "preview", image)]:
+        viewer.layers.remove(layer)
+
+
+def hide_segmentation(viewer: ViewerModel, image: Image) -> None:
+    """Hide the last result: two at once cannot be read."""
+    for layer in viewer.layers:
+        if is_result(layer, "segmentation", image):
+            layer.visible = False

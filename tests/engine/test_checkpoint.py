@@ -1,0 +1,159 @@
+"""A training that was stopped goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.core.annotation import Annotation
+from napari_unet.engine.events import Prepared, StepDone, Trained, TrainEvent, Validated
+from napari_unet.engine.training import train
+from napari_unet.errors import InputError, ModelFileError
+
+sys.path.append(str(Path(__file__).parent))  # test modules are not a package
+from painting import config, disks
+
+torch.set_num_threads(1)
+PAINTED = Annotation(*disks((200, 260)))
+
+
+def told(events: list[TrainEvent]) -> list[tuple[Any, ...]]:
+    """What a curve is drawn from, without the clock."""
+    lines: list[tuple[Any, ...]] = []
+    for event in events:
+        if isinstance(event, StepDone):
+            lines.append(("step", event.step, event.loss))
+        elif isinstance(event, Validated):
+            lines.append(("validated", event.step, event.loss, event.iou))
+    return lines
+
+
+def same_weights(one: TrainEvent, two: TrainEvent) -> bool:
+    """To the last bit."""
+    first, second = one.segmenter.weights, two.segmenter.weights
+    return all(np.array_equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("recipe", ["default", "paper"])
+@pytest.mark.parametrize("stops", [[4], [9], [2, 3]])
+def test_stopped_and_resumed_is_uninterrupted(
+    tmp_path: Path, recipe: Any, stops: list[int]
+) -> None:
+    """The same steps, losses, validations and weights, to the last bit, after any event."""
+    settings = config(steps=6, recipe=recipe, depth=1, base_channels=2)
+    whole = list(train([PAINTED], settings))
+    file = tmp_path / "state"
+    for taken in stops:
+        events = train([PAINTED], settings, checkpoint=file)
+        list(itertools.islice(events, taken))
+        events.close()
+        assert file.exists()
+    resumed = list(train([PAINTED], settings, checkpoint=file))
+    assert isinstance(resumed[0], Prepared)
+    assert "resumed at step" in resumed[0].message
+    assert told([*resumed[0].earlier, *resumed[1:]]) == told(whole)
+    assert same_weights(resumed[-1], whole[-1])
+    last = resumed[-1]
+    assert isinstance(last, Trained)
+    assert isinstance(whole[-1], Trained)
+    assert (last.steps, last.score) == (whole[-1].steps, whole[-1].score)
+    assert not file.exists()
+
+
+def test_fine_tuning_is_resumed_from_where_it_was(tmp_path: Path) -> None:
+    """Also the score compares with the model that the first part started from."""
+    first = list(train([PAINTED], config()))[-1].segmenter
+    whole = list(train([PAINTED], config(steps=4), segmenter=first))
+    events = train([PAINTED], config(steps=4), segmenter=first, checkpoint=tmp_path / "state")
+    list(itertools.islice(events, 4))
+    events.close()
+    resumed = list(train([PAINTED], config(steps=4), checkpoint=tmp_path / "state"))
+    assert same_weights(resumed[-1], whole[-1])
+    assert isinstance(resumed[-1], Trained)
+    assert isinstance(whole[-1], Trained)
+    assert resumed[-1].score == whole[-1].score
+    assert resumed[-1].segmenter.provenance["steps"] == 7
+
+
+def test_the_time_of_the_first_part_counts(tmp_path: Path) -> None:
+    """A budget of seconds is not given twice."""
+    settings = config(steps=0, seconds=2.0)
+    events = train([PAINTED], settings, checkpoint=tmp_path / "state")
+    for event in events:
+        if isinstance(event, StepDone) and event.seconds > 1.0:
+            break
+    events.close()
+    resumed = list(train([PAINTED], settings, checkpoint=tmp_path / "state"))
+    first = next(e for e in resumed if isinstance(e, StepDone))
+    assert first.seconds > 1.0
+    assert first.progress > 0.5
+
+
+def test_a_killed_training_resumes_from_its_last_save(tmp_path: Path) -> None:
+    """What was taken since is taken again, and the end is the same."""
+    file = tmp_path / "state"
+    program = (
+        "import sys; sys.path.append(sys.argv[1]); from painting import config, disks\n"
+        "from napari_unet.core.annotation import Annotation\n"
+        "from napari_unet.engine.training import train\n"
+        "import torch; torch.set_num_threads(1)\n"
+        "for event in train([Annotation(*disks((200, 260)))], config(steps=40), "
+        "checkpoint=sys.argv[2]):\n"
+        "    print(type(event).__name__, flush=True)\n"
+    )
+    command = [sys.executable, "-c", program, str(Path(__file__).parent), str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for _ in range(12):
+            process.stdout.readline()
+        process.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+    assert file.exists()
+    resumed = list(train([PAINTED], config(steps=40), checkpoint=file))
+    assert same_weights(resumed[-1], list(train([PAINTED], config(steps=40)))[-1])
+
+
+def test_more_steps_may_be_asked_for_when_it_is_resumed(tmp_path: Path) -> None:
+    """The budget is not part of what must be the same."""
+    events = train([PAINTED], config(steps=5), checkpoint=tmp_path / "state")
+    list(itertools.islice(events, 4))
+    events.close()
+    last = list(train([PAINTED], config(steps=8), checkpoint=tmp_path / "state"))[-1]
+    assert isinstance(last, Trained)
+    assert last.steps == 8
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    """Rather than a mixture of two trainings."""
+    events = train([PAINTED], config(), checkpoint=tmp_path / "state")
+    list(itertools.islice(events, 3))
+    events.close()
+    with pytest.raises(InputError, match=r"started with seed=0, not 5\. Use the same settings"):
+        next(iter(train([PAINTED], config(seed=5), checkpoint=tmp_path / "state")))
+
+
+def test_a_damaged_file_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    """Cut off anywhere, or something else altogether."""
+    file = tmp_path / "state"
+    events = train([PAINTED], config(), checkpoint=file)
+    list(itertools.islice(events, 3))
+    events.close()
+    content = file.read_bytes()
+    for damaged in (b"", b"something else", content[: len(content) // 2]):
+        file.write_bytes(damaged)
+        with pytest.raises(ModelFileError, match=r"is damaged or not the state.*Delete"):
+            next(iter(train([PAINTED], config(), checkpoint=file)))
+
+
+def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """Before much time is spent."""
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ModelFileError, match="state of the training could not be saved"):
+        list(train([PAINTED], config(), checkpoint=tmp_path / "file" / "state"))

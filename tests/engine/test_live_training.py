@@ -1,0 +1,261 @@
+"""What the program tells a training while it runs: strokes, looks, and to finish."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_unet.core.annotation import Annotation
+from napari_unet.core.config import PredictConfig
+from napari_unet.core.normalise import grey_statistics
+from napari_unet.engine.events import Previewed, StepDone, Trained, TrainEvent, Validated
+from napari_unet.engine.heldout import BLOCK, Seen
+from napari_unet.engine.inference import probabilities
+from napari_unet.engine.mailbox import Finish, Look, Mailbox, Repainted
+from napari_unet.engine.paintedplane import PaintedPlane
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.engine.training import train
+from napari_unet.engine.trainingset import TrainingSet, prepare
+from napari_unet.errors import InputError
+
+sys.path.append(str(Path(__file__).parent))  # test modules are not a package
+from painting import config, disks
+
+torch.set_num_threads(1)
+CPU = torch.device("cpu")
+ENDLESS = config(steps=0, seconds=0)
+
+
+def whole(shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """The box of everything."""
+    return slice(0, shape[0]), slice(0, shape[1])
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_repainting_equals_starting_anew(data: st.DataObject) -> None:
+    """Targets, cells and border weights, to the last bit, after any strokes and at any factor."""
+    draw = data.draw
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    shape = (draw(st.integers(30, 90)), draw(st.integers(30, 90)))
+    meaning: Any = draw(st.sampled_from(["scribbles", "instances", "classes"]))
+    factor = draw(st.integers(1, 3))
+    image = rng.normal(size=shape)
+    labels = np.kron(rng.integers(0, 4, (10, 10)), np.ones((9, 9), int))[: shape[0], : shape[1]]
+    plane = PaintedPlane(Annotation(image, labels.copy(), meaning), factor, 10.0, 2.0)
+    for _ in range(draw(st.integers(1, 3))):
+        y, x = draw(st.integers(0, shape[0] - 1)), draw(st.integers(0, shape[1] - 1))
+        box = (
+            slice(y, min(y + draw(st.integers(1, 12)), shape[0])),
+            slice(x, min(x + 7, shape[1])),
+        )
+        labels[box] = draw(st.integers(0, 5))
+        plane.repaint(box, labels[box].copy(), None)
+    fresh = PaintedPlane(Annotation(image, labels, meaning), factor, 10.0, 2.0)
+    np.testing.assert_array_equal(plane.annotation.labels, labels)
+    np.testing.assert_array_equal(plane.target, fresh.target)
+    np.testing.assert_array_equal(plane.cells, fresh.cells)
+    np.testing.assert_array_equal(plane.border, fresh.border)
+
+
+def run(
+    annotations: list[Annotation], mailbox: Mailbox, letters: dict[int, list[Any]], **more: Any
+) -> Iterator[TrainEvent]:
+    """A training without a budget; after a step its letters are sent."""
+    for event in train(annotations, more.pop("settings", ENDLESS), mailbox=mailbox, **more):
+        yield event
+        if isinstance(event, StepDone):
+            for letter in letters.get(event.step, []):
+                mailbox.put(letter)
+
+
+def test_finish_ends_a_training_as_a_budget_does() -> None:
+    """It is measured, fitted and told as Trained."""
+    events = list(run([Annotation(*disks())], Mailbox(), {5: [Finish()]}))
+    assert isinstance(events[-1], Trained)
+    assert isinstance(events[-2], Validated)
+    assert events[-1].steps == 5
+
+
+def test_new_strokes_are_trained_on_without_a_new_start() -> None:
+    """The count of steps goes on, and the model says what it was trained on in the end."""
+    image, labels = disks((200, 260))
+    first = np.where(labels == 1, 2, np.where(labels == 0, 1, 0))
+    first[60:] = 0
+    more = np.where(labels > 0, labels + 1, 1)
+    stroke = Repainted(plane=0, box=whole(more.shape), labels=more)
+    events = list(
+        run([Annotation(image, first, "scribbles")], Mailbox(), {3: [stroke], 6: [Finish()]})
+    )
+    steps = [event.step for event in events if isinstance(event, StepDone)]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert "63 cells, 0 % unlabelled" in events[-1].segmenter.provenance["labelled"]
+
+
+def test_a_plane_that_had_no_labels_joins_the_training() -> None:
+    """It brings its image along."""
+    image, labels = disks()
+    other = Repainted(
+        plane=1, box=whole(labels.shape), labels=labels, image=image[None], meaning="instances"
+    )
+    events = list(run([Annotation(image, labels)], Mailbox(), {2: [other], 4: [Finish()]}))
+    assert "32 cells" in events[-1].segmenter.provenance["labelled"]
+    assert len(events[-1].segmenter.provenance["seen"]["trained"]) == 1  # the same pixels
+
+
+def test_erasing_everything_does_not_end_the_training() -> None:
+    """The user is about to paint it anew; until then the old labels count."""
+    image, labels = disks()
+    nothing = Repainted(plane=0, box=whole(labels.shape), labels=np.zeros_like(labels))
+    events = list(run([Annotation(image, labels)], Mailbox(), {2: [nothing], 5: [Finish()]}))
+    assert isinstance(events[-1], Trained)
+    assert events[-1].steps == 5
+
+
+def test_a_class_without_an_output_is_refused() -> None:
+    """The network in training cannot learn a class that it was not made for."""
+    image, labels = disks()
+    classes = np.where(labels > 0, 2, 1)
+    third = Repainted(plane=0, box=(slice(0, 5), slice(0, 5)), labels=np.full((5, 5), 3))
+    with pytest.raises(InputError, match="knows 2 classes, but 3 classes are painted"):
+        list(run([Annotation(image, classes, "classes")], Mailbox(), {2: [third]}))
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_a_preview_is_what_a_segmentation_would_show(factor: int) -> None:
+    """The pixels in view, from the network as it is after that step."""
+    image, labels = disks((200, 260))
+    start = list(train([Annotation(image, labels)], config(steps=4, downsample=factor)))[-1]
+    grid = factor * 2**start.segmenter.depth
+    box = (slice(2 * grid, 200), slice(3 * grid, 250))
+    out = np.full((40, 70), 9, dtype=np.uint8)
+    inner = (slice(70, 110), slice(70, 140))
+    look = Look(
+        key=7, pixels=image[None][:, *box], statistics=grey_statistics(image[None]), inner=inner,
+        out=out,
+    )  # fmt: skip
+    mailbox = Mailbox()
+    mailbox.put(look)
+    events = train([Annotation(image, labels)], ENDLESS, segmenter=start.segmenter, mailbox=mailbox)
+    preview = next(event for event in events if isinstance(event, Previewed))
+    events.close()
+    assert (preview.key, preview.step) == (7, 0)
+    expected = probabilities(start.segmenter, image, PredictConfig(device="cpu"))[1]
+    y, x = (slice(b.start + i.start, b.start + i.stop) for b, i in zip(box, inner, strict=True))
+    sure = np.abs(expected[y, x] - 0.5) > 1e-4
+    assert sure.mean() > 0.95
+    np.testing.assert_array_equal(out[sure], (expected[y, x] >= 0.5)[sure])
+
+
+def test_a_new_look_is_answered_at_once_and_the_old_one_is_forgotten() -> None:
+    """Whoever pans does not wait for the next turn, and gets no stale pixels."""
+    image, labels = disks()
+    looks = [
+        Look(
+            key=key, pixels=image[None], statistics=grey_statistics(image[None]),
+            inner=whole(image.shape), out=np.zeros(image.shape, np.uint8), every=60.0,
+        )
+        for key in (1, 2, 3)
+    ]  # fmt: skip
+    letters = {1: looks[:1], 3: looks[1:], 6: [Finish()]}
+    events = list(run([Annotation(image, labels)], Mailbox(), letters))
+    previews = [(event.key, event.step) for event in events if isinstance(event, Previewed)]
+    assert previews == [(1, 1), (3, 3)]
+
+
+def test_previews_do_not_change_what_is_learned() -> None:
+    """The same weights with and without, to the last bit."""
+    image, labels = disks()
+    mailbox = Mailbox()
+    mailbox.put(
+        Look(
+            key=1, pixels=image[None], statistics=grey_statistics(image[None]),
+            inner=whole(image.shape), out=np.zeros(image.shape, np.uint8), every=0.0,
+        )
+    )  # fmt: skip
+    watched = list(train([Annotation(image, labels)], config(), mailbox=mailbox))
+    alone = list(train([Annotation(image, labels)], config()))
+    assert any(isinstance(event, Previewed) for event in watched)
+    for name, weights in alone[-1].segmenter.weights.items():
+        np.testing.assert_array_equal(weights, watched[-1].segmenter.weights[name])
+
+
+def trained_pixels(data: TrainingSet) -> np.ndarray[Any, Any]:
+    """Where the first plane has a weight in training."""
+    return data.planes[0].weight.numpy() > 0
+
+
+@settings(deadline=None, max_examples=15)
+@given(seed=st.integers(0, 10**6))
+def test_what_was_held_out_stays_so_and_what_was_trained_on_is_never_held_out(seed: int) -> None:
+    """Over several trainings of one model, whatever is painted in between."""
+    rng = np.random.default_rng(seed)
+    image, truth = disks((330, 330))
+    painted = np.where(truth > 0, truth + 1, 1)
+    labels = np.where(rng.random((6, 6)).repeat(55, 0).repeat(55, 1) < 0.5, painted, 0)
+    start: Segmenter | None = None
+    ever_trained = np.zeros(image.shape, dtype=bool)
+    for _ in range(3):
+        data = prepare(
+            [Annotation(image, labels.copy(), "scribbles")], config(seed=seed), start, CPU
+        )
+        for block in data.held_out:
+            corner = np.s_[block.y : block.y + BLOCK, block.x : block.x + BLOCK]
+            assert not ever_trained[corner].any()
+        for cell in data.held_out_cells[0]:
+            assert not trained_pixels(data)[data.cells[0] == cell].any()
+        ever_trained |= trained_pixels(data)
+        start = list(
+            train(
+                [Annotation(image, labels.copy(), "scribbles")],
+                config(seed=seed, steps=1, base_channels=2, depth=1),
+                segmenter=start,
+            )
+        )[-1].segmenter
+        assert Seen.of(start.provenance["seen"]) == data.seen
+        labels = np.where(rng.random((6, 6)).repeat(55, 0).repeat(55, 1) < 0.3, painted, labels)
+
+
+def test_the_score_compares_both_models_on_the_same_held_out_cells() -> None:
+    """SEG before and after, in one line; a new model has no before."""
+    image, labels = disks((330, 330))
+    first = list(train([Annotation(image, labels)], config(steps=30)))[-1]
+    assert isinstance(first, Trained)
+    assert first.score is not None
+    assert first.score.before is None
+    assert first.score.metric == "SEG"
+    again = list(train([Annotation(image, labels)], config(steps=5), segmenter=first.segmenter))[-1]
+    assert isinstance(again, Trained)
+    assert again.score is not None
+    assert again.score.before == pytest.approx(first.score.after)
+    assert again.score.count == first.score.count > 3
+    assert str(again.score) == (
+        f"SEG {again.score.before:.2f} -> {again.score.after:.2f} on {again.score.count} "
+        f"held-out cells"
+    )
+
+
+def test_classes_are_compared_by_overlap() -> None:
+    """IoU on the held-out blocks."""
+    image, labels = disks((330, 330))
+    classes = np.where(labels > 0, 2, 1)
+    first = list(train([Annotation(image, classes, "classes")], config()))[-1]
+    assert isinstance(first, Trained)
+    assert first.score is not None
+    assert first.score.metric == "IoU"
+    assert "held-out block" in str(first.score)
+
+
+def test_too_little_to_hold_out_has_no_score() -> None:
+    """Nothing is claimed then."""
+    last = list(train([Annotation(*disks())], config()))[-1]
+    assert isinstance(last, Trained)
+    assert last.score is None

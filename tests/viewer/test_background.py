@@ -1,0 +1,90 @@
+"""Small computations beside the viewer: the newest question wins, also while a job runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from napari.utils.notifications import notification_manager
+
+from napari_unet.engine.host import Host
+from napari_unet.viewer.background import Background
+
+sys.path.append(str(Path(__file__).parents[1] / "engine"))  # test modules are not a package
+import toy_tasks
+
+
+@pytest.fixture
+def background(qtbot: Any) -> Iterator[Background]:  # noqa: ARG001 (Qt's loop)
+    """One with a process of its own that imports nothing up front."""
+    background = Background(Host(warm_up=()))
+    yield background
+    background.close()
+
+
+def test_events_come_in_order_on_the_main_thread(background: Background, qtbot: Any) -> None:
+    """And then it is idle."""
+    heard: list[int] = []
+    background.ask("count", toy_tasks.count, 5, on_event=lambda e: heard.append(e.index))
+    assert background.busy
+    qtbot.wait_until(lambda: not background.busy, timeout=10_000)
+    qtbot.wait(20)
+    assert heard == [1, 2, 3, 4, 5]
+
+
+def test_the_newest_question_of_a_kind_is_answered(background: Background, qtbot: Any) -> None:
+    """The ones before it are dropped in the middle, and those of other kinds are not."""
+    heard: list[tuple[str, int]] = []
+    for name, total in (("old", 1000), ("older", 1000), ("new", 3)):
+        background.ask(
+            "slider", toy_tasks.count, total, 0.01,
+            on_event=lambda e, name=name: heard.append((name, e.index)),
+        )  # fmt: skip
+        background.ask(
+            name, toy_tasks.count, 2, on_event=lambda e, name=name: heard.append((name, e.index))
+        )
+    qtbot.wait_until(lambda: ("new", 3) in heard, timeout=10_000)
+    qtbot.wait_until(lambda: not background.busy, timeout=10_000)
+    qtbot.wait(20)
+    assert {pair for pair in heard if pair[0] == "older"} == {("older", 1), ("older", 2)}
+    assert [pair for pair in heard if pair[0] == "new"].count(("new", 3)) == 1
+
+
+def test_a_cancelled_question_is_not_heard_of_again(background: Background, qtbot: Any) -> None:
+    """Not even of an event that was on its way."""
+    heard: list[int] = []
+    background.ask("count", toy_tasks.count, 500, 0.01, on_event=lambda e: heard.append(e.index))
+    qtbot.wait_until(lambda: len(heard) > 2, timeout=10_000)
+    background.cancel("count")
+    count = len(heard)
+    qtbot.wait_until(lambda: not background.busy, timeout=5_000)
+    assert len(heard) == count
+
+
+def test_an_error_is_told_once_and_the_next_question_is_answered(
+    background: Background, qtbot: Any
+) -> None:
+    """In one sentence, as a notification."""
+    notification_manager.records.clear()
+    background.ask("bad", toy_tasks.sleep_at_once, "no number", on_event=pytest.fail)
+    heard: list[int] = []
+    background.ask("good", toy_tasks.count, 1, on_event=lambda e: heard.append(e.index))
+    qtbot.wait_until(lambda: heard == [1], timeout=10_000)
+    (record,) = notification_manager.records
+    assert "TypeError" in record.message
+
+
+def test_closing_takes_less_than_a_second_and_ends_the_process(qtbot: Any) -> None:
+    """Also in the middle of a computation that does not yield."""
+    pids: list[int] = []
+    background = Background(Host(warm_up=()))
+    background.ask("sleep", toy_tasks.sleep_in_the_middle, on_event=pids.append)
+    qtbot.wait_until(lambda: bool(pids), timeout=10_000)
+    with qtbot.assert_not_emitted(background._messenger.destroyed, wait=0):
+        background.close()
+    background.close()
+    background.ask("late", toy_tasks.count, 1, on_event=pytest.fail)
+    assert not background.busy

@@ -1,0 +1,321 @@
+"""Watching a network learn, painting into a running training, going back, going on."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.layers import Image, Labels
+
+from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.engine.events import Previewed, StepDone
+from napari_unet.errors import InputError
+from napari_unet.sample_data import painted_scribbles, touching_cells
+from napari_unet.viewer.layers import is_result, set_meaning
+from napari_unet.viewer.live import Live, missing
+from napari_unet.viewer.session import Session
+from napari_unet.viewer.sources import Source
+
+IMAGE, TRUTH = touching_cells((128, 128))
+SCRIBBLES = painted_scribbles(TRUTH).astype(np.uint16)
+PREDICT = PredictConfig(device="cpu")
+IN_A_WINDOW = pytest.mark.parametrize("viewer", ["window"], indirect=True)
+
+
+def small(**options: Any) -> TrainConfig:
+    """Return the settings of a small network without a budget."""
+    settings = {"seconds": 0, "steps": 0, "base_channels": 4, "depth": 2, "device": "cpu"}
+    return TrainConfig(**(settings | options))
+
+
+@pytest.fixture
+def layers(viewer: Any) -> tuple[Image, Labels]:
+    """Two planes of the sample, the first with a few painted cells."""
+    image = viewer.add_image(np.stack([IMAGE, IMAGE[::-1]]), name="cells")
+    labels = viewer.add_labels(np.stack([SCRIBBLES, SCRIBBLES * 0]), name="painted")
+    set_meaning(labels, "scribbles")
+    viewer.dims.set_current_step(0, 0)
+    return image, labels
+
+
+@pytest.fixture
+def told(session: Session) -> list[Any]:
+    """The events of all jobs."""
+    events: list[Any] = []
+    session.jobs.event.connect(events.append)
+    return events
+
+
+def preview_of(session: Session) -> Labels | None:
+    """The preview layer, if there is one."""
+    found = [layer for layer in session.viewer.layers if is_result(layer, "preview")]
+    return found[0] if found else None
+
+
+@IN_A_WINDOW
+def test_the_plane_in_view_is_previewed_while_it_trains(
+    session: Session, layers: Any, told: list[Any], finish: Any, qtbot: Any
+) -> None:
+    """In a layer of its own; another plane is previewed as soon as it is shown."""
+    image, labels = layers
+    session.train(image, labels, None, small(), preview_every=0.2)
+    qtbot.wait_until(lambda: preview_of(session) is not None, timeout=20_000)
+    preview = preview_of(session)
+    assert preview is not None
+    assert not preview.editable
+    assert preview.data.shape == labels.data.shape
+    qtbot.wait_until(lambda: len([e for e in told if isinstance(e, Previewed)]) > 3, timeout=10_000)
+    assert not preview.data[1].any()
+    session.viewer.dims.set_current_step(0, 1)
+    qtbot.wait_until(lambda: bool(preview.data[1].any()), timeout=10_000)
+    session.jobs.stop()
+    finish()
+    assert preview in session.viewer.layers
+
+
+@IN_A_WINDOW
+def test_what_is_panned_to_is_previewed_next(
+    session: Session, layers: Any, told: list[Any], finish: Any, qtbot: Any
+) -> None:
+    """With a pause of a minute between two previews of one field, a new field comes at once."""
+    image, labels = layers
+    session.viewer.window.show() if hasattr(session.viewer, "window") else None
+    session.train(image, labels, None, small(), preview_every=60.0)
+    qtbot.wait_until(lambda: any(isinstance(e, Previewed) for e in told), timeout=20_000)
+    session.viewer.scene.camera.zoom *= 3
+    session.viewer.scene.camera.center = (30.0, 30.0)
+    began = time.monotonic()
+    qtbot.wait_until(lambda: len([e for e in told if isinstance(e, Previewed)]) > 1, timeout=5_000)
+    assert time.monotonic() - began < 3
+    session.jobs.stop()
+    finish()
+
+
+def test_a_preview_gives_way_to_the_result(
+    session: Session, layers: Any, told: list[Any], finish: Any, qtbot: Any
+) -> None:
+    """And while there is one, the last result is hidden."""
+    image, labels = layers
+    session.train(image, labels, None, small(steps=2))
+    finish()
+    session.segment(image, "current plane", PREDICT)
+    finish()
+    result = session.viewer.layers["cells segmentation"]
+    session.train(image, labels, None, small())
+    qtbot.wait_until(lambda: preview_of(session) is not None, timeout=20_000)
+    assert not result.visible
+    session.jobs.stop()
+    finish()
+    session.segment(image, "current plane", PREDICT)
+    finish()
+    assert preview_of(session) is None
+    assert result.visible
+    assert any(isinstance(event, Previewed) for event in told)
+
+
+def test_a_deleted_preview_stays_away(
+    session: Session, layers: Any, told: list[Any], finish: Any, qtbot: Any
+) -> None:
+    """Whoever deletes it does not want it; the training goes on."""
+    session.train(*layers, None, small(), preview_every=0.1)
+    qtbot.wait_until(lambda: preview_of(session) is not None, timeout=20_000)
+    session.viewer.layers.remove(preview_of(session))
+    seen = len(told)
+    qtbot.wait_until(
+        lambda: len([e for e in told[seen:] if isinstance(e, Previewed)]) > 1, timeout=10_000
+    )
+    assert preview_of(session) is None
+    session.jobs.stop()
+    finish()
+
+
+def test_new_strokes_enter_a_live_training_within_two_seconds(
+    session: Session, layers: Any, told: list[Any], finish: Any, qtbot: Any
+) -> None:
+    """Without a new start: the steps go on, and the model says what it learned from."""
+    image, labels = layers
+    session.train(image, labels, None, small(), live=True)
+    qtbot.wait_until(lambda: len(told) > 4, timeout=20_000)
+    cells = int(session.record.prepared.split(" cells")[0].split()[-1])
+    training = session.training
+    assert training is not None
+    began = time.monotonic()
+    labels.data_setitem(np.nonzero(TRUTH[100, 100] == TRUTH), 77) if TRUTH[100, 100] else None
+    labels.data_setitem(
+        tuple(np.array(axis) for axis in zip(*[(0, y, x) for y in range(4) for x in range(4)],
+                                             strict=True)), 88,
+    )  # fmt: skip
+    session.viewer.dims.set_current_step(0, 1)
+    labels.data_setitem((np.full(9, 1), np.arange(9) + 40, np.arange(9) + 40), 5)
+    qtbot.wait_until(lambda: len(training._numbers) == 2, timeout=2_000)  # a new plane was sent
+    qtbot.wait(300)
+    assert time.monotonic() - began < 2
+    steps = [event.step for event in told if isinstance(event, StepDone)]
+    training.finish()
+    finish()
+    assert session.segmenter is not None
+    learned = session.segmenter.provenance["labelled"]
+    assert int(learned.split(" cells")[0].split()[-1]) >= cells + 2
+    assert steps == list(range(1, len(steps) + 1))
+    assert session.about_training.startswith("Trained ")
+
+
+def test_an_undone_stroke_is_unlearned(
+    session: Session, layers: Any, told: list[Any], finish: Any, qtbot: Any
+) -> None:
+    """Undo reaches the running training like a stroke does."""
+    image, labels = layers
+    session.train(image, labels, None, small(), live=True)
+    qtbot.wait_until(lambda: len(told) > 4, timeout=20_000)
+    before = session.record.prepared.split(";")[0]
+    labels.data_setitem((np.zeros(5, int), np.arange(5) + 100, np.arange(5) + 100), 99)
+    qtbot.wait(300)
+    labels.undo()
+    qtbot.wait(300)
+    assert session.training is not None
+    session.training.finish()
+    finish()
+    assert session.segmenter is not None
+    assert session.segmenter.provenance["labelled"] == before
+
+
+def test_without_live_a_training_learns_what_was_painted_at_the_click(
+    session: Session, layers: Any, told: list[Any], finish: Any, qtbot: Any
+) -> None:
+    """Until live mode is switched on, which takes in what was painted since."""
+    image, labels = layers
+    session.train(image, labels, None, small())
+    qtbot.wait_until(lambda: len(told) > 4, timeout=20_000)
+    labels.data_setitem((np.zeros(5, int), np.arange(5) + 100, np.arange(5) + 100), 99)
+    qtbot.wait(300)
+    assert session.training is not None
+    assert not session.training.live
+    live = Live(session, pytest.fail, lambda: labels)
+    live.set(True)
+    assert session.training.live
+    qtbot.wait(300)
+    live.set(False)
+    finish()
+    assert session.segmenter is not None
+    assert session.segmenter.provenance["labelled"] != session.record.prepared.split(";")[0]
+
+
+def test_live_mode_waits_until_enough_is_painted(
+    session: Session, viewer: Any, finish: Any, qtbot: Any
+) -> None:
+    """It says what is missing, begins by itself, and ends with a trained model."""
+    image = viewer.add_image(IMAGE)
+    labels = viewer.add_labels(np.zeros(IMAGE.shape, np.uint16))
+    set_meaning(labels, "scribbles")
+    live = Live(
+        session,
+        lambda: session.train(image, labels, None, small(), live=True),
+        lambda: labels,
+    )
+    live.set(True)
+    assert live.waits_for == "a few cells with label 2 and up and some background with label 1"
+    assert session.jobs.state == "idle"
+    labels.data_setitem(np.nonzero(SCRIBBLES == 1), 1)
+    qtbot.wait_until(lambda: live.waits_for == "a few cells with label 2 and up", timeout=5_000)
+    labels.data_setitem(np.nonzero(SCRIBBLES > 1), 3)
+    qtbot.wait_until(lambda: session.training is not None, timeout=5_000)
+    qtbot.wait_until(lambda: session.segmenter is not None, timeout=20_000)
+    live.set(False)
+    finish()
+    assert session.about_training.startswith("Trained ")
+    assert len(session.history) == 1
+
+
+@pytest.mark.parametrize(
+    ("meaning", "values", "expected"),
+    [
+        ("scribbles", [0], "a few cells with label 2 and up and some background with label 1"),
+        ("scribbles", [0, 1], "a few cells with label 2 and up"),
+        ("scribbles", [7], "some background with label 1"),
+        ("scribbles", [1, 900], ""),
+        ("instances", [0], "a few cells"),
+        ("instances", [0, 1], ""),
+        ("classes", [0, 1], "two classes"),
+        ("classes", [1, 2], ""),
+    ],
+)
+def test_what_is_missing_is_said(meaning: Any, values: list[int], expected: str) -> None:
+    """For every meaning of the labels."""
+    data = np.zeros((2, 20, 20), np.uint16)
+    data[1].flat[: len(values)] = values
+    labels = Labels(data)
+    set_meaning(labels, meaning)
+    assert missing(labels) == expected
+
+
+def test_a_stopped_training_goes_on(
+    session: Session, layers: Any, told: list[Any], finish: Any, qtbot: Any
+) -> None:
+    """The curve has no gap, the steps count on, and it ends as if it had not been stopped."""
+    image, labels = layers
+    assert not session.resumable
+    with pytest.raises(InputError, match=r"No training was stopped.*press Train"):
+        session.resume()
+    session.train(image, labels, None, small(steps=60))
+    qtbot.wait_until(
+        lambda: any(isinstance(e, StepDone) and e.step > 5 for e in told), timeout=20_000
+    )
+    session.jobs.stop()
+    finish()
+    assert session.resumable
+    stopped_at = len(session.record.seconds)
+    assert stopped_at < 60
+    session.resume()
+    finish()
+    assert len(session.record.seconds) == 60
+    assert session.about_training.startswith("Trained 60 steps")
+    assert not session.resumable
+    resumed = session.segmenter
+    session.segmenter = None
+    session.train(image, labels, None, small(steps=60))
+    finish()
+    assert resumed is not None
+    assert session.segmenter is not None
+    for name, weights in resumed.weights.items():
+        np.testing.assert_array_equal(weights, session.segmenter.weights[name])
+
+
+def test_every_training_leaves_a_version_to_go_back_to(
+    session: Session, layers: Any, finish: Any
+) -> None:
+    """With its quality and what it was trained on, in words."""
+    for _ in range(2):
+        session.train(*layers, None, small(steps=2))
+        finish()
+    first, second = session.history
+    assert session.segmenter is second.segmenter
+    assert "cells" in first.trained_on
+    assert first.summary in session.about_training
+    session.segmenter = first.segmenter
+    session.train(*layers, None, small(steps=2))
+    finish()
+    assert session.segmenter.provenance["steps"] == 4
+    assert len(session.history) == 3
+
+
+def test_several_images_train_one_model(
+    session: Session, layers: Any, viewer: Any, finish: Any
+) -> None:
+    """What is painted on any of them counts."""
+    image, labels = layers
+    other = viewer.add_image(IMAGE.T.copy(), name="other")
+    more = viewer.add_labels(SCRIBBLES.T.copy())
+    set_meaning(more, "scribbles")
+    session.train(image, labels, None, small(steps=2))
+    finish()
+    alone = session.record.prepared
+    session.segmenter = None
+    session.train(image, labels, None, small(steps=2), also=[Source(other, more)])
+    finish()
+
+    def cells(text: str) -> int:
+        return int(text.split(" cells")[0].split()[-1])
+
+    assert cells(session.record.prepared) == 2 * cells(alone)
