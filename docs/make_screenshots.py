@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import napari
 import numpy as np
 from napari.utils.notifications import notification_manager
 from PIL import Image
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QAbstractButton, QApplication
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = (1366, 720)
@@ -45,15 +47,20 @@ def with_few_colours(window: np.ndarray, canvas: slice) -> Image.Image:
 class Tour:
     """Goes through the program as a new user would, and takes pictures on the way."""
 
-    def __init__(self, theme: str, folder: Path) -> None:
+    def __init__(self, theme: str, folder: Path, image: np.ndarray | None = None) -> None:
+        os.environ.setdefault("NAPARI_UNET_AUTOSAVE", tempfile.mkdtemp())
         self.folder = folder
         self.suffix = "" if theme == "dark" else f"-{theme}"
         self.viewer = napari.Viewer(title="Live U-Net")
         self.viewer.theme = theme
         self.viewer.window.resize(*SIZE)
-        self.viewer.open_sample("napari-live-unet", "touching_cells")
+        if image is None:
+            self.viewer.open_sample("napari-live-unet", "touching_cells")
+        else:
+            self.viewer.add_image(image, name="Touching cells")
+            self.viewer.dims.set_current_step(0, 0)
         _, self.dock = self.viewer.window.add_plugin_dock_widget("napari-live-unet", "Live U-Net")
-        self.viewer.layers.selection.active = self.layer("Painted cells")
+        self.viewer.layers.selection.active = self.viewer.layers[-1]
         self.wait(2.0)
         self.viewer.reset_view()
 
@@ -75,6 +82,11 @@ class Tour:
             self.wait(0.1)
         self.wait(0.5)
 
+    def click(self, text: str) -> None:
+        """Click on a button, or a box to tick, of the dock."""
+        buttons = self.dock.native.findChildren(QAbstractButton)
+        next(button for button in buttons if text in button.text()).click()
+
     def take(self, name: str) -> None:
         """Write a picture of the whole window."""
         self.wait(0.3)
@@ -92,8 +104,8 @@ class Tour:
     def go(self, seconds: float) -> None:
         """Paint, train, look at the result, look at the weights."""
         self.take("painted")
-        self.dock.training.set_budget(seconds=seconds)
-        self.dock.training.train()
+        self.dock.panels.training.set_budget(seconds=seconds)
+        self.dock.panels.training.train()
         self.wait(0.75 * seconds)
         self.take("training")
         self.wait_until_idle()
@@ -101,8 +113,9 @@ class Tour:
         self.take("segmentation")
         self.layer("Touching cells segmentation").visible = False
         self.layer("Painted cells").visible = False
-        self.dock.segmentation.show_weights()
-        self.wait_until_idle()
+        self.click("Weight map")
+        self.click("Show while painting")
+        self.wait(3.0)
         self.take("weights")
         for note in notification_manager.records:
             print(note.severity, note.message)

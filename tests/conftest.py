@@ -81,6 +81,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     pytest.skip(gui_missing())
 
 
+@pytest.fixture(autouse=True)
+def saved_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
+    """Let no test offer back, or leave behind, the work of the person running it."""
+    monkeypatch.setenv("NAPARI_UNET_AUTOSAVE", str(tmp_path_factory.mktemp("autosave")))
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder of real microscopy images with labels; see its README for what lies there."""
@@ -132,8 +138,9 @@ def leftover_windows(before: set[Any]) -> list[str]:
         return []
     from qtpy.QtCore import QCoreApplication, QEvent
 
-    gc.collect()
-    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    for _ in range(3):  # what one collection lets go of may be all that held the next
+        gc.collect()
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     return [f"{type(widget).__name__} {widget.objectName()}" for widget in open_windows() - before]
 
 

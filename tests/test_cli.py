@@ -298,6 +298,33 @@ def test_ctrl_c_keeps_the_best_model_so_far(cells: Path, tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["m.unet"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
+def test_the_same_command_goes_on_after_ctrl_c(cells: Path, tmp_path: Path) -> None:
+    """With ``--checkpoint`` the steps that were taken are not taken again."""
+    output, state = tmp_path / "m.unet", tmp_path / "state"
+    arguments = train_arguments(
+        cells, output, "--steps", "200", "--checkpoint", str(state), "--json"
+    )
+    with subprocess.Popen([*PROGRAM, *arguments], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            (event,) = events(line)
+            if event["event"] == "StepDone" and event["step"] == 20:
+                break
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert state.exists()
+    again = subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, check=True)
+    told = events(again.stdout)
+    assert "resumed at step" in told[0]["message"]
+    steps = [event["step"] for event in told if event["event"] == "StepDone"]
+    assert steps[0] > 1
+    assert steps[-1] == 200
+    assert Segmenter.load(output).provenance["steps"] == 200
+    assert not state.exists()
+
+
 def test_a_reader_that_leaves_ends_the_program_quietly(cells: Path) -> None:
     """A closed pipe, as behind ``| head``, is no reason for a traceback."""
     truth = str(cells / "truth" / "a.tif")

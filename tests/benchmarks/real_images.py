@@ -231,13 +231,13 @@ def use(case: Case, name: str, seconds: float, out: Path) -> dict[str, Any]:
     trained: list[float] = []
     begin = time.perf_counter()
     jobs.done.connect(lambda: trained.append(time.perf_counter() - begin))
-    dock.training.set_budget(seconds=seconds)
-    dock.training.train()
+    dock.panels.training.set_budget(seconds=seconds)
+    dock.panels.training.train()
     # the plane in view is segmented right after training: two jobs, two times done
     live(lambda: len(trained) == 2, seconds + 120)
     viewer.dims.set_point(0, min(case.truth))
     segmented = time.perf_counter()
-    dock.segmentation.segment(image, "whole layer")
+    dock.panels.segmentation.segment(image, "whole layer")
     live(lambda: len(trained) == 3, 900)
     segmented = time.perf_counter() - segmented
     result = next(layer for layer in viewer.layers if "segmentation" in layer.name)

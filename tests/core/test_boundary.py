@@ -13,9 +13,12 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_unet.core.borderterm import border_term, reach
 from napari_unet.core.boundary import (
+    around,
     balanced_class_weights,
     boundary_weight_map,
+    boundary_weights_in,
     separate_touching,
 )
 from napari_unet.errors import InputError
@@ -220,3 +223,96 @@ def test_negative_labels_can_be_ignored() -> None:
     weights = boundary_weight_map(labels, ignore=-1, class_weights=False)
     assert not weights[0, [0, -1]].any()
     assert (weights[0, 1:-1] > 1).all()
+
+
+@st.composite
+def boxes(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """A box inside an array, possibly empty."""
+    spans = []
+    for n in shape:
+        start = draw(st.integers(0, n))
+        spans.append(slice(start, draw(st.integers(start, n))))
+    return tuple(spans)
+
+
+@unhurried
+@given(data=st.data(), labels=label_images())
+def test_the_weights_of_a_box_are_the_maps(data: st.DataObject, labels: Labels) -> None:
+    """Bit for bit, for any box, spacing and width, touching cells and ignored pixels included."""
+    # a wide gap in the middle, so that something is out of reach
+    gap = data.draw(st.integers(0, 40))
+    labels = np.insert(labels, [labels.shape[0] // 2] * gap, 0, axis=0)
+    box = data.draw(boxes(labels.shape))
+    options: dict[str, Any] = {
+        "w0": data.draw(st.sampled_from([0.0, 0.3, 10.0, 25.0])),
+        "sigma": data.draw(st.sampled_from([0.2, 0.4, 1.0, 2.5, 5.0])),
+        "spacing": data.draw(st.sampled_from([None, 1.0, 3.0])),
+        "ignore": data.draw(st.one_of(st.none(), st.just(1), arrays(np.bool_, labels.shape))),
+    }
+    whole = boundary_weight_map(labels, class_weights=False, **options)
+
+    np.testing.assert_array_equal(boundary_weights_in(labels, box, **options), whole[box])
+
+
+@unhurried
+@given(data=st.data())
+def test_after_edits_only_what_is_around_them_must_be_computed_again(data: st.DataObject) -> None:
+    """A map kept up to date box by box equals the full recomputation after every edit."""
+    labels = np.kron(np.arange(1, 21).reshape(4, 5), np.pad(np.ones((7, 6), int), 2))
+    w0 = data.draw(st.sampled_from([0.0, 1.0, 10.0]))
+    sigma = data.draw(st.sampled_from([0.3, 0.8, 1.5, 5.0]))
+    unlabelled = labels == data.draw(st.integers(0, 3))
+    kept = boundary_weight_map(labels, w0=w0, sigma=sigma, class_weights=False, ignore=unlabelled)
+    for _ in range(data.draw(st.integers(1, 4))):
+        edit = data.draw(boxes(labels.shape))
+        labels[edit] = data.draw(st.integers(0, 25))
+        unlabelled[edit] = data.draw(st.booleans())
+        dirty = around(edit, labels.shape, w0=w0, sigma=sigma)
+        kept[dirty] = boundary_weights_in(labels, dirty, w0=w0, sigma=sigma, ignore=unlabelled)
+
+        whole = boundary_weight_map(
+            labels, w0=w0, sigma=sigma, class_weights=False, ignore=unlabelled
+        )
+        np.testing.assert_array_equal(kept, whole)
+
+
+def test_labels_out_of_reach_are_not_looked_at() -> None:
+    """Of 9 million pixels, two cells count; even what would be refused elsewhere is not seen."""
+    labels = np.zeros((3000, 3000), dtype=np.int32)
+    labels[1500, 1500], labels[1500, 1510] = 1, 2
+    labels[0] = -1
+    box = (slice(1490, 1520), slice(1490, 1520))
+    near = around(box, labels.shape, w0=10, sigma=5)
+
+    assert near == (slice(1456, 1554), slice(1456, 1554))
+    crop = boundary_weight_map(labels[1400:1600, 1400:1600], class_weights=False)
+    np.testing.assert_array_equal(boundary_weights_in(labels, box), crop[90:120, 90:120])
+
+
+def test_the_border_term_ends_where_it_is_said_to() -> None:
+    """From the reach on it is exactly 0, and just before it is too small to be seen."""
+    limit = reach(10.0, 5.0)
+    labels = np.zeros((1, 200), dtype=np.uint8)
+    labels[0, 0], labels[0, int(limit)] = 1, 2
+    near = border_term(labels, (slice(0, 1), slice(0, 200)), 10.0, 5.0, (1.0, 1.0))
+    labels[0, int(limit)], labels[0, int(limit) + 1] = 0, 2
+    far = border_term(labels, (slice(0, 1), slice(0, 200)), 10.0, 5.0, (1.0, 1.0))
+
+    assert 0 < near.max() < 1.1e-7
+    assert not far.any()
+    assert reach(0.0, 5.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (slice(0, 2),),
+        (slice(0, 2), slice(0, 2), slice(0, 2)),
+        (slice(0, 2), slice(0, 3, 2)),
+        (slice(2, 1), slice(0, 2)),
+    ],
+)
+def test_a_box_that_does_not_fit_is_refused(box: tuple[slice, ...]) -> None:
+    """Too few or too many axes, steps, and ends before the start."""
+    with pytest.raises(InputError, match=r"does not fit labels of shape \(3, 3\).*2 slices"):
+        boundary_weights_in(np.zeros((3, 3), int), box)

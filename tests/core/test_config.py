@@ -21,6 +21,7 @@ def test_defaults_are_what_the_readme_promises() -> None:
     assert (train.recipe, train.seed, train.device) == ("default", 0, "auto")
     predict = PredictConfig()
     assert (predict.tile_size, predict.threshold, predict.rotations) == (0, 0.5, 1)
+    assert (predict.min_size, predict.max_hole, predict.split, predict.border) == (-1, -1, -1, -1)
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -62,6 +63,8 @@ def test_bounds_are_enforced_where_they_are_declared(config: Any) -> None:
         (PredictConfig, {"threshold": 1.01}, "threshold .* is 1.01; give a value from 0 to 1"),
         (PredictConfig, {"rotations": 0}, "rotations .* is 0; give a value from 1"),
         (PredictConfig, {"tile_size": -1}, "tile_size .* is -1"),
+        (PredictConfig, {"max_hole": 1.5}, "max_hole .* is 1.5; give a value of type int"),
+        (PredictConfig, {"border": -1.5}, "border .* is -1.5; give a value from -1 to 100"),
     ],
 )
 def test_what_makes_no_sense_is_refused(config: Any, values: dict[str, Any], message: str) -> None:

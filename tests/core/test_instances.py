@@ -12,7 +12,15 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.instances import diameters, instances, typical_diameter
+from napari_unet.core.instances import (
+    _between,
+    _disk,
+    _distance_to_cells,
+    _give_border_back,
+    diameters,
+    instances,
+    typical_diameter,
+)
 
 unhurried = settings(deadline=None, max_examples=60)
 SURE, NOT = 0.98, 0.02
@@ -94,6 +102,15 @@ def test_large_holes_can_be_kept() -> None:
     labels = instances(foreground(mask), max_hole=9)
     assert (labels[5:8, 5:8] == 1).all()
     assert not labels[20:30, 20:30].any()
+
+
+def test_no_hole_is_filled_when_the_largest_is_of_no_pixel() -> None:
+    """Not of the foreground, and not of the surer pixels."""
+    probability = foreground(np.ones((20, 20)))
+    probability[5, 5] = 0.1
+    probability[9:12, 9:12] = 0.6  # a hole in the core only, which grows over it
+    labels = instances(probability, max_hole=0, core=0.8)
+    np.testing.assert_array_equal(labels == 1, probability > 0.5)
 
 
 @unhurried
@@ -180,6 +197,42 @@ def test_nothing_is_given_back_when_the_border_is_zero() -> None:
     """The cells are the components of the mask."""
     mask = two_squares(1)
     np.testing.assert_array_equal(instances(foreground(mask), border=0) > 0, mask)
+
+
+def test_the_border_says_nothing_about_where_cells_are_cut() -> None:
+    """Another width gives back more or less of the background, and changes no cut."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(80, 90)), 3)
+    mask = noise > 0
+    none, wide = (instances(foreground(mask), split=0.1, border=b) for b in (0.0, 6.0))
+    assert none.max() > ndimage.label(mask)[1]
+    np.testing.assert_array_equal(none[mask], wide[mask])
+
+
+@unhurried
+@given(
+    labels=arrays(
+        np.int32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3)
+    ),
+    border=st.sampled_from([0.5, 1.0, 1.5, 2.0, 2.3, 4.0, 20.0]),
+)
+def test_only_what_lies_between_two_cells_is_given_back(
+    labels: NDArray[np.int32], border: float
+) -> None:
+    """The pixels that have two different cells within the border, and none beside them."""
+    y, x = np.indices(labels.shape)
+    near = (y[..., None, None] - y) ** 2 + (x[..., None, None] - x) ** 2 <= border**2
+    cells = sum((near & (labels == cell)).any(axis=(2, 3)) for cell in (1, 2, 3))
+    between = (labels == 0) & (cells >= 2)
+    np.testing.assert_array_equal(_between(labels, _disk(border)), between)
+    distance = _distance_to_cells(labels, between, _disk(border))
+    exact = ndimage.distance_transform_edt(labels == 0)
+    np.testing.assert_array_equal(distance, np.where(between, exact, 0))
+
+    grown = _give_border_back(labels, border)
+    np.testing.assert_array_equal(grown[labels > 0], labels[labels > 0])
+    assert not grown[(labels == 0) & ~between].any()
+    beside = ndimage.binary_dilation(labels > 0)
+    assert grown[between & beside].all()
 
 
 def test_the_threshold_decides() -> None:

@@ -21,7 +21,9 @@ from napari_unet.errors import DeviceError, InputError, JobError
 
 # The child gets sys.path from here, and finds the module there too.
 sys.path.append(str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[1] / "viewer"))
 import toy_tasks
+from small_things import make_segmenter
 
 posix = pytest.mark.skipif(os.name != "posix", reason="kills with POSIX signals")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /dev/shm and /proc")
@@ -75,6 +77,12 @@ def test_the_function_runs_in_one_child_that_is_kept(host: Host) -> None:
 
     assert len(pids) == 1
     assert pids != {os.getpid()}
+
+
+@posix
+def test_the_child_yields_the_processor_to_the_program(host: Host) -> None:
+    """On few cores, painting comes first."""
+    assert list(host.run(toy_tasks.priority)) == [os.nice(0) + 10]
 
 
 LAYOUTS = {
@@ -226,6 +234,16 @@ def test_starting_returns_at_once_and_a_stop_needs_no_warm_child() -> None:
         assert list(host.run(toy_tasks.count, 1, stop=stop)) == []
         assert seconds_since(start) < 0.2 + STOP_GRACE_SECONDS
         assert len(list(host.run(toy_tasks.count, 3))) == 3
+
+
+def test_the_first_job_of_a_warm_child_waits_for_no_module() -> None:
+    """Torch loads hundreds at the first network it builds; the user should not wait for them."""
+    with Host() as host:
+        (first,) = host.run(toy_tasks.build_networks, make_segmenter(), 1)
+    with Host(warm_up=("torch", "napari_unet.engine.inference")) as host:
+        (cold,) = host.run(toy_tasks.build_networks, make_segmenter(), 1)
+
+    assert first < 5 < 100 < cold
 
 
 def test_closing_the_run_closes_the_generator_in_the_child(host: Host, tmp_path: Path) -> None:

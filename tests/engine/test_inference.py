@@ -17,6 +17,7 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.core.unet import UNet
 from napari_unet.engine.events import PlaneDone, TileDone
 from napari_unet.engine.inference import predict, probabilities, segment, segment_into
+from napari_unet.engine.mailbox import Finish, InView, Mailbox
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import DeviceError, InputError
 
@@ -127,6 +128,53 @@ def test_the_events_tell_which_pixels_are_final() -> None:
     assert (seen == 1).all()
 
 
+@unhurried
+@given(
+    downsample=st.integers(1, 2),
+    views=st.lists(st.tuples(st.integers(0, 89), st.integers(0, 130)), max_size=12),
+)
+def test_the_order_of_the_tiles_does_not_show(
+    downsample: int, views: list[tuple[int, int]]
+) -> None:
+    """Wherever one looks, and whenever that changes: the same bits."""
+    segmenter, image = make_segmenter(depth=2, downsample=downsample), picture((90, 131))
+    mailbox, out = Mailbox(), np.full((2, 90, 131), np.nan, dtype=np.float32)
+    for event in predict(segmenter, image, out, config(tile_size=64), mailbox=mailbox):
+        if views:
+            y, x = views.pop()
+            mailbox.put(InView(box=(slice(y, y + 9), slice(x, x + 9))))
+        assert np.isfinite(out[:, *event.region]).all()
+    np.testing.assert_array_equal(out, probabilities(segmenter, image, config(tile_size=64)))
+
+
+@pytest.mark.parametrize("downsample", [1, 3])
+def test_what_is_in_view_is_segmented_first(downsample: int) -> None:
+    """From its middle outward; who looks elsewhere gets that next; other mail is not for us."""
+    segmenter, side = make_segmenter(depth=2, downsample=downsample), 240 * downsample
+    image, mailbox = picture((side, side)), Mailbox()
+    labels = np.zeros((side, side), np.uint16)
+    views = [
+        (slice(a, a + side // 4), slice(b, b + side // 4))
+        for a, b in ((side // 2, side // 2), (0, side // 2), (side // 2, 0))
+    ]
+    mailbox.put(InView(box=views[1]))
+    mailbox.put(InView(box=views[0]))  # only the newest counts
+    events = segment_into(segmenter, image, labels, config(tile_size=80), mailbox=mailbox)
+    for view, following in zip(views, [*views[1:], None], strict=True):
+        event = next(events)
+        assert all(
+            place.start < (seen.start + seen.stop) / 2 <= place.stop
+            for place, seen in zip(event.region, view, strict=True)
+        )
+        mailbox.put(Finish())
+        if following is not None:
+            mailbox.put(InView(box=following))
+    rest = list(events)
+    assert len(rest) > 10
+    apart = [max(abs(s.start - side // 2) for s in e.region) for e in rest[-6:-1]]
+    assert min(apart) >= side // 4
+
+
 def test_closing_early_keeps_what_is_done() -> None:
     """Nothing is written outside the regions that were announced."""
     segmenter = make_segmenter(depth=2)
@@ -173,6 +221,25 @@ def test_an_image_on_disk_is_read_like_one_in_memory(shape: tuple[int, ...]) -> 
             probabilities(segmenter, stored, config(**knobs)),
             probabilities(segmenter, image, config(**knobs)),
         )
+
+
+def test_no_plane_of_a_stack_on_disk_is_read_as_a_whole() -> None:
+    """Once for the statistics, of every eighth pixel here, and then tile by tile."""
+    image = (picture((1, 2, 150, 170)) * 1000).astype(np.int16)
+    stored, read = in_memory(image, (1, 1, 32, 32)), []
+
+    class Watched:
+        shape, ndim, dtype, chunks = stored.shape, 4, stored.dtype, stored.chunks
+
+        def __getitem__(self, index: Any) -> Any:
+            read.append(stored[index].shape)
+            return stored[index]
+
+    segmenter = make_segmenter()
+    found = segment(segmenter, Watched(), config(tile_size=60))
+    np.testing.assert_array_equal(found, segment(segmenter, image, config(tile_size=60)))
+    assert read.count((1, 150, 170)) == 2
+    assert all(max(shape) <= 60 for shape in read if shape != (1, 150, 170))
 
 
 @pytest.mark.parametrize("where", ["numpy", "zarr"])
@@ -245,6 +312,19 @@ def test_classes_keep_the_numbers_they_were_painted_with() -> None:
     image = picture((60, 60))
     expected = probabilities(segmenter, image, config()).argmax(axis=0) + 1
     np.testing.assert_array_equal(segment(segmenter, image, config()), expected)
+
+
+def test_the_foreground_of_classes_is_how_sure_the_network_is() -> None:
+    """The probability of the class that is shown, whichever it is."""
+    segmenter = make_segmenter(n_classes=3, kind="classes")
+    image, labels = picture((60, 60)), np.zeros((60, 60), np.uint8)
+    foreground = np.zeros((60, 60), np.float32)
+    for _ in segment_into(segmenter, image, labels, config(), foreground):
+        pass
+    expected = probabilities(segmenter, image, config())
+    assert len(np.unique(labels)) > 1
+    np.testing.assert_array_equal(foreground, expected.max(axis=0))
+    assert foreground.min() >= np.float32(1 / 3)
 
 
 def test_labels_too_narrow_for_the_cells_are_refused() -> None:

@@ -82,7 +82,11 @@ def test_finish_ends_a_training_as_a_budget_does() -> None:
     events = list(run([Annotation(*disks())], Mailbox(), {5: [Finish()]}))
     assert isinstance(events[-1], Trained)
     assert isinstance(events[-2], Validated)
-    assert events[-1].steps == 5
+    steps = [event for event in events if isinstance(event, StepDone)]
+    assert 5 <= events[-1].steps == len(steps)
+    assert events[-1].seconds < 1.3 * steps[4].seconds + 1
+    assert [event.progress for event in steps[:5]] == [0] * 5
+    assert steps[-1].progress in (0, 1)
 
 
 def test_new_strokes_are_trained_on_without_a_new_start() -> None:
@@ -96,7 +100,8 @@ def test_new_strokes_are_trained_on_without_a_new_start() -> None:
         run([Annotation(image, first, "scribbles")], Mailbox(), {3: [stroke], 6: [Finish()]})
     )
     steps = [event.step for event in events if isinstance(event, StepDone)]
-    assert steps == [1, 2, 3, 4, 5, 6]
+    assert steps == list(range(1, len(steps) + 1))
+    assert len(steps) >= 6
     assert "63 cells, 0 % unlabelled" in events[-1].segmenter.provenance["labelled"]
 
 
@@ -108,7 +113,7 @@ def test_a_plane_that_had_no_labels_joins_the_training() -> None:
     )
     events = list(run([Annotation(image, labels)], Mailbox(), {2: [other], 4: [Finish()]}))
     assert "32 cells" in events[-1].segmenter.provenance["labelled"]
-    assert len(events[-1].segmenter.provenance["seen"]["trained"]) == 1  # the same pixels
+    assert len(events[-1].segmenter.seen["trained"]) == 1  # the same pixels
 
 
 def test_erasing_everything_does_not_end_the_training() -> None:
@@ -117,7 +122,7 @@ def test_erasing_everything_does_not_end_the_training() -> None:
     nothing = Repainted(plane=0, box=whole(labels.shape), labels=np.zeros_like(labels))
     events = list(run([Annotation(image, labels)], Mailbox(), {2: [nothing], 5: [Finish()]}))
     assert isinstance(events[-1], Trained)
-    assert events[-1].steps == 5
+    assert events[-1].steps >= 5
 
 
 def test_a_class_without_an_output_is_refused() -> None:
@@ -193,7 +198,7 @@ def trained_pixels(data: TrainingSet) -> np.ndarray[Any, Any]:
     return data.planes[0].weight.numpy() > 0
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=6)
 @given(seed=st.integers(0, 10**6))
 def test_what_was_held_out_stays_so_and_what_was_trained_on_is_never_held_out(seed: int) -> None:
     """Over several trainings of one model, whatever is painted in between."""
@@ -220,7 +225,7 @@ def test_what_was_held_out_stays_so_and_what_was_trained_on_is_never_held_out(se
                 segmenter=start,
             )
         )[-1].segmenter
-        assert Seen.of(start.provenance["seen"]) == data.seen
+        assert Seen.of(start.seen) == data.seen
         labels = np.where(rng.random((6, 6)).repeat(55, 0).repeat(55, 1) < 0.3, painted, labels)
 
 

@@ -70,6 +70,11 @@ def process_id() -> Iterator[int]:
         yield os.getpid()
 
 
+def priority() -> Iterator[int]:
+    """Tell how polite this process is."""
+    yield os.nice(0)
+
+
 def sleep_in_the_middle(seconds: float = 30.0) -> Iterator[int]:
     """Yield the process, then compute without a yield."""
     yield os.getpid()
@@ -162,6 +167,17 @@ def warn(times: int = 1) -> Iterator[int]:
     yield 1
 
 
+def build_networks(segmenter: Any, times: int) -> Iterator[int]:
+    """Use a network for the first time, again and again: yield how many modules that loaded."""
+    from napari_unet.core.config import PredictConfig
+    from napari_unet.engine.inference import segment
+
+    for _ in range(times):
+        before = set(sys.modules)
+        segment(segmenter, np.zeros((40, 40), np.float32), PredictConfig(device="cpu"))
+        yield len(set(sys.modules) - before)
+
+
 def echo(*arrays: Any, **named: Any) -> Iterator[Any]:
     """Yield the arguments as they arrived, and whether they can be written to."""
     for array in [*arrays, *named.values()]:
@@ -228,3 +244,36 @@ def write_into_mailed(mailbox: Mailbox) -> Iterator[str]:
         time.sleep(0.01)
     arrays[0][...] = 7
     yield "written"
+
+
+def read_regions(image: Any, *indices: Any) -> Iterator[Any]:
+    """Yield regions of an image."""
+    for index in indices:
+        yield image[index]
+
+
+def read_all(image: Any) -> Iterator[Any]:
+    """Yield an image as an array, and what it says of itself."""
+    yield np.asarray(image), image.shape, image.dtype
+
+
+def read_and_note(image: Any, folder: str) -> Iterator[int]:
+    """Read after the first event; note in a file how that went, and that the end was reached."""
+    log = Path(folder, "log")
+    try:
+        yield os.getpid()
+        image[:, :1, :1]
+        log.write_text("read\n")
+    except Exception as error:
+        log.write_text(f"{type(error).__name__}\n")
+        raise
+    finally:
+        with log.open("a") as file:
+            file.write("closed\n")
+
+
+def read_and_repeat_mail(image: Any, mailbox: Mailbox, total: int) -> Iterator[Any]:
+    """Read a pixel before each event, and yield it with what came into the mailbox meanwhile."""
+    for index in range(total):
+        x = slice(index % image.shape[2], index % image.shape[2] + 1)
+        yield int(image[:, :1, x][0, 0, 0]), mailbox.take()

@@ -1,5 +1,6 @@
 """How image layers are understood, and what lies on them."""
 
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -94,6 +95,39 @@ def test_a_lazy_image_is_read_plane_by_plane() -> None:
     assert read == []
     assert (stack.plane((2,)) == 2).all()
     assert read == [2]
+
+
+def test_an_array_of_a_file_is_not_in_memory(tmp_path: Path) -> None:
+    """Numpy's memory-mapped files look like arrays, and lie on the disk."""
+    pixels = np.arange(5 * 6 * 7, dtype=np.uint8).reshape(5, 6, 7)
+    np.save(tmp_path / "image.npy", pixels)
+    mapped = ImageStack.of(Image(np.load(tmp_path / "image.npy", mmap_mode="r")))
+
+    assert ImageStack.of(Image(pixels)).in_memory
+    assert not mapped.in_memory
+    assert not ImageStack.of(Image(da.from_array(pixels))).in_memory
+    part = mapped.lazy_plane((3,))[:, 1:4, 2:]
+    np.testing.assert_array_equal(part, pixels[3:4, 1:4, 2:])
+
+
+def test_a_part_of_a_lazy_plane_reads_that_part() -> None:
+    """Of every layout, with the channels first."""
+    read: list[tuple[int, ...]] = []
+
+    def load(block_id: tuple[int, ...] = ()) -> np.ndarray:
+        read.append(block_id)
+        return np.full((1, 2, 5, 5), 10 * block_id[2] + block_id[3], np.uint8)
+
+    data = da.map_blocks(load, chunks=((1,) * 4, (2,), (5,) * 3, (5,) * 3), dtype=np.uint8)
+    layer = Image(data, axis_labels=TCYX, contrast_limits=(0, 4))
+    read.clear()
+    plane = ImageStack.of(layer).lazy_plane((2,))
+    part = plane[:, 6:9, 11:14]
+
+    assert plane.shape == (2, 15, 15)
+    assert part.shape == (2, 3, 3)
+    assert (part == 12).all()
+    assert read == [(2, 0, 1, 2)]
 
 
 def test_a_multiscale_image_is_used_at_its_finest_level() -> None:

@@ -105,8 +105,8 @@ def open_dock(viewer: Any, qtbot: Any) -> Iterator[Callable[[], Hand]]:
 
     def open_it() -> Hand:
         _, dock = viewer.window.add_plugin_dock_widget("napari-live-unet", "Live U-Net")
-        dock.settings.set_configs(SMALL, PredictConfig(device="cpu"))
-        dock.training.set_budget(steps=3)
+        dock.panels.set_configs(SMALL, PredictConfig(device="cpu"))
+        dock.panels.training.set_budget(steps=3)
         hands.append(Hand(dock, qtbot))
         return hands[-1]
 

@@ -48,7 +48,7 @@ def answering(qtbot: Any) -> Callable[..., list[str]]:  # noqa: ARG001 (timers n
 
 def chosen(hand: Any) -> tuple[Any, Any, Any]:
     """Return the layers that the dock has chosen."""
-    choice = hand.dock.data.choice
+    choice = hand.dock.panels.data.choice
     return choice.image, choice.labels, choice.regions
 
 
@@ -75,9 +75,9 @@ def test_between_two_images_the_user_chooses(viewer: Any, open_dock: Any, sample
     hand = open_dock()
     assert chosen(hand) == (None, None, None)
     hand.wait_to_read("Choose an image.")
-    hand.dock.data.choice.image_box.value = other
+    hand.dock.panels.data.choice.image_box.value = other
     assert chosen(hand) == (other, mine, None)
-    hand.dock.data.choice.image_box.value = sample[0]
+    hand.dock.panels.data.choice.image_box.value = sample[0]
     assert chosen(hand) == (*sample, None)
 
 
@@ -98,7 +98,7 @@ def test_new_labels_are_scribbles_ready_to_paint(viewer: Any, open_dock: Any) ->
     image = viewer.add_image(IMAGE, name="cells")
     hand = open_dock()
     hand.wait_to_read("Press New")
-    hand.dock.data.choice._new_labels.native.click()
+    hand.dock.panels.data.choice._new_labels.native.click()
     labels = viewer.layers["cells scribbles"]
 
     assert chosen(hand) == (image, labels, None)
@@ -108,7 +108,7 @@ def test_new_labels_are_scribbles_ready_to_paint(viewer: Any, open_dock: Any) ->
 
 def test_new_regions_are_chosen(hand: Any, viewer: Any) -> None:
     """Boxes in which everything is labelled."""
-    hand.dock.data.choice._new_regions.native.click()
+    hand.dock.panels.data.choice._new_regions.native.click()
 
     assert chosen(hand)[2] is viewer.layers["cells training regions"]
     nothing = np.zeros((128, 128), bool)
@@ -142,7 +142,7 @@ def test_stacks_and_channels_are_named_before_anything_runs(viewer: Any, open_do
 
 def test_labels_that_do_not_fit_are_explained(hand: Any, viewer: Any) -> None:
     """In the dock, not only on a click."""
-    hand.dock.data.choice.labels = viewer.add_labels(np.zeros((5, 5), int), name="old")
+    hand.dock.panels.data.choice.labels = viewer.add_labels(np.zeros((5, 5), int), name="old")
 
     hand.wait_to_read("Labels layer 'old' has shape (5, 5), image layer 'cells' has (128, 128)")
 
@@ -150,13 +150,13 @@ def test_labels_that_do_not_fit_are_explained(hand: Any, viewer: Any) -> None:
 def test_the_meaning_is_read_from_and_kept_in_the_layer(hand: Any, sample: Any) -> None:
     """Per layer, whichever is chosen."""
     _, labels = sample
-    box = hand.dock.data._meaning
+    box = hand.dock.panels.data._meaning
     assert box.value == "scribbles"
     box.value = "classes"
     assert meaning_of(labels) == "classes"
     hand.wait_to_read("px class 1")
     other = hand.session.viewer.add_labels(TRUTH, name="truth")
-    hand.dock.data.choice.labels = other
+    hand.dock.panels.data.choice.labels = other
     assert box.value == "instances"
     assert meaning_of(labels) == "classes"
 
@@ -168,7 +168,7 @@ def test_a_doubt_is_shown_while_painting_and_asked_before_training(
     _, labels = sample
     sparse = np.where(SCRIBBLES < 4, SCRIBBLES, 0)
     labels.data = sparse
-    hand.dock.data._meaning.value = "instances"
+    hand.dock.panels.data._meaning.value = "instances"
     hand.wait_to_read("Label 1 looks like strokes of background")
     asked = answering("Yes")
     hand.click("Train")
@@ -177,12 +177,12 @@ def test_a_doubt_is_shown_while_painting_and_asked_before_training(
     assert len(asked) == 1
     assert "Are these scribbles" in asked[0]
     assert meaning_of(labels) == "scribbles"
-    assert hand.dock.data._meaning.value == "scribbles"
+    assert hand.dock.panels.data._meaning.value == "scribbles"
     assert hand.session.segmenter is not None
     hand.click("Train")
     hand.wait_until_idle()
     assert len(asked) == 1
-    assert not hand.dock.data.text._doubt.native.isVisible()
+    assert not hand.dock.panels.data.text._doubt.native.isVisible()
 
 
 def test_no_keeps_the_meaning_and_asks_on(hand: Any, sample: Any, answering: Any) -> None:
@@ -191,7 +191,7 @@ def test_no_keeps_the_meaning_and_asks_on(hand: Any, sample: Any, answering: Any
     labels.data = np.zeros((128, 128), np.uint8)
     labels.data[10:13, 10:60] = labels.data[30:33, 10:60] = 1
     labels.data[60:75, 60:75] = 2
-    hand.dock.data._meaning.value = "instances"
+    hand.dock.panels.data._meaning.value = "instances"
     asked = answering("No", "Yes")
     hand.click("Train")
     hand.wait_until_idle()

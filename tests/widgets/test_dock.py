@@ -1,5 +1,6 @@
 """The dock as a whole: opening, closing, one click from labels to a segmentation."""
 
+import gc
 import importlib.metadata
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from qtpy.QtWidgets import QMenu, QProgressBar, QScrollArea
 from small_things import make_segmenter
 
 from napari_unet.core.annotation import Annotation, summarise
+from napari_unet.viewer.layers import is_result
 from napari_unet.viewer.session import Session
 
 
@@ -95,7 +97,7 @@ def test_one_click_trains_and_shows_the_plane_in_view(
     assert not progress._all_instances
 
 
-@pytest.mark.parametrize("button", ["Train", "Segment", "Show weight map"])
+@pytest.mark.parametrize("button", ["Train", "Segment"])
 def test_a_double_click_starts_one_job(hand: Any, qtbot: Any, messages: Any, button: str) -> None:
     """The second click finds the button disabled, also while the first one is still handled."""
     started: list[str] = []
@@ -110,14 +112,13 @@ def test_a_double_click_starts_one_job(hand: Any, qtbot: Any, messages: Any, but
     qtbot.mouseDClick(clicked, Qt.MouseButton.LeftButton)
     hand.wait_until_idle()
 
-    expected = {"Train": ["Training", "Segmenting"], "Segment": ["Segmenting"]}
-    assert started == expected.get(button, ["Weight map"])
+    assert started == {"Train": ["Training", "Segmenting"], "Segment": ["Segmenting"]}[button]
     assert messages() == []
 
 
 def test_stop_keeps_the_model_and_segments_nothing(hand: Any, viewer: Any, qtbot: Any) -> None:
     """Whoever stops wants nothing more to happen, and the dock is idle within two seconds."""
-    hand.dock.training.set_budget(seconds=100)
+    hand.dock.panels.training.set_budget(seconds=100)
     hand.click("Train")
     hand.wait_to_read("Step ")
     start = time.monotonic()
@@ -127,13 +128,15 @@ def test_stop_keeps_the_model_and_segments_nothing(hand: Any, viewer: Any, qtbot
     assert time.monotonic() - start < 2.0
     qtbot.wait(200)
     assert hand.session.jobs.state == "idle"
-    assert len(viewer.layers) == 2
+    assert not [layer for layer in viewer.layers if is_result(layer, "segmentation")]
     assert hand.reads("Stopped; the best model so far is kept.")
     assert hand.button("Save").isEnabled()
 
 
-def test_stop_after_the_last_step_segments_nothing_either(hand: Any, viewer: Any) -> None:
-    """Nor does the next job that ends well."""
+def test_stop_after_the_last_step_segments_nothing_either(
+    hand: Any, viewer: Any, qtbot: Any
+) -> None:
+    """However late it comes."""
     trained: list[str] = []
 
     def stop_at_the_end(event: Any) -> None:
@@ -146,10 +149,9 @@ def test_stop_after_the_last_step_segments_nothing_either(hand: Any, viewer: Any
     hand.wait_until_idle()
     assert trained
     assert hand.session.take_trained_image() is None
-    hand.click("Show weight map")
-    hand.wait_until_idle()
+    qtbot.wait(100)
 
-    assert [layer.name for layer in viewer.layers] == ["cells", "cells weight map", "painted"]
+    assert not [layer for layer in viewer.layers if is_result(layer, "segmentation")]
 
 
 def test_training_again_goes_on_and_new_model_starts_afresh(hand: Any) -> None:
@@ -173,7 +175,7 @@ def test_the_running_job_is_shown_in_the_panel_and_in_the_activity_dock(
     """With its name and its share; both are empty afterwards."""
     (bar,) = hand.dock.native.findChildren(QProgressBar)
     seen: list[tuple[str, int]] = []
-    hand.dock.training.set_budget(steps=40)
+    hand.dock.panels.training.set_budget(steps=40)
     hand.click("Train")
 
     def look() -> bool:
@@ -193,7 +195,7 @@ def test_a_closed_dock_stays_closed_and_an_opened_one_goes_on(
     hand: Any, viewer: Any, open_dock: Callable[[], Any], messages: Any
 ) -> None:
     """The training goes on meanwhile; the new dock has the curve, the bar and Stop."""
-    hand.dock.training.set_budget(seconds=100)
+    hand.dock.panels.training.set_budget(seconds=100)
     hand.click("Train")
     hand.wait_to_read("Step ")
     viewer.window.remove_dock_widget(hand.dock.native)
@@ -207,7 +209,7 @@ def test_a_closed_dock_stays_closed_and_an_opened_one_goes_on(
     assert again.reads("Step ")
     assert again.button("Stop").isEnabled()
     assert not again.button("Train").isEnabled()
-    assert again.dock.training.curve.points() > 0
+    assert again.dock.panels.training.curve.points() > 0
     again.click("Stop")
     again.wait_until_idle()
     assert again.reads("Stopped; the best model")
@@ -224,7 +226,7 @@ def test_only_an_open_dock_segments_after_a_training(
     hand.wait_until_idle()
     qtbot.wait(100)
 
-    assert [layer.name for layer in viewer.layers] == ["cells", "painted"]
+    assert not [layer for layer in viewer.layers if is_result(layer, "segmentation")]
     assert hand.session.segmenter is not None
     assert messages() == []
 
@@ -232,7 +234,7 @@ def test_only_an_open_dock_segments_after_a_training(
 def test_a_training_without_a_budget_goes_on_until_stop(hand: Any, qtbot: Any) -> None:
     """The bar then names the job and no share."""
     (bar,) = hand.dock.native.findChildren(QProgressBar)
-    hand.dock.training.set_budget()
+    hand.dock.panels.training.set_budget()
     hand.click("Train")
     hand.wait_to_read("Step ")
     assert bar.format() == "Training ..."
@@ -278,14 +280,14 @@ def test_the_dock_is_narrow_and_all_of_it_can_be_reached(
     from_top = {
         name: widget.mapTo(scroll.widget(), widget.rect().bottomLeft()).y()
         for name, widget in {
-            "Train": dock.training._train.native,
-            "Stop": dock.training._stop.native,
-            "curve": dock.training.curve,
-            "Segment": dock.segmentation._segment.native,
+            "Train": dock.panels.training._train.native,
+            "Stop": dock.panels.training._job.stop.native,
+            "curve": dock.panels.training.curve,
+            "Segment": dock.panels.segmentation._segment.native,
         }.items()
     }
     assert max(from_top.values()) < scroll.viewport().height()
-    dock.settings.toggle()
+    dock.panels.settings.fold.toggle()
     qtbot.wait(100)
     assert viewer.window._qt_window.height() == 720
     bar = scroll.verticalScrollBar()
@@ -301,7 +303,7 @@ def test_the_curve_follows_the_theme(hand: Any, viewer: Any, theme: str) -> None
     """So that its numbers can be read on either ground."""
     viewer.theme = "light" if theme == "dark" else "dark"
     viewer.theme = theme
-    colour = hand.dock.training.curve.getPlotItem().getAxis("left").textPen().color()
+    colour = hand.dock.panels.training.curve.getPlotItem().getAxis("left").textPen().color()
 
     assert (colour.lightness() > 128) == (theme == "dark")
 
@@ -344,3 +346,21 @@ def test_painting_between_training_and_result_is_not_disturbed(
     labels.undo()
     labels.undo()
     np.testing.assert_array_equal(labels.data, before)
+
+
+def test_every_fold_opens_and_closes(hand: Any, qtbot: Any) -> None:
+    """What is rarely used is out of the way and one click away."""
+    panels = hand.dock.panels
+    for fold in (
+        panels.adjust_fold,
+        panels.weights_fold,
+        panels.settings.fold,
+        panels.shortcuts.fold,
+    ):
+        content = fold._content.native
+        assert not content.isVisibleTo(hand.dock.native)
+        gc.collect()
+        qtbot.mouseClick(fold._button.native, Qt.MouseButton.LeftButton)
+        assert content.isVisibleTo(hand.dock.native)
+        qtbot.mouseClick(fold._button.native, Qt.MouseButton.LeftButton)
+        assert not content.isVisibleTo(hand.dock.native)

@@ -74,8 +74,8 @@ def test_every_field_is_explained(forms: dict[type, ConfigForm[Any]], kind: type
 
 
 def test_every_knob_of_training_can_be_reached() -> None:
-    """In the fold, or beside the button."""
-    shown = {*NEW_MODEL, *TRAINING, "seconds", "steps"}
+    """In the fold, beside the button, or with the weight map."""
+    shown = {*NEW_MODEL, *TRAINING, "seconds", "steps", "w0", "sigma"}
 
     assert shown == {field.name for field in dataclasses.fields(TrainConfig)}
 
@@ -85,14 +85,14 @@ def test_the_fold_opens_and_closes(qtbot: Any) -> None:
     panel = SettingsPanel()
     qtbot.add_widget(panel.widget.native)
     panel.widget.native.show()
-    content: QWidget = panel._content.native
+    content: QWidget = panel.fold._content.native
 
     assert not content.isVisible()
-    assert panel._fold.text == "▸  Settings"
-    panel._fold.native.click()
+    assert panel.fold._button.text == "▸  Settings"
+    panel.fold._button.native.click()
     assert content.isVisible()
-    assert panel._fold.text == "▾  Settings"
-    panel._fold.native.click()
+    assert panel.fold._button.text == "▾  Settings"
+    panel.fold._button.native.click()
     assert not content.isVisible()
 
 

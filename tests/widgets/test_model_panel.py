@@ -15,14 +15,14 @@ from napari_unet.engine.segmenter import Segmenter
 def test_a_model_survives_saving_and_loading(hand: Any, tmp_path: Path) -> None:
     """With the ending that the program looks for, whether or not it was typed."""
     model = hand.session.segmenter = make_segmenter()
-    hand.dock.model.save(str(tmp_path / "mine"))
+    hand.dock.panels.model.save(str(tmp_path / "mine"))
     hand.click("New model")
     assert hand.session.segmenter is None
-    hand.dock.model.load(str(tmp_path / "mine.safetensors"))
+    hand.dock.panels.model.load(str(tmp_path / "mine.safetensors"))
 
     loaded = hand.session.segmenter
     assert hand.reads("Model: 1 channel to cells, 0 steps.")
-    assert hand.dock.model._about.tooltip == model.describe()
+    assert hand.dock.panels.model._about.tooltip == model.describe()
     for name, weight in model.weights.items():
         np.testing.assert_array_equal(loaded.weights[name], weight)
 
@@ -34,7 +34,7 @@ def test_a_file_that_is_no_model_is_refused_and_the_present_one_stays(
     model = hand.session.segmenter = make_segmenter()
     path = tmp_path / "broken.safetensors"
     path.write_bytes(b"no model")
-    hand.dock.model.load(str(path))
+    hand.dock.panels.model.load(str(path))
 
     ((severity, message),) = messages()
     assert severity == "error"
@@ -46,7 +46,7 @@ def test_a_place_that_cannot_be_written_is_told(hand: Any, tmp_path: Path, messa
     """And the model is still there."""
     hand.session.segmenter = make_segmenter()
     (tmp_path / "file").write_text("no folder")
-    hand.dock.model.save(str(tmp_path / "file" / "model"))
+    hand.dock.panels.model.save(str(tmp_path / "file" / "model"))
 
     ((severity, message),) = messages()
     assert severity == "error"

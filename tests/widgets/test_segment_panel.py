@@ -1,10 +1,13 @@
-"""Segmenting and the weight map, from the dock."""
+"""Segmenting, from the dock."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 from small_things import make_segmenter
+
+from napari_unet.core.config import PredictConfig
+from napari_unet.widgets.segment_panel import SegmentPanel
 
 
 @pytest.mark.parametrize(
@@ -20,9 +23,9 @@ def test_the_plane_the_layer_or_all_images_are_segmented(
     viewer.add_image(rng.random((40, 50)), name="photograph")
     hand = open_dock()
     hand.session.segmenter = make_segmenter()
-    hand.dock.data.choice.image_box.value = image
+    hand.dock.panels.data.choice.image_box.value = image
     viewer.dims.set_point(0, 1)
-    hand.dock.segmentation._scope.value = scope
+    hand.dock.panels.segmentation._scope.value = scope
     hand.click("Segment")
     hand.wait_until_idle()
 
@@ -35,50 +38,36 @@ def test_the_plane_the_layer_or_all_images_are_segmented(
 def test_probabilities_come_along_when_ticked(hand: Any, viewer: Any) -> None:
     """In a layer of their own."""
     hand.session.segmenter = make_segmenter()
-    hand.dock.segmentation._probability.value = True
+    hand.dock.panels.segmentation._probability.value = True
     hand.click("Segment")
     hand.wait_until_idle()
 
     assert 0 < viewer.layers["cells probability"].data.mean() < 1
 
 
-def test_settings_of_prediction_are_used(hand: Any, viewer: Any) -> None:
+def test_settings_of_prediction_are_used(hand: Any, viewer: Any, qtbot: Any) -> None:
     """A threshold nothing reaches finds nothing."""
     hand.session.segmenter = make_segmenter()
-    form = hand.dock.settings._of_prediction
-    form._editors["threshold"].value = 1.0
-    hand.click("Segment")
+    settings = PredictConfig(threshold=1.0, device="cpu")
+    panel = SegmentPanel(hand.session, hand.dock.panels.data, lambda: settings)
+    qtbot.add_widget(panel.widget.native)
+    panel.segment(viewer.layers["cells"], "current plane")
     hand.wait_until_idle()
 
     assert not viewer.layers["cells segmentation"].data.any()
     assert hand.reads("Segmented 0 cells in ")
 
 
-def test_the_weight_map_is_shown_of_what_is_painted(hand: Any, viewer: Any, sample: Any) -> None:
-    """Without a model; the dock says how to read it."""
-    _, labels = sample
-    assert not hand.button("Segment").isEnabled()
-    hand.click("Show weight map")
-    hand.wait_until_idle()
-    weights = viewer.layers["cells weight map"].data
-
-    assert weights[labels.data == 1].min() > 0
-    assert hand.reads("Weight map: bright where a mistake costs most")
-    assert hand.button("Show weight map").isEnabled()
-
-
 def test_while_one_job_runs_no_other_can_be_started(hand: Any) -> None:
     """Neither by a click nor by loading a model."""
-    hand.dock.training.set_budget(seconds=100)
+    hand.dock.panels.training.set_budget(seconds=100)
     hand.click("Train")
     hand.wait_to_read("Step ")
 
     assert not hand.button("Segment").isEnabled()
-    assert not hand.button("Show weight map").isEnabled()
     assert not hand.button("Load").isEnabled()
     assert not hand.button("New model").isEnabled()
     hand.click("Stop")
     hand.wait_until_idle()
     assert hand.button("Segment").isEnabled()
-    assert hand.button("Show weight map").isEnabled()
     assert hand.button("Load").isEnabled()

@@ -60,7 +60,7 @@ def has_screen() -> bool:
 def _open_demo() -> bool:
     """Open napari and return once it is closed; False if it cannot be opened."""
     try:
-        from napari_unet.widgets.dock import open_demo
+        from napari_unet.widgets.docking import open_demo
     except ImportError as error:
         remark(
             f"napari cannot open a window here ({error}); pip install 'napari-live-unet[all]' "

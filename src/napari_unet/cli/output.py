@@ -40,6 +40,10 @@ def progress_bar(form: str = BAR) -> Any:
     )
 
 
+LONG = ("weights", "seen")
+"""Of a Segmenter: what no program wants to read in every line."""
+
+
 class Report:
     """Words for people, or with ``--json`` one JSON object per event for programs."""
 
@@ -64,7 +68,7 @@ class Report:
 def _plain(value: Any) -> Any:
     """Return a value as JSON has it: a slice is [start, stop], what is not finite is null."""
     if dataclasses.is_dataclass(value):
-        names = [field.name for field in dataclasses.fields(value) if field.name != "weights"]
+        names = [field.name for field in dataclasses.fields(value) if field.name not in LONG]
         return {name: _plain(getattr(value, name)) for name in names}
     if isinstance(value, dict):
         return {str(name): _plain(item) for name, item in value.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_unet.cli.arguments import Commands
     from napari_unet.core.annotation import Annotation
-    from napari_unet.engine.events import TrainEvent, Validated
+    from napari_unet.engine.events import Score, TrainEvent, Validated
     from napari_unet.engine.segmenter import Segmenter
 
 __all__ = ["Keeper", "add_to", "follow", "run"]
@@ -48,6 +49,7 @@ def add_to(commands: Commands) -> None:
     add("--region", nargs="+", metavar="PATH", help="masks of what is fully labelled")
     add("-o", "--output", required=True, metavar="MODEL", help="the model file to write")
     add("--continue", dest="start", metavar="MODEL", help="start from this model and its settings")
+    add("--checkpoint", metavar="FILE", help="keep the state here; if it is there, go on from it")
     add_json(parser)
     add_knobs(parser, TrainConfig)
     parser.set_defaults(run=run)
@@ -63,12 +65,16 @@ def run(args: argparse.Namespace) -> int:
     start = Segmenter.load(args.start) if args.start else None
     report, keeper = Report(args.json), Keeper(Path(args.output))
     try:
-        follow(train(annotations, config, segmenter=start), report, keeper)
+        events = train(annotations, config, segmenter=start, checkpoint=args.checkpoint)
+        with closing(events):
+            follow(events, report, keeper)
     except KeyboardInterrupt:
         if keeper.kept is None:
             complain("stopped before anything was learned; no model was written.")
         else:
-            complain(f"stopped; the best model so far is in {keeper.path}.")
+            kept = args.checkpoint and Path(args.checkpoint).exists()
+            again = " The same command goes on." if kept else ""
+            complain(f"stopped; the best model so far is in {keeper.path}.{again}")
         return 130
     report.line(f"{keeper}; model in {keeper.path}")
     return 0
@@ -80,6 +86,7 @@ class Keeper:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self.kept: Segmenter | None = None
+        self.score: Score | None = None
 
     def keep(self, segmenter: Segmenter) -> None:
         """Save a Segmenter unless it is the kept one."""
@@ -92,6 +99,8 @@ class Keeper:
     def __str__(self) -> str:
         if self.kept is None:
             return "nothing learned"
+        if self.score is not None:
+            return str(self.score)
         steps, iou = self.kept.provenance.get("steps", 0), self.kept.provenance.get("iou")
         quality = "not measured" if iou is None else f"{iou:.3f}"
         return f"held-out IoU {quality} at step {steps}"
@@ -112,7 +121,9 @@ def follow(events: Iterable[TrainEvent], report: Report, keeper: Keeper) -> None
                 bar.update(event.progress - bar.n)
             elif isinstance(event, Validated | Trained):
                 keeper.keep(event.segmenter)
-                if isinstance(event, Validated) and bar.disable:
+                if isinstance(event, Trained):
+                    keeper.score = event.score
+                elif bar.disable:
                     remark(_measured(event))
 
 

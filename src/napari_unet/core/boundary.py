@@ -1,22 +1,29 @@
 """The boundary weight map of Ronneberger et al. 2015, section 3, equation 2.
 
-The cost follows the painted area, not cells times pixels: beyond ``reach`` pixels of a cell its
-share of the exponential is below float32 resolution, so each cell needs a distance transform of
-its own neighbourhood only.
+The exponential is cut off where it is below float32 resolution: it is exactly 0 from `reach` on.
+So the cost follows the painted area, not cells times pixels, and a weight depends on the labels
+near it only: after a stroke `boundary_weights_in` computes just what is `around` it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from napari_unet.core.borderterm import border_term, reach, relative
 from napari_unet.errors import InputError
 
-__all__ = ["balanced_class_weights", "boundary_weight_map", "separate_touching"]
+__all__ = [
+    "around",
+    "balanced_class_weights",
+    "boundary_weight_map",
+    "boundary_weights_in",
+    "reach",
+    "separate_touching",
+]
 
 
 def boundary_weight_map(
@@ -64,15 +71,9 @@ def boundary_weight_map(
     """
     labels = _checked(labels, w0, sigma)
     unlabelled = _ignored(labels, ignore)
-    if unlabelled is not None:
-        labels = np.where(unlabelled, 0, labels)
-    if labels.size and labels.min() < 0:
-        raise InputError(
-            f"The labels hold {labels.min()}; cells are positive. Pass `ignore` for those that are "
-            f"not labelled."
-        )
-    cells = separate_touching(labels)
-    weights = _border_term(cells, w0, sigma, _spacing(spacing, labels.ndim))
+    cells = _cells(labels, unlabelled)
+    whole = tuple(slice(0, n) for n in labels.shape)
+    weights = border_term(cells, whole, w0, sigma, _spacing(spacing, labels.ndim))
     if class_weights:
         weights += balanced_class_weights((cells > 0).astype(np.uint8), unlabelled)
     else:
@@ -80,6 +81,80 @@ def boundary_weight_map(
     if unlabelled is not None:
         weights[unlabelled] = 0
     return weights
+
+
+def boundary_weights_in(
+    labels: NDArray[np.integer],
+    box: Sequence[slice],
+    *,
+    w0: float = 10.0,
+    sigma: float = 5.0,
+    spacing: float | Sequence[float] | None = None,
+    ignore: int | NDArray[np.bool_] | None = None,
+) -> NDArray[np.float32]:
+    """Compute the weights of a box only, with ``w_c = 1``.
+
+    Bit for bit ``boundary_weight_map(labels, class_weights=False, ...)[box]``, in the time that the
+    box takes: only the labels `around` it are looked at. Balancing the classes would need all.
+
+    Parameters
+    ----------
+    labels, w0, sigma, spacing, ignore
+        As for `boundary_weight_map`.
+    box : sequence of slice
+        One slice of step 1 for each axis.
+
+    Returns
+    -------
+    float32 array
+        The weights, of the shape of the box.
+
+    Raises
+    ------
+    InputError
+        As for `boundary_weight_map`, or if ``box`` does not fit.
+    """
+    labels = _checked(labels, w0, sigma)
+    box = _checked_box(box, labels.shape)
+    unlabelled = _ignored(labels, ignore)
+    near = around(box, labels.shape, w0=w0, sigma=sigma, spacing=spacing)
+    inside = relative(box, near)
+    cells = _cells(labels[near], None if unlabelled is None else unlabelled[near])
+    weights = border_term(cells, inside, w0, sigma, _spacing(spacing, labels.ndim))
+    weights += 1
+    if unlabelled is not None:
+        weights[unlabelled[box]] = 0
+    return weights
+
+
+def around(
+    box: Sequence[slice],
+    shape: Sequence[int],
+    *,
+    w0: float,
+    sigma: float,
+    spacing: float | Sequence[float] | None = None,
+) -> tuple[slice, ...]:
+    """Return the pixels whose labels count for the weights of a box.
+
+    The other way round, these are the pixels whose weights may change when labels in the box do.
+
+    Parameters
+    ----------
+    box : sequence of slice
+        Start and stop along each axis.
+    shape : sequence of int
+        Of the whole label image; nothing lies outside.
+    w0, sigma, spacing
+        As for `boundary_weight_map`.
+    """
+    distance = reach(w0, sigma)
+    # one pixel more: whether a pixel separates two cells is seen at the pixel before it
+    margins = [math.ceil(distance / step) + 1 for step in _spacing(spacing, len(shape))]
+    return tuple(
+        slice(max(span.start - margin, 0), min(span.stop + margin, n))
+        for span, margin, n in zip(box, margins, shape, strict=True)
+    )
 
 
 def separate_touching(labels: NDArray[np.integer]) -> NDArray[np.integer]:
@@ -125,50 +200,27 @@ def balanced_class_weights(
     return weights
 
 
-def _border_term(
-    cells: NDArray[np.integer], w0: float, sigma: float, spacing: tuple[float, ...]
-) -> NDArray[np.float32]:
-    term = np.zeros(cells.shape, dtype=np.float32)
-    if w0 <= 0:
-        return term
-    reach = sigma * math.sqrt(2 * math.log(max(w0, 1.0) / 1e-8))
-    nearest = np.full(cells.shape, np.inf, dtype=np.float32)
-    second = np.full(cells.shape, np.inf, dtype=np.float32)
-    owner = np.zeros(cells.shape, dtype=cells.dtype)
-    for cell, piece, box in _pieces(cells, [math.ceil(reach / s) for s in spacing]):
-        distance = ndimage.distance_transform_edt(~piece, sampling=spacing).astype(np.float32)
-        d1, d2, own = nearest[box], second[box], owner[box]
-        # a cell in several pieces competes with other cells only, never with itself
-        closer = distance < d1
-        changed = closer & (own != cell)
-        d2[changed] = d1[changed]
-        d1[closer] = distance[closer]
-        own[changed] = cell
-        behind = ~closer & (own != cell) & (distance < d2)
-        d2[behind] = distance[behind]
-    near = np.isfinite(second)
-    total = nearest[near] + second[near]
-    term[near] = w0 * np.exp(-(total**2) / (2 * sigma**2))
-    return term
+def _cells(
+    labels: NDArray[np.integer], unlabelled: NDArray[np.bool_] | None
+) -> NDArray[np.integer]:
+    if unlabelled is not None:
+        labels = np.where(unlabelled, 0, labels)
+    if labels.size and labels.min() < 0:
+        raise InputError(
+            f"The labels hold {labels.min()}; cells are positive. Pass `ignore` for those that are "
+            f"not labelled."
+        )
+    return separate_touching(labels)
 
 
-def _pieces(
-    cells: NDArray[np.integer], reach: Sequence[int]
-) -> Iterator[tuple[int, NDArray[np.bool_], tuple[slice, ...]]]:
-    """Yield each connected piece of each cell: its id, its mask and the box it can matter in."""
-    # separated cells share no face, so pieces of one component all have one id
-    components, _ = ndimage.label(cells > 0)
-    for index, extent in enumerate(ndimage.find_objects(components), start=1):
-        box = tuple(
-            slice(max(span.start - r, 0), min(span.stop + r, n))
-            for span, r, n in zip(extent, reach, cells.shape, strict=True)
+def _checked_box(box: Sequence[slice], shape: tuple[int, ...]) -> tuple[slice, ...]:
+    spans = [span.indices(n) for span, n in zip(box, shape, strict=False)]
+    if len(box) != len(shape) or any(step != 1 or stop < start for start, stop, step in spans):
+        raise InputError(
+            f"box = {tuple(box)} does not fit labels of shape {shape}; give {len(shape)} slices "
+            f"of step 1."
         )
-        piece = components[box] == index
-        inside = tuple(
-            slice(span.start - b.start, span.stop - b.start)
-            for span, b in zip(extent, box, strict=True)
-        )
-        yield int(cells[box][inside][piece[inside]][0]), piece, box
+    return tuple(slice(start, stop) for start, stop, _ in spans)
 
 
 def _checked(labels: NDArray[np.integer], w0: float, sigma: float) -> NDArray[np.integer]:

@@ -69,11 +69,23 @@ class PredictConfig:
         -1,
         10**9,
     )
+    max_hole: int = _knob(
+        -1,
+        "largest hole in pixels filled in a cell (-1 = 0.3 typical painted cells, 0 = none)",
+        -1,
+        10**9,
+    )
     split: float = _knob(
         -1.0,
         "cut touching cells at necks this deep (-1 = fitted to the painted cells, 0 = never)",
         -1,
         5,
+    )
+    border: float = _knob(
+        -1.0,
+        "border in pixels given back to touching cells (-1 = 1.5 network pixels, 0 = none)",
+        -1,
+        100,
     )
     rotations: int = _knob(
         1, "average over this many rotated copies of the image (the paper: 7)", 1, 64

@@ -27,6 +27,7 @@ def instances(
     core: float = 0.0,
     split: float = 0.0,
     border: float = BORDER,
+    smooth: float = BORDER,
 ) -> NDArray[np.uint32]:
     """Number the cells of one plane.
 
@@ -45,14 +46,15 @@ def instances(
     min_size : int
         Cells with fewer pixels are dropped.
     max_hole : int, optional
-        Larger holes (in pixels) stay; by default all holes are filled.
+        Larger holes (in pixels) stay: 0 fills none; by default all holes are filled.
     core : float
         Probability of the cores; below ``threshold``, components of the foreground are cores.
     split : float
         How readily components are cut; 0 never cuts.
     border : float
-        Width in pixels of the border that is given back; 0 gives nothing back. Also the width
-        to which outlines are smoothed before necks are looked for.
+        Width in pixels of the border that is given back; 0 gives nothing back.
+    smooth : float
+        Pixels to which outlines are smoothed before necks are looked for.
 
     Returns
     -------
@@ -70,7 +72,7 @@ def instances(
         # what is left of an outline is no cell: a core is at least a quarter of one
         cores = _drop_small(cores, min_size // 4)
     if split > 0:
-        cores = split_necks(cores, split, smooth=max(border, 1.0))
+        cores = split_necks(cores, split, smooth=smooth)
     if cores is not labels:
         labels = _grow(cores, labels, foreground)
     labels = _drop_small(labels, min_size)
@@ -81,7 +83,7 @@ def instances(
 
 def _components(mask: NDArray[np.bool_], max_hole: int) -> NDArray[np.integer]:
     labels: NDArray[np.integer] = ndimage.label(mask)[0]
-    return _fill_holes(labels, max_hole) if labels.any() else labels
+    return _fill_holes(labels, max_hole) if max_hole > 0 and labels.any() else labels
 
 
 def _grow(
@@ -168,37 +170,77 @@ def _drop_small(labels: NDArray[np.integer], min_size: int) -> NDArray[np.intege
 def _fill_holes(labels: NDArray[np.integer], max_size: int) -> NDArray[np.integer]:
     """Give every small background component that exactly one cell encloses to that cell."""
     holes, count = ndimage.label(labels == 0, structure=np.ones((3, 3)))
+    fillable = np.bincount(holes.ravel(), minlength=count + 1) <= max_size
+    fillable[0] = False
+    fillable[np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]])] = False
+    # most planes have few: all that follows looks at their pixels only
+    inside = fillable[holes]
+    if not inside.any():
+        return labels
     lowest = np.full(count + 1, np.iinfo(np.int64).max)
     highest = np.zeros(count + 1, dtype=np.int64)
-    for hole, cell in (
-        (holes[1:], labels[:-1]),
-        (holes[:-1], labels[1:]),
-        (holes[:, 1:], labels[:, :-1]),
-        (holes[:, :-1], labels[:, 1:]),
-    ):
-        touching = (hole > 0) & (cell > 0)
-        np.minimum.at(lowest, hole[touching], cell[touching])
-        np.maximum.at(highest, hole[touching], cell[touching])
+    y, x = np.nonzero(inside)  # never at the edge of the plane, so all neighbours are there
+    hole = holes[y, x]
+    for cell in (labels[y - 1, x], labels[y + 1, x], labels[y, x - 1], labels[y, x + 1]):
+        np.minimum.at(lowest, hole[cell > 0], cell[cell > 0])
+        np.maximum.at(highest, hole[cell > 0], cell[cell > 0])
     owner = np.where(lowest == highest, highest, 0)
-    owner[np.bincount(holes.ravel(), minlength=count + 1) > max_size] = 0
-    owner[np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]])] = 0
-    return np.where(labels == 0, owner[holes], labels)
+    filled = labels.copy()
+    filled[y, x] = owner[hole]
+    return filled
 
 
 def _give_border_back(labels: NDArray[np.integer], border: float) -> NDArray[np.integer]:
     """Let cells grow over the thin background between them, the nearer one first."""
-    distance = ndimage.distance_transform_edt(labels == 0)
-    mask = (labels > 0) | _between(labels, border)
-    grown: NDArray[np.integer] = watershed(distance, labels, mask=mask)
+    disk = _disk(border)
+    between = _between(labels, disk)
+    if not between.any():
+        return labels
+    distance = _distance_to_cells(labels, between, disk)
+    grown: NDArray[np.integer] = watershed(distance, labels, mask=(labels > 0) | between)
     return grown
 
 
-def _between(labels: NDArray[np.integer], border: float) -> NDArray[np.bool_]:
-    """Return the pixels within ``border`` of two different cells."""
-    reach = int(np.ceil(border))
+def _disk(radius: float) -> NDArray[np.bool_]:
+    reach = int(radius)
     y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
-    disk = y**2 + x**2 <= border**2
-    high = ndimage.grey_dilation(labels, footprint=disk)
-    low = ndimage.grey_dilation(np.where(labels > 0, -labels, -labels.max() - 1), footprint=disk)
-    between: NDArray[np.bool_] = (high > 0) & (-low != high) & (labels == 0)
+    disk: NDArray[np.bool_] = y**2 + x**2 <= radius**2
+    return disk
+
+
+def _between(labels: NDArray[np.integer], disk: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the background pixels that see two different cells within a disk."""
+    highest = _disk_maximum(labels, disk)
+    none = -labels.max() - 1
+    lowest = -_disk_maximum(np.where(labels > 0, -labels, none), disk)
+    between: NDArray[np.bool_] = (highest > 0) & (lowest != highest) & (labels == 0)
     return between
+
+
+def _disk_maximum(values: NDArray[np.integer], disk: NDArray[np.bool_]) -> NDArray[np.integer]:
+    """Return the maximum over the disk around each pixel, one row of the disk after the other."""
+    reach, n = len(disk) // 2, len(values)
+    result = values.copy()
+    for dy in range(min(reach, n - 1) + 1):
+        rows = ndimage.maximum_filter1d(values, int(disk[reach + dy].sum()), axis=1)
+        np.maximum(result[dy:], rows[: n - dy], out=result[dy:])
+        np.maximum(result[: n - dy], rows[dy:], out=result[: n - dy])
+    return result
+
+
+def _distance_to_cells(
+    labels: NDArray[np.integer], where: NDArray[np.bool_], disk: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return the distance to the nearest cell at some pixels that see one within a disk."""
+    reach = len(disk) // 2
+    cells = np.pad(labels > 0, reach)
+    distance = np.zeros(labels.shape)
+    y, x = np.nonzero(where)
+    offsets = sorted((int(dy**2 + dx**2), dy, dx) for dy, dx in np.argwhere(disk) - reach)
+    for squared, dy, dx in offsets:
+        found = cells[y + reach + dy, x + reach + dx]
+        distance[y[found], x[found]] = np.sqrt(squared)
+        y, x = y[~found], x[~found]
+        if not len(y):
+            break
+    return distance

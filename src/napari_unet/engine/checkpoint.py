@@ -103,7 +103,8 @@ def pack_segmenter(segmenter: Segmenter | None) -> State | None:
         for field in dataclasses.fields(segmenter)
         if field.name != "weights"
     }
-    weights = {name: torch.from_numpy(array) for name, array in segmenter.weights.items()}
+    # copies: what came from another process is read-only, which torch warns of
+    weights = {name: torch.from_numpy(array.copy()) for name, array in segmenter.weights.items()}
     return {"settings": json.dumps(settings), "weights": weights}
 
 

@@ -12,6 +12,7 @@ order                          answer
 ``("stop", run)``              the same ``("ended", run)``, as soon as the generator is closed
 ``("ack", run)``               none: one more event may be sent
 ``("tell", run, bytes)``       none: a message for the generator's mailbox
+``("pixels", run, n, array)``  none: the answer to our ``("read", run, n, ...)`` of a `Served` array
 end of file                    none: the program is gone, and this process leaves at once
 =============================  ===============================================================
 """
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import itertools
 import os
 import pickle
 import signal
@@ -35,6 +37,7 @@ from importlib import import_module
 from typing import Any, BinaryIO, TextIO
 
 from napari_unet.engine.channel import EventPickler, receive, send
+from napari_unet.engine.lazy import Index, asking
 from napari_unet.engine.mailbox import mailbox_of_this_run
 from napari_unet.engine.shared_memory import Request, Ticket
 from napari_unet.errors import DeviceError, JobError, UNetError
@@ -44,12 +47,17 @@ __all__ = ["MAX_UNHANDLED_EVENTS", "main"]
 #: The generator waits while so many of its events have not been handled by the program.
 MAX_UNHANDLED_EVENTS = 32
 
+#: Where there are few cores, the hand that paints comes first (on Windows see `process`).
+POLITENESS = 10
+
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def main(warm_up: Sequence[str]) -> None:
     """Import the named modules, then run what is ordered until the program closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, which then tells us
+    if os.name == "posix":
+        os.nice(POLITENESS)
     orders, answers = _take_pipes()
     if sys.stderr is not None:
         faulthandler.enable()
@@ -97,6 +105,8 @@ class _Desk:
         self._waiting: deque[tuple[int, Ticket]] = deque()
         self._last_stopped = 0  # runs are numbered 1, 2, ...
         self._unhandled = 0
+        self._reads = itertools.count()
+        self._read: dict[tuple[int, int], Any] = {}
 
     def listen(self, orders: BinaryIO) -> None:
         """Take orders until the program is gone; runs in the second thread."""
@@ -105,14 +115,16 @@ class _Desk:
                 self._take(*receive(orders))
         os._exit(0)  # from this thread nothing gentler ends a computation
 
-    def _take(self, order: str, run: int, content: Any = None) -> None:
+    def _take(self, order: str, run: int, *contents: Any) -> None:
         with self._changed:
             if order == "run":
                 mailbox_of_this_run().clear()
-                self._waiting.append((run, content))
+                self._waiting.append((run, *contents))
             elif order == "tell":
                 # unpickled by whoever takes it: that may map shared memory, or fail
-                mailbox_of_this_run().put(partial(pickle.loads, content))
+                mailbox_of_this_run().put(partial(pickle.loads, *contents))
+            elif order == "pixels":
+                self._read[run, contents[0]] = contents[1]
             elif order == "ack":
                 self._unhandled -= 1
             elif order == "stop":
@@ -128,6 +140,7 @@ class _Desk:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting)
             self._unhandled = 0
+            self._read.clear()
             return self._waiting.popleft()
 
     def stopped(self, run: int) -> bool:
@@ -146,6 +159,27 @@ class _Desk:
         self.answer("event", run, event)
         return True
 
+    def read(self, run: int, which: int, index: Index) -> Any:
+        """Ask the program for a region of an array, and wait for it.
+
+        Raises
+        ------
+        InputError
+            If the program cannot read it.
+        GeneratorExit
+            If the run is stopped meanwhile: as if its generator were closed where it waits.
+        """
+        number = next(self._reads)
+        self.answer("read", run, number, which, index)
+        with self._changed:
+            self._changed.wait_for(lambda: self.stopped(run) or (run, number) in self._read)
+            if self.stopped(run):
+                raise GeneratorExit
+            content = self._read.pop((run, number))
+        if isinstance(content, UNetError):
+            raise content
+        return content
+
     def answer(self, *message: object) -> None:
         """Send a message; any thread may."""
         with self._writing:
@@ -155,7 +189,7 @@ class _Desk:
 def _serve(desk: _Desk, run: int, ticket: Ticket) -> None:
     """Run one generator to its end, its failure, or the order to stop."""
     try:
-        with _relayed_warnings(desk, run):
+        with _relayed_warnings(desk, run), asking(partial(desk.read, run)):
             _stream(desk, run, ticket)
     except Exception as error:  # noqa: BLE001 (the job boundary: raised again in the program)
         desk.answer("failed", run, _packed(_as_unet_error(error)))
@@ -170,7 +204,7 @@ def _stream(desk: _Desk, run: int, ticket: Ticket) -> None:
         while not desk.stopped(run):
             try:
                 event = next(events)
-            except StopIteration:
+            except (StopIteration, GeneratorExit):
                 return
             if not desk.send_event(run, pickler.dumps(event)):
                 return

@@ -20,9 +20,11 @@ import warnings
 import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from napari_unet.engine.channel import EventUnpickler
+from napari_unet.engine.lazy import Reader, Served
 from napari_unet.engine.mailbox import Mailbox
 from napari_unet.engine.process import ChildProcess
 from napari_unet.engine.shared_memory import Request, SharedArray
@@ -31,7 +33,7 @@ from napari_unet.errors import JobError
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["STOP_GRACE_SECONDS", "WARM_UP", "Host", "Mailbox", "SharedArray"]
+__all__ = ["STOP_GRACE_SECONDS", "WARM_UP", "Host", "Mailbox", "Served", "SharedArray"]
 
 E = TypeVar("E")
 
@@ -39,7 +41,7 @@ E = TypeVar("E")
 STOP_GRACE_SECONDS = 0.7
 
 #: What the child imports while nothing runs yet, so that the first job starts at once.
-WARM_UP = ("torch", "napari_unet.engine.training", "napari_unet.engine.inference")
+WARM_UP = ("napari_unet.engine.training", "napari_unet.engine.inference", "napari_unet.engine.warm")
 
 _POLL_SECONDS = 0.05
 
@@ -102,9 +104,10 @@ class Host:
             Pickled by reference. The warnings it raises are raised again here.
         *args, **kwargs
             Pickled when the first event is asked for. Arrays cross once, through shared memory,
-            and are read-only in the child; a `SharedArray` arrives as a writable array. What is
-            put into a `Mailbox` among them, before or during the run, is in the child's mailbox a
-            moment later.
+            and are read-only in the child; a `SharedArray` arrives as a writable array; a
+            `Served` array stays here, and a thread reads the regions that the function indexes.
+            What is put into a `Mailbox` among them, before or during the run, is in the child's
+            mailbox a moment later.
         stop : threading.Event, optional
             Looked at every 50 ms, also while no event comes: in Python no thread can close a
             generator in which another one waits.
@@ -123,7 +126,9 @@ class Host:
             child = self._living_child()
             with closing(Request((function, args, kwargs))) as request:
                 if not self._halted(stop):
-                    run = _Run(child, next(self._numbers), _mailbox_among(args, kwargs))
+                    run = _Run(
+                        child, next(self._numbers), _mailbox_among(args, kwargs), request.served
+                    )
                     yield from self._stream(run, request, stop)
             if self._closing.is_set():
                 raise JobError("The compute process was closed while a computation was running.")
@@ -182,17 +187,25 @@ class Host:
             if not run.over and not run.stop():
                 with suppress(JobError):  # closed meanwhile
                     self._living_child()  # importing torch again before the next job asks for it
+            run.close()
 
 
 class _Run:
     """One run, as the program sees it."""
 
-    def __init__(self, child: ChildProcess, number: int, mailbox: Mailbox | None) -> None:
+    def __init__(
+        self, child: ChildProcess, number: int, mailbox: Mailbox | None, served: Sequence[Served]
+    ) -> None:
         self._child = child
         self._number = number
         self._mailbox = mailbox
+        self._reader = Reader(served, partial(self.order, "pixels"))
         self._unpickler = EventUnpickler()
         self.over = False
+
+    def close(self) -> None:
+        """Read nothing more; called when the run is over."""
+        self._reader.close()
 
     def order(self, order: str, *rest: object) -> None:
         """Tell the child something about this run."""
@@ -213,6 +226,8 @@ class _Run:
         match message:
             case ("event", self._number, data):
                 yield self._unpickler.loads(data)
+            case ("read", self._number, *request):
+                self._reader.request(*request)
             case ("warning", self._number, (text, category, filename, lineno)):
                 warnings.warn_explicit(text, getattr(builtins, category), filename, lineno)
             case ("failed" | "broken" as how, self._number, data):
@@ -229,6 +244,7 @@ class _Run:
         A generator that fails while it is closed still raises its error here: that may be the
         only word about a file that was not written.
         """
+        self._reader.close()
         self.order("stop")
         deadline = time.monotonic() + STOP_GRACE_SECONDS
         try:

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.instances import instances
 from napari_unet.core.tiles import OneChannel
+from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
+from napari_unet.engine.lazyplane import LazyPlane
+from napari_unet.engine.mailbox import Mailbox
 from napari_unet.engine.plane import predict_plane
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
@@ -76,7 +78,12 @@ def segment(
 
 
 def predict(
-    segmenter: Segmenter, image: Array, out: Array, config: PredictConfig | None = None
+    segmenter: Segmenter,
+    image: Array,
+    out: Array,
+    config: PredictConfig | None = None,
+    *,
+    mailbox: Mailbox | None = None,
 ) -> Iterator[TileDone]:
     """Predict tile by tile; each event names the pixels of ``out`` that are final now.
 
@@ -92,6 +99,9 @@ def predict(
         classes the class 1 ... K.
     config : PredictConfig, optional
         Tile size, threshold, rotations, device.
+    mailbox : Mailbox, optional
+        The newest `InView` in it says which tile of the present plane is next: what is in view
+        first, then outward. The result does not depend on the order; without it, row by row.
 
     Yields
     ------
@@ -118,8 +128,8 @@ def predict(
     )
     index = 0
     for plane in planes:
-        pixels = image if image.ndim == 3 else image[:, plane[0]]
-        for count, region, values in predict_plane(segmenter, pixels, config):
+        pixels = image if image.ndim == 3 else _plane(image, plane[0])
+        for count, region, values in predict_plane(segmenter, pixels, config, mailbox):
             index += 1
             where = (*(slice(z, z + 1) for z in plane), *region)
             if values is not None:
@@ -135,6 +145,7 @@ def segment_into(
     foreground: Array | None = None,
     *,
     numbered: int = 0,
+    mailbox: Mailbox | None = None,
 ) -> Iterator[SegmentEvent]:
     """Segment plane by plane into ``labels``; show the foreground first, then the cells.
 
@@ -146,10 +157,12 @@ def segment_into(
         Of the spatial shape, written in place. After a `TileDone`, its region holds the
         foreground (1) or the classes; after a `PlaneDone`, the plane holds its final cells.
     foreground : float array, optional
-        Of the spatial shape; also receives the probability of cells (of the last class for a
-        model of classes).
+        Of the spatial shape; also receives the probability of cells; for a model of classes, of
+        the class that wins: how sure the network is.
     numbered : int
         The first cell gets the number after this one.
+    mailbox : Mailbox, optional
+        Where the user looks, as for `predict`.
 
     Yields
     ------
@@ -162,21 +175,21 @@ def segment_into(
         raise InputError(f"labels has shape {labels.shape}; give {image.shape[1:]}.")
     planes = 1 if image.ndim == 3 else image.shape[1]
     for z in range(planes):
-        pixels = image if image.ndim == 3 else image[:, z]
+        pixels = image if image.ndim == 3 else _plane(image, z)
         where = () if image.ndim == 3 else (slice(z, z + 1),)
         probability = np.empty((segmenter.n_classes, *pixels.shape[1:]), dtype=np.float32)
-        for tile in predict(segmenter, pixels, probability, config):
+        for tile in predict(segmenter, pixels, probability, config, mailbox=mailbox):
             values = probability[(slice(None), *tile.region)]
             region = (*where, *tile.region)
             if values.size:
                 _write(labels, values, region, segmenter, config)
                 if foreground is not None:
-                    foreground[region] = _shaped(values[-1], region)
+                    foreground[region] = _shaped(_sureness(segmenter, values), region)
             index, total = z * tile.total + tile.index, planes * tile.total
             yield TileDone(index=index, total=total, region=region)
         objects = 0
         if segmenter.kind == "cells":
-            cells = _cells(segmenter, probability[1], config)
+            cells = find_cells(segmenter, probability[1], config)
             objects = int(cells.max(initial=0))
             _check_room(labels.dtype, numbered + objects)
             region = (*where, *(slice(0, n) for n in cells.shape))
@@ -185,18 +198,15 @@ def segment_into(
         yield PlaneDone(plane=z + 1, planes=planes, objects=objects)
 
 
-def _cells(
-    segmenter: Segmenter, foreground: NDArray[np.float32], config: PredictConfig
-) -> NDArray[np.uint32]:
-    return instances(
-        foreground,
-        threshold=config.threshold,
-        min_size=segmenter.smallest_cell(config.min_size),
-        max_hole=3 * segmenter.smallest_cell() or None,
-        core=segmenter.core,
-        split=config.split if config.split >= 0 else segmenter.split,
-        border=1.5 * segmenter.downsample,
-    )
+def _plane(image: Any, z: int) -> Any:
+    """Return a plane of a stack (C, Z, Y, X); of one on disk, without reading it."""
+    return image[:, z] if isinstance(image, np.ndarray) else LazyPlane(image, {1: z}, 0)
+
+
+def _sureness(segmenter: Segmenter, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probability of cells, or of the class that wins."""
+    sureness: NDArray[np.float32] = values[1] if segmenter.kind == "cells" else values.max(axis=0)
+    return sureness
 
 
 def _write(

@@ -1,4 +1,4 @@
-"""Predict one plane, tile by tile: read mirrored, run the network, keep what is final."""
+"""Predict one plane, tile by tile: what is in view first, read mirrored, kept where it is final."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from torch.nn import functional as F
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.normalise import grey_statistics, normalise
+from napari_unet.core.order import box_distance, outward
 from napari_unet.core.resolution import coarse_shape, read_coarse, refine
 from napari_unet.core.rotation import rotate, rotate_back, rotated_shape
 from napari_unet.core.tiles import Tile, tile_grid
 from napari_unet.core.unet import UNet
 from napari_unet.engine.device import select_device, torch_errors
+from napari_unet.engine.mailbox import InView, Mailbox
 from napari_unet.engine.segmenter import Segmenter
 
 __all__ = ["predict_plane"]
@@ -31,13 +33,17 @@ Region = tuple[slice, ...]
 
 
 def predict_plane(
-    segmenter: Segmenter, image: Array, config: PredictConfig
+    segmenter: Segmenter, image: Array, config: PredictConfig, mailbox: Mailbox | None = None
 ) -> Iterator[tuple[int, Region, NDArray[np.float32] | None]]:
-    """Yield (tiles in all, region, its final probabilities (K, *region)) of a (C, Y, X) plane."""
+    """Yield (tiles in all, region, its final probabilities (K, *region)) of a (C, Y, X) plane.
+
+    The newest `InView` in the mailbox says which of the tiles that are left is next; without any
+    they come row by row. Rotated copies become final all at once, so nothing is sooner in view.
+    """
     statistics = grey_statistics(image)
     if config.rotations == 1:
         total = len(_tiles(segmenter, image.shape[1:], config))
-        for region, values in _predict_tiles(segmenter, image, statistics, config):
+        for region, values in _predict_tiles(segmenter, image, statistics, config, mailbox):
             yield total, region, values
         return
     nothing: Region = (slice(0, 0), slice(0, 0))
@@ -77,13 +83,14 @@ def _predict_tiles(
     image: Array,
     statistics: NDArray[np.float32],
     config: PredictConfig,
+    mailbox: Mailbox | None = None,
 ) -> Iterator[tuple[Region, NDArray[np.float32]]]:
     """Yield (region, its probabilities (K, *region)) of a (C, Y, X) plane."""
     device = select_device(config.device)
     with torch_errors("The model itself does not fit; choose device='cpu'."):
         network = _network(_SameWeights(segmenter), str(device))
     factor, shape = segmenter.downsample, image.shape[1:]
-    for tile in _tiles(segmenter, shape, config):
+    for tile in _in_view_first(_tiles(segmenter, shape, config), factor, mailbox):
         pixels = normalise(read_coarse(image, tile.read, factor), statistics)
         values = _forward(network, pixels, device)
         if factor == 1:
@@ -95,6 +102,16 @@ def _predict_tiles(
         )
         origin = tuple(span.start for span in tile.output)
         yield (y, x), refine(values, factor, origin, (y, x), shape)
+
+
+def _in_view_first(tiles: list[Tile], factor: int, mailbox: Mailbox | None) -> Iterator[Tile]:
+    def view() -> Region | None:
+        views = [m for m in mailbox.take() if isinstance(m, InView)] if mailbox else []
+        if not views:
+            return None
+        return tuple(slice(s.start // factor, -(-s.stop // factor)) for s in views[-1].box)
+
+    return outward(tiles, view, lambda tile, box: box_distance(tile.write, box))
 
 
 @torch.inference_mode()

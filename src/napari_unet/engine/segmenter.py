@@ -53,6 +53,9 @@ class Segmenter:
         Typical equivalent diameter of the painted objects in image pixels; 0 when unknown.
     provenance : dict
         How it was made: steps, seconds, what was labelled, versions, date.
+    seen : dict
+        Which labelled blocks of which images it was trained on, and which were held out; see
+        `napari_unet.engine.heldout.Seen`.
     """
 
     weights: dict[str, NDArray[np.float32]]
@@ -66,6 +69,7 @@ class Segmenter:
     split: float = 0.2
     diameter: float = 0.0
     provenance: dict[str, Any] = field(default_factory=dict)
+    seen: dict[str, Any] = field(default_factory=dict)
 
     def network(self, device: torch.device | str = "cpu") -> UNet:
         """Build the network with these weights, on a device, in evaluation mode."""
@@ -198,8 +202,9 @@ def _check_settings(segmenter: Segmenter) -> None:
         value = getattr(segmenter, name)
         if type(value) not in (int, float) or not 0 <= value < 1e9:
             raise ValueError(f"{name} is {value!r}")
-    if type(segmenter.provenance) is not dict:
-        raise ValueError(f"provenance is {segmenter.provenance!r}")
+    for name in ("provenance", "seen"):
+        if type(getattr(segmenter, name)) is not dict:
+            raise ValueError(f"{name} is {getattr(segmenter, name)!r}")
 
 
 def _weight_shapes(segmenter: Segmenter) -> dict[str, tuple[int, ...]]:

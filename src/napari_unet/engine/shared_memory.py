@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from napari_unet.engine.lazy import Served
 from napari_unet.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ class Request:
     Parameters
     ----------
     call : tuple
-        (function, args, kwargs). The function travels by reference, the arrays by content.
+        (function, args, kwargs). The function travels by reference, the arrays by content; of a
+        `Served` array only its number in ``served`` travels.
 
     Raises
     ------
@@ -115,7 +117,9 @@ class Request:
     def __init__(self, call: Call) -> None:
         buffers: list[pickle.PickleBuffer] = []
         stream = io.BytesIO()
-        _CallPickler(stream, protocol=5, buffer_callback=buffers.append).dump(call)
+        pickler = _CallPickler(stream, protocol=5, buffer_callback=buffers.append)
+        pickler.dump(call)
+        self.served = pickler.served
         parts = [stream.getbuffer(), *(buffer.raw() for buffer in buffers)]
         starts, end = [], 0
         for part in parts:
@@ -144,7 +148,14 @@ class Request:
 
 
 class _CallPickler(pickle.Pickler):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.served: list[Served] = []
+
     def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, Served):
+            self.served.append(obj)
+            return obj.ticket(len(self.served) - 1)
         # A strided array (channels moved to the front) would be copied into the pickle as bytes
         # and from there once more; made contiguous it goes out of band like any other.
         if type(obj) is np.ndarray and not (obj.flags.c_contiguous or obj.flags.f_contiguous):

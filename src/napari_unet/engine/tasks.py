@@ -7,27 +7,37 @@ host must never import torch, so these stand in for the engine's own generators.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import IGNORE, Annotation, Meaning, encode
-from napari_unet.core.boundary import boundary_weight_map
+from napari_unet.core.boundary import boundary_weights_in
 from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.core.resolution import coarsen_labels
+from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import SegmentEvent, TrainEvent
+from napari_unet.engine.mailbox import Mailbox
 from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["segment_plane", "train", "weigh_plane"]
+__all__ = ["number_cells", "segment_plane", "train", "weigh_box"]
 
 
 def train(
-    annotations: Sequence[Annotation], config: TrainConfig, segmenter: Segmenter | None
+    annotations: Sequence[Annotation],
+    config: TrainConfig,
+    segmenter: Segmenter | None,
+    mailbox: Mailbox | None = None,
+    checkpoint: Path | None = None,
 ) -> Iterator[TrainEvent]:
     """Run `napari_unet.engine.training.train`."""
     from napari_unet.engine import training
 
-    return training.train(annotations, config, segmenter=segmenter)
+    return training.train(
+        annotations, config, segmenter=segmenter, mailbox=mailbox, checkpoint=checkpoint
+    )
 
 
 def segment_plane(
@@ -38,13 +48,14 @@ def segment_plane(
     plane: tuple[int, ...],
     config: PredictConfig,
     numbered: int,
+    mailbox: Mailbox | None = None,
 ) -> Iterator[SegmentEvent]:
     """Run `napari_unet.engine.inference.segment_into` for one plane of larger outputs.
 
     Parameters
     ----------
-    segmenter, image, config
-        As there; ``image`` is (C, Y, X).
+    segmenter, image, config, mailbox
+        As there; ``image`` is (C, Y, X), or the `Remote` of one.
     labels, foreground : array
         (*leading, Y, X), shared with the program; ``plane`` is written.
     plane : tuple of int
@@ -55,19 +66,69 @@ def segment_plane(
     from napari_unet.engine.inference import segment_into
 
     part = None if foreground is None else foreground[plane]
-    return segment_into(segmenter, image, labels[plane], config, part, numbered=numbered)
+    return segment_into(
+        segmenter, image, labels[plane], config, part, numbered=numbered, mailbox=mailbox
+    )
 
 
-def weigh_plane(
+def number_cells(
+    foreground: NDArray[np.float32],
+    segmenter: Segmenter,
+    config: PredictConfig,
+    out: NDArray[np.integer],
+    numbered: int,
+) -> Iterator[int]:
+    """Find the cells of a plane in its probabilities again; yield how many there are.
+
+    Parameters
+    ----------
+    foreground, segmenter, config
+        As for `napari_unet.engine.cells.find_cells`.
+    out : integer array
+        (Y, X), shared with the program; receives the numbers of the cells.
+    numbered : int
+        The first cell gets the number after this one.
+    """
+    cells = find_cells(segmenter, foreground, config)
+    out[...] = np.where(cells > 0, cells + numbered, 0)
+    yield int(cells.max(initial=0))
+
+
+def weigh_box(
     labels: NDArray[np.integer],
     meaning: Meaning,
     region: NDArray[np.bool_] | None,
+    box: Sequence[slice],
+    factor: int,
     out: NDArray[np.float32],
     w0: float,
     sigma: float,
 ) -> Iterator[int]:
-    """Write the boundary weights of a painted plane (Y, X) into ``out``; 0 where not labelled."""
-    target = encode(labels, meaning, region)
+    """Write the boundary weights of a box into ``out``; 0 where not labelled.
+
+    Parameters
+    ----------
+    labels : integer array
+        (Y, X): what is painted `napari_unet.core.boundary.around` the box. It begins at a multiple
+        of ``factor`` and ends at one, or at the end of the plane.
+    meaning, region
+        As for `napari_unet.core.annotation.encode`.
+    box : (slice, slice)
+        The box as pixels of ``labels``; begins and ends as they do.
+    factor : int
+        Working resolution: the weights are those of the labels that training sees.
+    out : float32 array
+        At least as large as the box; its first pixels are written.
+    w0, sigma : float
+        Height, and width in network pixels, of the border term.
+    """
+    if region is not None:
+        region = coarsen_labels(region.astype(np.uint8), factor) > 0
+    target = encode(coarsen_labels(labels, factor), meaning, region)
+    inside = [slice(span.start // factor, -(-span.stop // factor)) for span in box]
     unlabelled = target.classes == IGNORE
-    out[...] = boundary_weight_map(target.cells, w0=w0, sigma=sigma, ignore=unlabelled)
+    weights = boundary_weights_in(target.cells, inside, w0=w0, sigma=sigma, ignore=unlabelled)
+    height, width = (span.stop - span.start for span in box)
+    fine = weights.repeat(factor, axis=0).repeat(factor, axis=1)
+    out[:height, :width] = fine[:height, :width]
     yield 1

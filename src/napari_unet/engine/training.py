@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ TOLERANCE = 0.05
 
 Few pixels are held out, so smaller differences are chance, and the later network saw more."""
 
+FINISHING, LONGEST_FINISH = 0.2, 8.0
+"""How long a training goes on after `Finish`: this share of its time so far, at most so long."""
+
 SAVING_SHARE = 0.02
 """Of the time, at most, that goes into saving the state of the training."""
 
@@ -56,7 +60,7 @@ def train(
     segmenter: Segmenter | None = None,
     mailbox: Mailbox | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-) -> Iterator[TrainEvent]:
+) -> Generator[TrainEvent, None, None]:
     """Train on painted labels; the last event carries the trained Segmenter.
 
     Every event carries the best Segmenter so far, so the generator can be closed after any of
@@ -145,7 +149,7 @@ class _Run:
         self.checkpoint, self.next_saving = checkpoint, 0.0
         self.best_iou: float | None = None
         self.next_validation = FIRST_VALIDATION
-        self.finishing = False
+        self.finish: tuple[float, float] | None = None
         self.log: list[tuple[Any, ...]] = []
         self.earlier: tuple[StepDone | Validated, ...] = ()
         self.began = time.perf_counter()
@@ -157,6 +161,9 @@ class _Run:
 
     def progress(self) -> float:
         """Return the used share of the budget; of the steps, if they are limited."""
+        if self.finish is not None:
+            began, span = self.finish
+            return min((self.seconds - began) / span, 1.0) if span > 0 else 1.0
         if self.config.steps:
             return min(self.learner.step / self.config.steps, 1.0)
         return min(self.seconds / self.config.seconds, 1.0) if self.config.seconds else 0.0
@@ -164,7 +171,7 @@ class _Run:
     def over(self) -> bool:
         """Return whether the budget of steps or that of seconds is used up."""
         late = self.config.seconds > 0 and self.seconds >= self.config.seconds
-        return self.finishing or late or self.progress() >= 1
+        return (late and self.finish is None) or self.progress() >= 1
 
     def validation_due(self) -> bool:
         """Return whether to validate now: by steps if they are limited, otherwise by the clock."""
@@ -227,8 +234,9 @@ class _Run:
                 strokes.append(message)
             elif isinstance(message, Look):
                 self.preview.look_at(message)
-            elif isinstance(message, Finish):
-                self.finishing = True
+            elif isinstance(message, Finish) and self.finish is None:
+                # time to anneal in, as the end of a budget does
+                self.finish = self.seconds, min(FINISHING * self.seconds, LONGEST_FINISH)
         if not strokes:
             return False
         self.data.repaint(strokes)
@@ -260,7 +268,7 @@ class _Run:
         if finite and not iou < best_iou - TOLERANCE:
             self.best_iou = max(best_iou, iou) if held_out else 0.0
             steps, seconds = self.before
-            self.best = self.best.with_weights(
+            better = self.best.with_weights(
                 average,
                 steps=steps + step,
                 seconds=round(seconds + self.seconds, 2),
@@ -268,11 +276,11 @@ class _Run:
                 labelled=labelled,
                 recipe=self.config.recipe,
                 seed=self.config.seed,
-                seen=self.data.seen.record(),
                 version=napari_unet.__version__,
                 torch=torch.__version__,
                 date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             )
+            self.best = replace(better, seen=self.data.seen.record())
         event = Validated(step=step, seconds=self.seconds, loss=loss, iou=iou, segmenter=self.best)
         self.log.append((step, event.seconds, loss, iou, "validated"))
         return event

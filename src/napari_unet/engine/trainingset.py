@@ -179,7 +179,7 @@ def prepare(
     factor = config.downsample or choose_factor(diameter)
     if segmenter is not None:
         factor, diameter = segmenter.downsample, segmenter.diameter or diameter
-        seen = seen or Seen.of(segmenter.provenance.get("seen", {}))
+        seen = seen or Seen.of(segmenter.seen)
     return TrainingSet(
         planes,
         config,

@@ -50,7 +50,7 @@ class Background:
     Parameters
     ----------
     host : Host
-        The process that computes; its child is started by the first question.
+        The process that computes; its child is started by `start`, or by the first question.
     """
 
     def __init__(self, host: Host) -> None:
@@ -68,6 +68,10 @@ class Background:
         """Whether a question is not answered yet."""
         with self._changed:
             return self._running is not None or bool(self._waiting)
+
+    def start(self) -> None:
+        """Start the process now, so that the first answer does not wait for it."""
+        self._host.start()
 
     def ask(
         self,

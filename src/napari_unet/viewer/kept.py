@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Layer
 from numpy.typing import NDArray
 from psygnal import Signal
 
@@ -13,6 +13,9 @@ from napari_unet.engine.segmenter import Segmenter
 from napari_unet.viewer.stack import PlaneIndex
 
 __all__ = ["Kept", "KeptPlane"]
+
+BUDGET = 2**30
+"""Bytes: 256 planes of 1024 x 1024 pixels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,24 +35,54 @@ class KeptPlane:
 
 
 class Kept:
-    """Probabilities of the planes that were segmented last."""
+    """Probabilities of the planes that were segmented last; the oldest go when memory is short.
+
+    Parameters
+    ----------
+    budget : int
+        Bytes that may be kept.
+    """
 
     changed = Signal()
 
-    def __init__(self) -> None:
-        self._planes: dict[tuple[str, PlaneIndex], KeptPlane] = {}
+    def __init__(self, budget: int = BUDGET) -> None:
+        self._budget = budget
+        self._planes: dict[tuple[str, PlaneIndex], KeptPlane] = {}  # the oldest first
 
     def put(
         self,
-        image: Image,
+        image: Layer,
         plane: PlaneIndex,
         foreground: NDArray[np.float32],
         segmenter: Segmenter,
     ) -> None:
-        """Keep what a model said of a plane; the array must not be written to any more."""
-        self._planes[str(image.unique_id), plane] = KeptPlane(foreground, segmenter)
+        """Keep what a model said of a plane; the array must not be written to any more.
+
+        What was kept of that plane goes, then the oldest planes until the budget holds; a plane
+        that alone is too large is not kept.
+        """
+        key = (str(image.unique_id), plane)
+        self._planes.pop(key, None)
+        self._planes[key] = KeptPlane(foreground, segmenter)
+        size = sum(kept.foreground.nbytes for kept in self._planes.values())
+        while size > self._budget:
+            oldest = self._planes.pop(next(iter(self._planes)))
+            size -= oldest.foreground.nbytes
         self.changed.emit()
 
-    def get(self, image: Image, plane: PlaneIndex) -> KeptPlane | None:
+    def get(self, image: Layer, plane: PlaneIndex) -> KeptPlane | None:
         """Return what is kept of a plane, if anything."""
         return self._planes.get((str(image.unique_id), plane))
+
+    def planes(self, image: Layer) -> list[PlaneIndex]:
+        """Return the planes of an image of which something is kept, in their order."""
+        identity = str(image.unique_id)
+        return sorted(plane for owner, plane in self._planes if owner == identity)
+
+    def forget(self, image: Layer) -> None:
+        """Let go of all planes of an image, as when it left the viewer."""
+        planes = self.planes(image)
+        for plane in planes:
+            del self._planes[str(image.unique_id), plane]
+        if planes:
+            self.changed.emit()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
+from napari.utils import DirectLabelColormap
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
@@ -28,6 +29,9 @@ __all__ = ["Preview", "remove_previews"]
 
 SETTLED_MS = 150
 """Milliseconds after the last move of the camera until another field is asked for."""
+
+# not the colour of label 1, which is that of painted background
+CELLS = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: "#23b5f5"})
 
 
 class Preview:
@@ -57,7 +61,7 @@ class Preview:
         every: float,
     ) -> None:
         self._viewer, self._image, self._mailbox = viewer, image, mailbox
-        self._every = every
+        self._every, self._kind = every, model.kind
         self._stack = ImageStack.of(image)
         # so that the crop lies on the same working and pooling grid as the whole plane
         self._grid = model.downsample * 2**model.depth
@@ -96,6 +100,8 @@ class Preview:
                 return  # the user deleted it
             self._result = Result(self._viewer, self._image, "preview", np.uint8)
             self._result.finish(complete=True)
+            if self._kind == "cells":
+                self._result.layer.colormap = CELLS
             hide_segmentation(self._viewer, self._image)
         self._result.write(field.plane, field.box, self._outs[event.key].array, now=True)
 
@@ -118,7 +124,7 @@ class Preview:
     def _look(self, key: int, field: Field) -> Look:
         """Read the pixels; called in the thread that sends them."""
         box = self._with_context(field.box)
-        plane = self._stack.lazy_plane(field.plane)
+        plane: Any = self._stack.lazy_plane(field.plane)
         if field.plane not in self._statistics:
             self._statistics[field.plane] = grey_statistics(plane)
         y, x = (

@@ -1,10 +1,10 @@
-"""Stream segmentations of image layers into layers of their own, tile by tile."""
+"""Stream segmentations of image layers into layers of their own: what is in view first."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine import tasks
 from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
-from napari_unet.engine.host import Host, SharedArray
+from napari_unet.engine.host import Host, Served, SharedArray
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
+from napari_unet.viewer.gaze import Gaze
+from napari_unet.viewer.kept import Kept
 from napari_unet.viewer.layers import image_layers, is_result
 from napari_unet.viewer.results import Result, label_dtype
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, shown_plane
@@ -47,8 +49,8 @@ class StreamEvent:
         What the engine said about that plane.
     labels : (Y, X) integer array
         The plane, in memory that the compute process writes.
-    foreground : (Y, X) float array or None
-        Its probabilities, where they are shown.
+    foreground : (Y, X) float32 array
+        Its probabilities; after a `PlaneDone` a copy that nobody writes to any more.
     """
 
     image: int
@@ -56,7 +58,7 @@ class StreamEvent:
     progress: float
     event: SegmentEvent
     labels: NDArray[Any]
-    foreground: NDArray[np.float32] | None
+    foreground: NDArray[np.float32]
 
     @property
     def region(self) -> tuple[slice, ...]:
@@ -68,7 +70,8 @@ class Segmentation:
     """One image being segmented: what is read, and the layers that show the result.
 
     Made, told of events and finished on the main thread; `events` runs in a worker and touches
-    arrays only, never a layer. Only `on_event` writes into what the layers show.
+    arrays only, never a layer. Only `on_event` writes into what the layers show. Where the user
+    looks crosses from the one thread to the other in a `Gaze`.
     """
 
     def __init__(
@@ -80,7 +83,10 @@ class Segmentation:
         *,
         only: PlaneIndex | None,
         probability: bool,
+        kept: Kept,
     ) -> None:
+        self._image, self._segmenter, self._kept = image, segmenter, kept
+        self._name = f"layer {image.name!r}"
         self.stack = ImageStack.of(image)
         self.planes = list(self.stack.indices()) if only is None else [only]
         self.objects = 0
@@ -91,6 +97,7 @@ class Segmentation:
         self._foreground: Result | None = None
         if probability:
             self._foreground = Result(viewer, image, "probability", np.float32, plane=only)
+        self._gaze = Gaze(viewer, image)
 
     @property
     def shown(self) -> bool:
@@ -110,39 +117,44 @@ class Segmentation:
         config: PredictConfig,
         stop: threading.Event,
     ) -> Iterator[StreamEvent]:
-        """Segment plane by plane in the compute process; for a worker thread."""
+        """Segment plane by plane in the compute process, the shown one first; for a worker."""
         numbered = 0
         if len(self.planes) < np.prod(self.stack.leading):
             numbered = _numbers_used(self._labels.array)
-        for done, index in enumerate(self.planes):
-            pixels = self.stack.plane(index)
+        for done, index in enumerate(self._gaze.nearest_first(self.planes)):
+            if stop.is_set():
+                return
             # memory of its own for every plane: the viewer shows the last one a little later
             with self._memory() as (labels, foreground):
                 events = host.run(
-                    tasks.segment_plane, segmenter, pixels, labels, foreground, (), config,
-                    numbered, stop=stop,
+                    tasks.segment_plane, segmenter, self._pixels(index), labels, foreground, (),
+                    config, numbered, self._gaze.mailbox, stop=stop,
                 )  # fmt: skip
                 for event in events:
-                    share = 1.0 if isinstance(event, PlaneDone) else event.index / event.total
+                    share, probabilities = 1.0, foreground.array
                     if isinstance(event, PlaneDone):
                         numbered += event.objects
+                        probabilities = probabilities.copy()
+                    else:
+                        share = event.index / event.total
                     yield StreamEvent(
                         image=0,
                         plane=index,
                         progress=(done + share) / len(self.planes),
                         event=event,
                         labels=labels.array,
-                        foreground=None if foreground is None else foreground.array,
+                        foreground=probabilities,
                     )
 
     def on_event(self, event: StreamEvent) -> None:
         """Show what is new."""
         now = isinstance(event.event, PlaneDone)
         self._labels.write(event.plane, event.region, event.labels[event.region], now=now)
-        if self._foreground is not None and event.foreground is not None:
+        if self._foreground is not None:
             pixels = event.foreground[event.region]
             self._foreground.write(event.plane, event.region, pixels, now=now)
         if isinstance(event.event, PlaneDone):
+            self._kept.put(self._image, event.plane, event.foreground, self._segmenter)
             self.objects += event.event.objects
             self._left -= 1
             if self.complete:
@@ -150,18 +162,25 @@ class Segmentation:
 
     def finish(self) -> None:
         """Name the layers for what they are; an unfinished result must not look finished."""
+        self._gaze.close()
         self._labels.finish(complete=self.complete)
         if self._foreground is not None:
             self._foreground.finish(complete=self.complete)
 
+    def _pixels(self, index: PlaneIndex) -> NDArray[Any] | Served:
+        """Return a plane that lies in memory, or what serves its regions when they are needed."""
+        if self.stack.in_memory:
+            return self.stack.plane(index)
+        where = f", plane {', '.join(map(str, index))}" if index else ""
+        return Served(self.stack.lazy_plane(index), self._name + where)
+
     @contextmanager
-    def _memory(self) -> Iterator[tuple[SharedArray, SharedArray | None]]:
+    def _memory(self) -> Iterator[tuple[SharedArray, SharedArray]]:
         shape, dtype = self.stack.plane_shape, self._labels.array.dtype
-        with ExitStack() as stack:
-            labels = stack.enter_context(SharedArray.create(shape, dtype))
-            foreground = None
-            if self._foreground is not None:
-                foreground = stack.enter_context(SharedArray.create(shape, np.float32))
+        with (
+            SharedArray.create(shape, dtype) as labels,
+            SharedArray.create(shape, np.float32) as foreground,
+        ):
             yield labels, foreground
 
 
@@ -180,17 +199,21 @@ def plan(
     config: PredictConfig,
     *,
     probability: bool,
+    kept: Kept,
 ) -> list[Segmentation]:
     """Check that everything fits the model, then make the layers.
 
-    Of all open images, those that do not fit are left out with a warning that names them.
+    Of all open images, the given one comes first, and those that do not fit are left out with a
+    warning that names them. ``kept`` receives the probabilities of every plane.
 
     Raises
     ------
     InputError
         If an image, or every open image, has another number of channels than the model.
     """
-    images = image_layers(viewer) if scope == "all open images" else [image]
+    images = [image]
+    if scope == "all open images":
+        images += [layer for layer in image_layers(viewer) if layer is not image]
     unfit = [layer for layer in images if ImageStack.of(layer).channels != segmenter.in_channels]
     if unfit:
         names = ", ".join(f"{layer.name!r} ({ImageStack.of(layer).describe()})" for layer in unfit)
@@ -208,6 +231,7 @@ def plan(
             only=only,
             # one that is there already would go on showing what an older model thought
             probability=probability or _has_probability(viewer, layer),
+            kept=kept,
         )
         for layer in images
         if layer not in unfit

@@ -38,6 +38,9 @@ from napari_unet.viewer.worker import Events
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.utils.events import Event
+
+    from napari_unet.viewer.autosave import Autosave
 
 __all__ = ["SEGMENTING", "TRAINING", "Session"]
 
@@ -71,6 +74,8 @@ class Session:
         The models that trainings left.
     record : Record
         The numbers of the last training.
+    autosave : Autosave or None
+        Saves the work now and then, once a dock was opened.
     title : str
         Of the job that runs, or ran last.
     about_training, about_result : str
@@ -92,6 +97,7 @@ class Session:
         self.kept = Kept()
         self.history = History()
         self.record = Record()
+        self.autosave: Autosave | None = None
         self.title = self.about_training = self.about_result = ""
         self.progress = 0.0
         self._segmenter: Segmenter | None = None
@@ -105,6 +111,7 @@ class Session:
         self.jobs.done.connect(self._on_done)
         self.jobs.stopped.connect(self._on_stopped)
         self.jobs.failed.connect(self._on_failed)
+        viewer.layers.events.removed.connect(self._on_removed)
         window = getattr(viewer, "window", None)  # a ViewerModel has none
         if window is not None:
             window.main_menu.window().destroyed.connect(self.close)
@@ -120,6 +127,8 @@ class Session:
     def close(self) -> None:
         """Stop what runs and end the compute process; nothing can be started after."""
         self.jobs.close()
+        if self.autosave is not None:
+            self.autosave.close()
         self.host.close()
         self.background.close()
         self._folder.cleanup()
@@ -275,6 +284,10 @@ class Session:
             lambda event: items[event.image].on_event(event),
             lambda event: describe(items, event, time.monotonic() - began),
         )
+
+    def _on_removed(self, event: Event) -> None:
+        if isinstance(event.value, Image):
+            self.kept.forget(event.value)
 
     def _start(
         self,

@@ -11,6 +11,7 @@ import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 
+from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.errors import InputError
 
 if TYPE_CHECKING:
@@ -103,15 +104,20 @@ class ImageStack:
         """Yield the index of every plane."""
         return product(*(range(n) for n in self.leading))
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether reading it costs nothing: a memory-mapped file is an array too, but on disk."""
+        return isinstance(self.data, np.ndarray) and not isinstance(self.data, np.memmap)
+
     def plane(self, index: PlaneIndex) -> NDArray[Any]:
-        """Read one plane as (C, Y, X); a lazy image is read here and nowhere else."""
-        where: list[Any] = list(index)
-        if self.channel_axis is not None and not self.rgb:
-            where.insert(self.channel_axis, slice(None))
-        pixels = np.asarray(self.data[tuple(where)])
-        if self.rgb:
-            return np.moveaxis(pixels[..., : self.channels], -1, 0)
-        return pixels if self.channel_axis is not None else pixels[None]
+        """Read one plane as (C, Y, X), all of it."""
+        return np.asarray(self.lazy_plane(index))
+
+    def lazy_plane(self, index: PlaneIndex) -> LazyPlane:
+        """Return one plane as (C, Y, X) that is read where it is indexed."""
+        leading = [i for i in range(len(self.data.shape)) if i != self.channel_axis][:-2]
+        at = dict(zip(leading, index, strict=True))
+        return LazyPlane(self.data, at, self.channel_axis, self.channels)
 
     def on_leading_axes(self, position: NDArray[np.floating]) -> PlaneIndex:
         """Return the plane nearest to a point in the data coordinates of the layer."""

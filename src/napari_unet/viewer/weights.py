@@ -1,117 +1,291 @@
-"""Show the boundary weight map of what is painted."""
+"""Show the boundary weight map of what is painted, while it is painted."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image
-from numpy.typing import NDArray
+from napari.layers import Image, Labels, Shapes
+from psygnal import Signal
+from qtpy.QtCore import QTimer
 
+from napari_unet.core.borderterm import relative
+from napari_unet.core.boundary import around
 from napari_unet.core.instances import diameters, typical_diameter
-from napari_unet.core.resolution import choose_factor
+from napari_unet.core.resolution import choose_factor, coarse_shape
 from napari_unet.engine import tasks
-from napari_unet.engine.host import Host, SharedArray
-from napari_unet.viewer.layers import Painted
+from napari_unet.engine.host import SharedArray
+from napari_unet.errors import InputError
+from napari_unet.viewer.background import Background
+from napari_unet.viewer.boxes import Boxes
+from napari_unet.viewer.edits import Edit, Edits
+from napari_unet.viewer.field import Box, shown_field
+from napari_unet.viewer.layers import check_same_grid, meaning_of
+from napari_unet.viewer.regions import region_mask, region_masks
 from napari_unet.viewer.results import Result
-from napari_unet.viewer.stack import PlaneIndex
+from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["WeightMap", "WeightsDone"]
+__all__ = ["LiveWeights"]
+
+TILE = 512
+"""Side in pixels of what is computed at once."""
+
+REGIONS_DELAY = 200
+"""Milliseconds after a training region was last moved until it counts."""
+
+MOST_PLANES = 50
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightsDone:
-    """The boundary weights of one plane are computed.
+class LiveWeights:
+    """A layer that shows, and goes on showing, what a mistake costs at each pixel.
 
-    Attributes
-    ----------
-    plane : tuple of int
-        Which one.
-    progress : float
-        Share of the planes that are done, 0 ... 1.
-    weights : (Y, X) float array
-        What a mistake costs at each pixel; 0 where nothing is labelled.
-    """
-
-    plane: PlaneIndex
-    progress: float
-    weights: NDArray[np.float32]
-
-
-class WeightMap:
-    """The layer of the weights, and how they are computed.
+    The cost is that of the default recipe before classes are balanced: 1 plus the border term, and
+    0 where nothing is labelled. The plane in view is computed, what is in view of it first; after
+    an edit only what is around it. For the main thread; the work is done in the background.
 
     Parameters
     ----------
+    background : Background
+        Computes.
     viewer : napari viewer
         Gets the layer.
     image : Image
         What the labels are painted on.
-    snapshot : Painted
-        The labels.
+    labels : Labels
+        What is painted.
+    regions : Shapes, optional
+        Training regions: what is unpainted outside is not labelled.
     w0, sigma : float
         Height, and width in network pixels, of the border term.
     factor : int
         Working resolution; 0 for what a new model would choose.
+
+    Attributes
+    ----------
+    layer : Image
+        Shows the map; it is called unfinished until the first plane is computed.
+    factor : int
+        Working resolution of the map.
+
+    Raises
+    ------
+    InputError
+        If the layers do not fit, or the labels are classes.
+    DeviceError
+        If the machine has not enough shared memory.
     """
+
+    closed = Signal()  # by `close`, or because a layer was removed or cannot be followed any more
 
     def __init__(
         self,
+        background: Background,
         viewer: ViewerModel,
         image: Image,
-        snapshot: Painted,
+        labels: Labels,
+        regions: Shapes | None,
         *,
         w0: float,
         sigma: float,
-        factor: int,
+        factor: int = 0,
     ) -> None:
-        self._snapshot, self._w0 = snapshot, w0
-        self._sigma = sigma * (factor or choose_factor(_diameter(snapshot)))
-        self._left = len(snapshot.planes)
-        self._highest = 1.0
+        self._stack = ImageStack.of(image)
+        check_same_grid(image, labels, self._stack)
+        self._meaning = meaning_of(labels)
+        if self._meaning == "classes":
+            raise InputError(
+                f"Layer {labels.name!r} holds classes; boundary weights separate cells. Set its "
+                f"meaning to scribbles or instances."
+            )
+        self._background, self._viewer = background, viewer
+        self._image, self._labels, self._regions = image, labels, regions
+        self._masks = None if regions is None else region_masks(regions, image)
+        shown = shown_field(viewer, image).plane
+        others = islice(self._stack.indices(), MOST_PLANES)
+        self._chosen = factor or self._choose_factor([shown, *others])
+        self.factor = self._chosen or 1
+        self._w0, self._sigma = w0, sigma
+        self._buffer = SharedArray.create((TILE, TILE), np.float32)
+        self._left: dict[PlaneIndex, Boxes] = {}
+        self._asked: tuple[PlaneIndex, Box] | None = None
+        self._open, self._complete = True, False
         self._result = Result(viewer, image, "weights", np.float32)
+        self.layer = self._result.layer
+        self._edits = Edits(labels, viewer)
+        self._edits.changed.connect(self._on_edit)
+        self._delay = QTimer()
+        self._delay.setSingleShot(True)
+        self._delay.setInterval(REGIONS_DELAY)
+        self._delay.timeout.connect(self._renew_regions)
+        for emitter, handler in self._handlers():
+            emitter.connect(handler)
+        self.set_weights(w0, sigma)
 
-    @property
-    def shown(self) -> bool:
-        """Whether anybody can still see the result."""
-        return self._result.shown
+    def set_weights(self, w0: float, sigma: float) -> None:
+        """Show the map of another height and width, what is in view first."""
+        self._w0, self._sigma = w0, sigma
+        self.layer.contrast_limits = (0.0, 1.0 + w0)
+        self._renew()
 
-    def describe(self) -> str:
-        """Say what the map shows."""
-        return "Weight map: bright where a mistake costs most; 0 where nothing is labelled."
+    def remove(self) -> None:
+        """Take the layer away, and close."""
+        if self.layer in self._viewer.layers:
+            self._viewer.layers.remove(self.layer)
+        self.close()
 
-    def events(self, host: Host, stop: threading.Event) -> Iterator[WeightsDone]:
-        """Compute the weights plane by plane in the compute process; for a worker thread."""
-        planes = self._snapshot.planes
-        for number, (index, labels, region) in enumerate(planes, start=1):
-            with SharedArray.create(labels.shape, np.float32) as weights:
-                for _ in host.run(
-                    tasks.weigh_plane, labels, self._snapshot.meaning, region, weights, self._w0,
-                    self._sigma, stop=stop,
-                ):  # fmt: skip
-                    yield WeightsDone(
-                        plane=index, progress=number / len(planes), weights=weights.array
-                    )
+    def close(self) -> None:
+        """Follow the labels no more; the layer stays."""
+        if not self._open:
+            return
+        self._open, self._asked = False, None
+        for emitter, handler in self._handlers():
+            emitter.disconnect(handler)
+        self._edits.close()
+        self._delay.stop()
+        self._background.cancel(self)
+        self._buffer.close()
+        self._result.finish(complete=self._complete)
+        self.closed.emit()
 
-    def on_event(self, event: WeightsDone) -> None:
-        """Show what is new."""
-        self._result.write(event.plane, (slice(None),) * 2, event.weights, now=True)
-        self._highest = max(self._highest, float(event.weights.max()))
-        self._result.layer.contrast_limits = (0.0, self._highest)
-        self._left -= 1
+    def _handlers(self) -> list[tuple[Any, Any]]:
+        dims = self._viewer.dims.events
+        found: list[tuple[Any, Any]] = [
+            (self._viewer.layers.events.removed, self._on_removed),
+            (self._labels.events.metadata, self._on_metadata),
+            (dims.current_step, self._go_on),
+            (dims.order, self._go_on),
+            (dims.ndisplay, self._go_on),
+        ]
+        if self._regions is not None:
+            found.append((self._regions.events.set_data, self._on_regions))
+        return found
 
-    def finish(self) -> None:
-        """Name the layer for what it is."""
-        self._result.finish(complete=self._left == 0)
+    def _on_edit(self, edit: Edit) -> None:
+        if tuple(finest(self._labels).shape) != self._stack.shape:
+            self.close()
+            return
+        if not self._chosen:
+            self._chosen = self._choose_factor([edit.plane])
+            if self._chosen > 1:
+                self.factor = self._chosen
+                self._left.clear()
+        if edit.plane in self._left:
+            self._left[edit.plane].add(self._around(edit.box))
+        self._go_on()
 
+    def _on_removed(self, event: Any) -> None:
+        if event.value in (self.layer, self._image, self._labels):
+            self.close()
 
-def _diameter(snapshot: Painted) -> float:
-    first = 1 if snapshot.meaning == "scribbles" else 0
-    found = [diameters(np.where(p > first, p, 0)) for _, p, _ in snapshot.planes]
-    return typical_diameter(np.concatenate(found))
+    def _on_metadata(self, _: object = None) -> None:
+        if meaning_of(self._labels) == self._meaning:
+            return
+        self._meaning = meaning_of(self._labels)
+        if self._meaning == "classes":
+            self.close()
+        else:
+            self._renew()
+
+    def _on_regions(self, _: object = None) -> None:
+        self._delay.start()
+
+    def _renew_regions(self) -> None:
+        if self._regions is None:
+            return
+        before, self._masks = self._masks or {}, region_masks(self._regions, self._image)
+        same = before.keys() == self._masks.keys() and all(
+            np.array_equal(mask, before[plane]) for plane, mask in self._masks.items()
+        )
+        if not same:
+            self._renew()
+
+    def _renew(self) -> None:
+        """Compute the shown plane anew, and the others when they are shown."""
+        plane = shown_field(self._viewer, self._image).plane
+        self._left = {plane: self._left[plane]} if plane in self._left else {}
+        if plane in self._left:
+            self._left[plane].renew()
+        self._go_on()
+
+    def _go_on(self, _: object = None) -> None:
+        """Ask for the next box of the shown plane, unless an answer is still to come."""
+        if not self._open:
+            return
+        if self._asked is not None:
+            if self._background.busy:
+                return
+            # the process died, of which the user was told
+            plane, lost = self._asked
+            if plane in self._left:
+                self._left[plane].add(lost)
+        field = shown_field(self._viewer, self._image)
+        if field.plane not in self._left:
+            side = TILE // self.factor * self.factor
+            self._left[field.plane] = Boxes(self._stack.plane_shape, side, field.box)
+        box = self._left[field.plane].take(field.box)
+        if box is None:
+            self._asked = None
+            if not self._complete:
+                self._complete = True
+                self._result.finish(complete=True)
+        else:
+            self._asked = (field.plane, box)
+            self._ask(*self._asked)
+
+    def _ask(self, plane: PlaneIndex, box: Box) -> None:
+        near = self._around(box)
+        region = region_mask(self._masks, plane, self._stack)
+        self._background.ask(
+            self,
+            tasks.weigh_box,
+            np.array(finest(self._labels)[(*plane, *near)]),
+            self._meaning,
+            None if region is None else region[near],
+            relative(box, near),
+            self.factor,
+            self._buffer,
+            self._w0,
+            self._sigma,
+            on_event=partial(self._on_weighed, self._asked),
+        )
+
+    def _on_weighed(self, answered: tuple[PlaneIndex, Box] | None, _: int) -> None:
+        if answered is None or answered is not self._asked:
+            return
+        self._asked = None
+        if not self._result.shown:
+            self.close()
+            return
+        plane, (y, x) = answered
+        weights = self._buffer.array[: y.stop - y.start, : x.stop - x.start]
+        left = self._left.get(plane)
+        self._result.write(plane, (y, x), weights, now=not left)
+        self._go_on()
+
+    def _around(self, box: Box) -> Box:
+        """Return the pixels that count for the weights of a box, and the other way round."""
+        f, shape = self.factor, self._stack.plane_shape
+        coarse = [slice(span.start // f, -(-span.stop // f)) for span in box]
+        near = around(coarse, coarse_shape(shape, f), w0=self._w0, sigma=self._sigma)
+        y, x = (
+            slice(span.start * f, min(span.stop * f, n))
+            for span, n in zip(near, shape, strict=True)
+        )
+        return y, x
+
+    def _choose_factor(self, planes: Iterable[PlaneIndex]) -> int:
+        """Return the working resolution that fits the first plane with cells; 0 without any."""
+        first = 1 if self._meaning == "scribbles" else 0
+        for plane in planes:
+            labels = np.asarray(finest(self._labels)[plane])
+            if (labels > first).any():
+                return choose_factor(
+                    typical_diameter(diameters(np.where(labels > first, labels, 0)))
+                )
+        return 0

@@ -1,28 +1,24 @@
-"""The dock: data, training, segmentation, model and settings, one under the other."""
+"""The dock: from data to training, segmentation, correction and models, one under the other."""
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import Container
-from napari.utils.notifications import show_warning
 from napari.utils.theme import get_theme
 from psygnal import SignalInstance
-from qtpy.QtCore import QEvent, QObject, QTimer
 
+from napari_unet.viewer.autosave import Autosave
+from napari_unet.viewer.preferences import preferences
 from napari_unet.viewer.session import Session
-from napari_unet.widgets.data_panel import DataPanel
-from napari_unet.widgets.model_panel import ModelPanel
+from napari_unet.widgets.docking import Docking, warn_of_namesake
+from napari_unet.widgets.panels import Panels
 from napari_unet.widgets.parts import Scroll, stack
-from napari_unet.widgets.segment_panel import SegmentPanel
-from napari_unet.widgets.settings_panel import SettingsPanel
-from napari_unet.widgets.train_panel import TrainPanel
 
 if TYPE_CHECKING:
     import napari.viewer
 
-__all__ = ["LiveUNet", "open_demo"]
+__all__ = ["LiveUNet"]
 
 
 class LiveUNet(Container):  # type: ignore[type-arg]
@@ -40,33 +36,28 @@ class LiveUNet(Container):  # type: ignore[type-arg]
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self.session = Session.of(viewer)
         self.session.host.start()  # torch is imported there while the user still paints
-        self.settings = SettingsPanel()
-        self.data = DataPanel(self.session.viewer)
-        self.training = TrainPanel(self.session, self.data, self.settings.train_config)
-        self.segmentation = SegmentPanel(
-            self.session, self.data, self.settings.predict_config, self.settings.train_config
-        )
-        self.model = ModelPanel(self.session)
-        panels = (self.data, self.training, self.segmentation, self.model, self.settings)
+        self.session.background.start()
+        self.panels = Panels(self.session)
+        if self.session.autosave is None and preferences().autosave:
+            self.session.autosave = Autosave(self.session)
         super().__init__(labels=False)
         self.margins = (0, 0, 0, 0)
-        self.native.layout().addWidget(Scroll(stack(*(panel.widget for panel in panels))))
+        self.native.layout().addWidget(Scroll(stack(*self.panels.widgets())))
         self._listening = False
         self.listen()
-        self._closing = _Closing(self)
-        _warn_of_namesake()
+        self._docking = Docking(self.native, self.listen, self.leave)
+        warn_of_namesake()
 
     def listen(self) -> None:
         """Follow the viewer and the session."""
         if self._listening:
             return
         self._listening = True
-        session = self.session
-        for signal in _news(session):
+        for signal in self._news():
             signal.connect(self._renew)
-        session.jobs.done.connect(self._on_done)
-        session.viewer.events.theme.connect(self._follow_theme)
-        self.data.follow()
+        self.session.jobs.done.connect(self._on_done)
+        self.session.viewer.events.theme.connect(self._follow_theme)
+        self.panels.follow()
         self._follow_theme()
         self._renew()
 
@@ -75,70 +66,29 @@ class LiveUNet(Container):  # type: ignore[type-arg]
         if not self._listening:
             return
         self._listening = False
-        session = self.session
-        for signal in _news(session):
+        for signal in self._news():
             signal.disconnect(self._renew)
-        session.jobs.done.disconnect(self._on_done)
-        session.viewer.events.theme.disconnect(self._follow_theme)
-        self.data.leave()
+        self.session.jobs.done.disconnect(self._on_done)
+        self.session.viewer.events.theme.disconnect(self._follow_theme)
+        self.panels.leave()
+
+    def _news(self) -> tuple[SignalInstance, ...]:
+        session, jobs = self.session, self.session.jobs
+        signals = (jobs.started, jobs.stopped, jobs.failed)
+        return (session.told, session.segmenter_changed, session.history.changed, *signals)
 
     def _renew(self, _: object = None) -> None:
-        for panel in (self.training, self.segmentation, self.model):
-            panel.renew()
+        self.panels.renew()
 
     def _on_done(self) -> None:
         self._renew()
         # one click trains and shows: the plane in view is segmented right after
         image = self.session.take_trained_image()
-        if image is not None:
-            self.segmentation.segment(image, "current plane")
+        if image is not None and not self.panels.training.live.on:
+            self.panels.segmentation.segment(image, "current plane")
 
     def _follow_theme(self, _: object = None) -> None:
         theme = get_theme(self.session.viewer.theme)
-        self.training.follow_theme(theme)
-        self.data.text.set_warning_colour(theme.warning.as_hex(format="long"))
-
-
-class _Closing(QObject):
-    """Notices that napari takes a dock away, which neither deletes its widget nor tells it."""
-
-    def __init__(self, dock: LiveUNet) -> None:
-        super().__init__(dock.native)
-        self._dock = dock
-        dock.native.installEventFilter(self)
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 (Qt's name)
-        """Look at what happens to the widget; never takes part in it."""
-        if watched is not None and event is not None and event.type() == QEvent.Type.ParentChange:
-            if watched.parent() is None:
-                self._dock.leave()
-            else:
-                self._dock.listen()
-        return False
-
-
-def _news(session: Session) -> tuple[SignalInstance, ...]:
-    jobs = session.jobs
-    return (session.told, session.segmenter_changed, jobs.started, jobs.stopped, jobs.failed)
-
-
-def open_demo() -> None:
-    """Open napari with the sample, a few cells painted, and the dock; wait till it is closed."""
-    import napari.viewer
-
-    viewer = napari.Viewer(title="Live U-Net")
-    viewer.open_sample("napari-live-unet", "touching_cells")
-    viewer.window.add_plugin_dock_widget("napari-live-unet", "Live U-Net")
-    QTimer.singleShot(500, viewer.reset_view)  # the canvas is narrower once the dock is there
-    napari.run()
-
-
-def _warn_of_namesake() -> None:
-    try:
-        version = metadata.version("napari-unet")
-    except metadata.PackageNotFoundError:
-        return
-    show_warning(
-        f"Another project, napari-unet {version}, is installed and has a package of the same name, "
-        f"so either may break. Uninstall one: pip uninstall napari-unet."
-    )
+        self.panels.training.follow_theme(theme)
+        self.panels.restore.renew()
+        self.panels.data.text.set_warning_colour(theme.warning.as_hex(format="long"))

@@ -5,25 +5,32 @@ from __future__ import annotations
 from magicgui.widgets import Label
 
 from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.widgets.fold import Fold
 from napari_unet.widgets.form import ConfigForm
-from napari_unet.widgets.parts import button, stack
+from napari_unet.widgets.parts import stack
 
 __all__ = ["SettingsPanel"]
 
 NEW_MODEL = ["base_channels", "depth", "downsample"]
-TRAINING = ["recipe", "w0", "sigma", "validate", "seed", "device"]
+TRAINING = ["recipe", "validate", "seed", "device"]
+PREDICTION = ["tile_size", "split", "rotations", "device"]
 
 
 class SettingsPanel:
-    """Shows and edits every knob that has no place of its own in the dock."""
+    """Shows and edits every knob that has no place of its own in the dock.
 
-    def __init__(self) -> None:
-        self._of_new_models = ConfigForm(TrainConfig(), NEW_MODEL)
-        self._of_training = ConfigForm(TrainConfig(), TRAINING)
-        self._of_prediction = ConfigForm(PredictConfig())
-        self._fold = button("", "Show or hide what rarely needs a change.")
-        self._fold.native.setStyleSheet("text-align: left; padding-left: 8px")
-        self._content = stack(
+    Parameters
+    ----------
+    training : TrainConfig, optional
+        What is shown first.
+    """
+
+    def __init__(self, training: TrainConfig | None = None) -> None:
+        training = training or TrainConfig()
+        self._of_new_models = ConfigForm(training, NEW_MODEL)
+        self._of_training = ConfigForm(training, TRAINING)
+        self._of_prediction = ConfigForm(PredictConfig(device=training.device), PREDICTION)
+        content = stack(
             Label(value="<b>New models</b> (the present one keeps its own)"),
             self._of_new_models.widget,
             Label(value="<b>Training</b>"),
@@ -31,16 +38,8 @@ class SettingsPanel:
             Label(value="<b>Segmenting</b>"),
             self._of_prediction.widget,
         )
-        self.widget = stack(self._fold, self._content)
-        self._fold.changed.connect(self.toggle)
-        self._open = True
-        self.toggle()
-
-    def toggle(self) -> None:
-        """Open or close the fold."""
-        self._open = not self._open
-        self._content.visible = self._open
-        self._fold.text = ("▾" if self._open else "▸") + "  Settings"
+        self.fold = Fold("Settings", "What rarely needs a change.", content)
+        self.widget = self.fold.widget
 
     def set_configs(self, training: TrainConfig, prediction: PredictConfig) -> None:
         """Show configurations; what has a place of its own in the dock is not shown here."""

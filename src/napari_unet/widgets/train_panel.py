@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from magicgui.widgets import CheckBox, ProgressBar
+from magicgui.widgets import CheckBox
 from napari.utils.theme import Theme
 
 from napari_unet.core.config import TrainConfig
@@ -15,6 +15,7 @@ from napari_unet.viewer.session import TRAINING, Session
 from napari_unet.widgets.budget import Budget
 from napari_unet.widgets.curve import TrainingCurve
 from napari_unet.widgets.data_panel import DataPanel
+from napari_unet.widgets.job_bar import JobBar
 from napari_unet.widgets.parts import button, row, sentence, stack
 from napari_unet.widgets.telling import telling_errors
 
@@ -52,21 +53,15 @@ class TrainPanel:
             "Keep training while you paint: new strokes are learned from within two seconds. The "
             "preview shows what the network makes of the field in view."
         )
-        self._stop = button("Stop", "Stop what is running; the best model so far is kept.")
-        self._resume = button("Resume", "Go on with the training that was stopped.")
-        self._bar = ProgressBar(min=0, max=100)
-        self._bar.native.setTextVisible(True)
+        self._job = JobBar(session, self.stop, self.resume)
         self._budget = Budget()
         self._said = sentence()
         self.curve = TrainingCurve()
-        progress = row(self._bar, self._stop, self._resume, stretch=(1, 0, 0))
         start = row(self._train, self._live, stretch=(1, 0))
-        self.widget = stack(start, self._budget.widget, progress, self._said)
+        self.widget = stack(start, self._budget.widget, self._job.widget, self._said)
         self.widget.native.layout().insertWidget(3, self.curve)
         self._train.changed.connect(self.train)
         self._live.changed.connect(self.set_live)
-        self._resume.changed.connect(self.resume)
-        self._stop.changed.connect(self.stop)
         self.live.changed.connect(self._on_live)
 
     def config(self) -> TrainConfig:
@@ -85,6 +80,10 @@ class TrainPanel:
         """Switch live mode on or off."""
         self.live.set(on)
         self.renew()
+
+    def toggle_live(self) -> None:
+        """Switch live mode over."""
+        self.set_live(not self.live.on)
 
     def resume(self) -> None:
         """Go on with the training that was stopped."""
@@ -109,11 +108,7 @@ class TrainPanel:
     def renew(self) -> None:
         """Show how a job goes, and what can be clicked."""
         session = self._session
-        running = self._renew_buttons()
-        self._bar.enabled = running
-        self._bar.value = round(100 * session.progress) if running else 0
-        share = "%p %" if session.progress else "..."  # a training without a budget has none
-        self._bar.native.setFormat(f"{session.title} {share}" if running else "idle")
+        self._renew_buttons()
         waits = self.live.waits_for
         self._said.value = f"Live: paint {waits}." if waits else session.about_training
         self._said.value = self._said.value or FIRST_STEPS
@@ -147,8 +142,6 @@ class TrainPanel:
             self._live.value = on
         self.renew()
 
-    def _renew_buttons(self) -> bool:
-        running = self._session.jobs.state == "running"
-        self._train.enabled, self._stop.enabled = not running, running
-        self._resume.visible = self._session.resumable and not running
-        return running
+    def _renew_buttons(self) -> None:
+        self._train.enabled = self._session.jobs.state == "idle"
+        self._job.renew()

@@ -1,0 +1,107 @@
+"""Which predicted objects go with which painted cells, when the prediction is taken over."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.measure import label
+
+__all__ = ["Matching", "match_objects"]
+
+SHARE = 0.2
+"""A painted stroke and an object are about the same cell if they share this much of the smaller of
+the two: less is an outline that differs by a few pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matching:
+    """What becomes of the objects 1 ... n of a plane; entry 0 of each array is for no object.
+
+    Attributes
+    ----------
+    objects : (Y, X) integer array
+        The predicted objects, numbered 1 ... n; 0 is none.
+    partner : (n + 1,) integer array
+        The painted cell that an object completes; 0 for none.
+    new : (n + 1,) bool array
+        Objects on no painted cell.
+    joining : (n + 1,) bool array
+        Objects on more than one: they would join what is painted apart.
+    on_background : (n + 1,) bool array
+        Objects that lie mostly on painted background.
+    """
+
+    objects: NDArray[np.int64]
+    partner: NDArray[np.int64]
+    new: NDArray[np.bool_]
+    joining: NDArray[np.bool_]
+    on_background: NDArray[np.bool_]
+
+
+def match_objects(
+    predicted: NDArray[Any], painted: NDArray[Any], *, first: int, verified: Collection[int]
+) -> Matching:
+    """Match predicted objects with painted cells; objects without an unpainted pixel have no part.
+
+    An object is in at most one of ``partner``, ``new``, ``joining`` and ``on_background``. It is
+    in none if most of it is verified: then it is that cell, which stays as it is.
+
+    Parameters
+    ----------
+    predicted : (Y, X) integer array
+        Objects by number; 0 is none.
+    painted : (Y, X) integer array
+        0 not painted, below ``first`` background, then cells.
+    first : int
+        The lowest number of a cell.
+    verified : collection of int
+        Cells that are never completed.
+    """
+    numbers = np.union1d(np.unique(predicted), 0)  # no table: a number may be a billion
+    objects = np.searchsorted(numbers, predicted)
+
+    def count(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        return np.bincount(objects[mask], minlength=len(numbers))
+
+    sizes = np.bincount(objects.ravel(), minlength=len(numbers))
+    of_verified = np.isin(painted, list(verified))
+    free = count(painted == 0) > 0
+    free[0] = False
+    free &= 2 * count(of_verified) <= sizes
+    on_background = free & (2 * count((painted > 0) & (painted < first)) > sizes)
+    free &= ~on_background
+    cells = np.where((painted >= first) & ~of_verified, painted, 0)
+    partners, partner = _partners(objects, cells, sizes)
+    return Matching(
+        objects=objects,
+        partner=np.where(free & (partners == 1), partner, 0),
+        new=free & (partners == 0),
+        joining=free & (partners > 1),
+        on_background=on_background,
+    )
+
+
+def _partners(
+    objects: NDArray[np.int64], cells: NDArray[Any], sizes: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return on how many painted cells each object lies, and the number of one of them.
+
+    By the pieces of a cell: many people paint all cells with one number.
+    """
+    pieces = label(cells, background=0, connectivity=2)
+    piece_sizes = np.bincount(pieces.ravel())
+    number_of = np.zeros(len(piece_sizes), dtype=np.int64)
+    number_of[pieces.ravel()] = cells.ravel()
+    both = (objects > 0) & (pieces > 0)
+    overlaps = objects[both] * len(piece_sizes) + pieces[both]
+    pairs, shared = np.unique(overlaps, return_counts=True)
+    object_of, piece_of = np.divmod(pairs, len(piece_sizes))
+    enough = shared >= SHARE * np.minimum(sizes[object_of], piece_sizes[piece_of])
+    object_of, cell_of = np.unique(np.stack([object_of, number_of[piece_of]])[:, enough], axis=1)
+    partner = np.zeros(len(sizes), dtype=np.int64)
+    partner[object_of] = cell_of
+    return np.bincount(object_of, minlength=len(sizes)), partner

@@ -1,0 +1,46 @@
+"""From what a model says of a plane to its cells; needs no network, so no torch."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.config import PredictConfig
+from napari_unet.core.instances import BORDER, instances
+from napari_unet.engine.segmenter import Segmenter
+
+__all__ = ["find_cells"]
+
+
+def find_cells(
+    segmenter: Segmenter, foreground: NDArray[np.floating], config: PredictConfig
+) -> NDArray[np.uint32]:
+    """Find the cells in the probabilities of one plane.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        Of cells; only its resolution and what was fitted to the painted cells are used, so its
+        weights may be missing.
+    foreground : float array
+        (Y, X) probabilities of cells.
+    config : PredictConfig
+        Threshold, smallest cell, largest hole, necks and border; the rest is not used.
+
+    Returns
+    -------
+    uint32 array
+        (Y, X): 0 background, 1 ... n cells.
+    """
+    border = BORDER * segmenter.downsample
+    automatic_hole = 3 * segmenter.smallest_cell() or None
+    return instances(
+        foreground,
+        threshold=config.threshold,
+        min_size=segmenter.smallest_cell(config.min_size),
+        max_hole=config.max_hole if config.max_hole >= 0 else automatic_hole,
+        core=segmenter.core,
+        split=config.split if config.split >= 0 else segmenter.split,
+        border=config.border if config.border >= 0 else border,
+        smooth=border,
+    )

@@ -1,0 +1,87 @@
+"""One plane of any array as (C, Y, X), of which only what is asked for is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["LazyPlane"]
+
+
+class LazyPlane:
+    """A plane of an array that is not in memory; nothing is read before it is indexed.
+
+    One that is stored in a single piece is read at the first index, and kept as long as this.
+
+    Parameters
+    ----------
+    data : array
+        Anything with a shape and a dtype that can be indexed with numbers and slices at once:
+        zarr, dask, HDF5.
+    at : mapping of int to int
+        Axes of ``data`` that are left out, and where on them the plane lies. Without them, and
+        without the channels, two axes are left: Y and X.
+    channel_axis : int or None
+        The axis of ``data`` that holds channels, if any.
+    channels : int
+        How many of them are used; 0 for all.
+
+    Attributes
+    ----------
+    shape : (int, int, int)
+        (C, Y, X).
+    chunk : (int, int)
+        Y and X of the pieces it is stored in, which can only be read whole; 1 where not known.
+    """
+
+    def __init__(
+        self, data: Any, at: Mapping[int, int], channel_axis: int | None, channels: int = 0
+    ) -> None:
+        self._data = data
+        self._at = at
+        self._channel_axis = channel_axis
+        kept = [axis for axis in range(len(data.shape)) if axis not in at]
+        self._axes = [axis for axis in kept if axis != channel_axis]
+        self._moved = None if channel_axis is None else kept.index(channel_axis)
+        y, x = self._axes
+        n = 1 if channel_axis is None else channels or data.shape[channel_axis]
+        self.shape: tuple[int, ...] = (n, data.shape[y], data.shape[x])
+        self.ndim = 3
+        self.dtype: np.dtype[Any] = np.dtype(data.dtype)
+        self.chunk = (_chunk(data, y), _chunk(data, x))
+        # no pixel can be read without all others: a region of it would cost as much as the plane
+        self._in_one_piece = self.chunk[0] >= self.shape[1] and self.chunk[1] >= self.shape[2]
+        self._whole: NDArray[Any] | None = None
+
+    def __getitem__(self, index: tuple[slice, slice, slice]) -> NDArray[Any]:
+        if not self._in_one_piece:
+            return self._read(*index)
+        if self._whole is None:
+            self._whole = self._read(*(slice(0, n) for n in self.shape))
+        return self._whole[index]
+
+    def _read(self, channels: slice, *spans: slice) -> NDArray[Any]:
+        where: dict[int, int | slice] = {**self._at, **dict(zip(self._axes, spans, strict=True))}
+        if self._channel_axis is not None:
+            # an alpha channel is not read
+            where[self._channel_axis] = slice(*channels.indices(self.shape[0]))
+        pixels = np.asarray(self._data[tuple(where[axis] for axis in sorted(where))])
+        if self._moved is None:
+            return pixels[None][channels]
+        return np.moveaxis(pixels, self._moved, 0)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        everything = slice(None)
+        return np.array(self[everything, everything, everything], dtype=dtype, copy=copy)
+
+
+def _chunk(data: Any, axis: int) -> int:
+    """Return the side of the pieces an array is stored in: zarr and HDF5 say it so, dask so."""
+    chunks = getattr(data, "chunks", None)
+    if chunks is None:
+        return 1
+    side = chunks[axis]
+    return max(side) if isinstance(side, tuple) else int(side)

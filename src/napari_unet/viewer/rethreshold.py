@@ -1,0 +1,253 @@
+"""Find cells again in the probabilities that are kept, while a slider moves: no network, no job.
+
+One plane is asked for at a time, the one in view first, and nothing that was asked is broken off:
+so every answer is shown, and a slider that moves faster than cells are found skips values instead
+of waiting for its end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from napari_unet.core.config import PredictConfig
+from napari_unet.engine import tasks
+from napari_unet.engine.host import SharedArray
+from napari_unet.viewer.kept import KeptPlane
+from napari_unet.viewer.layers import is_result
+from napari_unet.viewer.results import UNFINISHED, Result, label_dtype
+from napari_unet.viewer.session import SEGMENTING, Session
+from napari_unet.viewer.stack import ImageStack, PlaneIndex, shown_plane
+
+__all__ = ["Rethreshold"]
+
+QUESTION = "cells"
+
+
+@dataclass(slots=True, eq=False)
+class _Work:
+    """The planes of an image that are to get the cells of a configuration.
+
+    Attributes
+    ----------
+    kept : dict
+        What is kept of the planes, in their order.
+    base : int
+        The highest number of a cell in the planes of which nothing is kept.
+    numbered : dict
+        After which number the cells of a plane that is done are numbered.
+    objects : dict
+        How many they are.
+    """
+
+    image: Image
+    config: PredictConfig
+    kept: dict[PlaneIndex, KeptPlane]
+    base: int
+    numbered: dict[PlaneIndex, int] = field(default_factory=dict)
+    objects: dict[PlaneIndex, int] = field(default_factory=dict)
+
+    @property
+    def left(self) -> list[PlaneIndex]:
+        """The planes that are not done."""
+        return [plane for plane in self.kept if plane not in self.objects]
+
+    def start(self, plane: PlaneIndex) -> int | None:
+        """Return after which number a plane's cells come, or None while that is not known."""
+        before = [other for other in self.kept if other < plane]
+        if any(other not in self.objects for other in before):
+            return None
+        return self.base + sum(self.objects[other] for other in before)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """A question that waits for its answer, which comes into ``memory``."""
+
+    work: _Work
+    plane: PlaneIndex
+    numbered: int
+    memory: SharedArray
+
+
+class Rethreshold:
+    """Shows what another threshold, smallest cell, largest hole or border makes of the results.
+
+    The cells are those that a segmentation with that configuration finds, with the same numbers.
+
+    Parameters
+    ----------
+    session : Session
+        Whose kept probabilities are looked at, and whose viewer shows the cells.
+    """
+
+    told = Signal()  # cells were found
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._wanted: tuple[Image, PredictConfig] | None = None
+        self._work: _Work | None = None
+        self._asked: _Asked | None = None
+        # what was wanted while a segmentation ran has its turn after it
+        for signal in (session.jobs.done, session.jobs.stopped, session.jobs.failed):
+            signal.connect(self._go_on)
+        session.kept.changed.connect(self._on_kept)
+
+    def find(self, image: Image, config: PredictConfig) -> None:
+        """Find the cells of an image in all planes that are kept; the newest wish counts.
+
+        While a segmentation writes that image, nothing is done until it has ended.
+
+        Raises
+        ------
+        DeviceError
+            If the machine has not enough shared memory.
+        """
+        self._wanted = (image, config)
+        self._go_on()
+
+    def objects(self, image: Image) -> tuple[int, int] | None:
+        """Return how many cells were found in how many planes, once all of them are done."""
+        work = self._work
+        if work is None or work.image is not image or work.left:
+            return None
+        return sum(work.objects.values()), len(work.objects)
+
+    def kind(self, image: Image) -> Literal["cells", "classes"] | None:
+        """Return what the model found of which something is kept of an image, if anything is."""
+        if not self._session.kept.planes(image):
+            return None
+        return "cells" if self._usable(image) else "classes"
+
+    def is_segmenting(self, image: Image) -> bool:
+        """Whether a job writes the segmentation of an image."""
+        session = self._session
+        if session.jobs.state == "idle" or session.title != SEGMENTING:
+            return False
+        layer = self._layer(image)
+        return layer is not None and UNFINISHED in layer.name
+
+    def _go_on(self, _: object = None) -> None:
+        # an answer never comes if the compute process died over it
+        if self._asked is not None and self._session.background.busy:
+            return
+        if self._wanted is not None and not self.is_segmenting(self._wanted[0]):
+            self._work, self._wanted = self._begin(*self._wanted), None
+        work = self._work
+        if work is None or not work.left or self.is_segmenting(work.image):
+            return
+        shown = shown_plane(self._session.viewer, work.image)
+        self._ask(work, shown if shown in work.left else work.left[0])
+
+    def _begin(self, image: Image, config: PredictConfig) -> _Work | None:
+        usable = self._usable(image) if image in self._session.viewer.layers else {}
+        if not usable:
+            return None
+        layer, used = self._layer(image), 0
+        if layer is not None:
+            others = (plane for plane in ImageStack.of(image).indices() if plane not in usable)
+            used = max((int(layer.data[plane].max()) for plane in others), default=0)
+            # as in a segmentation of one plane: rather share numbers than run out of them
+            used = used if used < np.iinfo(layer.data.dtype).max // 2 else 0
+        return _Work(image, config, usable, used)
+
+    def _usable(self, image: Image) -> dict[PlaneIndex, KeptPlane]:
+        """Return what is kept of the planes of an image as it is now, of models of cells."""
+        session, stack = self._session, ImageStack.of(image)
+        kept = {plane: session.kept.get(image, plane) for plane in session.kept.planes(image)}
+        return {
+            plane: known
+            for plane, known in kept.items()
+            if known is not None
+            and known.segmenter.kind == "cells"
+            and (len(plane), known.foreground.shape) == (len(stack.leading), stack.plane_shape)
+        }
+
+    def _on_kept(self) -> None:
+        """Begin anew what is not done where a plane was segmented again, or is forgotten."""
+        work = self._work
+        if work is not None and self._usable(work.image) != work.kept:
+            self._work = None
+            if work.left and self._wanted is None:
+                self._wanted = (work.image, work.config)
+
+    def _ask(self, work: _Work, plane: PlaneIndex) -> None:
+        known = work.kept[plane]
+        numbered = work.start(plane)
+        if numbered is None:  # until it is known, cells keep about the colours they have
+            numbered = self._present_start(work.image, plane, work.base)
+        memory = SharedArray.create(known.foreground.shape, np.uint32)
+        self._asked = asked = _Asked(work, plane, numbered, memory)
+        self._session.background.ask(
+            QUESTION,
+            tasks.number_cells,
+            known.foreground,
+            replace(known.segmenter, weights={}),  # megabytes that finding cells does without
+            work.config,
+            memory,
+            numbered,
+            on_event=partial(self._on_found, asked),
+        )
+
+    def _on_found(self, asked: _Asked, objects: int) -> None:
+        cells, work, plane = asked.memory.array, asked.work, asked.plane
+        asked.memory.close()
+        if asked is not self._asked:
+            return
+        self._asked = None
+        known = self._session.kept.get(work.image, plane)
+        if known is work.kept[plane] and not self.is_segmenting(work.image):
+            work.numbered[plane], work.objects[plane] = asked.numbered, objects
+            self._show(work, plane, cells)
+            if not work.left:
+                self._number(work)
+            self.told.emit()
+        self._go_on()
+
+    def _show(self, work: _Work, plane: PlaneIndex, cells: NDArray[Any]) -> None:
+        viewer, image = self._session.viewer, work.image
+        layer = self._layer(image) or self._new_layer(work)
+        if work.numbered[plane] + work.objects[plane] > np.iinfo(layer.data.dtype).max:
+            layer.data = layer.data.astype(np.uint32)
+        layer.data[plane] = cells
+        if viewer.dims.ndisplay == 3 or plane == shown_plane(viewer, image):
+            layer.refresh(extent=False, highlight=False, thumbnail=False)
+
+    def _number(self, work: _Work) -> None:
+        """Number the cells through all planes, now that it is known how many each has."""
+        layer = self._layer(work.image)
+        for plane, before in work.numbered.items():
+            start = work.start(plane)
+            if layer is not None and start is not None and start != before:
+                cells = layer.data[plane].astype(np.int64)
+                work.numbered[plane] = start
+                self._show(work, plane, np.where(cells > 0, cells + start - before, 0))
+
+    def _present_start(self, image: Image, plane: PlaneIndex, otherwise: int) -> int:
+        """Return after which number the cells of a plane are numbered now."""
+        layer = self._layer(image)
+        cells = np.zeros(0, np.uint32) if layer is None else layer.data[plane]
+        return int(cells[cells > 0].min()) - 1 if cells.any() else otherwise
+
+    def _layer(self, image: Image) -> Labels | None:
+        for layer in self._session.viewer.layers:
+            ours = isinstance(layer, Labels) and is_result(layer, "segmentation", image)
+            if ours and layer.data.shape == ImageStack.of(image).shape:
+                return layer
+        return None
+
+    def _new_layer(self, work: _Work) -> Labels:
+        """Make the layer again that the user deleted."""
+        shape = ImageStack.of(work.image).shape
+        segmenter = next(iter(work.kept.values())).segmenter
+        dtype = label_dtype(segmenter, shape, work.config.min_size)
+        result = Result(self._session.viewer, work.image, "segmentation", dtype)
+        result.finish(complete=len(work.kept) == np.prod(shape[:-2]))
+        assert isinstance(result.layer, Labels)
+        return result.layer

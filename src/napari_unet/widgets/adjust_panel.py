@@ -1,0 +1,150 @@
+"""What is made of probabilities: threshold, smallest cell, largest hole, border; live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from magicgui.widgets import FloatSlider, FloatSpinBox
+from magicgui.widgets.bases import ValueWidget
+from napari.layers import Image
+from psygnal import SignalInstance
+from qtpy.QtWidgets import QDoubleSpinBox
+
+from napari_unet.core.config import PredictConfig
+from napari_unet.viewer.rethreshold import Rethreshold
+from napari_unet.viewer.session import Session
+from napari_unet.widgets.data_panel import DataPanel
+from napari_unet.widgets.parts import button, form, row, sentence, stack
+from napari_unet.widgets.telling import telling_errors
+
+__all__ = ["AdjustPanel"]
+
+AUTOMATIC = PredictConfig()
+ADJUSTED = {
+    "threshold": "How sure the network must be that a pixel belongs to a cell. Lower finds more "
+    "and larger cells, higher fewer and smaller ones.",
+    "min_size": "Cells with fewer pixels are dropped. Automatic: a tenth of a typical painted "
+    "cell; 0 keeps all.",
+    "max_hole": "Holes inside a cell are filled up to this many pixels. Automatic: 0.3 of a "
+    "typical painted cell; 0 fills none.",
+    "border": "Between touching cells the network leaves a thin border; this many pixels of it "
+    "are given back to them. Automatic: 1.5 pixels of the model's resolution; 0 gives none.",
+}
+FIRST = "Segment first; then these act at once."
+NO_CELLS = "The model tells classes of pixels apart, not cells: there is nothing to adjust."
+LATER = "This image is being segmented; what is changed now acts when that has ended."
+
+
+class AdjustPanel:
+    """The one place of the knobs that need no network; they act on the last result at once.
+
+    Parameters
+    ----------
+    session : Session
+        Whose results are adjusted.
+    data : DataPanel
+        The image whose result it is.
+    settings : callable
+        Returns the rest of the configuration.
+    """
+
+    def __init__(
+        self, session: Session, data: DataPanel, settings: Callable[[], PredictConfig]
+    ) -> None:
+        self._session, self._data, self._settings = session, data, settings
+        self._rethreshold = Rethreshold(session)
+        self._editors: dict[str, ValueWidget[Any]] = {
+            "threshold": FloatSlider(label="Threshold", min=0, max=1, step=0.01),
+            "min_size": _pixels("Smallest cell", 10**9),
+            "max_hole": _pixels("Largest hole", 10**9),
+            "border": _pixels("Border", 100, decimals=1),
+        }
+        self._automatic = button("Automatic", "Put all four back to what is automatic.")
+        self._said = sentence()
+        self.widget = stack(
+            form(*self._editors.values()), row(self._said, self._automatic, stretch=(1, 0))
+        )
+        self.set_config(AUTOMATIC)
+        for editor in self._editors.values():
+            editor.changed.connect(self._on_edited)
+        self._automatic.changed.connect(self._on_automatic)
+        self.renew()
+
+    def set_config(self, config: PredictConfig) -> None:
+        """Show the four values of a configuration; the result stays as it is."""
+        self._config = config
+        for name, editor in self._editors.items():
+            with editor.changed.blocked():
+                editor.value = getattr(config, name)
+        self._shown = {name: editor.value for name, editor in self._editors.items()}
+
+    def over(self, config: PredictConfig) -> PredictConfig:
+        """Put the four values over a configuration."""
+        # what was not edited stays as it was, also where an editor shows fewer digits
+        values = {
+            name: getattr(self._config, name)
+            if editor.value == self._shown[name]
+            else type(getattr(AUTOMATIC, name))(editor.value)
+            for name, editor in self._editors.items()
+        }
+        return replace(config, **values)
+
+    def follow(self) -> None:
+        """Follow the chosen image, and what is kept and found of it."""
+        for signal in self._news():
+            signal.connect(self.renew)
+        self.renew()
+
+    def leave(self) -> None:
+        """Follow them no more."""
+        for signal in self._news():
+            signal.disconnect(self.renew)
+
+    def renew(self, _: object = None) -> None:
+        """Say on what the knobs act, and disable them where there are no cells."""
+        image = self._data.choice.image
+        kind = None if image is None else self._rethreshold.kind(image)
+        model = self._session.segmenter
+        classes = (kind or (model and model.kind)) == "classes"
+        for name, editor in self._editors.items():
+            editor.enabled = not classes
+            editor.tooltip = NO_CELLS if classes else ADJUSTED[name]
+        self._automatic.enabled = not classes
+        self._said.value = NO_CELLS if classes else self._sentence(image, kind)
+
+    def _sentence(self, image: Image | None, kind: str | None) -> str:
+        if image is not None and self._rethreshold.is_segmenting(image):
+            return LATER
+        if image is None or kind is None:
+            return FIRST
+        if (found := self._rethreshold.objects(image)) is None:
+            return "These act at once on the last result."
+        cells, planes = found
+        number = f"{cells} cell{'s' * (cells != 1)}" + f" in {planes} planes" * (planes > 1)
+        return f"These act at once on the last result: {number}."
+
+    def _news(self) -> tuple[SignalInstance, ...]:
+        return (self._data.choice.changed, self._session.kept.changed, self._rethreshold.told)
+
+    def _on_edited(self, _: object = None) -> None:
+        image = self._data.choice.image
+        if image is not None:
+            with telling_errors(self._said):
+                self._rethreshold.find(image, self.over(self._settings()))
+
+    def _on_automatic(self) -> None:
+        self.set_config(AUTOMATIC)
+        self._on_edited()
+
+
+def _pixels(label: str, most: int, decimals: int = 0) -> FloatSpinBox:
+    """Return an editor of pixels that shows -1 as a word."""
+    made = FloatSpinBox(label=label, min=-1, max=most, step=1 if decimals else None, value=0)
+    native: QDoubleSpinBox = made.native
+    native.setDecimals(decimals)
+    native.setSpecialValueText("automatic")
+    native.setKeyboardTracking(False)  # a number counts when it is typed to its end
+    native.setMinimumWidth(60)
+    return made

@@ -1,0 +1,148 @@
+"""Correct: accept what is right, mark what is verified, go where the network is unsure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from magicgui.widgets import CheckBox
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+
+from napari_unet.core.uncertainty import Kind
+from napari_unet.viewer.accept import accept, object_at, objects_in, shown_result
+from napari_unet.viewer.field import Field, shown_field
+from napari_unet.viewer.layers import check_same_grid, meaning_of, new_scribbles, set_meaning
+from napari_unet.viewer.picking import cursor, first_cell, numbers_in
+from napari_unet.viewer.session import Session
+from napari_unet.viewer.stack import ImageStack, finest
+from napari_unet.viewer.uncertainty import Uncertainty, fly_to_next
+from napari_unet.viewer.verified import cell_meant, toggle
+from napari_unet.widgets.data_panel import DataPanel
+from napari_unet.widgets.parts import button, row, sentence, stack
+from napari_unet.widgets.telling import telling_errors
+
+__all__ = ["CorrectPanel"]
+
+
+class CorrectPanel:
+    """Takes predicted objects into the labels, and leads to what is worth painting next.
+
+    Parameters
+    ----------
+    session : Session
+        What was predicted, and by which model.
+    data : DataPanel
+        What is corrected.
+    """
+
+    def __init__(self, session: Session, data: DataPanel) -> None:
+        self._session, self._viewer, self._data = session, session.viewer, data
+        self._uncertain = Uncertainty.of(session)
+        self._accept = button(
+            "Accept all in view",
+            "Copy the predicted objects that you see into the labels, as one step for undo. What "
+            "is painted stays; a painted stroke becomes the whole cell. A key accepts one object.",
+        )
+        self._verify = button(
+            "Verify all in view",
+            "Mark the painted cells that you see: accepting never changes them. Once more takes "
+            "the marks away; a key does this for the cell under the cursor.",
+        )
+        self._next = button(
+            "Next uncertain place",
+            "Move the view to where the network is least sure and nothing is painted: a stroke "
+            "there teaches most. A key does the same.",
+        )
+        self._show = CheckBox(text="Uncertainty")
+        self._show.tooltip = "Show how unsure the network is: bright where it might as well guess."
+        self._said = sentence()
+        self._said.visible = False
+        self.widget = stack(
+            row(self._accept, self._verify, stretch=(1, 1)),
+            row(self._next, self._show, stretch=(1, 1)),
+            self._said,
+        )
+        self._accept.changed.connect(self.accept_in_view)
+        self._verify.changed.connect(self.verify_in_view)
+        self._next.changed.connect(self.next_uncertain)
+        self._show.changed.connect(self._on_show)
+
+    def follow(self) -> None:
+        """Notice when the user deletes the layer of the uncertainty."""
+        self._viewer.layers.events.removed.connect(self.renew)
+        self.renew()
+
+    def leave(self) -> None:
+        """Notice it no more."""
+        self._viewer.layers.events.removed.disconnect(self.renew)
+
+    def renew(self, _: object = None) -> None:
+        """Show whether the uncertainty is shown."""
+        with self._show.changed.blocked():
+            self._show.value = self._uncertain.shown
+
+    def accept_in_view(self) -> None:
+        """Copy all predicted objects in view into the labels."""
+        self._copy(lambda result, field, kind: objects_in(result, field.plane, field.box, kind))
+
+    def accept_at_cursor(self) -> None:
+        """Copy the predicted object under the cursor into the labels."""
+        self._copy(
+            lambda result, field, kind: object_at(result, field.plane, cursor(self._viewer), kind)
+        )
+
+    def verify_in_view(self) -> None:
+        """Mark the painted cells in view as verified; once more takes the marks away."""
+        with telling_errors(self._said):
+            labels, field = self._painted()
+            painted = np.asarray(finest(labels)[field.plane])
+            cells = numbers_in(painted, field.box, first_cell(meaning_of(labels)))
+            self._say(toggle(labels, field.plane, cells))
+
+    def verify_at_cursor(self) -> None:
+        """Mark the painted cell under the cursor, or the selected one; once more, unmark it."""
+        with telling_errors(self._said):
+            labels, field = self._painted()
+            cell = cell_meant(labels, field.plane, cursor(self._viewer))
+            self._say(toggle(labels, field.plane, [cell]))
+
+    def next_uncertain(self) -> None:
+        """Move the view to the next place where the network is unsure and nothing is painted."""
+        with telling_errors(self._said):
+            self._say(fly_to_next(self._session, self._data.image, self._data.choice.labels))
+
+    def _painted(self) -> tuple[Labels, Field]:
+        image, labels = self._data.image, self._data.labels
+        check_same_grid(image, labels, ImageStack.of(image))
+        return labels, shown_field(self._viewer, image)
+
+    def _copy(self, choose: Callable[[Labels, Field, Kind], NDArray[np.bool_]]) -> None:
+        with telling_errors(self._said):
+            image = self._data.image
+            field = shown_field(self._viewer, image)
+            result = shown_result(self._viewer, image, field.plane)
+            model = (self._session.kept.get(image, field.plane) or self._session).segmenter
+            kind = "cells" if model is None else model.kind
+            chosen = choose(result, field, kind)
+            labels = self._labels(image, kind)
+            self._say(accept(result, labels, field.plane, chosen, kind).sentence)
+            self._viewer.layers.selection.active = labels  # the undo key is for the active layer
+
+    def _labels(self, image: Image, kind: Kind) -> Labels:
+        """Return the chosen labels; make some if there are none."""
+        choice = self._data.choice
+        if choice.labels is None:
+            layer = new_scribbles(self._viewer, image)
+            set_meaning(layer, "classes" if kind == "classes" else "scribbles")
+            choice.follow()
+            choice.labels = layer
+        return self._data.labels
+
+    def _on_show(self, on: bool) -> None:
+        with telling_errors(self._said):
+            self._uncertain.show(self._data.image) if on else self._uncertain.hide()
+        self.renew()
+
+    def _say(self, text: str) -> None:
+        self._said.value, self._said.visible = text, True

@@ -1,0 +1,43 @@
+"""A part of the dock that can be folded away."""
+
+from __future__ import annotations
+
+from magicgui.widgets import Container
+from magicgui.widgets.bases import Widget
+
+from napari_unet.widgets.parts import button, stack
+
+__all__ = ["Fold"]
+
+
+class Fold:
+    """A title that shows and hides what is under it.
+
+    Parameters
+    ----------
+    title : str
+        What is under it.
+    tooltip : str
+        What it is for.
+    content : Container
+        What is shown and hidden.
+    unfolded : bool
+        Whether it is shown first.
+    """
+
+    def __init__(
+        self, title: str, tooltip: str, content: Container[Widget], *, unfolded: bool = False
+    ) -> None:
+        self._title, self._content = title, content
+        self._button = button("", tooltip)
+        self._button.native.setStyleSheet("text-align: left; padding-left: 8px")
+        self.widget = stack(self._button, content)
+        self._button.changed.connect(self.toggle)
+        self.unfolded = not unfolded
+        self.toggle()
+
+    def toggle(self) -> None:
+        """Show or hide what is under the title."""
+        self.unfolded = not self.unfolded
+        self._content.visible = self.unfolded
+        self._button.text = ("▾" if self.unfolded else "▸") + f"  {self._title}"

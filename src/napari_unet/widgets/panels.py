@@ -1,0 +1,107 @@
+"""All panels of the dock, and how they know of each other."""
+
+from __future__ import annotations
+
+from magicgui.widgets import Container
+from magicgui.widgets.bases import Widget
+
+from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.viewer.preferences import preferences
+from napari_unet.viewer.session import Session
+from napari_unet.widgets.adjust_panel import AdjustPanel
+from napari_unet.widgets.code_panel import CodePanel
+from napari_unet.widgets.correct_panel import CorrectPanel
+from napari_unet.widgets.data_panel import DataPanel
+from napari_unet.widgets.fold import Fold
+from napari_unet.widgets.model_panel import ModelPanel
+from napari_unet.widgets.restore_panel import RestorePanel
+from napari_unet.widgets.segment_panel import SegmentPanel
+from napari_unet.widgets.settings_panel import SettingsPanel
+from napari_unet.widgets.shortcuts import Shortcut, Shortcuts, dock_shortcuts
+from napari_unet.widgets.train_panel import TrainPanel
+from napari_unet.widgets.weights_panel import WeightsPanel
+
+__all__ = ["Panels"]
+
+
+class Panels:
+    """The parts of the dock, from top to bottom.
+
+    Parameters
+    ----------
+    session : Session
+        What all of them show and act on.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.restore = RestorePanel(session)
+        self.settings = SettingsPanel(preferences().train_config())
+        self.data = DataPanel(session.viewer)
+        self.training = TrainPanel(session, self.data, self.train_config)
+        self.segmentation = SegmentPanel(session, self.data, self.predict_config)
+        self.adjust = AdjustPanel(session, self.data, self.settings.predict_config)
+        self.correction = CorrectPanel(session, self.data)
+        self.weights = WeightsPanel(session, self.data, self.settings.train_config)
+        self.model = ModelPanel(session)
+        self.code = CodePanel(
+            session, self.data, self.training.config, self.predict_config, self.segmentation.scope
+        )
+        self.shortcuts = Shortcuts(session.viewer, self._keys())
+        self.adjust_fold = Fold(
+            "Adjust the result",
+            "Threshold, sizes and borders: they act at once on the last result.",
+            self.adjust.widget,
+        )
+        self.weights_fold = Fold(
+            "Weight map",
+            "What a mistake costs in training: most on the thin borders between cells.",
+            self.weights.widget,
+        )
+
+    def train_config(self) -> TrainConfig:
+        """Return the configuration of training, without its budget."""
+        return self.weights.over(self.settings.train_config())
+
+    def predict_config(self) -> PredictConfig:
+        """Return the configuration of prediction."""
+        return self.adjust.over(self.settings.predict_config())
+
+    def set_configs(self, training: TrainConfig, prediction: PredictConfig) -> None:
+        """Show configurations; the budget of training has a place of its own."""
+        self.settings.set_configs(training, prediction)
+        self.weights.set_config(training)
+        self.adjust.set_config(prediction)
+
+    def widgets(self) -> list[Container[Widget]]:
+        """Return what is shown, from top to bottom."""
+        above = (self.restore, self.data, self.training, self.segmentation, self.adjust_fold)
+        below = (self.correction, self.model, self.weights_fold, self.settings)
+        return [panel.widget for panel in (*above, *below, self.shortcuts, self.code)]
+
+    def renew(self) -> None:
+        """Show the present state."""
+        for panel in (self.training, self.segmentation, self.adjust, self.correction, self.model):
+            panel.renew()
+
+    def follow(self) -> None:
+        """Follow the viewer."""
+        for panel in (self.data, self.adjust, self.correction, self.weights, self.shortcuts):
+            panel.follow()
+
+    def leave(self) -> None:
+        """Follow it no more: a dock that is closed must not act."""
+        self.training.set_live(False)
+        for panel in (self.data, self.adjust, self.correction, self.weights, self.shortcuts):
+            panel.leave()
+
+    def _keys(self) -> list[Shortcut]:
+        return dock_shortcuts(
+            train=self.training.train,
+            live=self.training.toggle_live,
+            stop=self.training.stop,
+            segment=lambda: self.segmentation.segment(self.data.image, "current plane"),
+            accept=self.correction.accept_at_cursor,
+            accept_in_view=self.correction.accept_in_view,
+            verify=self.correction.verify_at_cursor,
+            fly=self.correction.next_uncertain,
+        )

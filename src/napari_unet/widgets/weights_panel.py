@@ -1,0 +1,101 @@
+"""The boundary weights: a map that is shown while one paints, and two sliders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from magicgui.widgets import FloatSlider
+
+from napari_unet.core.config import TrainConfig
+from napari_unet.viewer.session import Session
+from napari_unet.widgets.data_panel import DataPanel
+from napari_unet.widgets.parts import form, stack
+from napari_unet.widgets.weights_switch import WeightsSwitch
+
+__all__ = ["WeightsPanel"]
+
+W0 = (
+    "How much more a mistake between two cells that nearly touch costs than one elsewhere (the "
+    "paper: 10). Training uses it; the map follows at once."
+)
+SIGMA = (
+    "How far apart cells may lie for the border between them to count, in pixels that the network "
+    "sees (the paper: 5). Training uses it; the map follows at once."
+)
+
+
+class WeightsPanel:
+    """The one place of the boundary weights of training; shows them while one paints.
+
+    Parameters
+    ----------
+    session : Session
+        Computes the map in its background.
+    data : DataPanel
+        Whose layers the map is of.
+    settings : callable
+        Returns the rest of the configuration; what it has of the weights is shown first.
+
+    Attributes
+    ----------
+    switch : WeightsSwitch
+        Shows the map.
+    """
+
+    def __init__(
+        self, session: Session, data: DataPanel, settings: Callable[[], TrainConfig]
+    ) -> None:
+        self.switch = WeightsSwitch(session, data, lambda: self.over(settings()))
+        self._sliders = {
+            "w0": FloatSlider(label="Height (w0)", min=0, max=50, step=0.5, tooltip=W0),
+            "sigma": FloatSlider(label="Width (sigma)", min=1, max=20, step=0.5, tooltip=SIGMA),
+        }
+        self.widget = stack(self.switch.widget, form(*self._sliders.values()))
+        self.set_config(settings())
+        for slider in self._sliders.values():
+            slider.changed.connect(self._renew_map)
+
+    @property
+    def w0(self) -> float:
+        """Height of the border term."""
+        return self.over(self._config).w0
+
+    @property
+    def sigma(self) -> float:
+        """Width of the border term, in network pixels."""
+        return self.over(self._config).sigma
+
+    def set_config(self, config: TrainConfig) -> None:
+        """Show the weights of a configuration; the sliders make room for unusual ones."""
+        self._config = config
+        for name, slider in self._sliders.items():
+            value = getattr(config, name)
+            with slider.changed.blocked():
+                slider.min, slider.max = min(slider.min, value), max(slider.max, value)
+                slider.value = value
+        self._shown = {name: slider.value for name, slider in self._sliders.items()}
+        self._renew_map()
+
+    def over(self, config: TrainConfig) -> TrainConfig:
+        """Put the weights over a configuration."""
+        # what was not edited stays as it was, also where a slider has no such step
+        values: dict[str, Any] = {
+            name: getattr(self._config, name)
+            if slider.value == self._shown[name]
+            else float(slider.value)
+            for name, slider in self._sliders.items()
+        }
+        return replace(config, **values)
+
+    def follow(self) -> None:
+        """Show the map while the switch is on, of the layers that are chosen."""
+        self.switch.follow()
+
+    def leave(self) -> None:
+        """Follow nothing; the map stays as it is."""
+        self.switch.leave()
+
+    def _renew_map(self) -> None:
+        self.switch.set_weights(self.w0, self.sigma)
