@@ -57,7 +57,7 @@ class Tour:
         if image is None:
             self.viewer.open_sample("napari-live-unet", "touching_cells")
         else:
-            self.viewer.add_image(image, name="Touching cells")
+            self.viewer.add_image(image, name="Touching cells", axis_labels=("z", "y", "x"))
             self.viewer.dims.set_current_step(0, 0)
         _, self.dock = self.viewer.window.add_plugin_dock_widget("napari-live-unet", "Live U-Net")
         self.viewer.layers.selection.active = self.viewer.layers[-1]

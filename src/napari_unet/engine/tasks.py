@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import IGNORE, Annotation, Meaning, encode
 from napari_unet.core.boundary import boundary_weights_in
 from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.core.doubt import Doubt, doubt
 from napari_unet.core.resolution import coarsen_labels
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import SegmentEvent, TrainEvent
 from napari_unet.engine.mailbox import Mailbox
 from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["number_cells", "segment_plane", "train", "weigh_box"]
+__all__ = ["find_doubt", "number_cells", "segment_plane", "train", "weigh_box"]
 
 
 def train(
@@ -132,3 +133,10 @@ def weigh_box(
     fine = weights.repeat(factor, axis=0).repeat(factor, axis=1)
     out[:height, :width] = fine[:height, :width]
     yield 1
+
+
+def find_doubt(
+    labels: NDArray[np.integer], meaning: Meaning, has_regions: bool, answered: tuple[str, ...]
+) -> Iterator[Doubt | None]:
+    """Yield the question that the labels of a plane (Y, X) raise about their meaning, if any."""
+    yield doubt(labels, meaning, has_regions, answered)

@@ -38,7 +38,7 @@ E = TypeVar("E")
 _log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 2.0
-_PROGRESS_SECONDS = 0.1
+_PROGRESS_SECONDS = 0.5
 _FOR_PROGRAMMERS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 
 
@@ -264,7 +264,7 @@ class _Bar:
         self._bar = progress(desc=title, total=100 if fraction else total or 0)
 
     def show(self, event: object) -> None:
-        """Move on, at most ten times a second."""
+        """Move on, at most twice a second: napari handles events in every update."""
         self._events += 1
         value = self._value(event)
         # napari handles events in every update: without the guard one event would be handled

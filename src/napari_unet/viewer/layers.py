@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,8 +11,10 @@ from napari.layers import Image, Labels, Shapes
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Annotation, Meaning
+from napari_unet.core.doubt import Doubt, doubt
+from napari_unet.engine import tasks
 from napari_unet.errors import InputError
-from napari_unet.viewer.doubt import Doubt, doubt
+from napari_unet.viewer.background import Background
 from napari_unet.viewer.regions import region_mask, region_masks
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest, spatial_metadata
 
@@ -26,8 +28,11 @@ __all__ = [
     "Painted",
     "ResultKind",
     "answer",
+    "ask_doubt",
     "check_same_grid",
     "doubt_about",
+    "forget_doubt",
+    "fullest_plane",
     "image_layers",
     "is_linked",
     "is_result",
@@ -45,6 +50,7 @@ METADATA = "napari_unet"
 """Key of our entry in ``layer.metadata``."""
 
 MOST_PLANES = 50
+DOUBT = "doubt"
 
 ResultKind = Literal["segmentation", "probability", "weights", "preview", "uncertainty"]
 
@@ -106,18 +112,60 @@ def doubt_about(layer: Labels, *, has_regions: bool = False) -> Doubt | None:
 
     It is judged by the plane with most painted pixels, of the first fifty that have any.
     """
+    fullest = None
+    for fullest in fullest_plane(layer):  # noqa: B007 (the last one counts)
+        pass
+    return None if fullest is None else doubt(fullest, *_how(layer, has_regions))
+
+
+def fullest_plane(layer: Labels) -> Iterator[NDArray[Any] | None]:
+    """Yield, after every plane, that with most painted pixels so far, of fifty that have any."""
     data = finest(layer)
-    planes = (np.asarray(data[index]) for index in np.ndindex(data.shape[:-2]))
-    with_paint = islice((plane for plane in planes if plane.any()), MOST_PLANES)
-    fullest = max(with_paint, key=np.count_nonzero, default=None)
-    if fullest is None:
-        return None
-    return doubt(
-        fullest,
-        meaning_of(layer),
-        has_regions=has_regions,
-        answered=tuple(_entry(layer).get("answered", ())),
-    )
+    fullest, most, left = None, 0, MOST_PLANES
+    for index in np.ndindex(data.shape[:-2]):
+        plane = np.asarray(data[index])
+        painted = int(np.count_nonzero(plane))
+        if painted > most:
+            fullest, most = plane, painted
+        left -= painted > 0
+        yield fullest
+        if not left:
+            return
+
+
+def ask_doubt(
+    background: Background,
+    layer: Labels,
+    plane: NDArray[Any],
+    has_regions: bool,
+    on_doubt: Callable[[Doubt | None], object],
+) -> None:
+    """Look for a doubt in the background: it takes too long to paint meanwhile.
+
+    Parameters
+    ----------
+    background : Background
+        Looks.
+    layer : Labels
+        Whose meaning is judged.
+    plane : integer array
+        (Y, X), the fullest one.
+    has_regions : bool
+        Whether training regions say what is finished.
+    on_doubt : callable
+        Told the question, or None.
+    """
+    background.ask(DOUBT, tasks.find_doubt, plane, *_how(layer, has_regions), on_event=on_doubt)
+
+
+def forget_doubt(background: Background) -> None:
+    """Wait for no answer any more."""
+    background.cancel(DOUBT)
+
+
+def _how(layer: Labels, has_regions: bool) -> tuple[Meaning, bool, tuple[str, ...]]:
+    """Return what `napari_unet.core.doubt.doubt` has to know beside the pixels."""
+    return meaning_of(layer), has_regions, tuple(_entry(layer).get("answered", ()))
 
 
 def answer(layer: Labels, doubt: Doubt, *, yes: bool) -> None:

@@ -49,7 +49,7 @@ E = TypeVar("E")
 TRAINING, SEGMENTING = "Training", "Segmenting"
 """Titles of the jobs."""
 
-TELLING_SECONDS = 0.1
+TELLING_SECONDS = 0.25
 
 
 class Session:

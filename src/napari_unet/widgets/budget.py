@@ -31,6 +31,6 @@ class Budget:
         """Put this budget over that of a configuration."""
         return dataclasses.replace(config, seconds=self._seconds.value, steps=self._steps.value)
 
-    def set(self, *, seconds: float = 0, steps: int = 0) -> None:
+    def set(self, *, seconds: float = 0, steps: float = 0) -> None:
         """Show a budget."""
-        self._seconds.value, self._steps.value = seconds, steps
+        self._seconds.value, self._steps.value = seconds, int(steps)

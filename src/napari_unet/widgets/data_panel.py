@@ -8,6 +8,7 @@ from magicgui.widgets import CheckBox, ComboBox
 from napari.layers import Image, Labels, Shapes
 
 from napari_unet.viewer import layers
+from napari_unet.viewer.session import Session
 from napari_unet.viewer.sources import Source, painted_sources
 from napari_unet.widgets.labelled_text import LabelledText
 from napari_unet.widgets.layer_choice import LayerChoice
@@ -38,7 +39,7 @@ class DataPanel:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self.choice = LayerChoice(viewer)
-        self.text = LabelledText(self.choice)
+        self.text = LabelledText(self.choice, Session.of(viewer).background)
         self._meaning = narrow(ComboBox(label="Meaning", choices=MEANINGS))
         self._meaning.tooltip = (
             "What the numbers in the labels layer say; it is kept in the layer. Scribbles and "

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from napari.layers import Layer
 from qtpy.QtCore import QTimer
 
+from napari_unet.core.doubt import Doubt
 from napari_unet.errors import UNetError
 from napari_unet.viewer import labelled, layers
+from napari_unet.viewer.background import Background
 from napari_unet.viewer.stack import ImageStack
 from napari_unet.widgets.layer_choice import LayerChoice
 from napari_unet.widgets.parts import sentence, stack
@@ -19,15 +21,15 @@ __all__ = ["LabelledText"]
 WATCHED = ("paint", "set_data", "data", "axis_labels", "scale", "translate")
 COUNTING_DELAY = 300
 """Milliseconds after the last stroke until what is labelled is counted again."""
-TURN_SECONDS = 0.02
+TURN_SECONDS = 0.008
 NO_IMAGE = "Open an image: File > Open File(s), or File > Open Sample > Live U-Net."
 
 
 class LabelledText:
     """Describes the chosen layers; counts after every stroke, a block at a time."""
 
-    def __init__(self, choice: LayerChoice) -> None:
-        self._choice = choice
+    def __init__(self, choice: LayerChoice, background: Background) -> None:
+        self._choice, self._background = choice, background
         self._watched: list[Layer] = []
         self._work: Iterator[None] = iter(())
         self._about, self._doubt = sentence(), sentence()
@@ -59,6 +61,7 @@ class LabelledText:
         self._watched = []
         self._delay.stop()
         self._idle.stop()
+        layers.forget_doubt(self._background)
 
     def renew(self, _: object = None) -> None:
         """Count again, a moment after the last stroke."""
@@ -99,9 +102,20 @@ class LabelledText:
             self._say(str(error))
             return
         advice = labelled.advice(summary, layers.meaning_of(choice.labels))
-        doubt = layers.doubt_about(choice.labels, has_regions=choice.regions is not None)
-        self._say(f"{about}\n{summary}{advice}", "" if doubt is None else doubt.question)
+        fullest = None
+        for fullest in layers.fullest_plane(choice.labels):  # noqa: B007 (the last one counts)
+            yield
+        self._about.value = f"{about}\n{summary}{advice}"
+        if fullest is None:
+            self._question(None)
+            return
+        has_regions = choice.regions is not None
+        layers.ask_doubt(self._background, choice.labels, fullest, has_regions, self._question)
 
-    def _say(self, text: str, question: str = "") -> None:
-        self._about.value, self._doubt.value = text, question
-        self._doubt.visible = bool(question)
+    def _say(self, text: str) -> None:
+        self._about.value = text
+        self._question(None)
+
+    def _question(self, doubt: Doubt | None) -> None:
+        self._doubt.value = "" if doubt is None else doubt.question
+        self._doubt.visible = doubt is not None

@@ -34,13 +34,13 @@ class TrainPanel:
     data : DataPanel
         What is trained on.
     settings : callable
-        Returns the rest of the configuration.
+        Returns the configuration, apart from its budget.
     """
 
     def __init__(
         self, session: Session, data: DataPanel, settings: Callable[[], TrainConfig]
     ) -> None:
-        self._session, self._data, self._settings = session, data, settings
+        self._session, self._data, self._settings, self._budget = session, data, settings, Budget()
         self.live = Live(session, lambda: self._begin(live=True), lambda: data.choice.labels)
         self._train = button(
             "Train on current labels",
@@ -54,7 +54,6 @@ class TrainPanel:
             "preview shows what the network makes of the field in view."
         )
         self._job = JobBar(session, self.stop, self.resume)
-        self._budget = Budget()
         self._said = sentence()
         self.curve = TrainingCurve()
         start = row(self._train, self._live, stretch=(1, 0))
@@ -65,12 +64,12 @@ class TrainPanel:
         self.live.changed.connect(self._on_live)
 
     def config(self) -> TrainConfig:
-        """Return the configuration that the button would train with."""
+        """Return what the button would train with."""
         return self._budget.over(self._settings())
 
-    def set_budget(self, *, seconds: float = 0, steps: int = 0) -> None:
-        """Show a budget; 0 is no limit."""
-        self._budget.set(seconds=seconds, steps=steps)
+    def set_budget(self, **budget: float) -> None:
+        """Show a budget of ``seconds`` and ``steps``; 0 is no limit."""
+        self._budget.set(**budget)
 
     def train(self) -> None:
         """Train on what is painted now, after any doubt about its meaning is settled."""
@@ -89,6 +88,10 @@ class TrainPanel:
         """Go on with the training that was stopped."""
         with telling_errors(self._said):
             self._session.resume()
+            training = self._session.training
+            # one without a budget was live, or it could not have come to an end
+            if training is not None and not training.config.seconds and not training.config.steps:
+                self.live.set(True)
         self._renew_buttons()
 
     def stop(self) -> None:

@@ -52,7 +52,6 @@ class Doubt:
 def doubt(
     labels: NDArray[np.integer],
     meaning: Meaning,
-    *,
     has_regions: bool = False,
     answered: tuple[str, ...] = (),
 ) -> Doubt | None:

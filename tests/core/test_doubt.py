@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from skimage.draw import disk, line
 
+from napari_unet.core.doubt import doubt
 from napari_unet.sample_data import painted_scribbles, touching_cells
-from napari_unet.viewer.doubt import doubt
 
 TRUTH = touching_cells((256, 256))[1]
 SCRIBBLES = painted_scribbles(TRUTH)
