@@ -424,7 +424,7 @@ def test_the_progress_bar_follows_the_fraction(jobs: Jobs, diary: Diary, qtbot: 
 
     jobs.start(
         "Training",
-        in_thread(toy_tasks.count, 4, 0.15),
+        in_thread(toy_tasks.count, 4, 0.6),
         on_event=look,
         fraction=lambda event: event.index / event.total,
     )

@@ -61,9 +61,9 @@ def test_the_plane_in_view_is_previewed_while_it_trains(
     """In a layer of its own; another plane is previewed as soon as it is shown."""
     image, labels = layers
     session.train(image, labels, None, small(), preview_every=0.2)
-    qtbot.wait_until(lambda: preview_of(session) is not None, timeout=20_000)
     preview = preview_of(session)
     assert preview is not None
+    qtbot.wait_until(lambda: bool(preview.data.any()), timeout=20_000)
     assert not preview.editable
     assert preview.data.shape == labels.data.shape
     qtbot.wait_until(lambda: len([e for e in told if isinstance(e, Previewed)]) > 3, timeout=10_000)
@@ -96,7 +96,7 @@ def test_what_is_panned_to_is_previewed_next(
 def test_a_preview_gives_way_to_the_result(
     session: Session, layers: Any, told: list[Any], finish: Any, qtbot: Any
 ) -> None:
-    """And while there is one, the last result is hidden."""
+    """Which is hidden as soon as there is something to preview."""
     image, labels = layers
     session.train(image, labels, None, small(steps=2))
     finish()
@@ -104,13 +104,14 @@ def test_a_preview_gives_way_to_the_result(
     finish()
     result = session.viewer.layers["cells segmentation"]
     session.train(image, labels, None, small())
-    qtbot.wait_until(lambda: preview_of(session) is not None, timeout=20_000)
-    assert not result.visible
+    qtbot.wait_until(lambda: not result.visible, timeout=20_000)
     session.jobs.stop()
     finish()
     session.segment(image, "current plane", PREDICT)
     finish()
-    assert preview_of(session) is None
+    preview = preview_of(session)
+    assert preview is not None
+    assert not preview.visible
     assert result.visible
     assert any(isinstance(event, Previewed) for event in told)
 

@@ -18,14 +18,14 @@ from napari_unet.engine.mailbox import Look, Mailbox
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.shared_memory import SharedArray
 from napari_unet.viewer.field import Box, Field, shown_field
-from napari_unet.viewer.layers import is_result
+from napari_unet.viewer.layers import ResultKind, is_result
 from napari_unet.viewer.results import Result
 from napari_unet.viewer.stack import ImageStack, PlaneIndex
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["Preview", "remove_previews"]
+__all__ = ["Preview", "hide"]
 
 SETTLED_MS = 150
 """Milliseconds after the last move of the camera until another field is asked for."""
@@ -45,36 +45,41 @@ class Preview:
         What is looked at.
     mailbox : Mailbox
         Of the training.
-    model : Segmenter
-        Of the kind that is trained: its working resolution and depth count.
     every : float
         Seconds between two previews of one field.
     """
 
     def __init__(
-        self,
-        viewer: ViewerModel,
-        image: Image,
-        mailbox: Mailbox,
-        model: Segmenter,
-        *,
-        every: float,
+        self, viewer: ViewerModel, image: Image, mailbox: Mailbox, *, every: float
     ) -> None:
         self._viewer, self._image, self._mailbox = viewer, image, mailbox
-        self._every, self._kind = every, model.kind
+        self._every = every
         self._stack = ImageStack.of(image)
-        # so that the crop lies on the same working and pooling grid as the whole plane
-        self._grid = model.downsample * 2**model.depth
-        self._margin = model.downsample * (6 * 2**model.depth + 4)
+        self._model: Segmenter | None = None
         self._numbers = itertools.count(1)
         self._asked: tuple[int, Field] | None = None
         self._outs: dict[int, SharedArray] = {}
         self._statistics: dict[PlaneIndex, NDArray[np.float32]] = {}
-        self._result: Result | None = None
+        # made at the click: a new layer takes napari a third of a second, too long for a stroke
+        self._result = Result(viewer, image, "preview", np.uint8)
+        self._result.finish(complete=True)
+        self._empty = True
         self._settled = QTimer()
         self._settled.setSingleShot(True)
         self._settled.setInterval(SETTLED_MS)
         self._settled.timeout.connect(self._ask)
+
+    def begin(self, model: Segmenter) -> None:
+        """Follow the user, from now on.
+
+        Parameters
+        ----------
+        model : Segmenter
+            Of the kind that is trained: its classes, working resolution and depth count.
+        """
+        self._model = model
+        if model.kind == "cells":
+            self._result.layer.colormap = CELLS
         for emitter in self._moves():
             emitter.connect(self._on_move)
         self._ask()
@@ -82,8 +87,11 @@ class Preview:
     def close(self) -> None:
         """Follow the user no more; what is shown stays."""
         self._settled.stop()
-        for emitter in self._moves():
-            emitter.disconnect(self._on_move)
+        if self._model is not None:
+            for emitter in self._moves():
+                emitter.disconnect(self._on_move)
+        if self._empty and self._result.layer in self._viewer.layers:
+            self._viewer.layers.remove(self._result.layer)
         for out in self._outs.values():
             out.close()
         self._outs.clear()
@@ -95,14 +103,11 @@ class Preview:
         if self._asked is None or event.key != self._asked[0] or event.key not in self._outs:
             return
         field = self._asked[1]
-        if self._result is None or not self._result.shown:
-            if self._result is not None:
-                return  # the user deleted it
-            self._result = Result(self._viewer, self._image, "preview", np.uint8)
-            self._result.finish(complete=True)
-            if self._kind == "cells":
-                self._result.layer.colormap = CELLS
-            hide_segmentation(self._viewer, self._image)
+        if not self._result.shown:
+            return  # the user deleted it
+        if self._empty:
+            self._empty = False
+            hide(self._viewer, self._image, "segmentation")  # two at once cannot be read
         self._result.write(field.plane, field.box, self._outs[event.key].array, now=True)
 
     def _moves(self) -> tuple[Any, ...]:
@@ -143,24 +148,23 @@ class Preview:
         )
 
     def _with_context(self, box: Box) -> Box:
+        """Grow a box by what the network needs to see around it."""
+        assert self._model is not None  # fields are asked for after `begin`
+        factor, depth = self._model.downsample, self._model.depth
+        margin, grid = factor * (6 * 2**depth + 4), factor * 2**depth
+        # the crop lies on the same working and pooling grid as the whole plane
         y, x = (
             slice(
-                max((span.start - self._margin) // self._grid, 0) * self._grid,
-                min(-(-(span.stop + self._margin) // self._grid) * self._grid, n),
+                max((span.start - margin) // grid, 0) * grid,
+                min(-(-(span.stop + margin) // grid) * grid, n),
             )
             for span, n in zip(box, self._stack.plane_shape, strict=True)
         )
         return y, x
 
 
-def remove_previews(viewer: ViewerModel, image: Image) -> None:
-    """Take previews away: a result is about to take their place."""
-    for layer in [layer for layer in viewer.layers if is_result(layer, "preview", image)]:
-        viewer.layers.remove(layer)
-
-
-def hide_segmentation(viewer: ViewerModel, image: Image) -> None:
-    """Hide the last result: two at once cannot be read."""
+def hide(viewer: ViewerModel, image: Image, kind: ResultKind) -> None:
+    """Hide what was computed for an image: something else is about to take its place."""
     for layer in viewer.layers:
-        if is_result(layer, "segmentation", image):
+        if is_result(layer, kind, image):
             layer.visible = False

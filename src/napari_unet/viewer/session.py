@@ -22,7 +22,7 @@ from napari_unet.viewer.background import Background
 from napari_unet.viewer.history import History, Version
 from napari_unet.viewer.jobs import Jobs
 from napari_unet.viewer.kept import Kept
-from napari_unet.viewer.preview import remove_previews
+from napari_unet.viewer.preview import hide
 from napari_unet.viewer.record import Record
 from napari_unet.viewer.segmentation import (
     Scope,
@@ -272,7 +272,7 @@ class Session:
         segmenter = self.segmenter
         if segmenter is None:
             raise InputError("There is no model yet: train one on a few cells, or load one.")
-        remove_previews(self.viewer, image)
+        hide(self.viewer, image, "preview")
         items = plan(
             self.viewer, image, scope, segmenter, config, probability=probability, kept=self.kept
         )

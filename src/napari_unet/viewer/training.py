@@ -83,7 +83,7 @@ class Training:
             for plane, _, _ in snapshot.planes:
                 self._numbers[index, plane] = len(self._numbers)
         self._mailbox = Mailbox()
-        self._preview: Preview | None = None
+        self._preview = Preview(viewer, self.image, self._mailbox, every=preview_every)
         self._following: list[Callable[[], object]] = []
         if live:
             self._follow()
@@ -127,10 +127,8 @@ class Training:
         """Take down what an event tells; show a preview."""
         self.record.add(event)
         if isinstance(event, Prepared):
-            self._preview = Preview(
-                self._viewer, self.image, self._mailbox, event.segmenter, every=self._every
-            )
-        elif isinstance(event, Previewed) and self._preview is not None:
+            self._preview.begin(event.segmenter)
+        elif isinstance(event, Previewed):
             self._preview.show(event)
 
     def follow_painting(self) -> None:
@@ -168,8 +166,7 @@ class Training:
     def close(self) -> None:
         """Follow the user no more."""
         self.leave_painting()
-        if self._preview is not None:
-            self._preview.close()
+        self._preview.close()
 
     def _on_edit(self, index: int, edit: Edit) -> None:
         if (index, edit.plane) in self._numbers:
