@@ -205,6 +205,31 @@ def test_the_panels_load_no_torch() -> None:
     assert loaded_by("\n".join(f"import {name}" for name in names), {"torch"}) == ""
 
 
+THROUGH_THE_HOST = """
+from napari_unet.core.annotation import Annotation
+from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.engine import tasks
+from napari_unet.engine.host import Host, SharedArray
+from napari_unet.sample_data import painted_scribbles, touching_cells
+
+image, truth = touching_cells((128, 128))
+painted = Annotation(image, painted_scribbles(truth, n_cells=3), "scribbles")
+config = TrainConfig(seconds=0, steps=2, base_channels=4, depth=2, device="cpu")
+with Host(warm_up=()) as host, SharedArray.create(image.shape, "u2") as labels:
+    for event in host.run(tasks.train, [painted], config, None):
+        pass
+    for _ in host.run(
+        tasks.segment_plane, event.segmenter, image[None], labels, None, (), PredictConfig(), 0
+    ):
+        pass
+"""
+
+
+def test_training_in_the_compute_process_loads_no_torch_in_the_program() -> None:
+    """Not even with what its events carry: napari's process stays as it is."""
+    assert loaded_by(THROUGH_THE_HOST, {"torch"}) == ""
+
+
 HEADLESS = """
 from napari_unet import Annotation, PredictConfig, TrainConfig, sample_data, segment, train
 

@@ -264,3 +264,51 @@ def test_too_little_to_hold_out_has_no_score() -> None:
     last = list(train([Annotation(*disks())], config()))[-1]
     assert isinstance(last, Trained)
     assert last.score is None
+
+
+def test_an_image_given_twice_is_held_out_in_both_places() -> None:
+    """Or a held-out pixel would be trained on through its twin."""
+    image, truth = disks((330, 330))
+    upper, lower = truth.copy(), truth.copy()
+    upper[200:], lower[:120] = 0, 0
+    data = prepare([Annotation(image, upper), Annotation(image, lower)], config(), None, CPU)
+    corners = [{(b.y, b.x) for b in data.held_out if b.plane == plane} for plane in (0, 1)]
+    assert corners[0] | corners[1]
+    for plane, other in ((0, 1), (1, 0)):
+        for y, x in corners[other]:
+            assert not data.planes[plane].weight[y : y + BLOCK, x : x + BLOCK].any()
+
+
+def test_what_was_trained_on_without_validation_is_not_held_out_later() -> None:
+    """Neither is what was held out before and then trained on."""
+    image, truth = disks((330, 330))
+    painted = Annotation(image, truth)
+    first = list(train([painted], config(steps=1)))[-1].segmenter
+    assert prepare([painted], config(), first, CPU).held_out
+    second = list(train([painted], config(steps=1, validate=False), segmenter=first))[-1].segmenter
+    assert not prepare([painted], config(), second, CPU).held_out
+
+
+def test_what_travels_with_an_event_brings_no_torch_along() -> None:
+    """The program that reads it must not load torch; types of torch would make it."""
+    provenance = list(train([Annotation(*disks())], config()))[-1].segmenter.provenance
+    assert {type(value) for value in provenance.values()} <= {str, int, float, type(None)}
+
+
+def test_a_large_field_is_previewed_between_the_steps() -> None:
+    """A piece at a time, the middle first, so that strokes are not kept waiting."""
+    image, labels = disks((800, 900))
+    out = np.full(image.shape, 9, dtype=np.uint8)
+    look = Look(
+        key=1, pixels=image[None], statistics=grey_statistics(image[None]),
+        inner=whole(image.shape), out=out,
+    )  # fmt: skip
+    mailbox = Mailbox()
+    mailbox.put(look)
+    steps = 0
+    for event in train([Annotation(image, labels)], config(steps=30), mailbox=mailbox):
+        steps += isinstance(event, StepDone)
+        if isinstance(event, Previewed):
+            break
+    assert 5 <= steps < 30
+    assert set(np.unique(out)) <= {0, 1}

@@ -40,8 +40,8 @@ def progress_bar(form: str = BAR) -> Any:
     )
 
 
-LONG = ("weights", "seen")
-"""Of a Segmenter: what no program wants to read in every line."""
+LONG = ("weights", "seen", "earlier")
+"""What no program wants to read in every line."""
 
 
 class Report:

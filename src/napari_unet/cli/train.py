@@ -116,6 +116,8 @@ def follow(events: Iterable[TrainEvent], report: Report, keeper: Keeper) -> None
             if isinstance(event, Prepared):
                 bar.clear()
                 report.line(event.message)
+                if event.segmenter.provenance.get("steps"):
+                    keeper.keep(event.segmenter)
             elif isinstance(event, StepDone):
                 bar.set_postfix_str(f"step {event.step}, loss {event.loss:.3f}, {keeper}", False)
                 bar.update(event.progress - bar.n)

@@ -26,6 +26,7 @@ __all__ = [
     "Seen",
     "block_mask",
     "cells_mostly_in",
+    "count_blocks",
     "cut_block",
     "fingerprint",
     "hold_out",
@@ -78,8 +79,9 @@ class Seen:
 
     def note(self, key: str, labelled: set[Corner], held_out: set[Corner]) -> None:
         """Remember what happens to the labelled blocks of a plane from now on."""
-        self.held_out.setdefault(key, set()).update(held_out)
-        self.trained.setdefault(key, set()).update(labelled - held_out)
+        trained = labelled - held_out
+        self.held_out[key] = (self.held_out.get(key, set()) | held_out) - trained
+        self.trained.setdefault(key, set()).update(trained)
 
 
 def fingerprint(image: NDArray[np.float32]) -> str:
@@ -88,7 +90,7 @@ def fingerprint(image: NDArray[np.float32]) -> str:
 
 
 def hold_out(
-    targets: Sequence[NDArray[np.uint8]],
+    counts: Sequence[dict[Corner, NDArray[np.intp]]],
     keys: Sequence[str],
     n_classes: int,
     seed: int,
@@ -98,8 +100,8 @@ def hold_out(
 
     Parameters
     ----------
-    targets : sequence of (Y, X) uint8 array
-        The classes of the labelled pixels of every plane.
+    counts : sequence of dict
+        Of every plane: its labelled blocks, see `count_blocks`.
     keys : sequence of str
         The fingerprints of the planes.
     n_classes : int
@@ -109,49 +111,42 @@ def hold_out(
     seen : Seen
         What was chosen before; the present choice is noted in it.
     """
-    blocks, counts = _labelled_blocks(targets, n_classes)
-    left = np.sum(counts, axis=0) if blocks else np.zeros(n_classes)
+    left: NDArray[np.intp] = np.sum(
+        [count for plane in counts for count in plane.values()], axis=0, initial=0
+    ) * np.ones(n_classes, dtype=np.intp)
     floor = left * (1 - 2 * HELD_OUT)
-    chosen: list[Block] = []
-    fresh = []
-    for index, block in enumerate(blocks):
-        key, corner = keys[block.plane], (block.y, block.x)
-        if corner in seen.held_out.get(key, ()):
-            chosen.append(block)
-            left = left - counts[index]
-        elif corner not in seen.trained.get(key, ()):
-            fresh.append(index)
-    wanted = min(MAX_BLOCKS, int(HELD_OUT * len(blocks)))
-    for index in np.random.default_rng([seed, 1]).permutation(fresh).astype(int):
+    # one image may be given twice: its planes are held out together
+    places: dict[tuple[str, Corner], list[int]] = {}
+    for plane, labelled in enumerate(counts):
+        for corner in labelled:
+            places.setdefault((keys[plane], corner), []).append(plane)
+    held = [p for p in places if p[1] in seen.held_out.get(p[0], ())]
+    fresh = [p for p in places if p not in held and p[1] not in seen.trained.get(p[0], ())]
+    chosen = {(plane, corner) for key, corner in held for plane in places[key, corner]}
+    for plane, corner in chosen:
+        left = left - counts[plane][corner]
+    wanted = min(MAX_BLOCKS, int(HELD_OUT * sum(map(len, counts))))
+    for index in np.random.default_rng([seed, 1]).permutation(len(fresh)):
+        key, corner = fresh[index]
+        lost = np.sum([counts[plane][corner] for plane in places[key, corner]], axis=0)
         # a block without the rarest things tells nothing about them
-        if (
-            len(chosen) < wanted
-            and (left - counts[index] >= floor).all()
-            and counts[index][1:].any()
-        ):
-            chosen.append(blocks[index])
-            left = left - counts[index]
+        if len(chosen) < wanted and (left - lost >= floor).all() and lost[1:].any():
+            chosen |= {(plane, corner) for plane in places[key, corner]}
+            left = left - lost
     for plane, key in enumerate(keys):
-        seen.note(key, _corners(blocks, plane), _corners(chosen, plane))
-    return chosen
+        seen.note(key, set(counts[plane]), {c for p, c in chosen if p == plane})
+    return [Block(plane, y, x) for plane, (y, x) in sorted(chosen)]
 
 
-def _labelled_blocks(
-    targets: Sequence[NDArray[np.uint8]], n_classes: int
-) -> tuple[list[Block], list[NDArray[np.intp]]]:
-    blocks, counts = [], []
-    for index, target in enumerate(targets):
-        for y in range(0, target.shape[0], BLOCK):
-            for x in range(0, target.shape[1], BLOCK):
-                count = np.bincount(target[y : y + BLOCK, x : x + BLOCK].ravel(), minlength=256)
-                if count[:n_classes].any():
-                    blocks.append(Block(index, y, x))
-                    counts.append(count[:n_classes])
-    return blocks, counts
-
-
-def _corners(blocks: Sequence[Block], plane: int) -> set[Corner]:
-    return {(block.y, block.x) for block in blocks if block.plane == plane}
+def count_blocks(target: NDArray[np.uint8], n_classes: int) -> dict[Corner, NDArray[np.intp]]:
+    """Return how many pixels of each class the labelled blocks of a plane (Y, X) have."""
+    counts = {}
+    for y in range(0, target.shape[0], BLOCK):
+        for x in range(0, target.shape[1], BLOCK):
+            count = np.bincount(target[y : y + BLOCK, x : x + BLOCK].ravel(), minlength=256)
+            if count[:n_classes].any():
+                counts[y, x] = count[:n_classes]
+    return counts
 
 
 def block_mask(blocks: Sequence[Block], plane: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from napari_unet.core.annotation import IGNORE, Annotation, encode
 from napari_unet.core.boundary import around, boundary_weights_in
 from napari_unet.core.normalise import grey_statistics, normalise
 from napari_unet.core.resolution import coarsen, coarsen_labels
-from napari_unet.engine.heldout import fingerprint
+from napari_unet.engine.heldout import count_blocks, fingerprint
 
 __all__ = ["PaintedPlane"]
 
@@ -42,6 +42,8 @@ class PaintedPlane:
         What the boundary weight adds to the class weight.
     key : str
         Fingerprint of the image.
+    version : int
+        Grows whenever something is painted.
     """
 
     def __init__(self, annotation: Annotation, factor: int, w0: float, sigma: float) -> None:
@@ -52,6 +54,8 @@ class PaintedPlane:
         self._factor, self._w0, self._sigma = factor, w0, sigma
         self.image = normalise(coarsen(annotation.image, factor), grey_statistics(annotation.image))
         self.key = fingerprint(self.image)
+        self.version = 0
+        self._counted: tuple[int, dict[tuple[int, int], NDArray[np.intp]]] | None = None
         everything = (slice(0, native.shape[0]), slice(0, native.shape[1]))
         shape = self.image.shape[1:]
         self.target = np.full(shape, IGNORE, dtype=np.uint8)
@@ -84,7 +88,14 @@ class PaintedPlane:
             every_region[box] = region
         self.annotation = Annotation(old.image, every_label, old.meaning, every_region)
         self.cells = self.cells.astype(dtype, copy=False)
+        self.version += 1
         self._encode(box)
+
+    def blocks(self, n_classes: int) -> dict[tuple[int, int], NDArray[np.intp]]:
+        """Return the labelled blocks, and how many pixels of each class they have."""
+        if self._counted is None or self._counted[0] != self.version:
+            self._counted = self.version, count_blocks(self.target, n_classes)
+        return self._counted[1]
 
     def _encode(self, box: Box) -> None:
         """Renew target, cells and border weights where the labels of a box can matter."""

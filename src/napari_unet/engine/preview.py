@@ -14,16 +14,16 @@ from napari_unet.core.unet import UNet
 from napari_unet.engine.events import Previewed
 from napari_unet.engine.mailbox import Look
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.engine.window import predict_window
+from napari_unet.engine.window import predict_piecewise
 
 __all__ = ["Preview"]
 
 SHARE = 0.1
-"""Of the time, at most, that previews take from the training."""
+"""Of the time, at most, that previews of one field take from the training."""
 
 
 class Preview:
-    """Predicts the field in view again and again, and a new field at once.
+    """Predicts the field in view again and again, piece by piece between the steps of a training.
 
     Parameters
     ----------
@@ -34,14 +34,17 @@ class Preview:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._look: Look | None = None
-        self._due = 0.0
+        self._due = self._spent = 0.0
+        self._pieces: Iterator[None] | None = None
 
     def look_at(self, look: Look) -> None:
-        """Show this from now on."""
-        self._look, self._due = look, 0.0
+        """Show this from now on, at once, and what was looked at before no more."""
+        y, x = look.inner
+        fits = look.out.shape == (y.stop - y.start, x.stop - x.start)
+        self._look, self._pieces, self._due = look if fits else None, None, 0.0
 
     def events(self, network: UNet, step: int, best: Segmenter) -> Iterator[Previewed]:
-        """Predict what is looked at if that is due.
+        """Predict a piece of what is looked at, if that is due; tell when all of it is done.
 
         Parameters
         ----------
@@ -53,25 +56,32 @@ class Preview:
             Its channels, classes and working resolution count, and it goes into the event.
         """
         look, began = self._look, time.monotonic()
-        if look is None or began < self._due or len(look.pixels) != best.in_channels:
+        if look is None or len(look.pixels) != best.in_channels:
             return
-        _predict(network, look, best, self._device)
-        took = time.monotonic() - began
-        self._due = time.monotonic() + max(look.every, took / SHARE)
-        yield Previewed(key=look.key, step=step, segmenter=best)
+        if self._pieces is None:
+            if began < self._due:
+                return
+            self._pieces, self._spent = _pieces(network, look, best, self._device), 0.0
+        done = next(self._pieces, True) is not None
+        self._spent += time.monotonic() - began
+        if done:
+            self._pieces = None
+            self._due = time.monotonic() + max(look.every, self._spent / SHARE)
+            yield Previewed(key=look.key, step=step, segmenter=best)
 
 
-def _predict(network: UNet, look: Look, model: Segmenter, device: torch.device) -> None:
+def _pieces(network: UNet, look: Look, model: Segmenter, device: torch.device) -> Iterator[None]:
     factor, shape = model.downsample, look.pixels.shape[1:]
     image = normalise(coarsen(look.pixels, factor), look.statistics)
     more = 0 if factor == 1 else 1  # coarse pixels to interpolate between
-    box = tuple(
+    y, x = (
         slice(max(s.start // factor - more, 0), min(-(-s.stop // factor) + more, n))
         for s, n in zip(look.inner, image.shape[1:], strict=True)
     )
-    values = predict_window(network, torch.from_numpy(image).to(device), (box[0], box[1]))
+    values = np.empty((model.n_classes, y.stop - y.start, x.stop - x.start), dtype=np.float32)
+    yield from predict_piecewise(network, torch.from_numpy(image).to(device), (y, x), values)
     if factor > 1:
-        origin = (box[0].start, box[1].start)
+        origin = (y.start, x.start)
         values = refine(values, factor, origin, look.inner, (shape[0], shape[1]))
     if model.kind == "cells":
         look.out[...] = values[1] >= 0.5

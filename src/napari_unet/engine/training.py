@@ -49,6 +49,9 @@ Few pixels are held out, so smaller differences are chance, and the later networ
 FINISHING, LONGEST_FINISH = 0.2, 8.0
 """How long a training goes on after `Finish`: this share of its time so far, at most so long."""
 
+RENEWAL_GAP = 0.5
+"""Seconds between two looks at new strokes, at least: somebody who paints makes many."""
+
 SAVING_SHARE = 0.02
 """Of the time, at most, that goes into saving the state of the training."""
 
@@ -150,6 +153,7 @@ class _Run:
         self.best_iou: float | None = None
         self.next_validation = FIRST_VALIDATION
         self.finish: tuple[float, float] | None = None
+        self.repainted, self.next_renewal = False, 0.0
         self.log: list[tuple[Any, ...]] = []
         self.earlier: tuple[StepDone | Validated, ...] = ()
         self.began = time.perf_counter()
@@ -195,7 +199,7 @@ class _Run:
             while True:
                 if self.read(mailbox):
                     labelled = str(self.data.summary())
-                if self.over():
+                if self.over() and not self.repainted:
                     break
                 yield from self.preview.events(self.learner.average, self.learner.step, self.best)
                 loss = self.learner.take_step(self.data, self.progress())
@@ -237,9 +241,12 @@ class _Run:
             elif isinstance(message, Finish) and self.finish is None:
                 # time to anneal in, as the end of a budget does
                 self.finish = self.seconds, min(FINISHING * self.seconds, LONGEST_FINISH)
-        if not strokes:
+        if strokes:
+            self.data.repaint(strokes)
+            self.repainted = True
+        if not self.repainted or self.seconds < self.next_renewal:
             return False
-        self.data.repaint(strokes)
+        self.repainted, self.next_renewal = False, self.seconds + RENEWAL_GAP
         try:
             self.data.renew()
         except InputError:
@@ -277,7 +284,7 @@ class _Run:
                 recipe=self.config.recipe,
                 seed=self.config.seed,
                 version=napari_unet.__version__,
-                torch=torch.__version__,
+                torch=str(torch.__version__),  # its own type would bring torch to the program
                 date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             )
             self.best = replace(better, seen=self.data.seen.record())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,6 +26,18 @@ from napari_unet.errors import InputError
 __all__ = ["TrainingSet", "prepare"]
 
 MAX_CENTRES = 1 << 18
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tensors:
+    """What is made of one plane, and of which state of the labels it was made."""
+
+    state: object
+    plane: Plane
+    cells: NDArray[np.integer]
+    held_out_cells: NDArray[np.intp]
+    held_out_weights: torch.Tensor
+    centres: list[NDArray[np.intp]]
 
 
 class TrainingSet:
@@ -75,6 +88,7 @@ class TrainingSet:
         self.channels = planes[0].channels
         self._painted = [self._painted_plane(plane) for plane in planes]
         self._images = [torch.from_numpy(p.image).to(device) for p in self._painted]
+        self._tensors: list[Any] = [None] * len(self._painted)  # of planes, or not made yet
         self.renew()
 
     def renew(self) -> None:
@@ -85,31 +99,56 @@ class TrainingSet:
         InputError
             If only one class is left; all is then as it was before.
         """
-        painted, config = self._painted, self._config
-        targets = [plane.target for plane in painted]
-        balance = _class_balance(targets, self.n_classes, recipe_named(config.recipe).balance)
+        config = self._config
+        counts = [plane.blocks(self.n_classes) for plane in self._painted]
+        balance = _class_balance(counts, self.n_classes, recipe_named(config.recipe).balance)
+        keys = [plane.key for plane in self._painted]
         self.held_out: list[Block] = []
         if config.validate:
-            keys = [plane.key for plane in painted]
-            self.held_out = hold_out(targets, keys, self.n_classes, config.seed, self.seen)
+            self.held_out = hold_out(counts, keys, self.n_classes, config.seed, self.seen)
+        else:
+            for key, labelled in zip(keys, counts, strict=True):
+                self.seen.note(key, set(labelled), set())
+        for index, plane in enumerate(self._painted):
+            blocks = [block for block in self.held_out if block.plane == index]
+            state = (plane.version, tuple(blocks), balance.tobytes())
+            if self._tensors[index] is None or self._tensors[index].state != state:
+                self._tensors[index] = self._make(index, blocks, balance, state)
+        made = self._tensors
+        self.planes = [tensors.plane for tensors in made]
+        self.cells = [tensors.cells for tensors in made]
+        self.held_out_cells = [tensors.held_out_cells for tensors in made]
+        self.held_out_weights = [tensors.held_out_weights for tensors in made]
+        self.centres = _centres([tensors.centres for tensors in made], config.seed)
+
+    def _make(
+        self, index: int, blocks: list[Block], balance: NDArray[np.float32], state: object
+    ) -> _Tensors:
+        painted = self._painted[index]
         # pieces and not ids: many people paint all cells with one number
-        self.cells: list[NDArray[np.integer]] = [ndimage.label(p.cells > 0)[0] for p in painted]
-        self.held_out_cells: list[NDArray[np.intp]] = []
-        self.held_out_weights: list[torch.Tensor] = []
-        self.planes: list[Plane] = []
-        for index, plane in enumerate(painted):
-            inside = block_mask(self.held_out, index, plane.target.shape)
-            ids = cells_mostly_in(inside, self.cells[index])
-            inside |= np.isin(self.cells[index], ids)
-            weight = np.where(plane.target == IGNORE, 0, balance[plane.target] + plane.border)
-            weight = weight.astype(np.float32)
-            self.held_out_cells.append(ids)
-            self.held_out_weights.append(torch.from_numpy(np.where(inside, weight, 0)))
-            weight[inside] = 0
-            target = torch.from_numpy(plane.target.copy()).to(self._device)
-            weights = torch.from_numpy(weight).to(self._device)
-            self.planes.append(Plane(self._images[index], target, weights))
-        self.centres = _centres(self.planes, self.n_classes, config.seed)
+        cells: NDArray[np.integer] = ndimage.label(painted.cells > 0)[0]
+        inside = block_mask(blocks, index, painted.target.shape)
+        ids = cells_mostly_in(inside, cells)
+        inside |= np.isin(cells, ids)
+        weight = np.where(painted.target == IGNORE, 0, balance[painted.target] + painted.border)
+        weight = weight.astype(np.float32)
+        held_out_weights = torch.from_numpy(np.where(inside, weight, 0))
+        weight[inside] = 0
+        target = torch.from_numpy(painted.target.copy()).to(self._device)
+        known = weight > 0
+        return _Tensors(
+            state,
+            Plane(self._images[index], target, torch.from_numpy(weight).to(self._device)),
+            cells,
+            ids,
+            held_out_weights,
+            [
+                np.column_stack([np.full(len(y), index), y, x])
+                for y, x in (
+                    np.nonzero(known & (painted.target == k)) for k in range(self.n_classes)
+                )
+            ],
+        )
 
     def repaint(self, strokes: Sequence[Repainted]) -> None:
         """Take over what was painted while the training ran; `renew` makes it count.
@@ -129,6 +168,7 @@ class TrainingSet:
             plane = Annotation(stroke.image, stroke.labels, stroke.meaning, stroke.region)
             self._painted.append(self._painted_plane(plane))
             self._images.append(torch.from_numpy(self._painted[-1].image).to(self._device))
+            self._tensors.append(None)
 
     def summary(self) -> Summary:
         """Return what is painted now."""
@@ -263,34 +303,29 @@ def _object_diameters(plane: Annotation) -> NDArray[np.float64]:
 
 
 def _class_balance(
-    targets: Sequence[NDArray[np.uint8]], n_classes: int, exponent: float
+    counts: Sequence[dict[tuple[int, int], NDArray[np.intp]]], n_classes: int, exponent: float
 ) -> NDArray[np.float32]:
     """Return w_c by class over all planes: frequency ** -exponent, mean 1 over labelled pixels."""
-    counts = sum(np.bincount(t.ravel(), minlength=256)[:n_classes] for t in targets)
-    counts = np.asarray(counts, dtype=np.float64)
+    total = np.zeros(n_classes)
+    for blocks in counts:
+        total += sum(blocks.values(), np.zeros(n_classes))
     balance = np.zeros(256, dtype=np.float32)
-    present = counts > 0
+    present = total > 0
     if present.sum() < 2:
         raise InputError(
             "Too little is painted: only one class is left at the working resolution; paint more "
             "of the others, or set downsample=1."
         )
-    raw = counts[present] ** -exponent
-    balance[:n_classes][present] = raw * counts.sum() / (raw * counts[present]).sum()
+    raw = total[present] ** -exponent
+    balance[:n_classes][present] = raw * total.sum() / (raw * total[present]).sum()
     return balance
 
 
-def _centres(planes: Sequence[Plane], n_classes: int, seed: int) -> list[NDArray[np.intp]]:
+def _centres(planes: Sequence[Sequence[NDArray[np.intp]]], seed: int) -> list[NDArray[np.intp]]:
+    """Join the labelled pixels of all planes, class by class; of very many, a part."""
     rng = np.random.default_rng([seed, 2])
-    found: list[list[NDArray[np.intp]]] = [[] for _ in range(n_classes)]
-    for index, plane in enumerate(planes):
-        known = (plane.weight > 0).cpu().numpy()
-        target = plane.target.cpu().numpy()
-        for k in range(n_classes):
-            y, x = np.nonzero(known & (target == k))
-            found[k].append(np.column_stack([np.full_like(y, index), y, x]))
     centres = []
-    for parts in found:
+    for parts in zip(*planes, strict=True):
         every = np.concatenate(parts)
         if len(every) > MAX_CENTRES:
             every = every[rng.choice(len(every), MAX_CENTRES, replace=False)]

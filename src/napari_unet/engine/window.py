@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,13 +12,12 @@ from torch.nn import functional as F
 from napari_unet.core.tiles import mirror_indices
 from napari_unet.core.unet import UNet
 
-__all__ = ["predict_window"]
+__all__ = ["predict_piecewise", "predict_window"]
 
-LARGEST = 512
+LARGEST = 384
 """Side in network pixels of what is predicted at once."""
 
 
-@torch.inference_mode()
 def predict_window(
     network: UNet, image: torch.Tensor, box: tuple[slice, slice]
 ) -> NDArray[np.float32]:
@@ -36,17 +37,45 @@ def predict_window(
     float32 array
         (K, *box).
     """
-    network.eval()
     y, x = box
     out = np.empty((network.n_classes, y.stop - y.start, x.stop - x.start), dtype=np.float32)
-    for top in range(y.start, y.stop, LARGEST):
-        for left in range(x.start, x.stop, LARGEST):
-            bottom, right = min(top + LARGEST, y.stop), min(left + LARGEST, x.stop)
-            part = _predict(network, image, (slice(top, bottom), slice(left, right)))
-            out[:, top - y.start : bottom - y.start, left - x.start : right - x.start] = part
+    for _ in predict_piecewise(network, image, box, out):
+        pass
     return out
 
 
+def predict_piecewise(
+    network: UNet, image: torch.Tensor, box: tuple[slice, slice], out: NDArray[np.float32]
+) -> Iterator[None]:
+    """Write what `predict_window` returns into ``out``, from the middle outward.
+
+    Yields
+    ------
+    None
+        Between two pieces of at most `LARGEST` pixels a side, each computed with the network as
+        it is at that moment.
+    """
+    y, x = box
+    pieces = [
+        (slice(top, min(top + LARGEST, y.stop)), slice(left, min(left + LARGEST, x.stop)))
+        for top in range(y.start, y.stop, LARGEST)
+        for left in range(x.start, x.stop, LARGEST)
+    ]
+    middle = np.array([y.start + y.stop, x.start + x.stop])
+    pieces.sort(
+        key=lambda p: float(np.abs([p[0].start + p[0].stop, p[1].start + p[1].stop] - middle).sum())
+    )
+    for number, piece in enumerate(pieces):
+        if number:
+            yield
+        network.eval()
+        rows, columns = (
+            slice(p.start - b.start, p.stop - b.start) for p, b in zip(piece, box, strict=True)
+        )
+        out[:, rows, columns] = _predict(network, image, piece)
+
+
+@torch.inference_mode()
 def _predict(network: UNet, image: torch.Tensor, box: tuple[slice, slice]) -> NDArray[np.float32]:
     half = network.context // 2
     indices, crop = [], []
