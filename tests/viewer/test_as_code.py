@@ -145,9 +145,9 @@ LAYOUTS = {
     "stack of three": ((3, 20, 30), None),
     "film of stacks": ((2, 5, 20, 30), None),
     "channels": ((2, 20, 30), 0),
-    "stack of channels": ((5, 2, 20, 30), 1),
-    "channels of a film of stacks": ((2, 4, 3, 20, 30), 2),
-    "one plane of channels": ((1, 2, 20, 30), 1),
+    "channels of a stack": ((2, 5, 20, 30), 0),
+    "channels of a film of stacks": ((3, 2, 4, 20, 30), 0),
+    "channels of one plane": ((2, 1, 20, 30), 0),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
@@ -193,7 +194,7 @@ def test_without_live_a_training_learns_what_was_painted_at_the_click(
     qtbot.wait(300)
     assert session.training is not None
     assert not session.training.live
-    live = Live(session, pytest.fail, lambda: labels)
+    live = Live(session, pytest.fail, lambda: (image, labels, None))
     live.set(True)
     assert session.training.live
     qtbot.wait(300)
@@ -213,7 +214,7 @@ def test_live_mode_waits_until_enough_is_painted(
     live = Live(
         session,
         lambda: session.train(image, labels, None, small(), live=True),
-        lambda: labels,
+        lambda: (image, labels, None),
     )
     live.set(True)
     assert live.waits_for == "a few cells with label 2 and up and some background with label 1"
@@ -222,7 +223,7 @@ def test_live_mode_waits_until_enough_is_painted(
     qtbot.wait_until(lambda: live.waits_for == "a few cells with label 2 and up", timeout=5_000)
     labels.data_setitem(np.nonzero(SCRIBBLES > 1), 3)
     qtbot.wait_until(lambda: session.training is not None, timeout=5_000)
-    qtbot.wait_until(lambda: session.segmenter is not None, timeout=20_000)
+    qtbot.wait_until(lambda: len(session.record.seconds) > 5, timeout=20_000)
     live.set(False)
     finish()
     assert session.about_training.startswith("Trained ")
@@ -240,6 +241,8 @@ def test_live_mode_waits_until_enough_is_painted(
         ("instances", [0, 1], ""),
         ("classes", [0, 1], "two classes"),
         ("classes", [1, 2], ""),
+        ("classes", [3, 4], ""),
+        ("classes", [4], "two classes"),
     ],
 )
 def test_what_is_missing_is_said(meaning: Any, values: list[int], expected: str) -> None:
@@ -249,6 +252,240 @@ def test_what_is_missing_is_said(meaning: Any, values: list[int], expected: str)
     labels = Labels(data)
     set_meaning(labels, meaning)
     assert missing(labels) == expected
+
+
+def test_a_training_region_is_background_enough() -> None:
+    """Then nobody has to paint label 1."""
+    data = np.zeros((20, 20), np.uint16)
+    data[3, 3] = 7
+    labels = Labels(data)
+    set_meaning(labels, "scribbles")
+    assert missing(labels, has_regions=True) == ""
+    labels.data = np.zeros_like(data)
+    assert missing(labels, has_regions=True) == "a few cells with label 2 and up"
+
+
+class Stack(np.ndarray):
+    """Planes that count how often one of them is read."""
+
+    reads = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        type(self).reads += 1
+        return super().__getitem__(key)
+
+
+def test_no_more_planes_are_looked_at_than_suffice() -> None:
+    """A stack of a gigabyte must not be walked through at every look."""
+    data = np.zeros((50, 20, 20), np.uint16)
+    data[1, 0, :2] = (1, 2)
+    labels = Labels(data.view(Stack))
+    set_meaning(labels, "scribbles")
+    Stack.reads = 0
+    assert missing(labels) == ""
+    assert Stack.reads < 10
+
+
+def test_labels_are_looked_through_again_only_after_an_edit(
+    session: Session, viewer: Any, qtbot: Any
+) -> None:
+    """While live mode waits, it asks every 0.7 s and finds nothing new."""
+    image = viewer.add_image(np.zeros((50, 20, 20), np.float32))
+    labels = viewer.add_labels(np.zeros((50, 20, 20), np.uint16).view(Stack))
+    set_meaning(labels, "scribbles")
+    live = Live(session, pytest.fail, lambda: (image, labels, None))
+    live.set(True)
+    Stack.reads = 0
+    qtbot.wait(1600)
+    assert Stack.reads < 10
+    labels.data_setitem((np.array([7]), np.array([3]), np.array([3])), 2)
+    qtbot.wait_until(lambda: live.waits_for == "some background with label 1", timeout=2_000)
+    live.set(False)
+
+
+def live_on(
+    session: Session, layers: Any, regions: Any = None, **options: Any
+) -> tuple[Live, list[Any]]:
+    """Switch live mode on; return it, and what is chosen, to be changed."""
+    chosen = [*layers, regions]
+
+    def begin() -> None:
+        session.train(*chosen, small(**options), live=True)
+
+    live = Live(session, begin, lambda: tuple(chosen))  # type: ignore[arg-type,return-value]
+    live.set(True)
+    return live, chosen
+
+
+@pytest.mark.parametrize("end", ["fails", "is stopped"])
+def test_a_training_that_breaks_off_switches_live_mode_off(
+    session: Session, layers: Any, messages: Any, qtbot: Any, end: str
+) -> None:
+    """Else it would begin anew and fail every 0.7 s, with a message each time."""
+    _, labels = layers
+    set_meaning(labels, "classes")
+    labels.data = np.minimum(labels.data, 2)
+    live, _ = live_on(session, layers)
+    qtbot.wait_until(lambda: len(session.record.seconds) > 1, timeout=20_000)
+    if end == "fails":  # a class that the network has no output for
+        labels.data_setitem((np.zeros(3, int), np.arange(3), np.arange(3)), 3)
+    else:
+        session.jobs.stop()
+    qtbot.wait_until(lambda: not live.on, timeout=5_000)
+    qtbot.wait(1600)
+    assert session.jobs.state == "idle"
+    assert len(messages()) == (end == "fails")
+
+
+@IN_A_WINDOW
+def test_live_mode_ends_with_the_window(session: Session, layers: Any, qtbot: Any) -> None:
+    """Nothing asks a closed viewer for labels."""
+    _, labels = layers
+    labels.data = np.zeros_like(labels.data)
+    live, _ = live_on(session, layers)
+    session.viewer.close()
+    qtbot.wait_until(lambda: session.closed, timeout=4_000)
+    qtbot.wait(900)
+    assert not live.on
+    assert not live._timer.isActive()
+
+
+def test_live_mode_goes_on_with_what_is_chosen_now(
+    session: Session, layers: Any, viewer: Any, finish: Any, qtbot: Any
+) -> None:
+    """The training of what was chosen before comes to its end, and its model is kept."""
+    other = viewer.add_image(IMAGE.T.copy(), name="other")
+    more = viewer.add_labels(SCRIBBLES.T.copy())
+    set_meaning(more, "scribbles")
+    live, chosen = live_on(session, layers)
+    qtbot.wait_until(lambda: len(session.record.seconds) > 5, timeout=20_000)
+    chosen[:2] = other, more
+    qtbot.wait_until(
+        lambda: session.training is not None and session.training.image is other, timeout=12_000
+    )
+    assert live.on
+    assert len(session.history) == 1
+    live.set(False)
+    finish()
+
+
+def test_live_mode_waits_when_its_labels_are_removed(
+    session: Session, layers: Any, viewer: Any, finish: Any, qtbot: Any
+) -> None:
+    """And says what is missing; new labels begin a new training."""
+    _, labels = layers
+    live, chosen = live_on(session, layers)
+    qtbot.wait_until(lambda: len(session.record.seconds) > 5, timeout=20_000)
+    viewer.layers.remove(labels)
+    chosen[1] = None
+    qtbot.wait_until(lambda: bool(live.waits_for), timeout=12_000)
+    assert live.waits_for == "in labels of the chosen image (New makes some)"
+    assert session.jobs.state == "idle"
+    chosen[1] = viewer.add_labels(np.stack([SCRIBBLES, SCRIBBLES * 0]))
+    set_meaning(chosen[1], "scribbles")
+    qtbot.wait_until(lambda: session.training is not None, timeout=3_000)
+    assert session.training.chosen[1] is chosen[1]
+    live.set(False)
+    finish()
+
+
+@pytest.mark.parametrize("which", ["image", "labels"])
+def test_data_of_another_shape_ends_a_live_training(
+    session: Session, layers: Any, messages: Any, qtbot: Any, which: str
+) -> None:
+    """Its strokes and its previews would not fit; live mode waits for labels that do."""
+    live, _ = live_on(session, layers)
+    qtbot.wait_until(lambda: len(session.record.seconds) > 5, timeout=20_000)
+    layer = layers[which == "labels"]
+    layer.data = np.tile(np.asarray(layer.data), (1, 2, 2))
+    session.viewer.scene.camera.zoom *= 1.5
+    qtbot.wait_until(lambda: bool(live.waits_for), timeout=12_000)
+    assert session.about_training.startswith("Trained ")
+    assert live.waits_for == "in labels of the chosen image (New makes some)"
+    assert messages() == []
+    live.set(False)
+
+
+def test_an_image_that_cannot_be_read_ends_previews_and_not_the_training(
+    session: Session, viewer: Any, finish: Any, qtbot: Any
+) -> None:
+    """What is trained on was read at the beginning."""
+    broken: list[bool] = []
+
+    def load(block: np.ndarray) -> np.ndarray:
+        if broken:
+            raise OSError("the share is gone")
+        return block
+
+    data = da.from_array(IMAGE, chunks=-1).map_blocks(load, dtype=IMAGE.dtype)
+    image = viewer.add_image(data, contrast_limits=(0, 255), cache=False)
+    labels = viewer.add_labels(SCRIBBLES.copy())
+    set_meaning(labels, "scribbles")
+    session.train(image, labels, None, small(), preview_every=0.1)
+    qtbot.wait_until(lambda: len(session.record.seconds) > 3, timeout=20_000)
+    broken.append(True)
+    session.training._preview._asked = None  # as if another field were in view
+    session.training._preview._ask()
+    seen = len(session.record.seconds)
+    qtbot.wait_until(lambda: len(session.record.seconds) > seen + 5, timeout=5_000)
+    session.training.finish()
+    finish()
+    assert session.about_training.startswith("Trained ")
+
+
+def test_the_last_stroke_before_live_mode_is_switched_off_is_learned(
+    session: Session, layers: Any, finish: Any, qtbot: Any
+) -> None:
+    """However quickly one follows the other."""
+    _, labels = layers
+    live, _ = live_on(session, layers)
+    qtbot.wait_until(lambda: len(session.record.seconds) > 5, timeout=20_000)
+    before = session.segmenter.provenance["labelled"]
+    labels.data_setitem((np.zeros(25, int), np.arange(25) + 90, np.arange(25) + 90), 999)
+    live.set(False)
+    finish()
+    assert session.segmenter.provenance["labelled"] != before
+
+
+def test_live_mode_switched_on_by_accident_leaves_no_version(
+    session: Session, layers: Any, finish: Any
+) -> None:
+    """A first model of a step or two is nothing to go back to; a few steps asked for are."""
+    live, _ = live_on(session, layers)
+    live.set(False)
+    finish()
+    assert len(session.record.seconds) < 5
+    assert len(session.history) == 0
+    session.segmenter = None
+    session.train(*layers, None, small(steps=2))
+    finish()
+    assert len(session.history) == 1
+
+
+def test_regions_drawn_while_live_reach_the_planes_they_change(
+    session: Session, layers: Any, viewer: Any, finish: Any, qtbot: Any
+) -> None:
+    """Also planes without labels; not the others, and nothing for a slider or a mere refresh."""
+    box = np.array([[0, 0], [0, 60], [60, 60], [60, 0]])
+    regions = viewer.add_shapes([np.insert(box, 0, 0, axis=1)], shape_type="rectangle")
+    live, _ = live_on(session, layers, regions)
+    qtbot.wait_until(lambda: len(session.record.seconds) > 5, timeout=20_000)
+    training = session.training
+    sent: list[Any] = []
+    put = training._mailbox.put
+    training._mailbox.put = lambda message: (sent.append(message), put(message))  # listens in
+    viewer.dims.set_current_step(0, 1)
+    regions.refresh()
+    qtbot.wait(500)
+    assert [m for m in sent if "stroke" in repr(m)] == []
+    regions.add_rectangles([np.insert(box, 0, 1, axis=1)])
+    qtbot.wait_until(lambda: (0, (1,)) in training._numbers, timeout=2_000)
+    (stroke,) = [m() for m in sent if "stroke" in repr(m)]
+    assert stroke.plane == 1
+    assert stroke.image is not None
+    assert 3500 < stroke.region.sum() < 3800
+    live.set(False)
+    finish()
 
 
 def test_a_stopped_training_goes_on(

@@ -3,11 +3,12 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from napari_unet.engine.events import Prepared, StepDone, Trained, Validated
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.viewer.record import Record
+from napari_unet.viewer.record import MOST_POINTS, Record
 
 NO_MODEL = Segmenter(weights={}, in_channels=1, n_classes=2, base_channels=4, depth=2)
 
@@ -72,3 +73,35 @@ def test_the_sentence_tells_how_it_goes_and_how_it_went(record: Record) -> None:
     assert Record().describe(ended) == (
         "Trained 700 steps in 60 s; nothing was held out to measure its quality."
     )
+
+
+def test_a_long_training_does_not_pile_up_points() -> None:
+    """Of a day of live training some two thousand are kept, evenly, and always the last."""
+    record = Record()
+    for number in range(1, 12_001):
+        record.add(step(number, 1 + number / 12_000))
+        if number % 4 == 0:
+            record.add(validated(number, number, number / 12_000))
+
+    assert len(record.seconds) == len(record.loss) <= MOST_POINTS
+    assert len(record.held_out_seconds) == len(record.iou) == len(record.held_out_loss)
+    assert 1000 <= len(record.held_out_seconds) <= MOST_POINTS
+    assert record.seconds == sorted(record.seconds)
+    assert record.seconds[-1] == 12_000
+    assert max(np.diff(record.seconds)) < 40
+    assert record.held_out_loss == record.held_out_seconds
+    assert record.loss[-1] == pytest.approx(2, abs=0.01)
+
+
+def test_thinning_follows_from_the_numbers_alone() -> None:
+    """A training that was stopped and resumed shows the curve of one that was not."""
+    events = [step(number, 1 / number) for number in range(1, 5001)]
+    whole, resumed = Record(), Record()
+    for event in events:
+        whole.add(event)
+    resumed.add(Prepared(message="", segmenter=NO_MODEL, earlier=tuple(events[:3000])))
+    for event in events[3000:]:
+        resumed.add(event)
+
+    assert resumed.seconds == whole.seconds
+    assert resumed.loss == whole.loss

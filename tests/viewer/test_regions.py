@@ -1,12 +1,15 @@
 """Training regions drawn as shapes."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Shapes
+from skimage.draw import polygon2mask
 
 from napari_unet.viewer.layers import painted, set_meaning
-from napari_unet.viewer.regions import new_regions, region_masks
+from napari_unet.viewer.regions import RegionMasks, new_regions, region_masks
 
 BOX = np.array([[10, 20], [10, 40], [30, 40], [30, 20]])
 
@@ -70,8 +73,8 @@ def test_a_flat_shape_belongs_to_every_plane() -> None:
 
 def test_a_channel_axis_counts_no_planes() -> None:
     """A shape drawn over one channel holds for all."""
-    image = Image(np.zeros((3, 2, 50, 60)), axis_labels=("t", "c", "y", "x"))
-    corners = np.column_stack([np.full(4, 1), np.full(4, 0), BOX])
+    image = Image(np.zeros((2, 3, 50, 60)), axis_labels=("c", "t", "y", "x"))
+    corners = np.column_stack([np.full(4, 0), np.full(4, 1), BOX])
 
     assert list(region_masks(Shapes([corners], shape_type="rectangle"), image)) == [(1,)]
 
@@ -93,6 +96,56 @@ def test_without_a_shape_nothing_is_finished() -> None:
 
     assert annotation.region is not None
     assert not annotation.region.any()
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (-30, 10), (25.5, 40.25), (45, 55), (200, 0)])
+def test_a_shape_covers_what_it_would_in_the_whole_plane(corner: tuple[float, float]) -> None:
+    """Though it is rasterised in the box around it, and wherever it sticks out."""
+    star = np.array([[0, 8], [6, 20], [20, 18], [9, 12.5], [16, 1]]) + corner
+    (mask,) = region_masks(Shapes([star], shape_type="polygon"), Image(np.zeros((50, 60)))).values()
+
+    np.testing.assert_array_equal(mask, polygon2mask((50, 60), star))
+
+
+def test_changed_shapes_are_told_with_their_planes_once_the_mouse_rests(qtbot: Any) -> None:
+    """Not for a refresh, a colour or a line, which napari tells of just the same."""
+    image = Image(np.zeros((4, 50, 60)))
+    shapes = Shapes([on_plane(1), on_plane(2)], shape_type="rectangle")
+    masks = RegionMasks(shapes, image)
+    told: list[list[tuple[int, ...]]] = []
+    masks.changed.connect(told.append)
+    untouched = masks.mask((1,))
+    shapes.refresh()
+    shapes.edge_color = "red"
+    shapes.add(on_plane(3)[:2], shape_type="line")
+    qtbot.wait(300)
+    assert told == []
+    for i in range(5):
+        shapes.data = [(on_plane(z, BOX + i * (z == 2)), "rectangle") for z in (1, 2, 3)]
+        qtbot.wait(20)
+    assert told == []
+    qtbot.wait(300)
+
+    assert told == [[(2,), (3,)]]
+    assert masks.mask((1,)) is untouched  # not filled again, which would take long
+    assert masks.mask((3,))[20, 30]
+    assert not masks.mask((0,)).any()
+    masks.close()
+
+
+def test_what_was_drawn_just_now_is_told_at_a_flush(qtbot: Any) -> None:  # noqa: ARG001 (a timer)
+    """A flat shape on every plane, of which all share one mask."""
+    shapes = Shapes(ndim=2)
+    masks = RegionMasks(shapes, Image(np.zeros((3, 50, 60))))
+    told: list[list[tuple[int, ...]]] = []
+    masks.changed.connect(told.append)
+    shapes.add_rectangles([BOX])
+    masks.flush()
+    masks.flush()
+
+    assert told == [[(0,), (1,), (2,)]]
+    assert masks.mask((0,)) is masks.mask((2,))
+    masks.close()
 
 
 def test_new_regions_can_be_drawn_at_once() -> None:

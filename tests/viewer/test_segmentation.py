@@ -129,7 +129,7 @@ def test_numbers_do_not_run_out_when_planes_are_segmented_in_turn(
         ((40, 50, 3), {"rgb": True}, 3),
         ((40, 50, 4), {"rgb": True}, 3),
         ((2, 40, 50), {"axis_labels": ("c", "y", "x")}, 2),
-        ((3, 2, 40, 50), {"axis_labels": ("t", "c", "y", "x"), "scale": (2, 1, 1, 1)}, 2),
+        ((2, 3, 40, 50), {"axis_labels": ("c", "t", "y", "x"), "scale": (1, 2, 1, 1)}, 2),
     ],
 )
 def test_channels_are_seen_together(
@@ -139,7 +139,7 @@ def test_channels_are_seen_together(
     pixels = picture(*shape)
     layer = segmented(viewer.add_image(pixels, name="stain", **options), channels=channels)
     first = np.moveaxis(pixels, -1, 0)[:3] if options.get("rgb") else pixels
-    first = first[1] if len(shape) == 4 else first
+    first = first[:, 1] if len(shape) == 4 else first
     expected = napari_unet.segment(Session.of(viewer).segmenter, first, CONFIG)
 
     found = layer.data[1] if len(shape) == 4 else layer.data

@@ -16,7 +16,7 @@ from small_things import make_segmenter
 
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.engine.host import Host
-from napari_unet.errors import JobError
+from napari_unet.errors import InputError, JobError
 from napari_unet.sample_data import painted_scribbles, touching_cells
 from napari_unet.viewer.layers import set_meaning
 from napari_unet.viewer.session import TRAINING, Session
@@ -164,6 +164,72 @@ def test_nothing_but_the_user_writes_into_the_painted_layer(
     assert labels.data is data
     np.testing.assert_array_equal(data, SCRIBBLES)
     assert labels.name == "painted"
+
+
+def stop(session: Session, layers: Any, steps: list[Any], finish: Any, qtbot: Any) -> None:
+    """Stop a training that was begun, so that it can be resumed."""
+    begin(session, layers, steps, qtbot)
+    session.jobs.stop()
+    finish()
+    assert session.resumable
+
+
+def test_a_training_that_cannot_begin_leaves_the_stopped_one_resumable(
+    session: Session, layers: Any, steps: list[Any], finish: Any, qtbot: Any
+) -> None:
+    """Whoever tries to train on empty labels can still go back to what was stopped."""
+    stop(session, layers, steps, finish, qtbot)
+    empty = session.viewer.add_labels(np.zeros(IMAGE.shape, np.uint8))
+    with pytest.raises(InputError, match="Nothing is painted"):
+        session.train(layers[0], empty, None, small())
+    assert session.resumable
+    learned = len(session.record.seconds)
+    seen = len(steps)
+    session.resume()
+    qtbot.wait_until(lambda: len(steps) > seen + 4, timeout=20_000)
+
+    assert len(session.record.seconds) > learned
+
+
+def test_without_its_file_a_stopped_training_is_not_offered(
+    session: Session, layers: Any, steps: list[Any], finish: Any, qtbot: Any
+) -> None:
+    """It would begin anew, and say that it goes on."""
+    stop(session, layers, steps, finish, qtbot)
+    session._checkpoint.unlink()
+
+    assert not session.resumable
+    with pytest.raises(InputError, match="No training was stopped"):
+        session.resume()
+
+
+@pytest.mark.parametrize("what", ["image removed", "labels removed", "no model", "another model"])
+def test_a_stopped_training_is_dropped_with_what_it_was_about(
+    session: Session, layers: Any, steps: list[Any], finish: Any, qtbot: Any, what: str
+) -> None:
+    """Resume never trains on layers that are gone, or from another model than is shown."""
+    stop(session, layers, steps, finish, qtbot)
+    told: list[bool] = []
+    session.told.connect(lambda: told.append(True))
+    if "removed" in what:
+        session.viewer.layers.remove(layers[what.startswith("labels")])
+        assert told
+    else:
+        session.segmenter = None if what == "no model" else make_segmenter()
+
+    assert not session.resumable
+
+
+def test_a_training_whose_labels_are_gone_cannot_be_resumed(
+    session: Session, layers: Any, steps: list[Any], finish: Any, qtbot: Any
+) -> None:
+    """Nobody could see what it learns from."""
+    begin(session, layers, steps, qtbot)
+    session.viewer.layers.remove(layers[1])
+    session.jobs.stop()
+    finish()
+
+    assert not session.resumable
 
 
 def test_layers_may_be_deleted_and_renamed_while_it_trains(

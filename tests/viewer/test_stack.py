@@ -12,7 +12,7 @@ from napari.layers import Image, Labels
 from napari_unet.errors import InputError
 from napari_unet.viewer.stack import ImageStack, shown_plane, spatial_metadata
 
-TCYX = ("t", "c", "y", "x")
+CTYX = ("c", "t", "y", "x")
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,8 @@ TCYX = ("t", "c", "y", "x")
             (5, 7, 30, 40),
         ),
         (
-            (5, 2, 30, 40),
-            {"axis_labels": TCYX},
+            (2, 5, 30, 40),
+            {"axis_labels": CTYX},
             "5 time points, 30 x 40 px, 2 channels",
             (5, 30, 40),
         ),
@@ -68,12 +68,10 @@ def test_few_planes_without_a_name_may_be_channels() -> None:
 def test_planes_are_read_with_channels_first() -> None:
     """From wherever the channels are, without the alpha of an RGB image."""
     data = np.random.default_rng(0).integers(0, 255, (5, 2, 6, 7)).astype(np.uint8)
-    channels = ImageStack.of(Image(data, axis_labels=TCYX))
-    middle = ImageStack.of(Image(data, axis_labels=("c", "t", "y", "x")))
+    channels = ImageStack.of(Image(data, axis_labels=CTYX))
     rgb = ImageStack.of(Image(data[..., None].repeat(4, -1)[0], rgb=True))
 
-    np.testing.assert_array_equal(channels.plane((3,)), data[3])
-    np.testing.assert_array_equal(middle.plane((1,)), data[:, 1])
+    np.testing.assert_array_equal(channels.plane((1,)), data[:, 1])
     np.testing.assert_array_equal(rgb.plane((1,)), np.stack([data[0, 1]] * 3))
     np.testing.assert_array_equal(ImageStack.of(Image(data[0, 0])).plane(()), data[:1, 0])
 
@@ -116,10 +114,10 @@ def test_a_part_of_a_lazy_plane_reads_that_part() -> None:
 
     def load(block_id: tuple[int, ...] = ()) -> np.ndarray:
         read.append(block_id)
-        return np.full((1, 2, 5, 5), 10 * block_id[2] + block_id[3], np.uint8)
+        return np.full((2, 1, 5, 5), 10 * block_id[2] + block_id[3], np.uint8)
 
-    data = da.map_blocks(load, chunks=((1,) * 4, (2,), (5,) * 3, (5,) * 3), dtype=np.uint8)
-    layer = Image(data, axis_labels=TCYX, contrast_limits=(0, 4))
+    data = da.map_blocks(load, chunks=((2,), (1,) * 4, (5,) * 3, (5,) * 3), dtype=np.uint8)
+    layer = Image(data, axis_labels=CTYX, contrast_limits=(0, 4))
     read.clear()
     plane = ImageStack.of(layer).lazy_plane((2,))
     part = plane[:, 6:9, 11:14]
@@ -127,7 +125,7 @@ def test_a_part_of_a_lazy_plane_reads_that_part() -> None:
     assert plane.shape == (2, 15, 15)
     assert part.shape == (2, 3, 3)
     assert (part == 12).all()
-    assert read == [(2, 0, 1, 2)]
+    assert read == [(0, 2, 1, 2)]
 
 
 def test_a_multiscale_image_is_used_at_its_finest_level() -> None:
@@ -148,14 +146,34 @@ def test_what_is_no_image_is_refused_with_a_remedy() -> None:
         ImageStack.of(layer)
 
 
+def test_channels_between_planes_are_refused_with_a_remedy() -> None:
+    """Napari aligns layers by their last axes: labels would be painted on other planes."""
+    viewer = ViewerModel()
+    layer = viewer.add_image(
+        np.arange(8 * 3 * 4 * 5).reshape(8, 3, 4, 5), axis_labels=("z", "c", "y", "x"), name="worm"
+    )
+    with pytest.raises(InputError, match=r"'worm' has the axes z, c, y, x; channels come") as told:
+        ImageStack.of(layer)
+    plane = layer.data[5]
+    assert str(told.value).endswith(
+        "(layer = viewer.layers['worm']): layer.data = np.moveaxis(layer.data, 1, 0); "
+        "layer.axis_labels = ('c', 'z', 'y', 'x')"
+    )
+    layer.data = np.moveaxis(layer.data, 1, 0)
+    layer.axis_labels = ("c", "z", "y", "x")
+
+    assert ImageStack.of(layer).describe() == "8 z planes, 4 x 5 px, 3 channels"
+    np.testing.assert_array_equal(ImageStack.of(layer).plane((5,)), plane)
+
+
 def test_a_layer_of_labels_lies_exactly_on_its_image() -> None:
     """Scale, translation, rotation, shear, affine, units and axis names, without the channels."""
     image = Image(
-        np.zeros((4, 2, 30, 40)),
-        axis_labels=TCYX,
-        scale=(2, 1, 0.5, 0.25),
-        translate=(10, 0, 3, 4),
-        units=("second", "pixel", "micrometer", "micrometer"),
+        np.zeros((2, 4, 30, 40)),
+        axis_labels=CTYX,
+        scale=(1, 2, 0.5, 0.25),
+        translate=(0, 10, 3, 4),
+        units=("pixel", "second", "micrometer", "micrometer"),
         affine=np.diag([1, 1, 3, 3, 1]),
         shear=[0, 0, 0, 0, 0, 0.1],
     )
@@ -163,7 +181,7 @@ def test_a_layer_of_labels_lies_exactly_on_its_image() -> None:
     point = np.array([1, 20, 30])
 
     np.testing.assert_allclose(
-        labels.data_to_world(point), np.delete(image.data_to_world([1, 0, 20, 30]), 1)
+        labels.data_to_world(point), np.delete(image.data_to_world([0, 1, 20, 30]), 0)
     )
     assert [str(unit) for unit in labels.units] == ["second", "micrometer", "micrometer"]
     assert labels.axis_labels == ("t", "y", "x")
@@ -183,10 +201,10 @@ def test_the_shown_plane_follows_the_sliders() -> None:
     """In the coordinates of the data, whatever scale, translation and channel are shown."""
     viewer = ViewerModel()
     image = viewer.add_image(
-        np.zeros((4, 2, 8, 9)), axis_labels=TCYX, scale=(10, 1, 1, 1), translate=(100, 0, 0, 0)
+        np.zeros((2, 4, 8, 9)), axis_labels=CTYX, scale=(1, 10, 1, 1), translate=(0, 100, 0, 0)
     )
     viewer.add_image(np.zeros((8, 9)), name="flat")
-    viewer.dims.set_point((0, 1), (130, 1))
+    viewer.dims.set_point((0, 1), (1, 130))
 
     assert shown_plane(viewer, image) == (3,)
     viewer.dims.ndisplay = 3

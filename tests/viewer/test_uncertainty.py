@@ -181,18 +181,18 @@ def test_the_plane_in_view_comes_first_then_the_others(session: Session) -> None
     viewer = session.viewer
     viewer.add_image(np.zeros((2, 4, 2, *SHAPE)), name="more axes")
     stack = viewer.add_image(
-        np.zeros((4, 2, *SHAPE)), name="worm", scale=(5, 1, 1, 1), axis_labels=("z", "c", "y", "x")
+        np.zeros((2, 4, *SHAPE)), name="worm", scale=(1, 5, 1, 1), axis_labels=("c", "z", "y", "x")
     )
     for z, place in ((1, UNSURE[0]), (3, UNSURE[1])):
         session.kept.put(stack, (z,), foreground([place]), make_segmenter(channels=2))
-    viewer.dims.set_point(1, 15)
+    viewer.dims.set_point(2, 15)
     first, second = (fly_to_next(session, stack, None) for _ in range(2))
 
     assert is_near(first, UNSURE[1])
     assert is_near(second, UNSURE[0])
     assert "z planes 3" in first
     assert second.startswith("Uncertain place 2: ")
-    assert viewer.dims.point[1] == 5
+    assert viewer.dims.point[2] == 5
     assert shown_field(viewer, stack).plane == (1,)
 
 

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_unet.core.annotation import Annotation, summarise
 from napari_unet.sample_data import painted_scribbles, touching_cells
-from napari_unet.viewer.layers import meaning_of, set_meaning
+from napari_unet.viewer.layers import meaning_of, new_scribbles, set_meaning
 from napari_unet.viewer.regions import region_masks
 
 IMAGE, TRUTH = touching_cells((128, 128))
@@ -260,3 +260,42 @@ def test_what_is_missing_is_told_with_a_remedy(
     assert remedy in message
     assert hand.reads(message)
     assert hand.button("Train").isEnabled()
+
+
+def test_the_meaning_is_locked_while_a_training_runs(hand: Any, sample: Any, qtbot: Any) -> None:
+    """What is learned already was learned with the meaning at the start."""
+    panels = hand.dock.panels
+    meaning = panels.data._meaning
+    panels.training.set_budget(seconds=100)
+    hand.click("Train")
+    qtbot.wait_until(lambda: not meaning.enabled, timeout=5_000)
+    panels.data.choice.follow()
+    assert not meaning.enabled
+    hand.click("Stop")
+    hand.wait_until_idle()
+
+    assert meaning.enabled
+    meaning.value = "instances"
+    assert meaning_of(sample[1]) == "instances"
+
+
+def test_the_tick_box_counts_what_is_trained_on_beside_the_chosen_image(
+    hand: Any, viewer: Any, sample: Any
+) -> None:
+    """Other images, each once, and never a second labels layer of the chosen one."""
+    image, labels = sample
+    data = hand.dock.panels.data
+    second = new_scribbles(viewer, image)
+    second.data = SCRIBBLES.copy()
+    other = viewer.add_image(IMAGE.T.copy(), name="other")
+    for _ in range(2):
+        more = new_scribbles(viewer, other)
+        more.data = SCRIBBLES.T.copy()
+    data.choice.image_box.value, data.choice.labels = image, labels
+
+    assert [(one.image, one.labels) for one in data.others()] == [(other, more)]
+    assert data._others.text == "Also 1 other painted image"
+    viewer.layers.remove(more)
+    viewer.layers[-1].data[:] = 0
+    assert data.others() == []
+    assert not data._others.visible

@@ -364,3 +364,35 @@ def test_every_fold_opens_and_closes(hand: Any, qtbot: Any) -> None:
         assert content.isVisibleTo(hand.dock.native)
         qtbot.mouseClick(fold._button.native, Qt.MouseButton.LeftButton)
         assert not content.isVisibleTo(hand.dock.native)
+
+
+@pytest.mark.parametrize("painted", [True, False])
+def test_a_window_closed_while_live_mode_is_on_ends_it(
+    hand: Any, sample: Any, viewer: Any, qtbot: Any, painted: bool
+) -> None:
+    """Whether it trains or waits: no slot asks widgets that are gone."""
+    live = hand.dock.panels.training.live
+    if not painted:
+        sample[1].data[:] = 0
+    hand.dock.panels.training.set_live(True)
+    if painted:
+        hand.wait_to_read("Step ")
+    viewer.close()
+    qtbot.wait(900)
+
+    assert not live._timer.isActive()
+    assert not live.on
+
+
+def test_live_mode_says_what_is_missing_when_its_labels_are_removed(
+    hand: Any, sample: Any, viewer: Any
+) -> None:
+    """The training ends, and the toggle stays on for the next labels."""
+    hand.dock.panels.training.set_live(True)
+    hand.wait_to_read("Step ")
+    viewer.layers.remove(sample[1])
+    hand.wait_to_read("Live: paint in labels of the chosen image (New makes some).")
+
+    assert hand.dock.panels.training.live.on
+    assert hand.session.jobs.state == "idle"
+    hand.dock.panels.training.set_live(False)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from itertools import count
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from napari.layers import Image, Labels, Shapes
@@ -37,6 +38,7 @@ __all__ = [
     "is_linked",
     "is_result",
     "labels_layers",
+    "last_linked",
     "likely_labels",
     "link",
     "mark_result",
@@ -49,8 +51,12 @@ __all__ = [
 METADATA = "napari_unet"
 """Key of our entry in ``layer.metadata``."""
 
+L = TypeVar("L", bound="Layer")
+
 MOST_PLANES = 50
 DOUBT = "doubt"
+
+_links = count()  # orders links, so that the last one is known
 
 ResultKind = Literal["segmentation", "probability", "weights", "preview", "uncertainty"]
 
@@ -184,13 +190,24 @@ def answer(layer: Labels, doubt: Doubt, *, yes: bool) -> None:
 
 def link(layer: Layer, image: Image) -> None:
     """Remember with labels, or with training regions, which image they are drawn on."""
-    if not is_linked(layer, image):
-        _note(layer, image=_identity(image))
+    _note(layer, image=_identity(image), drawn_in=_identity(layer), linked=next(_links))
 
 
 def is_linked(layer: Layer, image: Image) -> bool:
-    """Whether a layer was made for an image, or was trained on with it."""
-    return bool(_entry(layer).get("image") == _identity(image))
+    """Whether a layer was made for an image, or was trained on with it.
+
+    A duplicate of such a layer was not, nor was one of a result.
+    """
+    entry = _entry(layer)
+    return bool(
+        entry.get("image") == _identity(image) and entry.get("drawn_in") == _identity(layer)
+    )
+
+
+def last_linked(layers: Iterable[L], image: Image) -> L | None:
+    """Return the layer that was made for an image last, or trained on with it last."""
+    linked = (layer for layer in layers if is_linked(layer, image))
+    return max(linked, key=lambda layer: int(_entry(layer)["linked"]), default=None)
 
 
 def new_scribbles(viewer: ViewerModel, image: Image) -> Labels:
@@ -199,9 +216,10 @@ def new_scribbles(viewer: ViewerModel, image: Image) -> Labels:
     layer = Labels(
         np.zeros(stack.shape, dtype=np.uint16),
         name=f"{image.name} scribbles",
-        metadata={METADATA: {"meaning": "scribbles", "image": _identity(image)}},
+        metadata={METADATA: {"meaning": "scribbles"}},
         **spatial_metadata(image, stack),
     )
+    link(layer, image)
     layer.selected_label = 2
     layer.brush_size = max(3, min(stack.plane_shape) // 60)
     viewer.add_layer(layer)

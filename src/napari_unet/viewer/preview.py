@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,21 @@ from napari_unet.engine.events import Previewed
 from napari_unet.engine.mailbox import Look, Mailbox
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.shared_memory import SharedArray
+from napari_unet.errors import UNetError
 from napari_unet.viewer.field import Box, Field, shown_field
 from napari_unet.viewer.layers import ResultKind, is_result
 from napari_unet.viewer.results import Result
-from napari_unet.viewer.stack import ImageStack, PlaneIndex
+from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 __all__ = ["Preview", "hide"]
+
+_log = logging.getLogger(__name__)
+
+UNREADABLE = (OSError, ValueError, LookupError, RuntimeError, MemoryError, UNetError)
+"""What reading a lazy image, or asking for shared memory, may raise."""
 
 SETTLED_MS = 150
 """Milliseconds after the last move of the camera until another field is asked for."""
@@ -63,7 +70,7 @@ class Preview:
         # made at the click: a new layer takes napari a third of a second, too long for a stroke
         self._result = Result(viewer, image, "preview", np.uint8)
         self._result.finish(complete=True)
-        self._empty = True
+        self._empty, self._unreadable = True, False
         self._settled = QTimer()
         self._settled.setSingleShot(True)
         self._settled.setInterval(SETTLED_MS)
@@ -118,7 +125,9 @@ class Preview:
         self._settled.start()
 
     def _ask(self) -> None:
-        if self._image not in self._viewer.layers:
+        # given other data, it is no longer what is trained on
+        same = self._image in self._viewer.layers and finest(self._image) is self._stack.data
+        if self._unreadable or not same:
             return
         field = shown_field(self._viewer, self._image)
         if self._asked is None or field != self._asked[1]:
@@ -126,8 +135,16 @@ class Preview:
             self._asked = (key, field)
             self._mailbox.put(partial(self._look, key, field))
 
-    def _look(self, key: int, field: Field) -> Look:
+    def _look(self, key: int, field: Field) -> Look | None:
         """Read the pixels; called in the thread that sends them."""
+        try:
+            return self._read(key, field)
+        except UNREADABLE as error:
+            self._unreadable = True  # a training does not end for want of a preview
+            _log.warning("There is no preview of %r any more: %s", self._image.name, error)
+            return None
+
+    def _read(self, key: int, field: Field) -> Look:
         box = self._with_context(field.box)
         plane: Any = self._stack.lazy_plane(field.plane)
         if field.plane not in self._statistics:

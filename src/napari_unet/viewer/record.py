@@ -9,6 +9,8 @@ from napari_unet.engine.events import Prepared, Previewed, StepDone, Trained, Tr
 
 __all__ = ["Record"]
 
+MOST_POINTS = 2000
+"""Of a curve that are kept: more can neither be told apart nor drawn quickly."""
 SMOOTHING = 0.9
 """The loss of single patches jumps; a running mean over about ten can be read."""
 
@@ -22,9 +24,9 @@ class Record:
     prepared : str
         What is trained on, and where.
     seconds, loss : list of float
-        Of every step; the loss is a running mean.
+        Of every step; the loss is a running mean. Of a long training the earlier ones are thinned.
     held_out_seconds, held_out_loss, iou : list of float
-        Of every validation on held-out labels; empty where nothing is held out.
+        Of every validation on held-out labels, thinned alike; empty where nothing is held out.
     kept_iou : float or None
         The quality of the model that is kept, if anything was held out.
     said : str
@@ -51,10 +53,12 @@ class Record:
             last = self.loss[-1] if self.loss else event.loss
             self.seconds.append(event.seconds)
             self.loss.append(SMOOTHING * last + (1 - SMOOTHING) * event.loss)
+            _thin(self.seconds, self.loss)
         elif isinstance(event, Validated) and math.isfinite(event.iou):
             self.held_out_seconds.append(event.seconds)
             self.held_out_loss.append(event.loss)
             self.iou.append(event.iou)
+            _thin(self.held_out_seconds, self.held_out_loss, self.iou)
 
     def describe(self, event: TrainEvent) -> str:
         """Say how the training goes, or went."""
@@ -76,3 +80,14 @@ class Record:
         if self.kept_iou is None:
             return "nothing was held out to measure its quality"
         return f"IoU {self.kept_iou:.2f} on held-out labels"
+
+
+def _thin(seconds: list[float], *curves: list[float]) -> None:
+    """Once there are too many points, keep the last of each of equal spans of time, in place."""
+    if len(seconds) <= MOST_POINTS:
+        return
+    span = seconds[-1] / (MOST_POINTS // 2) or 1.0
+    spans = [math.ceil(second / span) for second in seconds]
+    kept = [i for i, one in enumerate(spans) if i + 1 == len(spans) or spans[i + 1] != one]
+    for values in (seconds, *curves):
+        values[:] = [values[i] for i in kept]

@@ -51,6 +51,9 @@ TRAINING, SEGMENTING = "Training", "Segmenting"
 
 TELLING_SECONDS = 0.25
 
+LEAST_STEPS = 5
+"""Of a first training that is remembered: live mode switched on and off again leaves one or two."""
+
 
 class Session:
     """What outlives a dock: the model, the compute process and the jobs of one viewer.
@@ -91,6 +94,10 @@ class Session:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = weakref.ref(viewer)
+        self._closed = False
+        window = getattr(viewer, "window", None)  # a ViewerModel has none
+        if window is not None:  # before the jobs, whose end then finds that this is closed
+            window.main_menu.window().destroyed.connect(self.close)
         self.jobs = Jobs.of(viewer)
         self.host = Host()
         self.background = Background(Host(warm_up=("napari_unet.engine.tasks",)))
@@ -112,9 +119,6 @@ class Session:
         self.jobs.stopped.connect(self._on_stopped)
         self.jobs.failed.connect(self._on_failed)
         viewer.layers.events.removed.connect(self._on_removed)
-        window = getattr(viewer, "window", None)  # a ViewerModel has none
-        if window is not None:
-            window.main_menu.window().destroyed.connect(self.close)
 
     @classmethod
     def of(cls, viewer: ViewerModel) -> Session:
@@ -126,6 +130,7 @@ class Session:
 
     def close(self) -> None:
         """Stop what runs and end the compute process; nothing can be started after."""
+        self._closed = True
         self.jobs.close()
         if self.autosave is not None:
             self.autosave.close()
@@ -134,6 +139,11 @@ class Session:
         self._folder.cleanup()
         self.segmenter_changed.disconnect()
         self.told.disconnect()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the viewer is closed, and widgets may be gone."""
+        return self._closed
 
     @property
     def viewer(self) -> ViewerModel:
@@ -151,6 +161,7 @@ class Session:
     def segmenter(self, segmenter: Segmenter | None) -> None:
         if segmenter is not self._segmenter:
             self._segmenter = segmenter
+            self._stopped = None  # it would go on with the model before
             self.segmenter_changed.emit()
 
     def take_trained_image(self) -> Image | None:
@@ -167,7 +178,7 @@ class Session:
     @property
     def resumable(self) -> bool:
         """Whether a training was stopped that can go on where it was."""
-        return self._stopped is not None
+        return self._stopped is not None and self._checkpoint.exists()
 
     def train(
         self,
@@ -201,18 +212,17 @@ class Session:
             If a job is running.
         """
         self.jobs.require_idle(TRAINING)
-        self._checkpoint.unlink(missing_ok=True)
-        self._train(
-            Training(
-                self.viewer,
-                [Source(image, labels, regions), *also],
-                config,
-                self.segmenter,
-                live=live,
-                checkpoint=self._checkpoint,
-                preview_every=preview_every,
-            )
+        training = Training(
+            self.viewer,
+            [Source(image, labels, regions), *also],
+            config,
+            self.segmenter,
+            live=live,
+            checkpoint=self._checkpoint,
+            preview_every=preview_every,
         )
+        self._checkpoint.unlink(missing_ok=True)  # now that there is no way back
+        self._train(training)
 
     def resume(self) -> None:
         """Go on with the training that was stopped, with what is painted now.
@@ -225,7 +235,7 @@ class Session:
             If a job is running.
         """
         self.jobs.require_idle(TRAINING)
-        if self._stopped is None:
+        if self._stopped is None or not self.resumable:
             raise InputError("No training was stopped that could go on; press Train.")
         self._train(self._stopped.again(self.viewer))
 
@@ -238,7 +248,7 @@ class Session:
                 self.segmenter = event.segmenter
             if isinstance(event, Trained):
                 self._trained_on = shown
-                self._remember(training.record.quality(event))
+                self._remember(training, training.record.quality(event))
 
         self._stopped, self._training, self.record = None, training, training.record
         try:
@@ -252,8 +262,11 @@ class Session:
             training.close()
             raise
 
-    def _remember(self, summary: str) -> None:
-        if self.segmenter is not None:
+    def _remember(self, training: Training, summary: str) -> None:
+        steps = len(training.record.seconds)
+        asked = training.config.steps or LEAST_STEPS
+        by_accident = training.start is None and steps < min(LEAST_STEPS, asked)
+        if self.segmenter is not None and not by_accident:
             self.history.add(Version(self.segmenter, summary))
 
     def segment(
@@ -288,6 +301,9 @@ class Session:
     def _on_removed(self, event: Event) -> None:
         if isinstance(event.value, Image):
             self.kept.forget(event.value)
+        if self._stopped is not None and event.value in self._stopped.layers:
+            self._stopped = None
+            self.told.emit()
 
     def _start(
         self,
@@ -333,18 +349,23 @@ class Session:
 
     def _keep_stopped(self) -> str:
         """Make it possible to go on with a training that was stopped; say what is left of it."""
-        if self._checkpoint.exists():
-            self._stopped = self._training
+        self._offer_to_resume()
         if self.segmenter is None:
             return "Stopped; nothing was learned yet."
         if self._training is not None and self.segmenter is not self._training.start:
-            self._remember(f"{self.record.quality(None)} (stopped)")
+            self._remember(self._training, f"{self.record.quality(None)} (stopped)")
         return "Stopped; the best model so far is kept."
 
     def _on_failed(self, error: Exception) -> None:
-        if self._training is not None and self._checkpoint.exists():
-            self._stopped = self._training
+        self._offer_to_resume()
         self._break_off(str(error))
+
+    def _offer_to_resume(self) -> None:
+        training, viewer = self._training, self._viewer()
+        if training is None or viewer is None or not self._checkpoint.exists():
+            return
+        if all(layer in viewer.layers for layer in training.layers):
+            self._stopped = training
 
     def _break_off(self, sentence: str) -> None:
         self.progress, self._trained_on = 0.0, None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image, Labels, Shapes
 
-from napari_unet.viewer.layers import image_layers, is_linked, labels_layers
+from napari_unet.errors import InputError
+from napari_unet.viewer.layers import image_layers, labels_layers, last_linked
 from napari_unet.viewer.stack import ImageStack, finest
 
 if TYPE_CHECKING:
@@ -27,20 +29,19 @@ class Source:
 
 
 def painted_sources(viewer: ViewerModel) -> list[Source]:
-    """Return every open image with labels that were made for it, or were trained on with it.
+    """Return every open image with the labels that were made for it, or trained on with it, last.
 
     Labels that are empty, or no longer lie on the pixels of their image, do not count.
     """
     shapes = [layer for layer in viewer.layers if isinstance(layer, Shapes)]
     sources = []
     for image in image_layers(viewer):
-        regions = next((layer for layer in shapes if is_linked(layer, image)), None)
-        shape = ImageStack.of(image).shape
-        sources += [
-            Source(image, labels, regions)
-            for labels in labels_layers(viewer)
-            if is_linked(labels, image) and tuple(finest(labels).shape) == shape and _any(labels)
-        ]
+        with suppress(InputError):  # what cannot be trained on is not
+            shape = ImageStack.of(image).shape
+            fitting = [one for one in labels_layers(viewer) if tuple(finest(one).shape) == shape]
+            labels = last_linked((one for one in fitting if _any(one)), image)
+            if labels is not None:
+                sources.append(Source(image, labels, last_linked(shapes, image)))
     return sources
 
 

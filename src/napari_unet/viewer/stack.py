@@ -62,13 +62,14 @@ class ImageStack:
     def of(cls, layer: Image) -> ImageStack:
         """Understand an image layer.
 
-        The last axes are Y and X; an RGB layer has channels after them, an axis labelled "c" or
-        "channel" is channels, and every other axis counts independent planes.
+        The last axes are Y and X; an RGB layer has channels after them, a first axis labelled "c"
+        or "channel" is channels, and every other axis counts independent planes. Napari aligns
+        layers by their last axes, so channels between planes would shift labels to other planes.
 
         Raises
         ------
         InputError
-            If the layer has no pixels, no plane, or complex numbers.
+            If the layer has no pixels, no plane, complex numbers, or channels behind planes.
         """
         data = finest(layer)
         shape = tuple(data.shape)
@@ -84,6 +85,8 @@ class ImageStack:
         axis = next((i for i, name in enumerate(names[:-2]) if name in CHANNELS), None)
         axis = len(shape) - 1 if layer.rgb else axis
         planes = [i for i in range(layer.ndim - 2) if i != axis]
+        if axis is not None and not layer.rgb and min(planes, default=axis) < axis:
+            raise InputError(_channels_come_first(layer.name, names, axis))
         channels = 1 if axis is None else shape[axis]
         return cls(
             data=data,
@@ -144,6 +147,15 @@ class ImageStack:
 def finest(layer: Layer) -> Any:
     """Return the data of a layer at full resolution."""
     return layer.data[0] if layer.multiscale else layer.data
+
+
+def _channels_come_first(name: str, names: list[str], axis: int) -> str:
+    order = (names[axis], *names[:axis], *names[axis + 1 :])
+    return (
+        f"Layer {name!r} has the axes {', '.join(names)}; channels come first. In napari's console "
+        f"(layer = viewer.layers[{name!r}]): layer.data = np.moveaxis(layer.data, {axis}, 0); "
+        f"layer.axis_labels = {order}"
+    )
 
 
 def _or_planes(name: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Labels, Shapes
 
 from napari_unet.core.config import TrainConfig
 from napari_unet.engine import tasks
@@ -21,12 +21,13 @@ from napari_unet.viewer.edits import Edit, Edits
 from napari_unet.viewer.layers import Painted, link, meaning_of, painted
 from napari_unet.viewer.preview import Preview
 from napari_unet.viewer.record import Record
-from napari_unet.viewer.regions import region_mask, region_masks
+from napari_unet.viewer.regions import Masks, RegionMasks
 from napari_unet.viewer.sources import Source
-from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest
+from napari_unet.viewer.stack import PlaneIndex, finest
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
 __all__ = ["Training"]
 
@@ -84,9 +85,10 @@ class Training:
                 self._numbers[index, plane] = len(self._numbers)
         self._mailbox = Mailbox()
         self._preview = Preview(viewer, self.image, self._mailbox, every=preview_every)
-        self._following: list[Callable[[], object]] = []
+        self._edits: list[Edits] = []
+        self._regions: dict[int, RegionMasks] = {}
         if live:
-            self._follow()
+            self._follow(_drawn(snapshot) for snapshot in self._snapshots)
 
     @property
     def image(self) -> Image:
@@ -96,7 +98,25 @@ class Training:
     @property
     def live(self) -> bool:
         """Whether what is painted now is trained on."""
-        return bool(self._following)
+        return bool(self._edits)
+
+    @property
+    def chosen(self) -> tuple[Image, Labels, Shapes | None]:
+        """What was chosen at the start: image, labels and training regions."""
+        source = self._sources[0]
+        return source.image, source.labels, source.regions
+
+    @property
+    def layers(self) -> list[Layer]:
+        """All layers that it learns from."""
+        layers = [(s.image, s.labels, s.regions) for s in self._sources]
+        return [layer for three in layers for layer in three if layer is not None]
+
+    @property
+    def intact(self) -> bool:
+        """Whether its layers are open, with the pixels or the shape that they had at the start."""
+        are_open = all(layer in self._viewer.layers for layer in self.layers)
+        return are_open and all(self._fits(index) for index in range(len(self._sources)))
 
     def again(self, viewer: ViewerModel) -> Training:
         """Return a training that goes on where this one stopped, with what is painted now."""
@@ -133,31 +153,28 @@ class Training:
 
     def follow_painting(self) -> None:
         """Train on what was painted since the training began, and on what is painted from now."""
-        if self._following:
+        if self.live or not self.intact:
             return
-        self._follow()
-        for index, source in enumerate(self._sources):
-            for plane in ImageStack.of(source.image).indices():
-                if (index, plane) in self._numbers or np.any(finest(source.labels)[plane]):
-                    self._send_plane(index, plane)
+        self._follow(None for _ in self._sources)
+        for index, snapshot in enumerate(self._snapshots):
+            self._on_regions(index, snapshot.stack.indices())
 
-    def _follow(self) -> None:
-        for index, source in enumerate(self._sources):
+    def _follow(self, drawn: Iterable[Masks | None]) -> None:
+        for index, (source, masks) in enumerate(zip(self._sources, drawn, strict=True)):
             edits = Edits(source.labels, self._viewer)
             edits.changed.connect(partial(self._on_edit, index))
-            self._following.append(edits.close)
+            self._edits.append(edits)
             if source.regions is not None:
-                on_regions = partial(self._on_regions, index)
-                source.regions.events.set_data.connect(on_regions)
-                self._following.append(
-                    partial(source.regions.events.set_data.disconnect, on_regions)
-                )
+                self._regions[index] = RegionMasks(source.regions, source.image, masks)
+                self._regions[index].changed.connect(partial(self._on_regions, index))
 
     def leave_painting(self) -> None:
-        """Train on what is painted up to now."""
-        for leave in self._following:
-            leave()
-        self._following = []
+        """Train on what is painted up to now, the last stroke included."""
+        for edits in self._edits:
+            edits.flush()
+        for masks in self._regions.values():
+            masks.flush()
+        self._close_following()
 
     def finish(self) -> None:
         """End the training soon, as if its budget were used up."""
@@ -165,8 +182,19 @@ class Training:
 
     def close(self) -> None:
         """Follow the user no more."""
-        self.leave_painting()
+        self._close_following()
         self._preview.close()
+
+    def _close_following(self) -> None:
+        for edits in self._edits:
+            edits.close()
+        for masks in self._regions.values():
+            masks.close()
+        self._edits, self._regions = [], {}
+
+    def _fits(self, index: int) -> bool:
+        source, stack = self._sources[index], self._snapshots[index].stack
+        return finest(source.image) is stack.data and finest(source.labels).shape == stack.shape
 
     def _on_edit(self, index: int, edit: Edit) -> None:
         if (index, edit.plane) in self._numbers:
@@ -174,23 +202,27 @@ class Training:
         else:
             self._send_plane(index, edit.plane)
 
-    def _on_regions(self, index: int, _: object = None) -> None:
-        for source, plane in list(self._numbers):
-            if source == index:
+    def _on_regions(self, index: int, planes: Iterable[PlaneIndex]) -> None:
+        """Send whole planes, unless there is nothing on them and never was."""
+        if not self._fits(index):
+            return
+        labels, regions = finest(self._sources[index].labels), self._regions.get(index)
+        for plane in planes:
+            drawn = regions is not None and regions.mask(plane).any()
+            if drawn or (index, plane) in self._numbers or np.any(labels[plane]):
                 self._send_plane(index, plane)
 
     def _send_plane(self, index: int, plane: PlaneIndex) -> None:
-        y, x = ImageStack.of(self._sources[index].image).plane_shape
+        y, x = self._snapshots[index].stack.plane_shape
         self._send(index, plane, (slice(0, y), slice(0, x)))
 
     def _send(self, index: int, plane: PlaneIndex, box: tuple[slice, slice]) -> None:
-        source = self._sources[index]
-        stack = ImageStack.of(source.image)
+        if not self._fits(index):
+            return  # other data; what is trained has no such pixels
+        source, stack = self._sources[index], self._snapshots[index].stack
         labels = np.array(finest(source.labels)[plane][box])
-        region = None
-        if source.regions is not None:
-            masks = region_masks(source.regions, source.image)
-            region = np.array(region_mask(masks, plane, stack)[box])  # type: ignore[index]
+        masks = self._regions.get(index)
+        region = None if masks is None else np.array(masks.mask(plane)[box])
         known = (index, plane) in self._numbers
         number = self._numbers.setdefault((index, plane), len(self._numbers))
         meaning = meaning_of(source.labels)
@@ -206,3 +238,10 @@ class Training:
             )
 
         self._mailbox.put(stroke)  # a lazy image is read in the thread that sends it
+
+
+def _drawn(snapshot: Painted) -> Masks:
+    """Return the masks of training regions that a snapshot was made with."""
+    return {
+        plane: region for plane, _, region in snapshot.planes if region is not None and region.any()
+    }

@@ -43,8 +43,9 @@ class DataPanel:
         self._meaning = narrow(ComboBox(label="Meaning", choices=MEANINGS))
         self._meaning.tooltip = (
             "What the numbers in the labels layer say; it is kept in the layer. Scribbles and "
-            "classes: 0 is not labelled."
+            "classes: 0 is not labelled. It cannot change while a training runs."
         )
+        self._trains = False
         self._others = CheckBox(value=True)
         self._others.tooltip = (
             "One model learns from all images that you painted on or trained with; untick to learn "
@@ -71,9 +72,21 @@ class DataPanel:
         """The chosen layer of training regions, if any."""
         return self.choice.regions
 
+    def chosen(self) -> tuple[Image | None, Labels | None, Shapes | None]:
+        """Return what is chosen so far: image, labels and training regions."""
+        return self.choice.image, self.choice.labels, self.choice.regions
+
     def others(self) -> list[Source]:
         """Return the other painted images that are trained on too."""
-        return self._linked() if self._others.value else []
+        return self._count_others() if self._others.value else []
+
+    def renew(self) -> None:
+        """Show what a training that began or ended changes."""
+        trains = Session.of(self._viewer).training is not None
+        if trains != self._trains:
+            self._trains = trains
+            self._renew_meaning()
+            self._count_others()  # a training links layers
 
     def follow(self) -> None:
         """Look at the layers now, and whenever they change."""
@@ -106,20 +119,25 @@ class DataPanel:
             self._on_choice()
         return True
 
-    def _linked(self) -> list[Source]:
+    def _count_others(self) -> list[Source]:
+        image, labels, _ = self.chosen()
         sources = painted_sources(self._viewer)
-        return [source for source in sources if source.labels is not self.choice.labels]
+        others = [one for one in sources if one.image is not image and one.labels is not labels]
+        self._others.text = f"Also {len(others)} other painted image{'s' * (len(others) > 1)}"
+        self._others.visible = bool(others)
+        return others
 
     def _on_choice(self) -> None:
+        self._count_others()
+        self._renew_meaning()
+        self.text.watch()
+
+    def _renew_meaning(self) -> None:
         labels = self.choice.labels
-        n = len(self._linked())
-        self._others.text = f"Also {n} other painted image{'s' * (n > 1)}"
-        self._others.visible = n > 0
-        self._meaning.enabled = labels is not None
+        self._meaning.enabled = labels is not None and not self._trains
         if labels is not None:
             with self._meaning.changed.blocked():
                 self._meaning.value = layers.meaning_of(labels)
-        self.text.watch()
 
     def _on_meaning(self, meaning: layers.Meaning) -> None:
         if self.choice.labels is not None:

@@ -41,7 +41,7 @@ class TrainPanel:
         self, session: Session, data: DataPanel, settings: Callable[[], TrainConfig]
     ) -> None:
         self._session, self._data, self._settings, self._budget = session, data, settings, Budget()
-        self.live = Live(session, lambda: self._begin(live=True), lambda: data.choice.labels)
+        self.live = Live(session, lambda: self._begin(live=True), data.chosen)
         self._train = button(
             "Train on current labels",
             "Learn from what is painted now; painting can go on meanwhile. Training again goes on "
@@ -112,9 +112,10 @@ class TrainPanel:
         """Show how a job goes, and what can be clicked."""
         session = self._session
         self._renew_buttons()
+        self._data.renew()
         waits = self.live.waits_for
-        self._said.value = f"Live: paint {waits}." if waits else session.about_training
-        self._said.value = self._said.value or FIRST_STEPS
+        said = f"Live: paint {waits}." if waits else session.about_training
+        self._said.value = said or FIRST_STEPS
         self._said.tooltip = session.record.prepared
         self.curve.show_record(session.record)
 
@@ -125,8 +126,7 @@ class TrainPanel:
                 session, data = self._session, self._data
                 session.jobs.require_idle(TRAINING)
                 image, labels, config = data.image, data.labels, self.config()
-                if live:
-                    config = dataclasses.replace(config, seconds=0, steps=0)
+                config = dataclasses.replace(config, seconds=0, steps=0) if live else config
                 if data.settle_meaning():
                     session.train(
                         image,
