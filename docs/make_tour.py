@@ -105,11 +105,11 @@ class LiveTour(Tour):
         began = time.monotonic()
         self.click("New")
         self.wait(1.0)
-        self.viewer.layers[-1].brush_size = 9
-        scribbles = painted_scribbles(self.truth[0], n_cells=8)
+        self.viewer.layers[-1].brush_size = 7
+        scribbles = painted_scribbles(self.truth[0], n_cells=10)
         for line in _background_lines(scribbles == 1):
             self.stroke(line, 1)
-        painted = [int(np.bincount(self.truth[0][scribbles == n]).argmax()) for n in range(2, 10)]
+        painted = [int(np.bincount(self.truth[0][scribbles == n]).argmax()) for n in range(2, 12)]
         for label, cell in enumerate(painted, start=2):
             self.paint_cell(0, cell, label)
         self.take("tour-painted")

@@ -51,6 +51,9 @@ def measure(network: UNet, data: TrainingSet) -> tuple[float, float]:
 def compare(before: Segmenter | None, after: Segmenter, data: TrainingSet) -> Score | None:
     """Score two models on the same held-out labels, which neither was trained on.
 
+    Each is taken as it is, with the core and split that were fitted to its painted cells, the
+    held-out ones among them: two numbers of a dozen choices, against thousands of weights.
+
     Parameters
     ----------
     before : Segmenter or None
