@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.instances import diameters, typical_diameter
-from napari_unet.engine.quality import find_cells_like, overlaps
+from napari_unet.core.config import PredictConfig
+from napari_unet.engine.cells import find_cells
+from napari_unet.engine.quality import at_working_resolution, overlaps
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.trainingset import TrainingSet
 from napari_unet.engine.window import predict_window
@@ -49,9 +50,8 @@ def fit_split(segmenter: Segmenter, data: TrainingSet) -> Segmenter:
     for index in range(min(len(data.planes), MAX_PLANES)):
         box, cells = _window(data, index)
         views.append((predict_window(network, data.planes[index].image, box)[1], cells))
-    scores = [_score(views, core, split) for core, split in CHOICES]
-    core, split = CHOICES[int(np.argmax(scores))]
-    return replace(segmenter, core=core, split=split)
+    choices = [replace(segmenter, core=core, split=split) for core, split in CHOICES]
+    return choices[int(np.argmax([_score(views, choice) for choice in choices]))]
 
 
 def _window(data: TrainingSet, index: int) -> tuple[tuple[slice, slice], NDArray[np.integer]]:
@@ -66,10 +66,10 @@ def _window(data: TrainingSet, index: int) -> tuple[tuple[slice, slice], NDArray
     return (box[0], box[1]), cells[box[0], box[1]]
 
 
-def _score(views: Sequence[View], core: float, split: float) -> float:
+def _score(views: Sequence[View], segmenter: Segmenter) -> float:
     """Return the mean score of the painted cells."""
     scores: list[float] = []
     for foreground, cells in views:
-        found = find_cells_like(foreground, typical_diameter(diameters(cells)), core, split)
-        scores += overlaps(cells, found)
+        model = at_working_resolution(segmenter, cells)
+        scores += overlaps(cells, find_cells(model, foreground, PredictConfig()))
     return float(np.mean(scores)) if scores else 0.0

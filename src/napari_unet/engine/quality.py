@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -10,15 +11,17 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.instances import diameters, instances, typical_diameter
+from napari_unet.core.config import PredictConfig
+from napari_unet.core.instances import diameters, typical_diameter
 from napari_unet.core.unet import UNet, weighted_cross_entropy
+from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import Score
 from napari_unet.engine.heldout import cut_block
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.trainingset import TrainingSet
 from napari_unet.engine.window import predict_window
 
-__all__ = ["compare", "find_cells_like", "measure", "overlaps"]
+__all__ = ["at_working_resolution", "compare", "measure", "overlaps"]
 
 MARGIN = 64
 """Network pixels around a held-out cell in which cells are looked for."""
@@ -85,13 +88,18 @@ def _seg(network: UNet, segmenter: Segmenter, data: TrainingSet) -> float:
     """Return the mean over the held-out cells of their overlap with what is found there."""
     scores: list[float] = []
     for plane, cells, ids in zip(data.planes, data.cells, data.held_out_cells, strict=True):
-        diameter = typical_diameter(diameters(cells))
+        model = at_working_resolution(segmenter, cells)
         for cell in ids:
             box = _around(cells == cell)
             foreground = predict_window(network, plane.image, box)[1]
-            found = find_cells_like(foreground, diameter, segmenter.core, segmenter.split)
+            found = find_cells(model, foreground, PredictConfig())
             scores += overlaps((cells[box] == cell).astype(np.uint8), found)
     return float(np.mean(scores))
+
+
+def at_working_resolution(segmenter: Segmenter, cells: NDArray[np.integer]) -> Segmenter:
+    """Return a Segmenter whose sizes are those of cells (Y, X) in network pixels."""
+    return replace(segmenter, downsample=1, diameter=typical_diameter(diameters(cells)))
 
 
 def _around(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -100,30 +108,6 @@ def _around(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
     return (
         slice(max(y.start - MARGIN, 0), min(y.stop + MARGIN, height)),
         slice(max(x.start - MARGIN, 0), min(x.stop + MARGIN, width)),
-    )
-
-
-def find_cells_like(
-    foreground: NDArray[np.float32], diameter: float, core: float, split: float
-) -> NDArray[np.integer]:
-    """Number the cells at the working resolution, as a segmentation does by default.
-
-    Parameters
-    ----------
-    foreground : float32 array
-        (Y, X) probabilities.
-    diameter : float
-        Of a typical painted cell in network pixels.
-    core, split : float
-        As for `napari_unet.core.instances.instances`.
-    """
-    area = np.pi / 4 * diameter**2
-    return instances(
-        foreground,
-        min_size=round(0.1 * area),
-        max_hole=round(0.3 * area),
-        core=core,
-        split=split,
     )
 
 
