@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,28 +26,12 @@ from qtpy.QtWidgets import QApplication
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.order import outward
 from napari_unet.engine.events import PlaneDone, TileDone
-from napari_unet.engine.segmenter import Segmenter, _weight_shapes
 from napari_unet.viewer.session import Session
 
+sys.path.append(str(Path(__file__).parents[1] / "viewer"))  # tests are not a package
+from small_things import make_segmenter
 
-def random_model(base_channels: int = 16, depth: int = 3) -> Segmenter:
-    """Make a model of cells with random weights, without torch."""
-    rng = np.random.default_rng(0)
-    settings: dict[str, Any] = {
-        "in_channels": 1,
-        "n_classes": 2,
-        "base_channels": base_channels,
-        "depth": depth,
-        "diameter": 30.0,
-    }
-    shapes = _weight_shapes(Segmenter(weights={}, **settings))
-    weights = {
-        name: rng.normal(0, (2 / np.prod(shape[1:])) ** 0.5, shape).astype(np.float32)
-        if len(shape) > 1
-        else np.zeros(shape, np.float32)
-        for name, shape in shapes.items()
-    }
-    return Segmenter(weights=weights, **settings)
+DEFAULT_NETWORK: dict[str, Any] = {"base_channels": 16, "depth": 3, "diameter": 30.0}
 
 
 def live(until: Callable[[], bool], at_most: float) -> None:
@@ -104,7 +89,7 @@ def main() -> None:
     pixels = np.random.default_rng(0).integers(0, 4000, (side, side)).astype(np.uint16)
     image = viewer.add_image(pixels, name="cells")
     session = Session.of(viewer)
-    session.segmenter = random_model()
+    session.segmenter = make_segmenter(**DEFAULT_NETWORK)
     wait_until_warm(session)
     viewer.scene.camera.center, viewer.scene.camera.zoom = (0, side * 0.8, side * 0.8), 2
     pause(0.5)

@@ -29,7 +29,7 @@ from typing import Any
 
 import napari
 import numpy as np
-from first_tile import live, pause, random_model, wait_until_warm
+from first_tile import DEFAULT_NETWORK, live, make_segmenter, pause, wait_until_warm
 from qtpy.QtCore import QEvent, QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QWidget
@@ -141,7 +141,7 @@ def start(session: Session, job: str, layers: tuple[Any, Any]) -> None:
     if job == "training":
         session.train(image, labels, None, TrainConfig(seconds=3600, device="cpu"))
     elif job == "segmenting":
-        session.segmenter = random_model()
+        session.segmenter = make_segmenter(**DEFAULT_NETWORK)
         session.segment(image, "current plane", PredictConfig(device="cpu"))
 
 

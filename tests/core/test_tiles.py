@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import zarr
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from napari_unet.core.tiles import OneChannel, Tile, mirror_indices, read_mirrored, tile_grid
+from napari_unet.core.tiles import Tile, mirror_indices, read_mirrored, tile_grid
 from napari_unet.core.unet import UNet, output_size
 from napari_unet.errors import InputError
 
@@ -147,21 +146,6 @@ def test_only_the_pixels_that_are_needed_are_read(read: tuple[slice, slice]) -> 
     wanted = 2 * np.prod([s.stop - s.start for s in read])
     assert len(lazy.asked) == 2
     assert lazy.asked[1] <= wanted
-
-
-def test_a_plane_on_disk_can_be_seen_as_one_channel() -> None:
-    """Every way to index it agrees with the array in memory."""
-    plane = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30)
-    stored = zarr.create_array(
-        store=zarr.storage.MemoryStore(), data=plane, chunks=(7, 7), overwrite=True
-    )
-    view = OneChannel(stored)
-    assert (view.shape, view.ndim, view.dtype) == ((1, 20, 30), 3, np.dtype(np.uint16))
-    np.testing.assert_array_equal(np.asarray(view), plane[None])
-    np.testing.assert_array_equal(np.asarray(view, dtype=np.float32), plane[None])
-    np.testing.assert_array_equal(view[:, 3:9, ::4], plane[None, 3:9, ::4])
-    read = slice(-5, 22), slice(8, 50)
-    np.testing.assert_array_equal(read_mirrored(view, read), reflected(plane[None], read))
 
 
 @settings(deadline=None, max_examples=25)

@@ -294,3 +294,17 @@ def test_a_plane_on_disk_is_segmented_like_one_in_memory(
     if rotations == 1:  # the statistics of a small plane need all its pixels, once
         assert sorted(stored.read)[-1:] == [(150, 170)] or kind == "dask"
         assert all(y <= 76 and x <= 76 for y, x in stored.read if (y, x) != (150, 170))
+
+
+def test_a_plane_on_disk_can_be_seen_as_one_channel() -> None:
+    """Every way to index it agrees with the array in memory."""
+    plane = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30)
+    stored = zarr.create_array(
+        store=zarr.storage.MemoryStore(), data=plane, chunks=(7, 7), overwrite=True
+    )
+    view = LazyPlane(stored, {}, None)
+    assert (view.shape, view.ndim, view.dtype) == ((1, 20, 30), 3, np.dtype(np.uint16))
+    np.testing.assert_array_equal(np.asarray(view), plane[None])
+    as_floats = np.asarray(view, dtype=np.float32)
+    np.testing.assert_array_equal(as_floats, plane[None])
+    np.testing.assert_array_equal(view[:, 3:9, ::4], plane[None, 3:9, ::4])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_unet import sample_data
 from napari_unet.core.annotation import Annotation
-from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.core.config import PredictConfig
 from napari_unet.core.metrics import iou
 from napari_unet.engine.events import Prepared, StepDone, Trained, TrainEvent, Validated
 from napari_unet.engine.inference import probabilities, segment
@@ -22,24 +24,11 @@ from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.training import train
 from napari_unet.errors import DeviceError, InputError
 
+sys.path.append(str(Path(__file__).parent))  # test modules are not a package
+from painting import config, disks
+
 torch.set_num_threads(1)
 CPU = PredictConfig(device="cpu")
-
-
-def config(**knobs: Any) -> TrainConfig:
-    """Three steps of a tiny network on the CPU."""
-    tiny: dict[str, Any] = {"seconds": 0, "steps": 3, "base_channels": 4, "depth": 2}
-    return TrainConfig(**(tiny | {"device": "cpu", "downsample": 1} | knobs))
-
-
-def disks(shape: tuple[int, int] = (100, 110)) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Bright disks in a row and column, and their numbers."""
-    y, x = np.indices(shape)
-    row, column = y // 30, x // 30
-    inside = (y % 30 - 14) ** 2 + (x % 30 - 14) ** 2 < 10**2
-    labels = np.where(inside, 1 + column + 100 * row, 0).astype(np.int32)
-    noise = np.random.default_rng(0).normal(0, 0.1, shape)
-    return (inside + noise).astype(np.float32), labels
 
 
 def annotation(shape: tuple[int, int] = (100, 110), **more: Any) -> Annotation:

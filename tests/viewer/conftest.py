@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,28 +16,7 @@ from napari_unet.engine.host import Host
 from napari_unet.viewer.session import Session
 
 sys.path.append(str(Path(__file__).parent))  # test modules are not a package
-from small_things import LastingHost
-
-
-@pytest.fixture(scope="session")
-def lasting_host() -> Iterator[LastingHost]:
-    """One compute process for all tests of this room."""
-    host = LastingHost()
-    host.start()
-    gc.collect()
-    gc.freeze()  # the many collections of the checks for leaks need not walk through all of napari
-    yield host
-    gc.unfreeze()
-    host.leave()
-
-
-@pytest.fixture
-def host(lasting_host: LastingHost) -> Iterator[Host]:
-    """The compute process; one that had to be replaced during a test goes with that test."""
-    child = lasting_host._child
-    yield lasting_host
-    if lasting_host._child is not child:
-        lasting_host.leave()
+from shared_fixtures import host, lasting_host, light_host, messages  # noqa: F401 (fixtures)
 
 
 @pytest.fixture
@@ -50,7 +28,7 @@ def viewer(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-def session(viewer: Any, host: Host, qtbot: Any) -> Iterator[Session]:  # noqa: ARG001 (Qt's loop)
+def session(viewer: Any, host: Host, qtbot: Any) -> Iterator[Session]:  # noqa: ARG001, F811
     """The session of that viewer."""
     notification_manager.records.clear()
     session = Session.of(viewer)
@@ -70,9 +48,3 @@ def finish(session: Session, qtbot: Any) -> Callable[..., float]:
         return time.monotonic() - start
 
     return wait
-
-
-@pytest.fixture
-def messages() -> Callable[[], list[tuple[str, str]]]:
-    """Return napari's notifications since the session was made."""
-    return lambda: [(str(n.severity), n.message) for n in notification_manager.records]

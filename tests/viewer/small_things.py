@@ -21,7 +21,9 @@ class LastingHost(Host):
         self._end_child()
 
 
-def make_segmenter(channels: int = 1, kind: str = "cells", seed: int = 1) -> Segmenter:
+def make_segmenter(
+    channels: int = 1, kind: str = "cells", seed: int = 1, **architecture: Any
+) -> Segmenter:
     """Make a small model with random weights: as good as any where only pixels count."""
     rng = np.random.default_rng(seed)
     settings: dict[str, Any] = {
@@ -31,7 +33,7 @@ def make_segmenter(channels: int = 1, kind: str = "cells", seed: int = 1) -> Seg
         "depth": 2,
         "kind": kind,
         "diameter": 8.0,
-    }
+    } | architecture
     shapes = _weight_shapes(Segmenter(weights={}, **settings))
     weights = {
         name: rng.normal(0, (2 / np.prod(shape[1:])) ** 0.5, shape).astype(np.float32)

@@ -42,15 +42,6 @@ def expected(said: np.ndarray, config: PredictConfig) -> np.ndarray:
     return np.array(found)
 
 
-@pytest.fixture(scope="module")
-def light_host() -> Iterator[LastingHost]:
-    """One light compute process for all of these tests."""
-    host = LastingHost(warm_up=("napari_unet.engine.tasks",))
-    host.start()
-    yield host
-    host.leave()
-
-
 @pytest.fixture
 def again(session: Session, light_host: LastingHost) -> Iterator[Rethreshold]:
     """What is tested; a process that had to be replaced during a test goes with that test."""

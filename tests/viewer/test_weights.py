@@ -33,15 +33,6 @@ class Asked(Background):
         super().ask(key, function, *args, on_event=on_event)
 
 
-@pytest.fixture(scope="module")
-def light_host() -> Iterator[LastingHost]:
-    """One light compute process for this file."""
-    host = LastingHost(warm_up=("napari_unet.engine.tasks",))
-    host.start()
-    yield host
-    host.leave()
-
-
 @pytest.fixture
 def background(light_host: LastingHost, qtbot: Any) -> Iterator[Asked]:  # noqa: ARG001 (Qt's loop)
     """What computes; a process that had to be replaced during a test goes with that test."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,36 +20,15 @@ from napari_unet.viewer.session import Session
 from napari_unet.widgets.dock import LiveUNet
 
 sys.path.append(str(Path(__file__).parents[1] / "viewer"))  # test modules are not a package
-from small_things import LastingHost
+from shared_fixtures import host, lasting_host, light_host, messages  # noqa: F401 (fixtures)
 
 IMAGE, TRUTH = touching_cells((128, 128))
 SCRIBBLES = painted_scribbles(TRUTH)
 SMALL = TrainConfig(seconds=0, steps=3, base_channels=4, depth=2, device="cpu")
 
 
-@pytest.fixture(scope="session")
-def lasting_host() -> Iterator[LastingHost]:
-    """One compute process for all tests of this room."""
-    host = LastingHost()
-    host.start()
-    gc.collect()
-    gc.freeze()  # the many collections of the checks for leaks need not walk through all of napari
-    yield host
-    gc.unfreeze()
-    host.leave()
-
-
 @pytest.fixture
-def host(lasting_host: LastingHost) -> Iterator[Host]:
-    """The compute process; one that had to be replaced during a test goes with that test."""
-    child = lasting_host._child
-    yield lasting_host
-    if lasting_host._child is not child:
-        lasting_host.leave()
-
-
-@pytest.fixture
-def viewer(make_napari_viewer: Any, host: Host) -> Any:
+def viewer(make_napari_viewer: Any, host: Host) -> Any:  # noqa: F811 (the fixture)
     """A viewer whose session uses that process."""
     notification_manager.records.clear()
     viewer = make_napari_viewer()
@@ -120,9 +98,3 @@ def hand(sample: Any, open_dock: Any) -> Hand:  # noqa: ARG001 (opened on the sa
     """The dock, opened on the sample."""
     opened: Hand = open_dock()
     return opened
-
-
-@pytest.fixture
-def messages() -> Callable[[], list[tuple[str, str]]]:
-    """Return napari's notifications since the viewer was made."""
-    return lambda: [(str(n.severity), n.message) for n in notification_manager.records]

@@ -28,15 +28,6 @@ SAID = np.clip((CELLS > 0) * 0.6 + PIXELS / PIXELS.max() * 0.4, 0, 1).astype(np.
 SAID[tuple(np.argwhere(ndimage.binary_erosion(CELLS > 0, iterations=6))[0])] = 0  # a hole
 
 
-@pytest.fixture(scope="module")
-def light_host() -> Iterator[LastingHost]:
-    """One light compute process for all of these tests."""
-    host = LastingHost(warm_up=("napari_unet.engine.tasks",))
-    host.start()
-    yield host
-    host.leave()
-
-
 @pytest.fixture
 def session(viewer: Any, light_host: LastingHost) -> Session:
     """The session of the viewer."""

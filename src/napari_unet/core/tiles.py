@@ -25,14 +25,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
 
-__all__ = ["OneChannel", "Tile", "mirror_indices", "read_mirrored", "tile_grid"]
+__all__ = ["Tile", "mirror_indices", "read_mirrored", "tile_grid"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,27 +162,3 @@ def read_mirrored(image: NDArray[np.generic], read: Sequence[slice]) -> NDArray[
     for axis, index in mirrored.items():
         block = np.take(block, index, axis=axis)
     return block
-
-
-class OneChannel:
-    """A (Y, X) array on disk seen as (1, Y, X); nothing is read before it is indexed.
-
-    NumPy arrays do this with ``array[None]``, but zarr and HDF5 arrays do not.
-
-    Parameters
-    ----------
-    plane : array
-        (Y, X), anything that has a shape and a dtype and can be sliced.
-    """
-
-    def __init__(self, plane: Any) -> None:
-        self.plane = plane
-        self.shape: tuple[int, ...] = (1, *plane.shape)
-        self.ndim = 3
-        self.dtype: np.dtype[Any] = np.dtype(plane.dtype)
-
-    def __getitem__(self, index: tuple[slice, ...]) -> NDArray[Any]:
-        return np.asarray(self.plane[index[1:]])[None]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.array(self.plane[:, :], dtype=dtype, copy=copy)[None]

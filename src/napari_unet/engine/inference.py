@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.tiles import OneChannel
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
 from napari_unet.engine.lazyplane import LazyPlane
@@ -244,7 +243,7 @@ def _checked(segmenter: Segmenter, image: Any) -> Any:
     if getattr(image, "shape", None) is None:  # nested lists
         image = np.asarray(image)
     if len(image.shape) == 2:
-        image = image[None] if isinstance(image, np.ndarray) else OneChannel(image)
+        image = image[None] if isinstance(image, np.ndarray) else LazyPlane(image, {}, None)
     if len(image.shape) not in (3, 4) or 0 in image.shape:
         raise InputError(
             f"The image has shape {tuple(image.shape)}; give (Y, X), (C, Y, X) or (C, Z, Y, X) "

@@ -1,0 +1,48 @@
+"""Fixtures that both rooms with a viewer use; each room's conftest imports what it needs."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+
+import pytest
+from napari.utils.notifications import notification_manager
+from small_things import LastingHost
+
+from napari_unet.engine.host import Host
+
+
+@pytest.fixture(scope="session")
+def lasting_host() -> Iterator[LastingHost]:
+    """One compute process for all tests with a viewer."""
+    host = LastingHost()
+    host.start()
+    gc.collect()
+    gc.freeze()  # the many collections of the checks for leaks need not walk through all of napari
+    yield host
+    gc.unfreeze()
+    host.leave()
+
+
+@pytest.fixture(scope="session")
+def light_host() -> Iterator[LastingHost]:
+    """One light compute process, as the background has it, for all tests with a viewer."""
+    host = LastingHost(warm_up=("napari_unet.engine.tasks",))
+    host.start()
+    yield host
+    host.leave()
+
+
+@pytest.fixture
+def host(lasting_host: LastingHost) -> Iterator[Host]:
+    """The compute process; one that had to be replaced during a test goes with that test."""
+    child = lasting_host._child
+    yield lasting_host
+    if lasting_host._child is not child:
+        lasting_host.leave()
+
+
+@pytest.fixture
+def messages() -> Callable[[], list[tuple[str, str]]]:
+    """Return napari's notifications since the viewer was made."""
+    return lambda: [(str(n.severity), n.message) for n in notification_manager.records]
