@@ -14,6 +14,7 @@ from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.engine.events import Previewed, StepDone
 from napari_unet.errors import InputError
 from napari_unet.sample_data import painted_scribbles, touching_cells
+from napari_unet.viewer.field import Field
 from napari_unet.viewer.layers import is_result, set_meaning
 from napari_unet.viewer.live import Live, missing
 from napari_unet.viewer.session import Session
@@ -424,8 +425,8 @@ def test_an_image_that_cannot_be_read_ends_previews_and_not_the_training(
     session.train(image, labels, None, small(), preview_every=0.1)
     qtbot.wait_until(lambda: len(session.record.seconds) > 3, timeout=20_000)
     broken.append(True)
-    session.training._preview._asked = None  # as if another field were in view
-    session.training._preview._ask()
+    elsewhere = Field(plane=(), box=(slice(0, 40), slice(0, 40)))
+    session.training._preview._ask(elsewhere)
     seen = len(session.record.seconds)
     qtbot.wait_until(lambda: len(session.record.seconds) > seen + 5, timeout=5_000)
     session.training.finish()

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
+from psygnal import Signal
+from qtpy.QtCore import QTimer
 
-from napari_unet.viewer.stack import ImageStack, PlaneIndex, shown_plane
+from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest, shown_plane
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["Box", "Field", "shown_field"]
+__all__ = ["Box", "Field", "View", "shown_field"]
+
+SETTLED_MS = 100
+"""Milliseconds after the last move until it is looked at: a pan is a hundred moves."""
 
 Box = tuple[slice, slice]
 """Pixels of a plane, (Y, X)."""
@@ -58,3 +63,61 @@ def shown_field(viewer: ViewerModel, image: Image) -> Field:
     if y.stop - y.start < 2 or x.stop - x.start < 2:
         return Field(plane=plane, box=whole)
     return Field(plane=plane, box=(y, x))
+
+
+class View:
+    """Follows what of an image is in view; for the main thread, until `close`.
+
+    Should the image be removed or be given other data, it stays looked at where it was last.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Whose camera and sliders are followed.
+    image : Image
+        What is looked at.
+
+    Attributes
+    ----------
+    field : Field
+        What of the image is in view.
+    """
+
+    changed = Signal(object)  # with the new field
+
+    def __init__(self, viewer: ViewerModel, image: Image) -> None:
+        self._viewer, self._image, self._data = viewer, image, finest(image)
+        self.field = shown_field(viewer, image)
+        self._timer = QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(SETTLED_MS)
+        self._timer.timeout.connect(self.look)
+        for emitter in self._moves():
+            emitter.connect(self._on_move)
+
+    @property
+    def intact(self) -> bool:
+        """Whether the image is still open, with the data that it had."""
+        return self._image in self._viewer.layers and finest(self._image) is self._data
+
+    def look(self) -> None:
+        """See what is in view now."""
+        if not self.intact:
+            return
+        field = shown_field(self._viewer, self._image)
+        if field != self.field:
+            self.field = field
+            self.changed.emit(field)
+
+    def close(self) -> None:
+        """Follow no longer; may be called twice."""
+        self._timer.stop()
+        for emitter in self._moves():
+            emitter.disconnect(self._on_move)
+
+    def _moves(self) -> tuple[Any, ...]:
+        camera, dims = self._viewer.scene.camera.events, self._viewer.dims.events
+        return (camera.center, camera.zoom, dims.current_step, dims.ndisplay)
+
+    def _on_move(self, _: object = None) -> None:
+        self._timer.start()

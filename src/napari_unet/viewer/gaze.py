@@ -6,19 +6,16 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
-from qtpy.QtCore import QTimer
 
 from napari_unet.core.order import outward, plane_distance
 from napari_unet.engine.mailbox import InView, Mailbox
-from napari_unet.viewer.field import shown_field
-from napari_unet.viewer.stack import PlaneIndex, finest
+from napari_unet.viewer.field import Field, View
+from napari_unet.viewer.stack import PlaneIndex
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 __all__ = ["Gaze"]
-
-SETTLE_MILLISECONDS = 100
 
 
 class Gaze:
@@ -46,34 +43,19 @@ class Gaze:
     """
 
     def __init__(self, viewer: ViewerModel, image: Image) -> None:
-        self._viewer = viewer
-        self._image = image
-        self._data = finest(image)
-        self.field = shown_field(viewer, image)
+        self._view = View(viewer, image)
+        self._view.changed.connect(self._on_field)
+        self.field = self._view.field
         self.mailbox = Mailbox()
         self._at: PlaneIndex | None = None
-        # a pan is a hundred events
-        self._timer = QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(SETTLE_MILLISECONDS)
-        self._timer.timeout.connect(self.look)
-        viewer.scene.camera.events.connect(self._on_move)
-        viewer.dims.events.current_step.connect(self._on_move)
 
     def close(self) -> None:
         """Follow no longer; may be called twice."""
-        self._viewer.scene.camera.events.disconnect(self._on_move)
-        self._viewer.dims.events.current_step.disconnect(self._on_move)
-        self._timer.stop()
+        self._view.close()
 
     def look(self) -> None:
         """See what is in view now."""
-        if self._image not in self._viewer.layers or finest(self._image) is not self._data:
-            return
-        field = shown_field(self._viewer, self._image)
-        if field != self.field:
-            self.field = field
-            self.mailbox.put(self._in_view)
+        self._view.look()
 
     def nearest_first(self, planes: Sequence[PlaneIndex]) -> Iterator[PlaneIndex]:
         """Yield every plane once, always the one nearest to the plane that is shown then.
@@ -91,5 +73,6 @@ class Gaze:
         field = self.field
         return InView(box=field.box) if field.plane == self._at else None
 
-    def _on_move(self) -> None:
-        self._timer.start()
+    def _on_field(self, field: Field) -> None:
+        self.field = field
+        self.mailbox.put(self._in_view)

@@ -11,7 +11,6 @@ import numpy as np
 from napari.layers import Image
 from napari.utils import DirectLabelColormap
 from numpy.typing import NDArray
-from qtpy.QtCore import QTimer
 
 from napari_unet.core.normalise import grey_statistics
 from napari_unet.engine.events import Previewed
@@ -19,7 +18,7 @@ from napari_unet.engine.mailbox import Look, Mailbox
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.shared_memory import SharedArray
 from napari_unet.errors import UNetError
-from napari_unet.viewer.field import Box, Field, shown_field
+from napari_unet.viewer.field import Box, Field, View
 from napari_unet.viewer.layers import ResultKind, is_result
 from napari_unet.viewer.results import Result
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest
@@ -33,9 +32,6 @@ _log = logging.getLogger(__name__)
 
 UNREADABLE = (OSError, ValueError, LookupError, RuntimeError, MemoryError, UNetError)
 """What reading a lazy image, or asking for shared memory, may raise."""
-
-SETTLED_MS = 150
-"""Milliseconds after the last move of the camera until another field is asked for."""
 
 # not the colour of label 1, which is that of painted background
 CELLS = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: "#23b5f5"})
@@ -71,10 +67,7 @@ class Preview:
         self._result = Result(viewer, image, "preview", np.uint8)
         self._result.finish(complete=True)
         self._empty, self._unreadable = True, False
-        self._settled = QTimer()
-        self._settled.setSingleShot(True)
-        self._settled.setInterval(SETTLED_MS)
-        self._settled.timeout.connect(self._ask)
+        self._view: View | None = None
 
     def begin(self, model: Segmenter) -> None:
         """Follow the user, from now on.
@@ -87,16 +80,15 @@ class Preview:
         self._model = model
         if model.kind == "cells":
             self._result.layer.colormap = CELLS
-        for emitter in self._moves():
-            emitter.connect(self._on_move)
-        self._ask()
+        self._view = View(self._viewer, self._image)
+        self._view.changed.connect(self._ask)
+        if self._view.intact:
+            self._ask(self._view.field)
 
     def close(self) -> None:
         """Follow the user no more; what is shown stays."""
-        self._settled.stop()
-        if self._model is not None:
-            for emitter in self._moves():
-                emitter.disconnect(self._on_move)
+        if self._view is not None:
+            self._view.close()
         if self._empty and self._result.layer in self._viewer.layers:
             self._viewer.layers.remove(self._result.layer)
         for out in self._outs.values():
@@ -117,20 +109,9 @@ class Preview:
             hide(self._viewer, self._image, "segmentation")  # two at once cannot be read
         self._result.write(field.plane, field.box, self._outs[event.key].array, now=True)
 
-    def _moves(self) -> tuple[Any, ...]:
-        camera, dims = self._viewer.scene.camera.events, self._viewer.dims.events
-        return (camera.center, camera.zoom, dims.current_step, dims.ndisplay)
-
-    def _on_move(self, _: object = None) -> None:
-        self._settled.start()
-
-    def _ask(self) -> None:
-        # given other data, it is no longer what is trained on
-        same = self._image in self._viewer.layers and finest(self._image) is self._stack.data
-        if self._unreadable or not same:
-            return
-        field = shown_field(self._viewer, self._image)
-        if self._asked is None or field != self._asked[1]:
+    def _ask(self, field: Field) -> None:
+        # given other data, the image is no longer what is trained on
+        if not self._unreadable and finest(self._image) is self._stack.data:
             key = next(self._numbers)
             self._asked = (key, field)
             self._mailbox.put(partial(self._look, key, field))
