@@ -21,7 +21,8 @@ from napari.utils.notifications import notification_manager
 
 from napari_unet.engine.host import Host
 from napari_unet.errors import InputError, JobError
-from napari_unet.viewer.jobs import EventWorker, Jobs
+from napari_unet.viewer.jobs import Jobs
+from napari_unet.viewer.worker import EventWorker
 
 # The child gets sys.path from here, and finds the module there too.
 sys.path.append(str(Path(__file__).parents[1] / "engine"))

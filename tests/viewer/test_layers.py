@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_unet.errors import InputError
-from napari_unet.viewer import layers
+from napari_unet.viewer import doubts, layers
 from napari_unet.viewer.layers import mark_result, painted
 
 
@@ -135,7 +135,7 @@ def test_labels_may_be_lazy_or_a_pyramid(kind: str) -> None:
     snapshot = painted(Image(np.zeros((32, 40))), labels)
 
     np.testing.assert_array_equal(snapshot.planes[0][1], data)
-    assert layers.doubt_about(labels) is not None
+    assert doubts.doubt_about(labels) is not None
 
 
 @pytest.mark.parametrize("shape", [(20, 31), (2, 20, 30)])
@@ -160,14 +160,14 @@ def test_an_answered_question_is_not_asked_again() -> None:
     labels = np.zeros((100, 100), np.uint8)
     labels[10:20, 10:20] = 1
     layer = Labels(labels)
-    question = layers.doubt_about(layer)
+    question = doubts.doubt_about(layer)
     assert question is not None
-    layers.answer(layer, question, yes=True)
+    doubts.answer(layer, question, yes=True)
 
     assert layers.meaning_of(layer) == "instances"
-    assert layers.doubt_about(layer) is None
+    assert doubts.doubt_about(layer) is None
     layers.set_meaning(layer, "instances")
-    assert layers.doubt_about(layer) == question
+    assert doubts.doubt_about(layer) == question
 
 
 def test_an_answer_can_change_the_meaning() -> None:
@@ -177,13 +177,13 @@ def test_an_answer_can_change_the_meaning() -> None:
     labels[40:50, 40:50] = 2
     layer = Labels(labels)
     layers.set_meaning(layer, "scribbles")
-    first = layers.doubt_about(layer)
+    first = doubts.doubt_about(layer)
     assert first is not None
     assert "Is it background?" in first.question
-    layers.answer(layer, first, yes=False)
+    doubts.answer(layer, first, yes=False)
 
     assert layers.meaning_of(layer) == "instances"
-    second = layers.doubt_about(layer)
+    second = doubts.doubt_about(layer)
     assert second is not None
     assert second.key == "few painted"
 
@@ -193,12 +193,12 @@ def test_an_answer_that_leaves_nothing_to_learn_names_the_remedy() -> None:
     labels = np.zeros((100, 100), np.uint8)
     labels[10:20, 10:20] = 1
     layer = Labels(labels)
-    question = layers.doubt_about(layer)
+    question = doubts.doubt_about(layer)
     assert question is not None
 
     with pytest.raises(InputError, match="Draw a training region"):
-        layers.answer(layer, question, yes=False)
-    assert layers.doubt_about(layer) == question
+        doubts.answer(layer, question, yes=False)
+    assert doubts.doubt_about(layer) == question
 
 
 def test_the_fullest_plane_is_judged() -> None:
@@ -208,7 +208,7 @@ def test_the_fullest_plane_is_judged() -> None:
     labels[1, 10:20, 10:20] = 2
     layer = Labels(labels)
     layers.set_meaning(layer, "scribbles")
-    question = layers.doubt_about(layer)
+    question = doubts.doubt_about(layer)
 
     assert question is not None
     assert question.key == "all painted"

@@ -26,7 +26,7 @@ from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.tiff import DAMAGED, is_tiff
 from napari_unet.errors import InputError
 from napari_unet.viewer.layers import Meaning, image_layers, painted
-from napari_unet.viewer.segmentation import Scope
+from napari_unet.viewer.segmenting_job import Scope
 from napari_unet.viewer.sources import Source
 from napari_unet.viewer.stack import ImageStack, finest, shown_plane
 

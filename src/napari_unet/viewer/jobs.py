@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-__all__ = ["EventWorker", "Jobs"]
+__all__ = ["Jobs"]
 
 E = TypeVar("E")
 
@@ -264,7 +264,7 @@ class _Bar:
         self._bar = progress(desc=title, total=100 if fraction else total or 0)
 
     def show(self, event: object) -> None:
-        """Move on, at most twice a second: napari handles events in every update."""
+        """Move on, at most twice a second."""
         self._events += 1
         value = self._value(event)
         # napari handles events in every update: without the guard one event would be handled

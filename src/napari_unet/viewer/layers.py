@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -12,10 +12,7 @@ from napari.layers import Image, Labels, Shapes
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Annotation, Meaning
-from napari_unet.core.doubt import Doubt, doubt
-from napari_unet.engine import tasks
 from napari_unet.errors import InputError
-from napari_unet.viewer.background import Background
 from napari_unet.viewer.regions import region_mask, region_masks
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest, spatial_metadata
 
@@ -28,12 +25,8 @@ __all__ = [
     "Meaning",
     "Painted",
     "ResultKind",
-    "answer",
-    "ask_doubt",
     "check_same_grid",
-    "doubt_about",
-    "forget_doubt",
-    "fullest_plane",
+    "entry",
     "image_layers",
     "is_linked",
     "is_result",
@@ -44,6 +37,7 @@ __all__ = [
     "mark_result",
     "meaning_of",
     "new_scribbles",
+    "note",
     "painted",
     "set_meaning",
 ]
@@ -53,12 +47,20 @@ METADATA = "napari_unet"
 
 L = TypeVar("L", bound="Layer")
 
-MOST_PLANES = 50
-DOUBT = "doubt"
-
 _links = count()  # orders links, so that the last one is known
 
 ResultKind = Literal["segmentation", "probability", "weights", "preview", "uncertainty"]
+
+
+def entry(layer: Layer) -> dict[str, Any]:
+    """Return what is noted with a layer; `note` changes it, and so that listeners are told."""
+    noted: dict[str, Any] = layer.metadata.get(METADATA, {})
+    return noted
+
+
+def note(layer: Layer, **values: Any) -> None:
+    """Note something with a layer, beside what is noted already; napari's duplicates copy it."""
+    layer.metadata = dict(layer.metadata) | {METADATA: entry(layer) | values}
 
 
 def image_layers(viewer: ViewerModel) -> list[Image]:
@@ -77,7 +79,7 @@ def likely_labels(viewer: ViewerModel, image: Image | None) -> Labels | None:
         return None
     shape = ImageStack.of(image).shape
     fitting = [layer for layer in labels_layers(viewer) if tuple(finest(layer).shape) == shape]
-    ours = [layer for layer in fitting if _entry(layer).get("image") == _identity(image)]
+    ours = [layer for layer in fitting if entry(layer).get("image") == _identity(image)]
     for candidates in (ours, fitting):
         if len(candidates) == 1:
             return candidates[0]
@@ -86,7 +88,7 @@ def likely_labels(viewer: ViewerModel, image: Image | None) -> Labels | None:
 
 def mark_result(layer: Layer, kind: ResultKind, image: Image) -> None:
     """Write into a layer that it shows what we computed for an image."""
-    _note(layer, result=kind, image=_identity(image), shown_in=_identity(layer))
+    note(layer, result=kind, image=_identity(image), shown_in=_identity(layer))
 
 
 def is_result(layer: Layer, kind: ResultKind | None = None, image: Image | None = None) -> bool:
@@ -94,103 +96,28 @@ def is_result(layer: Layer, kind: ResultKind | None = None, image: Image | None 
 
     A duplicate of such a layer is the user's own: it can be corrected and trained from.
     """
-    entry = _entry(layer)
+    noted = entry(layer)
     return (
-        entry.get("shown_in") == _identity(layer)
-        and (kind is None or entry.get("result") == kind)
-        and (image is None or entry.get("image") == _identity(image))
+        noted.get("shown_in") == _identity(layer)
+        and (kind is None or noted.get("result") == kind)
+        and (image is None or noted.get("image") == _identity(image))
     )
 
 
 def meaning_of(layer: Labels) -> Meaning:
     """Return what the numbers of a labels layer say; "instances" unless told otherwise."""
-    meaning: Meaning = _entry(layer).get("meaning", "instances")
+    meaning: Meaning = entry(layer).get("meaning", "instances")
     return meaning
 
 
 def set_meaning(layer: Labels, meaning: Meaning) -> None:
     """Keep what the numbers of a labels layer say with the layer; doubts may be raised anew."""
-    _note(layer, meaning=meaning, answered=())
-
-
-def doubt_about(layer: Labels, *, has_regions: bool = False) -> Doubt | None:
-    """Return the question that a labels layer raises about its meaning, if any.
-
-    It is judged by the plane with most painted pixels, of the first fifty that have any.
-    """
-    fullest = None
-    for fullest in fullest_plane(layer):  # noqa: B007 (the last one counts)
-        pass
-    return None if fullest is None else doubt(fullest, *_how(layer, has_regions))
-
-
-def fullest_plane(layer: Labels) -> Iterator[NDArray[Any] | None]:
-    """Yield, after every plane, that with most painted pixels so far, of fifty that have any."""
-    data = finest(layer)
-    fullest, most, left = None, 0, MOST_PLANES
-    for index in np.ndindex(data.shape[:-2]):
-        plane = np.asarray(data[index])
-        painted = int(np.count_nonzero(plane))
-        if painted > most:
-            fullest, most = plane, painted
-        left -= painted > 0
-        yield fullest
-        if not left:
-            return
-
-
-def ask_doubt(
-    background: Background,
-    layer: Labels,
-    plane: NDArray[Any],
-    has_regions: bool,
-    on_doubt: Callable[[Doubt | None], object],
-) -> None:
-    """Look for a doubt in the background: it takes too long to paint meanwhile.
-
-    Parameters
-    ----------
-    background : Background
-        Looks.
-    layer : Labels
-        Whose meaning is judged.
-    plane : integer array
-        (Y, X), the fullest one.
-    has_regions : bool
-        Whether training regions say what is finished.
-    on_doubt : callable
-        Told the question, or None.
-    """
-    background.ask(DOUBT, tasks.find_doubt, plane, *_how(layer, has_regions), on_event=on_doubt)
-
-
-def forget_doubt(background: Background) -> None:
-    """Wait for no answer any more."""
-    background.cancel(DOUBT)
-
-
-def _how(layer: Labels, has_regions: bool) -> tuple[Meaning, bool, tuple[str, ...]]:
-    """Return what `napari_unet.core.doubt.doubt` has to know beside the pixels."""
-    return meaning_of(layer), has_regions, tuple(_entry(layer).get("answered", ()))
-
-
-def answer(layer: Labels, doubt: Doubt, *, yes: bool) -> None:
-    """Remember an answer with the layer.
-
-    Raises
-    ------
-    InputError
-        If after this answer nothing can be learned from the labels as they are.
-    """
-    meaning = doubt.yes if yes else doubt.no
-    if meaning is None:
-        raise InputError(doubt.remedy)
-    _note(layer, meaning=meaning, answered=(*_entry(layer).get("answered", ()), doubt.key))
+    note(layer, meaning=meaning, answered=())
 
 
 def link(layer: Layer, image: Image) -> None:
     """Remember with labels, or with training regions, which image they are drawn on."""
-    _note(layer, image=_identity(image), drawn_in=_identity(layer), linked=next(_links))
+    note(layer, image=_identity(image), drawn_in=_identity(layer), linked=next(_links))
 
 
 def is_linked(layer: Layer, image: Image) -> bool:
@@ -198,16 +125,16 @@ def is_linked(layer: Layer, image: Image) -> bool:
 
     A duplicate of such a layer was not, nor was one of a result.
     """
-    entry = _entry(layer)
+    noted = entry(layer)
     return bool(
-        entry.get("image") == _identity(image) and entry.get("drawn_in") == _identity(layer)
+        noted.get("image") == _identity(image) and noted.get("drawn_in") == _identity(layer)
     )
 
 
 def last_linked(layers: Iterable[L], image: Image) -> L | None:
     """Return the layer that was made for an image last, or trained on with it last."""
     linked = (layer for layer in layers if is_linked(layer, image))
-    return max(linked, key=lambda layer: int(_entry(layer)["linked"]), default=None)
+    return max(linked, key=lambda layer: int(entry(layer)["linked"]), default=None)
 
 
 def new_scribbles(viewer: ViewerModel, image: Image) -> Labels:
@@ -292,15 +219,6 @@ def check_same_grid(image: Image, labels: Labels, stack: ImageStack) -> None:
             f"Labels layer {labels.name!r} has shape {shape}, image layer {image.name!r} has "
             f"{stack.shape} ({stack.describe()}); choose or make labels of this image."
         )
-
-
-def _entry(layer: Layer) -> dict[str, Any]:
-    entry: dict[str, Any] = layer.metadata.get(METADATA, {})
-    return entry
-
-
-def _note(layer: Layer, **values: Any) -> None:
-    layer.metadata = dict(layer.metadata) | {METADATA: _entry(layer) | values}
 
 
 def _identity(layer: Layer) -> str:

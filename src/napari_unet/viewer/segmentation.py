@@ -1,16 +1,15 @@
-"""Stream segmentations of image layers into layers of their own: what is in view first."""
+"""Stream the segmentation of an image into layers of its own: what is in view first."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
-from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 
 from napari_unet.core.config import PredictConfig
@@ -18,19 +17,15 @@ from napari_unet.engine import tasks
 from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
 from napari_unet.engine.host import Host, Served, SharedArray
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.errors import InputError
 from napari_unet.viewer.gaze import Gaze
 from napari_unet.viewer.kept import Kept
-from napari_unet.viewer.layers import image_layers, is_result
 from napari_unet.viewer.results import Result, label_dtype
-from napari_unet.viewer.stack import ImageStack, PlaneIndex, shown_plane
+from napari_unet.viewer.stack import ImageStack, PlaneIndex
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["Scope", "Segmentation", "StreamEvent", "describe", "plan", "stream"]
-
-Scope = Literal["current plane", "whole layer", "all open images"]
+__all__ = ["Segmentation", "StreamEvent"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,85 +184,3 @@ def _numbers_used(labels: NDArray[np.integer]) -> int:
     used = int(labels.max(initial=0))
     # segmenting two planes in turn would count up for ever: rather share numbers than run out
     return used if used < np.iinfo(labels.dtype).max // 2 else 0
-
-
-def plan(
-    viewer: ViewerModel,
-    image: Image,
-    scope: Scope,
-    segmenter: Segmenter,
-    config: PredictConfig,
-    *,
-    probability: bool,
-    kept: Kept,
-) -> list[Segmentation]:
-    """Check that everything fits the model, then make the layers.
-
-    Of all open images, the given one comes first, and those that do not fit are left out with a
-    warning that names them. ``kept`` receives the probabilities of every plane.
-
-    Raises
-    ------
-    InputError
-        If an image, or every open image, has another number of channels than the model.
-    """
-    images = [image]
-    if scope == "all open images":
-        images += [layer for layer in image_layers(viewer) if layer is not image]
-    unfit = [layer for layer in images if ImageStack.of(layer).channels != segmenter.in_channels]
-    if unfit:
-        names = ", ".join(f"{layer.name!r} ({ImageStack.of(layer).describe()})" for layer in unfit)
-        message = f"The model was trained on {segmenter.in_channels} channel(s) and cannot be used"
-        if len(unfit) == len(images):
-            raise InputError(f"{message} on {names}; train a new model there (New model).")
-        show_warning(f"{message} on {names}; left out.")
-    only = shown_plane(viewer, image) if scope == "current plane" else None
-    return [
-        Segmentation(
-            viewer,
-            layer,
-            segmenter,
-            config,
-            only=only,
-            # one that is there already would go on showing what an older model thought
-            probability=probability or _has_probability(viewer, layer),
-            kept=kept,
-        )
-        for layer in images
-        if layer not in unfit
-    ]
-
-
-def _has_probability(viewer: ViewerModel, image: Image) -> bool:
-    return any(is_result(layer, "probability", image) for layer in viewer.layers)
-
-
-def stream(
-    segmentations: Sequence[Segmentation],
-    host: Host,
-    segmenter: Segmenter,
-    config: PredictConfig,
-    stop: threading.Event,
-) -> Iterator[StreamEvent]:
-    """Segment one image after the other; for a worker thread."""
-    total = sum(len(item.planes) for item in segmentations)
-    before = 0
-    for number, item in enumerate(segmentations):
-        for event in item.events(host, segmenter, config, stop):
-            progress = (before + event.progress * len(item.planes)) / total
-            yield replace(event, image=number, progress=progress)
-        before += len(item.planes)
-
-
-def describe(segmentations: Sequence[Segmentation], event: StreamEvent, seconds: float) -> str:
-    """Say how far a segmentation is, or what it found."""
-    if not all(item.complete for item in segmentations):
-        return f"Segmenting, {100 * event.progress:.0f} % ..."
-    n = len(segmentations)
-    objects = sum(item.objects for item in segmentations)
-    found = "1 cell" if objects == 1 else f"{objects} cells"
-    what = found if segmentations[0].finds_cells else "classes"
-    where = "" if n == 1 else f" in {n} images"
-    looked_at = n == 1 and len(segmentations[0].planes) == 1
-    advice = " Paint where it is wrong, and train again." if looked_at else ""
-    return f"Segmented {what}{where} in {seconds:.1f} s.{advice}"

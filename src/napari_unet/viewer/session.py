@@ -1,40 +1,33 @@
-"""One viewer's model and jobs: train, segment."""
+"""One viewer's model, and what is done with it: train, resume, segment.
+
+What a job makes of its events, and leaves behind, is in `training_job` and `segmenting_job`.
+"""
 
 from __future__ import annotations
 
 import tempfile
-import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakKeyDictionary
 
 from napari.layers import Image, Labels, Shapes
 from psygnal import Signal
 
 from napari_unet.core.config import PredictConfig, TrainConfig
-from napari_unet.engine.events import StepDone, Trained, TrainEvent
 from napari_unet.engine.host import Host
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, JobError
 from napari_unet.viewer.background import Background
-from napari_unet.viewer.history import History, Version
+from napari_unet.viewer.history import History
 from napari_unet.viewer.jobs import Jobs
 from napari_unet.viewer.kept import Kept
-from napari_unet.viewer.preview import hide
 from napari_unet.viewer.record import Record
-from napari_unet.viewer.segmentation import (
-    Scope,
-    Segmentation,
-    StreamEvent,
-    describe,
-    plan,
-    stream,
-)
+from napari_unet.viewer.segmenting_job import SEGMENTING, Scope, SegmentingJob
 from napari_unet.viewer.sources import Source
 from napari_unet.viewer.training import Training
-from napari_unet.viewer.worker import Events
+from napari_unet.viewer.training_job import TRAINING, TrainingJob
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -43,16 +36,6 @@ if TYPE_CHECKING:
     from napari_unet.viewer.autosave import Autosave
 
 __all__ = ["SEGMENTING", "TRAINING", "Session"]
-
-E = TypeVar("E")
-
-TRAINING, SEGMENTING = "Training", "Segmenting"
-"""Titles of the jobs."""
-
-TELLING_SECONDS = 0.25
-
-LEAST_STEPS = 5
-"""Of a first training that is remembered: live mode switched on and off again leaves one or two."""
 
 
 class Session:
@@ -80,7 +63,7 @@ class Session:
     autosave : Autosave or None
         Saves the work now and then, once a dock was opened.
     title : str
-        Of the job that runs, or ran last.
+        `TRAINING` or `SEGMENTING`: of the job that runs, or ran last; "" before the first.
     about_training, about_result : str
         The last thing to say about a training, and about a segmentation or weight map.
     progress : float
@@ -108,9 +91,7 @@ class Session:
         self.title = self.about_training = self.about_result = ""
         self.progress = 0.0
         self._segmenter: Segmenter | None = None
-        self._next_telling = 0.0
-        self._outputs: list[Segmentation] = []
-        self._training: Training | None = None
+        self._job: TrainingJob | SegmentingJob | None = None
         self._stopped: Training | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="live-unet-", ignore_cleanup_errors=True)
         self._checkpoint = Path(self._folder.name, "training.state")
@@ -173,7 +154,7 @@ class Session:
     @property
     def training(self) -> Training | None:
         """The training that runs; None while none does."""
-        return self._training
+        return self._job.training if isinstance(self._job, TrainingJob) else None
 
     @property
     def resumable(self) -> bool:
@@ -240,34 +221,8 @@ class Session:
         self._train(self._stopped.again(self.viewer))
 
     def _train(self, training: Training) -> None:
-        shown = weakref.ref(training.image)
-
-        def on_event(event: TrainEvent) -> None:
-            training.on_event(event)
-            if event.segmenter.provenance.get("steps"):
-                self.segmenter = event.segmenter
-            if isinstance(event, Trained):
-                self._trained_on = shown
-                self._remember(training, training.record.quality(event))
-
-        self._stopped, self._training, self.record = None, training, training.record
-        try:
-            self._start(
-                TRAINING,
-                lambda stop: training.events(self.host, stop),
-                on_event,
-                training.record.describe,
-            )
-        except JobError:
-            training.close()
-            raise
-
-    def _remember(self, training: Training, summary: str) -> None:
-        steps = len(training.record.seconds)
-        asked = training.config.steps or LEAST_STEPS
-        by_accident = training.start is None and steps < min(LEAST_STEPS, asked)
-        if self.segmenter is not None and not by_accident:
-            self.history.add(Version(self.segmenter, summary))
+        self._stopped, self.record = None, training.record
+        self._start(TrainingJob(self, training))
 
     def segment(
         self, image: Image, scope: Scope, config: PredictConfig, *, probability: bool = False
@@ -282,21 +237,7 @@ class Session:
             If a job is running.
         """
         self.jobs.require_idle(SEGMENTING)
-        segmenter = self.segmenter
-        if segmenter is None:
-            raise InputError("There is no model yet: train one on a few cells, or load one.")
-        hide(self.viewer, image, "preview")
-        items = plan(
-            self.viewer, image, scope, segmenter, config, probability=probability, kept=self.kept
-        )
-        began = time.monotonic()
-        self._outputs = list(items)
-        self._start(
-            SEGMENTING,
-            lambda stop: stream(items, self.host, segmenter, config, stop),
-            lambda event: items[event.image].on_event(event),
-            lambda event: describe(items, event, time.monotonic() - began),
-        )
+        self._start(SegmentingJob(self, image, scope, config, probability=probability))
 
     def _on_removed(self, event: Event) -> None:
         if isinstance(event.value, Image):
@@ -305,84 +246,40 @@ class Session:
             self._stopped = None
             self.told.emit()
 
-    def _start(
-        self,
-        title: str,
-        events: Events[E],
-        on_event: Callable[[E], object],
-        sentence: Callable[[E], str],
-    ) -> None:
-        def handle(event: E) -> None:
-            on_event(event)
-            if self._outputs and not any(output.shown for output in self._outputs):
-                self.jobs.stop()  # the user deleted all that this writes into
-            self.progress = _progress(event) or self.progress
-            self._note(sentence(event))
-            if time.monotonic() >= self._next_telling:
-                self._next_telling = time.monotonic() + TELLING_SECONDS
-                self.told.emit()
-
-        self.title, self.progress, self._next_telling = title, 0.0, 0.0
-        self._trained_on = None
-        self._note(f"{title} ...")
+    def _start(self, job: TrainingJob | SegmentingJob) -> None:
+        self._job, self._trained_on = job, None
         try:
-            self.jobs.start(title, events, on_event=handle, fraction=_progress)
+            job.start()
         except JobError:
             self._let_go()
             raise
 
-    def _note(self, sentence: str) -> None:
-        if self.title == TRAINING:
-            self.about_training = sentence
-        else:
-            self.about_result = sentence
-
     def _on_done(self) -> None:
+        if self.training is not None:
+            self._trained_on = weakref.ref(self.training.image)
         self.told.emit()  # the last event may not have been due
         self._let_go()
 
     def _on_stopped(self) -> None:
-        sentence = "Stopped; the result is unfinished."
-        if self.title == TRAINING:
-            sentence = self._keep_stopped()
-        self._break_off(sentence)
-
-    def _keep_stopped(self) -> str:
-        """Make it possible to go on with a training that was stopped; say what is left of it."""
         self._offer_to_resume()
-        if self.segmenter is None:
-            return "Stopped; nothing was learned yet."
-        if self._training is not None and self.segmenter is not self._training.start:
-            self._remember(self._training, f"{self.record.quality(None)} (stopped)")
-        return "Stopped; the best model so far is kept."
+        self._break_off("" if self._job is None else self._job.stopped())
 
     def _on_failed(self, error: Exception) -> None:
         self._offer_to_resume()
         self._break_off(str(error))
 
     def _offer_to_resume(self) -> None:
-        training, viewer = self._training, self._viewer()
-        if training is None or viewer is None or not self._checkpoint.exists():
-            return
-        if all(layer in viewer.layers for layer in training.layers):
-            self._stopped = training
+        if self.training is not None and self.training.can_go_on:
+            self._stopped = self.training
 
     def _break_off(self, sentence: str) -> None:
-        self.progress, self._trained_on = 0.0, None
-        self._note(sentence)
+        self.progress = 0.0
+        if self._job is not None:
+            self._job.say(sentence)
         self.told.emit()
         self._let_go()
 
     def _let_go(self) -> None:
-        """Name results for what they are, finished or not, and forget what ran."""
-        for output in self._outputs:
-            output.finish()
-        self._outputs = []
-        if self._training is not None:
-            self._training.close()
-            self._training = None
-
-
-def _progress(event: object) -> float | None:
-    """Return the share of a job that is done at an event, where it tells."""
-    return event.progress if isinstance(event, (StepDone, StreamEvent)) else None
+        if self._job is not None:
+            self._job.close()
+            self._job = None

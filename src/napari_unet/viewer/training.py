@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Training"]
 
+LEAST_STEPS = 5
+"""Of a first training that is remembered: live mode switched on and off again leaves one or two."""
+
 
 class Training:
     """Made and told of events on the main thread; `events` runs in a worker.
@@ -117,6 +120,18 @@ class Training:
         """Whether its layers are open, with the pixels or the shape that they had at the start."""
         are_open = all(layer in self._viewer.layers for layer in self.layers)
         return are_open and all(self._fits(index) for index in range(len(self._sources)))
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether its layers are open and its state is kept, so that `again` goes on with it."""
+        kept = self._checkpoint is not None and self._checkpoint.exists()
+        return kept and all(layer in self._viewer.layers for layer in self.layers)
+
+    @property
+    def by_accident(self) -> bool:
+        """Whether it is a first training that ended before anybody can have meant it to."""
+        asked = self.config.steps or LEAST_STEPS
+        return self.start is None and len(self.record.seconds) < min(LEAST_STEPS, asked)
 
     def again(self, viewer: ViewerModel) -> Training:
         """Return a training that goes on where this one stopped, with what is painted now."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import CheckBox, ComboBox
 from napari.layers import Image, Labels, Shapes
 
-from napari_unet.viewer import layers
+from napari_unet.viewer import doubts, layers
 from napari_unet.viewer.session import Session
 from napari_unet.viewer.sources import Source, painted_sources
 from napari_unet.widgets.labelled_text import LabelledText
@@ -111,11 +111,11 @@ class DataPanel:
             If after an answer nothing can be learned from the labels as they are.
         """
         labels = self.labels
-        while doubt := layers.doubt_about(labels, has_regions=self.regions is not None):
+        while doubt := doubts.doubt_about(labels, has_regions=self.regions is not None):
             answer = ask(self.widget.native, doubt.question)
             if answer is None:
                 return False
-            layers.answer(labels, doubt, yes=answer)
+            doubts.answer(labels, doubt, yes=answer)
             self._on_choice()
         return True
 

@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 
 from napari_unet.core.doubt import Doubt
 from napari_unet.errors import UNetError
-from napari_unet.viewer import labelled, layers
+from napari_unet.viewer import doubts, labelled, layers
 from napari_unet.viewer.background import Background
 from napari_unet.viewer.stack import ImageStack
 from napari_unet.widgets.layer_choice import LayerChoice
@@ -61,7 +61,7 @@ class LabelledText:
         self._watched = []
         self._delay.stop()
         self._idle.stop()
-        layers.forget_doubt(self._background)
+        doubts.forget_doubt(self._background)
 
     def renew(self, _: object = None) -> None:
         """Count again, a moment after the last stroke."""
@@ -103,14 +103,14 @@ class LabelledText:
             return
         advice = labelled.advice(summary, layers.meaning_of(choice.labels))
         fullest = None
-        for fullest in layers.fullest_plane(choice.labels):  # noqa: B007 (the last one counts)
+        for fullest in doubts.fullest_plane(choice.labels):  # noqa: B007 (the last one counts)
             yield
         self._about.value = f"{about}\n{summary}{advice}"
         if fullest is None:
             self._question(None)
             return
         has_regions = choice.regions is not None
-        layers.ask_doubt(self._background, choice.labels, fullest, has_regions, self._question)
+        doubts.ask_doubt(self._background, choice.labels, fullest, has_regions, self._question)
 
     def _say(self, text: str) -> None:
         self._about.value = text

@@ -1,4 +1,4 @@
-"""The boundary weights: a map that is shown while one paints, and two sliders."""
+"""The border term of the weight map: a slider for its height, one for its width."""
 
 from __future__ import annotations
 
@@ -27,21 +27,19 @@ SIGMA = (
 
 
 class WeightsPanel:
-    """The one place of the boundary weights of training; shows them while one paints.
+    """The one place where training's border weights are set; the map, if shown, follows at once.
 
     Parameters
     ----------
-    session : Session
-        Computes the map in its background.
-    data : DataPanel
-        Whose layers the map is of.
+    session, data
+        As for `WeightsSwitch`.
     settings : callable
-        Returns the rest of the configuration; what it has of the weights is shown first.
+        Returns the rest of the configuration; its own height and width are shown first.
 
     Attributes
     ----------
     switch : WeightsSwitch
-        Shows the map.
+        Of the map.
     """
 
     def __init__(
@@ -59,16 +57,16 @@ class WeightsPanel:
 
     @property
     def w0(self) -> float:
-        """Height of the border term."""
+        """The height, also one that the slider cannot show."""
         return self.over(self._config).w0
 
     @property
     def sigma(self) -> float:
-        """Width of the border term, in network pixels."""
+        """The width, in pixels that the network sees; also one that the slider cannot show."""
         return self.over(self._config).sigma
 
     def set_config(self, config: TrainConfig) -> None:
-        """Show the weights of a configuration; the sliders make room for unusual ones."""
+        """Show height and width of a configuration; the sliders make room for unusual ones."""
         self._config = config
         for name, slider in self._sliders.items():
             value = getattr(config, name)
@@ -79,7 +77,7 @@ class WeightsPanel:
         self._renew_map()
 
     def over(self, config: TrainConfig) -> TrainConfig:
-        """Put the weights over a configuration."""
+        """Put height and width over a configuration."""
         # what was not edited stays as it was, also where a slider has no such step
         values: dict[str, Any] = {
             name: getattr(self._config, name)
@@ -90,11 +88,11 @@ class WeightsPanel:
         return replace(config, **values)
 
     def follow(self) -> None:
-        """Show the map while the switch is on, of the layers that are chosen."""
+        """Let the switch follow what the map is of."""
         self.switch.follow()
 
     def leave(self) -> None:
-        """Follow nothing; the map stays as it is."""
+        """Let it follow nothing any more."""
         self.switch.leave()
 
     def _renew_map(self) -> None:

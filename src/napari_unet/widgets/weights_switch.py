@@ -1,4 +1,4 @@
-"""The switch of the weight map that is shown while one paints."""
+"""A switch for the weight map, which is kept right while one paints."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["WeightsSwitch"]
 
 
 class WeightsSwitch:
-    """Shows the weight map of the chosen layers while it is on.
+    """While it is on, shows the map of the layers that are chosen; off, takes it away.
 
     Parameters
     ----------
     session : Session
-        Computes the map in its background.
+        Its background computes the map, at the working resolution of its model.
     data : DataPanel
-        Whose layers the map is of.
+        Chooses the layers.
     settings : callable
-        Returns the configuration of training.
+        Returns the configuration of training, height and width of the border term in it.
     """
 
     def __init__(
@@ -45,19 +45,18 @@ class WeightsSwitch:
         self._said.visible = False
         self.widget = stack(self._box, self._said)
         self._box.changed.connect(self._on_box)
-        self._later = QTimer(
-            self.widget.native
-        )  # a layer that is renamed is for a moment not chosen
+        # a layer that is renamed is for a moment not chosen
+        self._later = QTimer(self.widget.native)
         self._later.setSingleShot(True)
         self._later.timeout.connect(self._follow_choice)
 
     def set_weights(self, w0: float, sigma: float) -> None:
-        """Change the map that is shown, if one is."""
+        """Give the map that is shown, if one is, another height and width."""
         if self._map is not None:
             self._map.set_weights(w0, sigma)
 
     def follow(self) -> None:
-        """Follow the choice of layers, and the working resolution of the model."""
+        """Follow the choice of layers, and the model."""
         self._data.choice.changed.connect(self._on_choice)
         self._session.segmenter_changed.connect(self._on_segmenter)
         self._on_choice()

@@ -1,0 +1,79 @@
+"""The job of a training: what becomes of the model that it makes better, however it ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from napari_unet.engine.events import StepDone, Trained, TrainEvent
+from napari_unet.viewer.history import Version
+from napari_unet.viewer.session_job import SessionJob
+from napari_unet.viewer.training import Training
+
+if TYPE_CHECKING:
+    from napari_unet.viewer.session import Session
+
+__all__ = ["TRAINING", "TrainingJob"]
+
+TRAINING = "Training"
+
+
+class TrainingJob(SessionJob[TrainEvent]):
+    """Runs a training; the model of the session follows the best so far.
+
+    Parameters
+    ----------
+    session : Session
+        Gets the model, and in its history a version of it at the end.
+    training : Training
+        What runs; closed with the job.
+    """
+
+    title = TRAINING
+
+    def __init__(self, session: Session, training: Training) -> None:
+        super().__init__(session)
+        self.training = training
+
+    def say(self, sentence: str) -> None:
+        """Put a sentence beside the curve."""
+        self._session.about_training = sentence
+
+    def events(self, stop: threading.Event) -> Iterator[TrainEvent]:
+        """Train in the compute process; for a worker thread."""
+        return self.training.events(self._session.host, stop)
+
+    def on_event(self, event: TrainEvent) -> None:
+        """Take the model, once it has learned anything."""
+        self.training.on_event(event)
+        if event.segmenter.provenance.get("steps"):
+            self._session.segmenter = event.segmenter
+        if isinstance(event, Trained):
+            self._remember(self.training.record.quality(event))
+
+    def fraction(self, event: TrainEvent) -> float | None:
+        """Return the share of the budget that is used, where an event tells."""
+        return event.progress if isinstance(event, StepDone) else None
+
+    def describe(self, event: TrainEvent) -> str:
+        """Say how it goes, or went."""
+        return self.training.record.describe(event)
+
+    def stopped(self) -> str:
+        """Remember the model that a stop left; say what is left."""
+        model = self._session.segmenter
+        if model is None:
+            return "Stopped; nothing was learned yet."
+        if model is not self.training.start:
+            self._remember(f"{self.training.record.quality(None)} (stopped)")
+        return "Stopped; the best model so far is kept."
+
+    def close(self) -> None:
+        """Follow the user no more."""
+        self.training.close()
+
+    def _remember(self, summary: str) -> None:
+        model = self._session.segmenter
+        if model is not None and not self.training.by_accident:
+            self._session.history.add(Version(model, summary))

@@ -1,0 +1,65 @@
+"""What a job leaves behind in its session, with a real compute process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+from small_things import make_segmenter
+
+from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.sample_data import painted_scribbles, touching_cells
+from napari_unet.viewer.layers import set_meaning
+from napari_unet.viewer.session import Session
+
+IMAGE, TRUTH = touching_cells((128, 128))
+PREDICT = PredictConfig(device="cpu")
+ENDLESS = TrainConfig(seconds=100, base_channels=4, depth=2, device="cpu")
+
+
+@pytest.fixture
+def layers(viewer: Any) -> tuple[Any, Labels]:
+    """The sample, with a few painted cells."""
+    image = viewer.add_image(IMAGE, name="cells")
+    labels = viewer.add_labels(painted_scribbles(TRUTH).astype(np.uint16), name="painted")
+    set_meaning(labels, "scribbles")
+    return image, labels
+
+
+def test_a_training_that_is_stopped_leaves_a_version_that_says_so(
+    session: Session, layers: Any, finish: Any, qtbot: Any
+) -> None:
+    """It follows nobody any more, and its model is the one in the history."""
+    session.train(*layers, None, ENDLESS, live=True)
+    training = session.training
+    assert training is not None
+    assert training.live
+    qtbot.wait_until(lambda: len(session.record.seconds) > 5, timeout=20_000)
+    session.jobs.stop()
+    finish()
+
+    (version,) = session.history
+    assert version.segmenter is session.segmenter
+    assert version.summary.endswith("(stopped)")
+    assert not training.live
+    assert session.training is None
+
+
+def test_a_segmentation_that_is_stopped_follows_the_sliders_no_more(
+    session: Session, viewer: Any, finish: Any, qtbot: Any
+) -> None:
+    """As if it had come to its end."""
+    image = viewer.add_image(np.stack([IMAGE] * 50), name="worm")
+    moves = viewer.dims.events.current_step
+    before = len(moves.callbacks)
+    session.segmenter = make_segmenter()
+    session.segment(image, "whole layer", PREDICT)
+    assert len(moves.callbacks) > before
+    qtbot.wait_until(lambda: session.progress > 0, timeout=20_000)
+    session.jobs.stop()
+    finish()
+
+    assert session.about_result == "Stopped; the result is unfinished."
+    assert len(moves.callbacks) == before
