@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import product
 from typing import Any
 
@@ -13,8 +14,9 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.borderterm import border_term, reach
+from napari_unet.core.borderterm import border_term, parts, reach
 from napari_unet.core.boundary import (
+    PART,
     around,
     balanced_class_weights,
     boundary_weight_map,
@@ -134,7 +136,7 @@ def test_distances_reach_over_the_whole_image() -> None:
 
 
 def test_thousands_of_cells_finish() -> None:
-    """The cost follows the painted area; the map of a regular field of cells is regular."""
+    """The map of a regular field of cells is regular."""
     side, count = 12, 64
     ids = np.arange(1, count**2 + 1).reshape(count, count)
     labels = np.kron(ids, np.pad(np.ones((8, 8), dtype=int), 2))
@@ -254,6 +256,75 @@ def test_the_weights_of_a_box_are_the_maps(data: st.DataObject, labels: Labels) 
     np.testing.assert_array_equal(boundary_weights_in(labels, box, **options), whole[box])
 
 
+@pytest.mark.parametrize(
+    ("dtype", "offset"),
+    [
+        (np.uint32, 2**31 - 3),
+        (np.uint32, 2**32 - 9),
+        (np.int64, 2**40),
+        (np.uint64, 2**64 - 9),
+        (">u8", 2**63),
+    ],
+)
+def test_large_ids_are_ids_like_others(dtype: Any, offset: int) -> None:
+    """Those that are equal modulo 2**32 are different cells, and cells in pieces stay one."""
+    small = np.array([[1, 1, 0, 0, 2, 0, 3, 0, 1], [0, 0, 0, 0, 3, 3, 0, 0, 4]])
+    large = np.where(small > 0, small.astype(dtype) + np.array(offset, dtype), 0).astype(dtype)
+    np.testing.assert_array_equal(boundary_weight_map(large), boundary_weight_map(small))
+
+    alike = np.array([[5, 0, 5 + 2**32]])
+    expected = boundary_weight_map(np.array([[5, 0, 6]]))
+    np.testing.assert_array_equal(boundary_weight_map(alike), expected)
+
+
+@unhurried
+@given(data=st.data(), sides=st.lists(st.integers(0, 40), min_size=1, max_size=3))
+def test_parts_divide_a_box(data: st.DataObject, sides: list[int]) -> None:
+    """Every pixel is in exactly one part, and no part has too many."""
+    box = data.draw(boxes(tuple(sides)))
+    most = data.draw(st.integers(1, 500))
+    covered = np.zeros(sides, dtype=int)
+    for part in parts(box, most):
+        assert 0 <= covered[part].size <= most
+        covered[part] += 1
+
+    expected = np.zeros(sides, dtype=int)
+    expected[box] = 1
+    np.testing.assert_array_equal(covered, expected)
+
+
+def large_field(side: int) -> Labels:
+    """Draw cells of 40 by 39 pixels, each of which touches those beside it."""
+    count = side // 40 + 1
+    ids = np.arange(1, count**2 + 1, dtype=np.uint16).reshape(count, count)
+    return np.kron(ids, np.pad(np.ones((39, 40), np.uint16), ((0, 1), (0, 0))))[:side, :side]
+
+
+def test_a_map_made_in_parts_has_no_seams_and_takes_no_memory_of_its_size() -> None:
+    """Of 4 million pixels: equal to boxes over the seams, and balanced over all of it."""
+    side = 2080  # a multiple of the cells and of the parts: seams lie where cells touch
+    labels = large_field(side)
+    assert labels.size > 8 * PART
+    tracemalloc.start()
+    weights = boundary_weight_map(labels, class_weights=False)
+    peak = tracemalloc.get_traced_memory()[1] - weights.nbytes
+    tracemalloc.stop()
+
+    assert peak < 50e6
+    cuts = sorted({part[0].start for part in parts((slice(0, side),) * 2, PART)})[1:]
+    assert cuts
+    for cut in cuts:
+        for box in (
+            (slice(cut - 60, cut + 60), slice(0, side)),
+            (slice(0, side), slice(cut, cut + 9)),
+        ):
+            np.testing.assert_array_equal(boundary_weights_in(labels, box), weights[box])
+    cells = (separate_touching(labels) > 0).astype(np.uint8)
+    np.testing.assert_array_equal(
+        boundary_weight_map(labels, w0=0.0), balanced_class_weights(cells)
+    )
+
+
 @unhurried
 @given(data=st.data())
 def test_after_edits_only_what_is_around_them_must_be_computed_again(data: st.DataObject) -> None:
@@ -301,6 +372,18 @@ def test_the_border_term_ends_where_it_is_said_to() -> None:
     assert 0 < near.max() < 1.1e-7
     assert not far.any()
     assert reach(0.0, 5.0) == 0.0
+
+
+def test_the_border_term_is_not_cut_off_before_that() -> None:
+    """Around two cells it is the formula, in all directions, down to where it is called nothing."""
+    labels = np.zeros((60, 80), dtype=np.uint8)
+    labels[28:30, 38:40], labels[28:30, 41:43] = 1, 2
+    box = (slice(3, 60), slice(0, 77))
+    term = border_term(labels, box, 10.0, 5.0, (1.0, 1.5))
+
+    expected = slow_border_term(labels, 10.0, 5.0, (1.0, 1.5))[box]
+    assert (term > 0).sum() > 500
+    np.testing.assert_allclose(term, expected, rtol=1e-4, atol=2e-8)
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise, product
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-__all__ = ["border_term", "reach", "relative"]
+from napari_unet.core.nearesttwo import nearest_two
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["border_term", "parts", "reach", "relative"]
 
 NOTHING = 1e-8
 """A border term below this changes no float32 weight."""
@@ -26,16 +32,17 @@ def border_term(
     w0: float,
     sigma: float,
     spacing: tuple[float, ...],
+    device: torch.device | str | None = None,
 ) -> NDArray[np.float32]:
     """Return the term in a box.
 
     Parameters
     ----------
     cells : integer array
-        Separated cells: of two that share a face one is background.
+        Separated cells, 0 elsewhere; none is negative.
     box : tuple of slice
         The pixels wanted; all cells nearer than `reach` to them are in ``cells``.
-    w0, sigma, spacing
+    w0, sigma, spacing, device
         As for `napari_unet.core.boundary.boundary_weight_map`.
 
     Returns
@@ -43,56 +50,54 @@ def border_term(
     float32 array
         Of the shape of the box.
     """
-    shape = [span.stop - span.start for span in box]
-    term = np.zeros(shape, dtype=np.float32)
-    if w0 <= 0:
-        return term
-    nearest = np.full(shape, np.inf, dtype=np.float32)
-    second = np.full(shape, np.inf, dtype=np.float32)
-    owner = np.zeros(shape, dtype=cells.dtype)
+    term = np.zeros([span.stop - span.start for span in box], dtype=np.float32)
     limit = reach(w0, sigma)
-    for cell, piece, seen, part in _pieces(cells, box, [math.ceil(limit / s) for s in spacing]):
-        distance = ndimage.distance_transform_edt(~piece, sampling=spacing)[seen].astype(np.float32)
-        d1, d2, own = nearest[part], second[part], owner[part]
-        # a cell in several pieces competes with other cells only, never with itself
-        closer = distance < d1
-        changed = closer & (own != cell)
-        d2[changed] = d1[changed]
-        d1[closer] = distance[closer]
-        own[changed] = cell
-        behind = ~closer & (own != cell) & (distance < d2)
-        d2[behind] = distance[behind]
+    extent = _extent(cells) if limit > 0 else None
+    if extent is None:
+        return term
+    # where the nearest cell is half the reach away, the second nearest is not nearer
+    margins = [math.ceil(limit / 2 / step) for step in spacing]
+    near = tuple(
+        slice(max(span.start - margin, 0), min(span.stop + margin, n))
+        for span, margin, n in zip(extent, margins, cells.shape, strict=True)
+    )
+    part = tuple(
+        slice(max(n.start, b.start), min(n.stop, b.stop)) for n, b in zip(near, box, strict=True)
+    )
+    if any(span.stop <= span.start for span in part):
+        return term
+    nearest, second = nearest_two(
+        _narrow(cells[near]), relative(part, near), spacing, limit, device
+    )
     total = nearest + second
-    near = total < limit
-    term[near] = w0 * np.exp(-(total[near] ** 2) / (2 * sigma**2))
+    matters = total < limit
+    term[relative(part, box)][matters] = w0 * np.exp(-(total[matters] ** 2) / (2 * sigma**2))
     return term
 
 
-def _pieces(
-    cells: NDArray[np.integer], box: tuple[slice, ...], margins: Sequence[int]
-) -> Iterator[tuple[int, NDArray[np.bool_], tuple[slice, ...], tuple[slice, ...]]]:
-    """Yield each connected piece of each cell that can matter in a box.
+def _extent(cells: NDArray[np.integer]) -> tuple[slice, ...] | None:
+    """Return the smallest box that holds all cells, or None if there are none."""
+    inside = cells != 0
+    spans = []
+    for axis in range(cells.ndim):
+        others = tuple(other for other in range(cells.ndim) if other != axis)
+        at = np.flatnonzero(inside.any(axis=others))
+        if not at.size:
+            return None
+        spans.append(slice(int(at[0]), int(at[-1]) + 1))
+    return tuple(spans)
 
-    That is: the id of the cell; a mask that holds the piece and where it can matter; where it can
-    matter, as slices of the mask; and the same as slices of the box.
-    """
-    # separated cells share no face, so pieces of one component all have one id
-    components, _ = ndimage.label(cells > 0)
-    for index, extent in enumerate(ndimage.find_objects(components), start=1):
-        part = tuple(
-            slice(max(span.start - margin, b.start), min(span.stop + margin, b.stop))
-            for span, margin, b in zip(extent, margins, box, strict=True)
-        )
-        if any(span.stop <= span.start for span in part):
-            continue
-        hull = tuple(
-            slice(min(span.start, p.start), max(span.stop, p.stop))
-            for span, p in zip(extent, part, strict=True)
-        )
-        piece = components[hull] == index
-        inside = relative(extent, hull)
-        cell = int(cells[extent][piece[inside]][0])
-        yield cell, piece, relative(part, hull), relative(part, box)
+
+def _narrow(cells: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Return the cells as int32; ids that do not fit get new ones."""
+    if cells.max() <= np.iinfo(np.int32).max:
+        return cells.astype(np.int32, copy=False)
+    # few neighbours differ: sorting the ids of runs is cheaper than sorting those of pixels
+    ids = cells.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(ids[1:] != ids[:-1]) + 1])
+    _, new = np.unique(np.concatenate([np.zeros(1, ids.dtype), ids[starts]]), return_inverse=True)
+    lengths = np.diff(starts, append=ids.size)
+    return np.repeat(new[1:].astype(np.int32), lengths).reshape(cells.shape)
 
 
 def relative(box: Sequence[slice], outer: Sequence[slice]) -> tuple[slice, ...]:
@@ -100,3 +105,16 @@ def relative(box: Sequence[slice], outer: Sequence[slice]) -> tuple[slice, ...]:
     return tuple(
         slice(span.start - o.start, span.stop - o.start) for span, o in zip(box, outer, strict=True)
     )
+
+
+def parts(box: Sequence[slice], most: int) -> Iterator[tuple[slice, ...]]:
+    """Divide a box into parts of at most so many pixels, as near to cubes as halving brings."""
+    sides = [span.stop - span.start for span in box]
+    divisors = [1] * len(sides)
+    while math.prod(lengths := [-(-n // k) for n, k in zip(sides, divisors, strict=True)]) > most:
+        divisors[lengths.index(max(lengths))] *= 2
+    cuts = (
+        pairwise(span.start + n * i // k for i in range(k + 1))
+        for span, n, k in zip(box, sides, divisors, strict=True)
+    )
+    return product(*([slice(*ends) for ends in along] for along in cuts))

@@ -1,20 +1,26 @@
 """The boundary weight map of Ronneberger et al. 2015, section 3, equation 2.
 
 The exponential is cut off where it is below float32 resolution: it is exactly 0 from `reach` on.
-So the cost follows the painted area, not cells times pixels, and a weight depends on the labels
-near it only: after a stroke `boundary_weights_in` computes just what is `around` it.
+So a weight depends on the labels near it only: after a stroke `boundary_weights_in` computes just
+what is `around` it, and a large map is made part by part. The time follows the number of pixels
+near cells, whatever the number of cells.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.borderterm import border_term, reach, relative
+from napari_unet.core.borderterm import border_term, parts, reach, relative
+from napari_unet.core.classweights import balance, balanced_class_weights
 from napari_unet.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "around",
@@ -25,6 +31,11 @@ __all__ = [
     "separate_touching",
 ]
 
+Ignore = int | NDArray[np.bool_] | None
+
+PART = 1 << 19
+"""Pixels that are computed at once: 30 MB are in use meanwhile, in 3D more for what is around."""
+
 
 def boundary_weight_map(
     labels: NDArray[np.integer],
@@ -34,6 +45,7 @@ def boundary_weight_map(
     class_weights: bool = True,
     spacing: float | Sequence[float] | None = None,
     ignore: int | NDArray[np.bool_] | None = None,
+    device: torch.device | str | None = None,
 ) -> NDArray[np.float32]:
     """Compute ``w(x) = w_c(x) + w0 exp(-(d1(x) + d2(x))^2 / (2 sigma^2))``.
 
@@ -57,6 +69,9 @@ def boundary_weight_map(
     ignore : int or bool array, optional
         Pixels that are not labelled: those with this value, or those that are True. They get
         weight 0 and count neither as cell nor as background.
+    device : torch.device or str, optional
+        Where torch is to compute the distances, e.g. "cuda". By default numba does on the CPU,
+        with one thread. The map is bit for bit the same.
 
     Returns
     -------
@@ -68,19 +83,14 @@ def boundary_weight_map(
     InputError
         If ``labels`` is not an integer array or holds negative values that are not ignored, or
         ``w0``, ``sigma``, ``spacing`` or ``ignore`` does not fit.
+    DeviceError
+        If torch cannot use ``device``.
     """
     labels = _checked(labels, w0, sigma)
-    unlabelled = _ignored(labels, ignore)
-    cells = _cells(labels, unlabelled)
+    ignore = _checked_ignore(ignore, labels.shape)
+    class_weight = _balance_of_cells(labels, ignore) if class_weights else None
     whole = tuple(slice(0, n) for n in labels.shape)
-    weights = border_term(cells, whole, w0, sigma, _spacing(spacing, labels.ndim))
-    if class_weights:
-        weights += balanced_class_weights((cells > 0).astype(np.uint8), unlabelled)
-    else:
-        weights += 1
-    if unlabelled is not None:
-        weights[unlabelled] = 0
-    return weights
+    return _weights(labels, whole, w0, sigma, spacing, ignore, device, class_weight)
 
 
 def boundary_weights_in(
@@ -91,6 +101,7 @@ def boundary_weights_in(
     sigma: float = 5.0,
     spacing: float | Sequence[float] | None = None,
     ignore: int | NDArray[np.bool_] | None = None,
+    device: torch.device | str | None = None,
 ) -> NDArray[np.float32]:
     """Compute the weights of a box only, with ``w_c = 1``.
 
@@ -99,7 +110,7 @@ def boundary_weights_in(
 
     Parameters
     ----------
-    labels, w0, sigma, spacing, ignore
+    labels, w0, sigma, spacing, ignore, device
         As for `boundary_weight_map`.
     box : sequence of slice
         One slice of step 1 for each axis.
@@ -111,20 +122,13 @@ def boundary_weights_in(
 
     Raises
     ------
-    InputError
+    InputError, DeviceError
         As for `boundary_weight_map`, or if ``box`` does not fit.
     """
     labels = _checked(labels, w0, sigma)
     box = _checked_box(box, labels.shape)
-    unlabelled = _ignored(labels, ignore)
-    near = around(box, labels.shape, w0=w0, sigma=sigma, spacing=spacing)
-    inside = relative(box, near)
-    cells = _cells(labels[near], None if unlabelled is None else unlabelled[near])
-    weights = border_term(cells, inside, w0, sigma, _spacing(spacing, labels.ndim))
-    weights += 1
-    if unlabelled is not None:
-        weights[unlabelled[box]] = 0
-    return weights
+    ignore = _checked_ignore(ignore, labels.shape)
+    return _weights(labels, box, w0, sigma, spacing, ignore, device)
 
 
 def around(
@@ -172,39 +176,64 @@ def separate_touching(labels: NDArray[np.integer]) -> NDArray[np.integer]:
     return separated
 
 
-def balanced_class_weights(
-    classes: NDArray[np.integer], unlabelled: NDArray[np.bool_] | None = None
+def _balance_of_cells(labels: NDArray[np.integer], ignore: Ignore) -> NDArray[np.float32]:
+    """Return the weights of background and cells."""
+    counts = np.zeros(2, dtype=np.int64)
+    for part in parts(tuple(slice(0, n) for n in labels.shape), PART):
+        # the border between two cells is seen at the pixel before it
+        near = around(part, labels.shape, w0=0, sigma=1)
+        cells = _cells(labels, near, ignore)[relative(part, near)]
+        unlabelled = _unlabelled(labels, part, ignore)
+        known = cells.size - (0 if unlabelled is None else np.count_nonzero(unlabelled))
+        found = np.count_nonzero(cells)
+        counts += known - found, found
+    return balance(counts)
+
+
+def _weights(
+    labels: NDArray[np.integer],
+    box: tuple[slice, ...],
+    w0: float,
+    sigma: float,
+    spacing: float | Sequence[float] | None,
+    ignore: Ignore,
+    device: torch.device | str | None,
+    class_weight: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Return ``w_c``: every class present gets the same total weight, the mean weight is 1.
-
-    Parameters
-    ----------
-    classes : integer array
-        Class of each pixel, 0 ... K-1; values where ``unlabelled`` do not matter.
-    unlabelled : bool array, optional
-        Pixels that do not count and get weight 0.
-
-    Returns
-    -------
-    float32 array
-        Of the shape of ``classes``.
-    """
-    if unlabelled is not None:
-        classes = np.where(unlabelled, 255, classes)
-    counts = np.bincount(classes.ravel(), minlength=256).astype(np.float64)
-    counts[255] = 0
-    present = counts > 0
-    table = np.zeros(len(counts), dtype=np.float32)
-    table[present] = counts.sum() / (present.sum() * counts[present])
-    weights: NDArray[np.float32] = table[classes]
+    """Return the weights of a box; nothing but the result is of its size."""
+    steps = _spacing(spacing, labels.ndim)
+    weights = np.empty([span.stop - span.start for span in box], dtype=np.float32)
+    for part in parts(box, PART):
+        near = around(part, labels.shape, w0=w0, sigma=sigma, spacing=steps)
+        inside = relative(part, near)
+        cells = _cells(labels, near, ignore)
+        term = border_term(cells, inside, w0, sigma, steps, device)
+        if class_weight is None:
+            term += 1
+        else:
+            term += np.where(cells[inside] > 0, class_weight[1], class_weight[0])
+        unlabelled = _unlabelled(labels, part, ignore)
+        if unlabelled is not None:
+            term[unlabelled] = 0
+        weights[relative(part, box)] = term
     return weights
 
 
+def _unlabelled(
+    labels: NDArray[np.integer], box: tuple[slice, ...], ignore: Ignore
+) -> NDArray[np.bool_] | None:
+    if ignore is None:
+        return None
+    if isinstance(ignore, np.ndarray):
+        return ignore[box].astype(bool, copy=False)
+    return np.asarray(labels[box] == ignore)
+
+
 def _cells(
-    labels: NDArray[np.integer], unlabelled: NDArray[np.bool_] | None
+    labels: NDArray[np.integer], box: tuple[slice, ...], ignore: Ignore
 ) -> NDArray[np.integer]:
-    if unlabelled is not None:
-        labels = np.where(unlabelled, 0, labels)
+    unlabelled = _unlabelled(labels, box, ignore)
+    labels = labels[box] if unlabelled is None else np.where(unlabelled, 0, labels[box])
     if labels.size and labels.min() < 0:
         raise InputError(
             f"The labels hold {labels.min()}; cells are positive. Pass `ignore` for those that are "
@@ -226,7 +255,7 @@ def _checked_box(box: Sequence[slice], shape: tuple[int, ...]) -> tuple[slice, .
 def _checked(labels: NDArray[np.integer], w0: float, sigma: float) -> NDArray[np.integer]:
     labels = np.asarray(labels)
     if labels.dtype == bool:
-        labels = labels.astype(np.uint8)
+        labels = labels.view(np.uint8)
     if not np.issubdtype(labels.dtype, np.integer) or labels.ndim == 0:
         raise InputError(
             f"A boundary weight map is made from an integer label image; this one has dtype "
@@ -237,17 +266,13 @@ def _checked(labels: NDArray[np.integer], w0: float, sigma: float) -> NDArray[np
     return labels
 
 
-def _ignored(
-    labels: NDArray[np.integer], ignore: int | NDArray[np.bool_] | None
-) -> NDArray[np.bool_] | None:
-    if ignore is None:
-        return None
-    if isinstance(ignore, (int, np.integer)) and not isinstance(ignore, bool):
-        return np.asarray(labels == ignore)
-    mask = np.asarray(ignore, dtype=bool)
-    if mask.shape != labels.shape:
+def _checked_ignore(ignore: Ignore, shape: tuple[int, ...]) -> Ignore:
+    if ignore is None or (isinstance(ignore, (int, np.integer)) and not isinstance(ignore, bool)):
+        return ignore
+    mask = np.asarray(ignore)
+    if mask.shape != shape:
         raise InputError(
-            f"ignore has shape {mask.shape}, the labels have {labels.shape}; give a mask of the "
+            f"ignore has shape {mask.shape}, the labels have {shape}; give a mask of the "
             f"same shape, or the label value to ignore."
         )
     return mask

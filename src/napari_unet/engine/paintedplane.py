@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,9 @@ from napari_unet.core.boundary import around, boundary_weights_in
 from napari_unet.core.normalise import grey_statistics, normalise
 from napari_unet.core.resolution import coarsen, coarsen_labels
 from napari_unet.engine.heldout import count_blocks, fingerprint
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["PaintedPlane"]
 
@@ -27,6 +32,9 @@ class PaintedPlane:
         Working resolution: image pixels per network pixel and side.
     w0, sigma : float
         Height, and width in network pixels, of the border weights.
+    device : torch.device or str, optional
+        Where torch is to weigh the whole plane, as for `boundary_weights_in`. What is painted
+        later is weighed on the CPU: that takes less time than starting the work on a GPU.
 
     Attributes
     ----------
@@ -46,7 +54,14 @@ class PaintedPlane:
         Grows whenever something is painted.
     """
 
-    def __init__(self, annotation: Annotation, factor: int, w0: float, sigma: float) -> None:
+    def __init__(
+        self,
+        annotation: Annotation,
+        factor: int,
+        w0: float,
+        sigma: float,
+        device: torch.device | str | None = None,
+    ) -> None:
         native = annotation.labels.astype(annotation.labels.dtype.newbyteorder("="), copy=False)
         self.annotation = Annotation(
             annotation.image, native, annotation.meaning, annotation.region
@@ -61,7 +76,7 @@ class PaintedPlane:
         self.target = np.full(shape, IGNORE, dtype=np.uint8)
         self.cells: NDArray[np.integer] = np.zeros_like(native, shape=shape)
         self.border = np.zeros(shape, dtype=np.float32)
-        self._encode(everything)
+        self._encode(everything, device)
 
     def repaint(
         self, box: Box, labels: NDArray[np.integer], region: NDArray[np.bool_] | None
@@ -97,7 +112,7 @@ class PaintedPlane:
             self._counted = self.version, count_blocks(self.target, n_classes)
         return self._counted[1]
 
-    def _encode(self, box: Box) -> None:
+    def _encode(self, box: Box, device: torch.device | str | None = None) -> None:
         """Renew target, cells and border weights where the labels of a box can matter."""
         factor, shape = self._factor, self.target.shape
         # touching cells are separated by a look at the pixel before, so one pixel more can change
@@ -120,7 +135,9 @@ class PaintedPlane:
         if meaning == "classes":
             return
         near = around(inner, shape, w0=self._w0, sigma=self._sigma)
-        weights = boundary_weights_in(self.cells, near, w0=self._w0, sigma=self._sigma)
+        weights = boundary_weights_in(
+            self.cells, near, w0=self._w0, sigma=self._sigma, device=device
+        )
         self.border[near] = weights - 1
 
 
