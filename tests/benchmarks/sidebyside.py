@@ -18,6 +18,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
+__all__ = ["Result", "Row", "interleaved", "machine", "torch", "write"]
+
 Clock = Callable[[], float]
 
 
@@ -46,6 +50,7 @@ class Row:
 
     @property
     def median(self) -> float:
+        """Return the median of the repeats."""
         return statistics.median(self.values) if self.values else float("nan")
 
 

@@ -12,7 +12,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from napari_unet.core.tiles import Tile, mirror_indices, read_mirrored, tile_grid
+from napari_unet.core.tiles import (
+    Tile,
+    halve,
+    mirror_indices,
+    read_mirrored,
+    smallest_output,
+    tile_grid,
+)
 from napari_unet.core.unet import UNet, output_size
 from napari_unet.errors import InputError
 
@@ -76,6 +83,44 @@ def test_no_tile_is_larger_than_asked_for_or_mostly_padding(shape: int, limit: i
     assert side <= limit
     assert len(tiles) <= max(1, -(-shape // ((limit - 4) // 16 * 16)))
     assert tiles[-1].output[0].stop - shape < 16 * len(tiles) + 4
+
+
+@unhurried
+@given(grid=grids(), times=st.integers(1, 4))
+def test_halved_tiles_write_the_same_pixels_on_the_same_grid(
+    grid: tuple[tuple[int, ...], int, list[Tile]], times: int
+) -> None:
+    """However often they are cut; each piece knows a pixel more on both sides of what it writes."""
+    shape, depth, tiles = grid
+    stride, context = 2**depth, 12 * 2**depth - 8
+    for _ in range(times):
+        tiles = [half for tile in tiles for half in halve(tile, context=context, stride=stride)]
+    written = np.zeros(shape, dtype=int)
+    for tile in tiles:
+        written[tile.write] += 1
+        for read, output, write, n in zip(tile.read, tile.output, tile.write, shape, strict=True):
+            assert output.start % stride == 0
+            assert (read.start, read.stop) == (
+                output.start - context // 2,
+                output.stop + context // 2,
+            )
+            assert write.stop <= output.stop
+            assert write.start > output.start or write.start == 0
+            assert write.stop < output.stop or write.stop == n
+    assert (written == 1).all()
+
+
+@unhurried
+@given(side=st.integers(1, 3000), depth=st.integers(1, 5), more=st.integers(0, 500))
+def test_no_tile_of_a_cut_plane_is_too_small_to_be_exact(side: int, depth: int, more: int) -> None:
+    """Not from the smallest limit on, and not by halving: the bottom has nine pixels or more."""
+    stride, context = 2**depth, 12 * 2**depth - 8
+    limit = smallest_output(stride) + more
+    tiles = tile_grid((side,), output=limit, context=context, stride=stride)
+    for _ in range(6):
+        if len(tiles) > 1:
+            assert all(t.output[0].stop - t.output[0].start >= 5 * stride + 4 for t in tiles)
+        tiles = [half for tile in tiles for half in halve(tile, context=context, stride=stride)]
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0), ()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,7 @@ def threshold_at(level: float, **settings_: Any) -> Segmenter:
         weights[f"{name}.weight"][0, 0, 1, 1] = 1
     weights["head.weight"][1, 0] = 40
     weights["head.bias"][1] = -40 * level
-    return Segmenter(
-        **{n: getattr(segmenter, n) for n in Segmenter.__slots__} | {"weights": weights}
-    )
+    return replace(segmenter, weights=weights)
 
 
 def config(**knobs: Any) -> PredictConfig:

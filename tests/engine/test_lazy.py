@@ -276,7 +276,7 @@ def test_a_plane_on_disk_is_segmented_like_one_in_memory(
     pixels = picture(150, 170)
     stored = Watched(on_disk(tmp_path, pixels, 32))
     array = stored if kind == "zarr" else da.from_array(stored, chunks=64)
-    config = PredictConfig(device="cpu", tile_size=76, min_size=0, rotations=rotations)
+    config = PredictConfig(device="cpu", tile_size=80, min_size=0, rotations=rotations)
     results = []
     for image in (served(array), pixels[None]):
         with (
@@ -293,7 +293,7 @@ def test_a_plane_on_disk_is_segmented_like_one_in_memory(
     assert labels.max() > 3
     if rotations == 1:  # the statistics of a small plane need all its pixels, once
         assert sorted(stored.read)[-1:] == [(150, 170)] or kind == "dask"
-        assert all(y <= 76 and x <= 76 for y, x in stored.read if (y, x) != (150, 170))
+        assert all(y <= 80 and x <= 80 for y, x in stored.read if (y, x) != (150, 170))
 
 
 def test_a_plane_on_disk_can_be_seen_as_one_channel() -> None:

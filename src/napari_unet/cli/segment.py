@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.cli.arguments import add_command, add_json, add_knobs, config_from
-from napari_unet.cli.output import BAR, Report, complain, progress_bar
+from napari_unet.cli.output import BAR, Report, complain, progress_bar, remark
 from napari_unet.core.config import PredictConfig
 from napari_unet.errors import InputError, UNetError
 
@@ -156,8 +156,13 @@ def _follow(events: Iterable[SegmentEvent], report: Report, image: Path) -> None
     """Print how far the segmentation of an image is."""
     from napari_unet.engine.events import TileDone
 
+    note = ""
     with progress_bar(f"{image.name} {BAR}") as bar:
         for event in events:
             report.event(event, image=image)
-            if isinstance(event, TileDone):
-                bar.update(event.index / event.total - bar.n)
+            if not isinstance(event, TileDone):
+                continue
+            bar.update(event.index / event.total - bar.n)
+            if event.note and not note:
+                note = event.note
+                remark(f"{image}: {note}")

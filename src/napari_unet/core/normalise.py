@@ -25,7 +25,7 @@ LINEAR = 0.1
 LOWEST, HIGHEST = -2.0, 4.0
 """Normalised values are clipped to this; only broken pixels lie outside."""
 
-SAMPLE = 1 << 20
+SAMPLE = 1 << 18
 """Pixels per channel that the statistics are taken from, on a regular grid."""
 
 

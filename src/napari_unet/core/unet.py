@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_unet.core.leanpass import lean_pass
 from napari_unet.errors import InputError
 
 __all__ = ["UNet", "output_size", "valid_size", "weighted_cross_entropy"]
@@ -133,6 +134,8 @@ class UNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Map images (N, C, Y, X) to logits (N, n_classes, Y - context, X - context)."""
         self._check(image)
+        if not self.training and not torch.is_grad_enabled():
+            return lean_pass(self, image, in_strips=image.device.type == "cpu")
         skips: list[Tensor] = []
         x = image
         for level, block in enumerate(self.down):

@@ -9,7 +9,7 @@ import torch
 
 from napari_unet.errors import DeviceError
 
-__all__ = ["describe", "select_device", "torch_errors"]
+__all__ = ["describe", "is_out_of_memory", "select_device", "torch_errors"]
 
 
 def select_device(name: str = "auto") -> torch.device:
@@ -51,16 +51,22 @@ def describe(device: torch.device) -> str:
     return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory did not suffice, on whichever device."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # the allocator of the CPU, Apple's GPU and the library of convolutions raise RuntimeErrors
+    signs = ("can't allocate memory", "out of memory", "bad_alloc", "could not create a ")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+
+
 @contextmanager
 def torch_errors(remedy: str) -> Iterator[None]:
     """Turn out-of-memory errors into a `DeviceError` that ends with ``remedy``."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise DeviceError(f"Out of memory ({_first_line(error)}). {remedy}") from error
-    except RuntimeError as error:
-        # the CPU allocator reports through a bare RuntimeError
-        if "can't allocate memory" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
             raise
         raise DeviceError(f"Out of memory ({_first_line(error)}). {remedy}") from error
 

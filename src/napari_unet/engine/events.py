@@ -170,11 +170,15 @@ class TileDone:
     region : tuple of slice
         The pixels of the output that are final now, one slice per axis of the labels; may be
         empty while rotated copies are still averaged.
+    note : str
+        What the user should know about the tiles, in a sentence: that memory was too small for
+        those that were planned. The same from then on; empty as long as all is well.
     """
 
     index: int
     total: int
     region: tuple[slice, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
 from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.engine.mailbox import Mailbox
-from napari_unet.engine.plane import predict_plane
+from napari_unet.engine.plane import PlanePredictor
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
@@ -122,18 +122,16 @@ def predict(
             f"out has shape {out.shape}; give {spatial} for classes or "
             f"{(segmenter.n_classes, *spatial)} for probabilities."
         )
-    planes: list[tuple[int, ...]] = (
-        [()] if image.ndim == 3 else [(z,) for z in range(image.shape[1])]
-    )
-    index = 0
-    for plane in planes:
-        pixels = image if image.ndim == 3 else _plane(image, plane[0])
-        for count, region, values in predict_plane(segmenter, pixels, config, mailbox):
+    predictor = PlanePredictor(segmenter, config, mailbox)
+    planes, index = _planes(image), 0
+    for where, pixels in planes:
+        for piece in predictor.pieces(pixels):
             index += 1
-            where = (*(slice(z, z + 1) for z in plane), *region)
-            if values is not None:
-                _write(out, values, where, segmenter, config)
-            yield TileDone(index=index, total=count * len(planes), region=where)
+            region = (*where, *piece.region)
+            if piece.values is not None:
+                _write(out, piece.values, region, segmenter, config)
+            note = predictor.runner.shrunk
+            yield TileDone(index=index, total=piece.total * len(planes), region=region, note=note)
 
 
 def segment_into(
@@ -172,20 +170,20 @@ def segment_into(
     image = _checked(segmenter, image)
     if tuple(labels.shape) != image.shape[1:]:
         raise InputError(f"labels has shape {labels.shape}; give {image.shape[1:]}.")
-    planes = 1 if image.ndim == 3 else image.shape[1]
-    for z in range(planes):
-        pixels = image if image.ndim == 3 else _plane(image, z)
-        where = () if image.ndim == 3 else (slice(z, z + 1),)
+    predictor = PlanePredictor(segmenter, config, mailbox)
+    planes, index = _planes(image), 0
+    for number, (where, pixels) in enumerate(planes, start=1):
         probability = np.empty((segmenter.n_classes, *pixels.shape[1:]), dtype=np.float32)
-        for tile in predict(segmenter, pixels, probability, config, mailbox=mailbox):
-            values = probability[(slice(None), *tile.region)]
-            region = (*where, *tile.region)
-            if values.size:
-                _write(labels, values, region, segmenter, config)
+        for piece in predictor.pieces(pixels):
+            index += 1
+            region = (*where, *piece.region)
+            if piece.values is not None:
+                probability[(slice(None), *piece.region)] = piece.values
+                _write(labels, piece.values, region, segmenter, config)
                 if foreground is not None:
-                    foreground[region] = _shaped(_sureness(segmenter, values), region)
-            index, total = z * tile.total + tile.index, planes * tile.total
-            yield TileDone(index=index, total=total, region=region)
+                    foreground[region] = _shaped(_sureness(segmenter, piece.values), region)
+            note = predictor.runner.shrunk
+            yield TileDone(index=index, total=piece.total * len(planes), region=region, note=note)
         objects = 0
         if segmenter.kind == "cells":
             cells = find_cells(segmenter, probability[1], config)
@@ -194,12 +192,18 @@ def segment_into(
             region = (*where, *(slice(0, n) for n in cells.shape))
             labels[region] = _shaped(np.where(cells > 0, cells + numbered, 0), region)
             numbered += objects
-        yield PlaneDone(plane=z + 1, planes=planes, objects=objects)
+        yield PlaneDone(plane=number, planes=len(planes), objects=objects)
 
 
-def _plane(image: Any, z: int) -> Any:
-    """Return a plane of a stack (C, Z, Y, X); of one on disk, without reading it."""
-    return image[:, z] if isinstance(image, np.ndarray) else LazyPlane(image, {1: z}, 0)
+def _planes(image: Any) -> list[tuple[Region, Any]]:
+    """Return where each plane lies in the output, and its pixels; on disk they are not read."""
+    if image.ndim == 3:
+        return [((), image)]
+    in_memory = isinstance(image, np.ndarray)
+    return [
+        ((slice(z, z + 1),), image[:, z] if in_memory else LazyPlane(image, {1: z}, 0))
+        for z in range(image.shape[1])
+    ]
 
 
 def _sureness(segmenter: Segmenter, values: NDArray[np.float32]) -> NDArray[np.float32]:

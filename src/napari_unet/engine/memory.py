@@ -1,0 +1,166 @@
+"""How much memory and work a tile takes, how much memory is free, and the tile that follows."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from napari_unet.core.leanpass import lean_pass
+from napari_unet.core.tiles import smallest_output
+from napari_unet.core.unet import UNet, valid_size
+from napari_unet.engine.segmenter import Segmenter
+
+__all__ = ["Cost", "cost_of_pass", "free_memory", "largest_output"]
+
+SHARE = {"cpu": 0.4, "mps": 0.5, "cuda": 0.8}
+"""Of the free memory, what a tile may take: on a CPU other programs live from it too."""
+
+LARGEST = {"cpu": 1028, "mps": 1028, "cuda": 2052}
+"""Output side of an automatic tile, however much memory there is: results come tile by tile."""
+
+CPU_WORK, CPU_LEAST = 128e9, 516
+"""On a CPU a tile takes at most so many operations, about a second; but has at least this side."""
+
+GAPS, MOST_GAPS = 0.4, 40 << 20
+"""What a process grows by beyond the tensors that live in it: this share of them, up to so many
+bytes (small pieces that are freed stay with the process, and weights are brought into the order of
+the library that convolves). Measured; `tests/benchmarks/memory.py`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a forward pass without gradients takes.
+
+    Attributes
+    ----------
+    bytes : int
+        Peak of the memory that the process grows by, without the network's weights.
+    operations : int
+        Floating point operations of the convolutions (a multiplication and an addition are two).
+    """
+
+    bytes: int
+    operations: int
+
+
+@lru_cache(maxsize=256)
+def cost_of_pass(
+    in_channels: int,
+    n_classes: int,
+    base_channels: int,
+    depth: int,
+    shape: tuple[int, int],
+    *,
+    in_strips: bool = True,
+    item: int = 4,
+) -> Cost:
+    """Follow a forward pass on tensors that have shapes but no content.
+
+    Parameters
+    ----------
+    in_channels, n_classes, base_channels, depth : int
+        Of the `UNet`.
+    shape : (int, int)
+        (Y, X) of the input: a legal size.
+    in_strips : bool
+        As a CPU computes it.
+    item : int
+        Bytes per number: 4, or 2 where the network runs in 16 bits.
+    """
+    dtype = torch.float32 if item == 4 else torch.bfloat16
+    with torch.device("meta"), torch.inference_mode():
+        network = UNet(in_channels, n_classes, base_channels, depth).eval().to(dtype)
+        with FlopCounterMode(display=False) as counter, _Meter() as meter:
+            image = torch.empty(1, in_channels, *shape, dtype=dtype)
+            lean_pass(network, image, in_strips=in_strips)
+    gaps = int(min(GAPS * meter.peak, MOST_GAPS))
+    return Cost(meter.peak + gaps, counter.get_total_flops())
+
+
+def largest_output(segmenter: Segmenter, device: torch.device, free: int | None = None) -> int:
+    """Return the output side of an automatic tile, in network pixels.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        Its architecture counts.
+    device : torch.device
+        Where its network runs.
+    free : int, optional
+        Bytes that are free there; by default as they are now.
+    """
+    kind, stride = device.type, 2**segmenter.depth
+    room = SHARE[kind] * (free_memory(device) if free is None else free)
+    least = smallest_output(stride)
+    output = max(LARGEST[kind] // stride * stride + 4, least)
+    while output > least:
+        side = valid_size(output + 12 * stride - 8, segmenter.depth)
+        cost = cost_of_pass(
+            segmenter.in_channels,
+            segmenter.n_classes,
+            segmenter.base_channels,
+            segmenter.depth,
+            (side, side),
+            in_strips=kind == "cpu",
+            item=2 if kind == "cuda" else 4,
+        )
+        long = kind == "cpu" and output > CPU_LEAST and cost.operations > CPU_WORK
+        if cost.bytes <= room and not long:
+            break
+        # in steps of a sixteenth: what is left between them is not worth more trials
+        least_now = least if cost.bytes > room else max(least, CPU_LEAST)
+        output = max((output - 4) * 15 // 16 // stride * stride + 4, least_now)
+    return int(output)
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes of memory that are free on a device, as far as this process may use them."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        reserved, used = torch.cuda.memory_reserved(device), torch.cuda.memory_allocated(device)
+        return int(free + reserved - used)
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return min(int(psutil.virtual_memory().available), _left_in_group(Path("/sys/fs/cgroup")))
+
+
+def _left_in_group(group: Path) -> int:
+    """Return what a limit of a container or a job of a cluster (Linux, cgroup 2) leaves."""
+    try:
+        limit = int((group / "memory.max").read_text())  # "max" where there is none
+        return max(limit - int((group / "memory.current").read_text()), 0)
+    except (OSError, ValueError):
+        return 1 << 62
+
+
+class _Meter(TorchDispatchMode):
+    """Counts the bytes of the tensors that are alive."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        # what an operation returns without an alias is new memory; views and changes in place are
+        # not. All of it is referred to from Python, so it is freed with the tensor
+        fresh = all(out.alias_info is None for out in func._schema.returns)  # noqa: SLF001
+        if fresh and isinstance(result, torch.Tensor):
+            size = result.untyped_storage().nbytes()
+            self._hold(size)
+            weakref.finalize(result, self._hold, -size)
+        return result
+
+    def _hold(self, size: int) -> None:
+        self.now += size
+        self.peak = max(self.peak, self.now)
