@@ -11,6 +11,8 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,7 +22,10 @@ from typing import Any
 
 import torch
 
-__all__ = ["Result", "Row", "interleaved", "machine", "torch", "write"]
+__all__ = ["PLAIN", "Result", "Row", "in_turns", "interleaved", "machine", "torch", "write"]
+
+PLAIN = {"THP_MEM_ALLOC_ENABLE": "0"}
+"""The environment of torch as others use it: without what the engine asks of it."""
 
 Clock = Callable[[], float]
 
@@ -102,6 +107,39 @@ def interleaved(
             if turn >= 0:
                 times[name].append(clock() - began)
     return {name: tuple(values) for name, values in times.items()}
+
+
+def in_turns(
+    commands: Mapping[str, Sequence[str]],
+    rounds: int,
+    environments: Mapping[str, Mapping[str, str]] | None = None,
+) -> dict[str, tuple[float, ...]]:
+    """Run commands in turns, each in a process of its own that prints numbers; collect them.
+
+    For what must not meet the settings of another one: how torch's threads wait and its memory is
+    paged is decided once in a process.
+
+    Parameters
+    ----------
+    commands : mapping of str to sequence of str
+        Arguments for this Python.
+    rounds : int
+        Turns.
+    environments : mapping of str to mapping, optional
+        Variables to set, by name of the command.
+    """
+    found: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name, arguments in commands.items():
+            ran = subprocess.run(
+                [sys.executable, *arguments],
+                capture_output=True,
+                text=True,
+                check=True,
+                env=os.environ | dict((environments or {}).get(name, {})),
+            )
+            found[name] += [float(word) for word in ran.stdout.split()]
+    return {name: tuple(values) for name, values in found.items()}
 
 
 def machine(*packages: str) -> str:
