@@ -18,7 +18,7 @@ from napari_unet.core.config import TrainConfig
 from napari_unet.core.unet import UNet, weighted_cross_entropy
 from napari_unet.engine.heldout import BLOCK, cut_block
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.engine.trainingset import TrainingSet, prepare
+from napari_unet.engine.trainingset import MAX_CENTRES, TrainingSet, prepare
 from napari_unet.errors import InputError
 
 torch.set_num_threads(1)
@@ -110,6 +110,26 @@ def test_no_patch_weighs_a_held_out_pixel(seed: int) -> None:
     # a forbidden nearest pixel weighs a quarter or more in the interpolated map
     assert (inner[patch.weight > 0] <= 0.75 + 1e-3).all()
     assert (patch.weight[inner > 0.76] == 0).all()
+
+
+def test_patches_are_put_around_every_pixel_that_is_trained_on() -> None:
+    """Of all planes, each in its class, once; where there are very many, around some of them."""
+    shapes = ((150, 200), (170, 130), (90, 300))
+    data = training_set(*(annotate(scribbles(shape, seed)) for seed, shape in enumerate(shapes)))
+    for k, centres in enumerate(data.centres):
+        expected = [
+            (index, y, x)
+            for index, plane in enumerate(data.planes)
+            for y, x in ((plane.target == k) & (plane.weight > 0)).nonzero().tolist()
+        ]
+        assert list(map(tuple, centres.tolist())) == expected
+    large = training_set(annotate(scribbles((900, 1100), 0)))
+    for k, centres in enumerate(large.centres):
+        _, y, x = centres.T
+        assert len(set(zip(y.tolist(), x.tolist(), strict=True))) == len(centres)
+        assert (large.planes[0].target.numpy()[y, x] == k).all()
+        assert (large.planes[0].weight.numpy()[y, x] > 0).all()
+    assert max(map(len, large.centres)) == MAX_CENTRES
 
 
 @unhurried

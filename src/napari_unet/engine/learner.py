@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,9 +12,12 @@ import torch
 
 from napari_unet.core.augment import Patch, cut_patch
 from napari_unet.core.unet import valid_size, weighted_cross_entropy
-from napari_unet.engine.recipe import Recipe, learning_rate, make_optimiser
+from napari_unet.engine.dropout import SeededDropout
+from napari_unet.engine.recipe import Recipe, learning_rate
 from napari_unet.engine.segmenter import Segmenter
+from napari_unet.engine.stepgraph import Captured, Late
 from napari_unet.engine.trainingset import TrainingSet
+from napari_unet.engine.update import Update
 from napari_unet.errors import JobError
 
 __all__ = ["Learner"]
@@ -21,6 +27,9 @@ MOST_BAD_STEPS = 10
 
 class Learner:
     """Learns from a training set, one step at a time; the same seed takes the same steps.
+
+    On CUDA it computes with bfloat16 where the GPU does, and the step is one graph: the CPU cuts
+    the next patch meanwhile, and is told the loss of the step before.
 
     Parameters
     ----------
@@ -43,16 +52,22 @@ class Learner:
     """
 
     def __init__(self, start: Segmenter, recipe: Recipe, seed: int, device: torch.device) -> None:
-        self._recipe, self._seed = recipe, seed
+        self._recipe, self._seed, self.step = recipe, seed, 0
         self.network = start.network(device)
         self.average = start.network(device) if recipe.average else self.network
-        self._optimiser = make_optimiser(recipe, self.network.parameters())
+        self.network.dropout = self._dropout = SeededDropout()
+        self._update = Update(self.network, self.average, recipe)
         self._rng = np.random.default_rng(seed)
         self._size = valid_size(recipe.patch + self.network.context, self.network.depth)
-        self.step, self._bad_steps = 0, 0
+        self._device = self._update.told.device  # with its number
+        self._precision = _precision(self._device)
+        self._patches = self._empty_patches()
+        self._take_up()
 
     def take_step(self, data: TrainingSet, progress: float) -> float:
-        """Take one optimiser step; return its loss.
+        """Take one optimiser step; return its loss, or on CUDA that of the step before.
+
+        The loss is NaN where it, or the gradient, was not finite; such a step changes no weight.
 
         Parameters
         ----------
@@ -67,49 +82,71 @@ class Learner:
             If the loss stops being a number.
         """
         self.step += 1
-        for group in self._optimiser.param_groups:
-            group["lr"] = learning_rate(self._recipe, self.step, progress)
-        patches = [self._draw_patch(data) for _ in range(self._recipe.batch)]
-        image, target, weight = (
-            torch.stack([getattr(patch, name) for patch in patches])
-            for name in ("image", "target", "weight")
-        )
-        self.network.train()
-        with torch.random.fork_rng(devices=[]):
-            # dropout depends on the seed and the step only
-            torch.manual_seed(self._seed * 1_000_003 + self.step)
-            logits = self.network(image.contiguous(memory_format=torch.channels_last))
-        loss = weighted_cross_entropy(logits, target, weight)
-        value = float(loss.detach())
-        if not np.isfinite(value):
-            self._skip_bad_step(value)
-            return value
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if self._recipe.clip:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._recipe.clip)
-        self._optimiser.step()
-        self._update_average()
-        return value
+        self._cut_patches(data)
+        self._update.prepare(self.step, learning_rate(self._recipe, self.step, progress))
+        if not self.network.training:
+            self.network.train()
+        # dropout depends on the seed and the step only
+        with self._dropout.seeded(self._seed * 1_000_003 + self.step, self._device):
+            self._captured(self._learn)
+        loss, bad_steps = self._told.read()
+        if bad_steps >= MOST_BAD_STEPS:
+            raise JobError(
+                f"Training stopped at step {self.step}: the loss became {loss}. The model is as "
+                f"it was at the last validation; check the image for extreme values."
+            )
+        return loss
 
     def state(self) -> dict[str, Any]:
         """Return all that the next step depends on: tensors and plain values."""
         return {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
             "rng": self._rng.bit_generator.state,
             "step": self.step,
-            "bad_steps": self._bad_steps,
+            **self._update.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken."""
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
-        self._optimiser.load_state_dict(state["optimiser"])
+        self._update.restore(state)
         self._rng.bit_generator.state = state["rng"]
-        self.step, self._bad_steps = state["step"], state["bad_steps"]
+        self.step = state["step"]
+        self._take_up()
+
+    def _take_up(self) -> None:
+        self._captured = Captured(self._device)
+        self._told = Late(self._update.told, late=self._device.type == "cuda")
+
+    def _learn(self) -> None:
+        """Do the part of a step that is the same each time, but for what the patches hold."""
+        image, target, weight = self._patches
+        with self._precision():
+            logits = self.network(image)
+        self._update.apply(weighted_cross_entropy(logits.float(), target, weight))
+
+    def _empty_patches(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return room for the images, targets and weights of a step, always the same."""
+        count, inner = self._recipe.batch, self._size - self.network.context
+        return (
+            torch.empty(
+                (count, self.network.in_channels, self._size, self._size),
+                device=self._device,
+                memory_format=torch.channels_last,
+            ),
+            torch.empty((count, inner, inner), dtype=torch.int64, device=self._device),
+            torch.empty((count, inner, inner), device=self._device),
+        )
+
+    def _cut_patches(self, data: TrainingSet) -> None:
+        images, targets, weights = self._patches
+        for index in range(self._recipe.batch):
+            patch = self._draw_patch(data)
+            images[index].copy_(patch.image)
+            targets[index].copy_(patch.target)
+            weights[index].copy_(patch.weight)
 
     def _draw_patch(self, data: TrainingSet) -> Patch:
         plane, y, x = data.draw_centre(self._rng)
@@ -124,19 +161,12 @@ class Learner:
             self._recipe.augmentation,
         )
 
-    def _skip_bad_step(self, loss: float) -> None:
-        self._bad_steps += 1
-        if self._bad_steps >= MOST_BAD_STEPS:
-            raise JobError(
-                f"Training stopped at step {self.step}: the loss became {loss}. The model is as "
-                f"it was at the last validation; check the image for extreme values."
-            )
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        if self.average is self.network:
-            return
-        # the first steps are far from anything worth averaging
-        keep = min(self._recipe.average, (1 + self.step) / (10 + self.step))
-        for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(value, 1 - keep)
+def _precision(device: torch.device) -> Callable[[], AbstractContextManager[Any]]:
+    """Return in what context a network computes: with bfloat16, where a GPU of CUDA has that."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            if torch.cuda.is_bf16_supported(including_emulation=False):
+                # a graph must not rely on what was converted before it, and nothing is used twice
+                return partial(torch.autocast, "cuda", torch.bfloat16, cache_enabled=False)
+    return nullcontext

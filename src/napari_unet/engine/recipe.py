@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from napari_unet.core.augment import Augmentation
 
-__all__ = ["Recipe", "learning_rate", "make_optimiser", "recipe_named"]
+__all__ = ["Recipe", "learning_rate", "make_optimiser", "recipe_named", "skips_by_itself"]
+
+SKIPPING = ("cpu", "cuda")
+"""Types of devices whose optimisers of one kernel heed that a step is to be skipped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +106,39 @@ def recipe_named(name: str) -> Recipe:
     return {"default": DEFAULT, "paper": PAPER}[name]
 
 
-def make_optimiser(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """Build the optimiser of a recipe."""
+def make_optimiser(
+    recipe: Recipe, weights: Tensor, rate: Tensor, skip: Tensor
+) -> torch.optim.Optimizer:
+    """Build the optimiser of a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Which one.
+    weights : Tensor
+        What it changes.
+    rate, skip : Tensor
+        Scalars on the same device: learning rate, and 1 where a step must change nothing (where
+        `skips_by_itself` says so; elsewhere that is left to the caller). They are read in each
+        step.
+    """
+    skips = skips_by_itself(weights.device)
+    optimiser: torch.optim.Optimizer
     if recipe.optimiser == "sgd":
-        return torch.optim.SGD(parameters, lr=recipe.rate, momentum=recipe.momentum)
-    return torch.optim.AdamW(parameters, lr=recipe.rate, weight_decay=1e-4)
+        optimiser = torch.optim.SGD([weights], rate, recipe.momentum, fused=skips or None)
+        # a first step that is skipped would leave it as it was allocated
+        optimiser.state[weights]["momentum_buffer"] = torch.zeros_like(weights)
+    else:
+        optimiser = torch.optim.AdamW([weights], rate, weight_decay=1e-4, fused=skips or None)
+    if skips:
+        # where torch.amp.GradScaler too leaves word, for optimisers of one kernel
+        optimiser.found_inf = skip  # type: ignore[union-attr]
+    return optimiser
+
+
+def skips_by_itself(device: torch.device) -> bool:
+    """Tell whether the optimisers of a device skip steps by themselves, without a wait."""
+    return device.type in SKIPPING
 
 
 def learning_rate(recipe: Recipe, step: int, progress: float) -> float:

@@ -259,6 +259,8 @@ def _network(key: _SameWeights, device: str) -> UNet:
     On a GPU that computes in 16 bits (bfloat16) the weights are kept so.
     """
     network = key.segmenter.network(torch.device(device))
-    if torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported():
+    if torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported(
+        including_emulation=False
+    ):
         network = network.to(torch.bfloat16)
     return network

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.unet import UNet
 from napari_unet.engine import checkpoint as state_file
+from napari_unet.engine.budget import Budget
 from napari_unet.engine.calibration import fit_split
 from napari_unet.engine.device import describe, select_device, torch_errors
 from napari_unet.engine.events import Prepared, StepDone, Trained, TrainEvent, Validated
@@ -32,22 +32,10 @@ from napari_unet.errors import InputError
 
 __all__ = ["train"]
 
-FIRST_VALIDATION = 2.0
-"""Seconds until the first validation; the gaps between later ones grow by a fifth ..."""
-
-LONGEST_GAP = 15.0
-"""... up to this: what is learned after the last validation is lost when somebody stops."""
-
-VALIDATIONS = 12
-"""How often a training with a step budget is validated; a clock would make it irreproducible."""
-
 TOLERANCE = 0.05
 """A network is kept if its IoU on the held-out pixels is at most this much below the best one.
 
 Few pixels are held out, so smaller differences are chance, and the later network saw more."""
-
-FINISHING, LONGEST_FINISH = 0.2, 8.0
-"""How long a training goes on after `Finish`: this share of its time so far, at most so long."""
 
 RENEWAL_GAP = 0.5
 """Seconds between two looks at new strokes, at least: somebody who paints makes many."""
@@ -151,42 +139,11 @@ class _Run:
         self.preview = Preview(device)
         self.checkpoint, self.next_saving = checkpoint, 0.0
         self.best_iou: float | None = None
-        self.next_validation = FIRST_VALIDATION
-        self.finish: tuple[float, float] | None = None
         self.repainted, self.next_renewal = False, 0.0
         self.log: list[tuple[Any, ...]] = []
         self.earlier: tuple[StepDone | Validated, ...] = ()
-        self.began = time.perf_counter()
+        self.budget = Budget(config)
         self.before = (start.provenance.get("steps", 0), start.provenance.get("seconds", 0.0))
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self.began
-
-    def progress(self) -> float:
-        """Return the used share of the budget; of the steps, if they are limited."""
-        if self.finish is not None:
-            began, span = self.finish
-            return min((self.seconds - began) / span, 1.0) if span > 0 else 1.0
-        if self.config.steps:
-            return min(self.learner.step / self.config.steps, 1.0)
-        return min(self.seconds / self.config.seconds, 1.0) if self.config.seconds else 0.0
-
-    def over(self) -> bool:
-        """Return whether the budget of steps or that of seconds is used up."""
-        late = self.config.seconds > 0 and self.seconds >= self.config.seconds
-        return (late and self.finish is None) or self.progress() >= 1
-
-    def validation_due(self) -> bool:
-        """Return whether to validate now: by steps if they are limited, otherwise by the clock."""
-        if self.config.steps:
-            return self.learner.step % max(1, self.config.steps // VALIDATIONS) == 0
-        if self.seconds < self.next_validation:
-            return False
-        self.next_validation = (
-            self.seconds + min(0.2 * self.seconds, LONGEST_GAP) + FIRST_VALIDATION
-        )
-        return True
 
     def events(self, mailbox: Mailbox) -> Iterator[TrainEvent]:
         labelled = str(self.data.summary())
@@ -199,12 +156,12 @@ class _Run:
             while True:
                 if self.read(mailbox):
                     labelled = str(self.data.summary())
-                if self.over() and not self.repainted:
+                if self.budget.over(self.learner.step) and not self.repainted:
                     break
                 yield from self.preview.events(self.learner.average, self.learner.step, self.best)
-                loss = self.learner.take_step(self.data, self.progress())
+                loss = self.learner.take_step(self.data, self.budget.progress(self.learner.step))
                 told: list[StepDone | Validated] = [self.step_done(loss)]
-                if self.learner.step == 1 or self.validation_due():
+                if self.learner.step == 1 or self.budget.validation_due(self.learner.step):
                     told.append(self.validate(labelled))
                 # nothing is left to do for this step when somebody closes this generator
                 yield from told
@@ -218,7 +175,7 @@ class _Run:
         if self.checkpoint is not None:
             self.checkpoint.unlink(missing_ok=True)
         steps = self.learner.step
-        yield Trained(steps=steps, seconds=self.seconds, segmenter=self.best, score=score)
+        yield Trained(steps=steps, seconds=self.budget.seconds, segmenter=self.best, score=score)
 
     def describe(self, labelled: str) -> str:
         resolution = ""
@@ -238,15 +195,14 @@ class _Run:
                 strokes.append(message)
             elif isinstance(message, Look):
                 self.preview.look_at(message)
-            elif isinstance(message, Finish) and self.finish is None:
-                # time to anneal in, as the end of a budget does
-                self.finish = self.seconds, min(FINISHING * self.seconds, LONGEST_FINISH)
+            elif isinstance(message, Finish):
+                self.budget.finish()
         if strokes:
             self.data.repaint(strokes)
             self.repainted = True
-        if not self.repainted or self.seconds < self.next_renewal:
+        if not self.repainted or self.budget.seconds < self.next_renewal:
             return False
-        self.repainted, self.next_renewal = False, self.seconds + RENEWAL_GAP
+        self.repainted, self.next_renewal = False, self.budget.seconds + RENEWAL_GAP
         try:
             self.data.renew()
         except InputError:
@@ -258,8 +214,8 @@ class _Run:
         event = StepDone(
             step=self.learner.step,
             loss=loss,
-            seconds=self.seconds,
-            progress=self.progress(),
+            seconds=self.budget.seconds,
+            progress=self.budget.progress(self.learner.step),
             segmenter=self.best,
         )
         self.log.append((event.step, event.seconds, loss, event.progress, "step"))
@@ -278,7 +234,7 @@ class _Run:
             better = self.best.with_weights(
                 average,
                 steps=steps + step,
-                seconds=round(seconds + self.seconds, 2),
+                seconds=round(seconds + self.budget.seconds, 2),
                 iou=round(iou, 4) if held_out else None,
                 labelled=labelled,
                 recipe=self.config.recipe,
@@ -288,17 +244,19 @@ class _Run:
                 date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             )
             self.best = replace(better, seen=self.data.seen.record())
-        event = Validated(step=step, seconds=self.seconds, loss=loss, iou=iou, segmenter=self.best)
+        event = Validated(
+            step=step, seconds=self.budget.seconds, loss=loss, iou=iou, segmenter=self.best
+        )
         self.log.append((step, event.seconds, loss, iou, "validated"))
         return event
 
     def save_now_and_then(self) -> None:
-        if self.checkpoint is None or self.seconds < self.next_saving:
+        if self.checkpoint is None or self.budget.seconds < self.next_saving:
             return
-        began = self.seconds
+        began = self.budget.seconds
         self.save()
-        took = self.seconds - began
-        self.next_saving = self.seconds + max(10.0, took / SAVING_SHARE)
+        took = self.budget.seconds - began
+        self.next_saving = self.budget.seconds + max(10.0, took / SAVING_SHARE)
 
     def save(self) -> None:
         """Write the state of the training, if there is a file for it."""
@@ -309,8 +267,8 @@ class _Run:
             "start": state_file.pack_segmenter(self.start),
             "best": state_file.pack_segmenter(self.best),
             "best_iou": self.best_iou,
-            "next_validation": self.next_validation,
-            "seconds": self.seconds,
+            "next_validation": self.budget.next_validation,
+            "seconds": self.budget.seconds,
             "seen": self.data.seen.record(),
             "log": self.log,
         }
@@ -322,6 +280,6 @@ class _Run:
         best = state_file.unpack_segmenter(saved["best"])
         assert best is not None
         self.best, self.best_iou = best, saved["best_iou"]
-        self.next_validation, self.log = saved["next_validation"], saved["log"]
+        self.log = saved["log"]
         self.earlier = state_file.unpack_events(self.log, best)
-        self.began = time.perf_counter() - saved["seconds"]
+        self.budget.go_on(saved["seconds"], saved["next_validation"])

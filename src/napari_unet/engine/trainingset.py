@@ -14,8 +14,15 @@ from scipy import ndimage
 from napari_unet.core.annotation import IGNORE, Annotation, Summary, summarise
 from napari_unet.core.augment import Plane
 from napari_unet.core.config import TrainConfig
-from napari_unet.core.instances import diameters, typical_diameter
+from napari_unet.core.instances import typical_diameter
 from napari_unet.core.resolution import choose_factor
+from napari_unet.engine.annotationchecks import (
+    check_channels,
+    check_classes,
+    check_labelled,
+    class_count,
+    object_diameters,
+)
 from napari_unet.engine.heldout import Block, Seen, block_mask, cells_mostly_in, hold_out
 from napari_unet.engine.mailbox import Repainted
 from napari_unet.engine.paintedplane import PaintedPlane
@@ -30,14 +37,17 @@ MAX_CENTRES = 1 << 18
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Tensors:
-    """What is made of one plane, and of which state of the labels it was made."""
+    """What is made of one plane, and of which state of the labels it was made.
+
+    ``labelled`` holds, per class, the pixels to put patches around, as in the flattened plane.
+    """
 
     state: object
     plane: Plane
     cells: NDArray[np.integer]
     held_out_cells: NDArray[np.intp]
     held_out_weights: torch.Tensor
-    centres: list[NDArray[np.intp]]
+    labelled: list[NDArray[np.intp]]
 
 
 class TrainingSet:
@@ -119,7 +129,7 @@ class TrainingSet:
         self.cells = [tensors.cells for tensors in made]
         self.held_out_cells = [tensors.held_out_cells for tensors in made]
         self.held_out_weights = [tensors.held_out_weights for tensors in made]
-        self.centres = _centres([tensors.centres for tensors in made], config.seed)
+        self.centres = _centres(made, config.seed)
 
     def _make(
         self, index: int, blocks: list[Block], balance: NDArray[np.float32], state: object
@@ -142,12 +152,7 @@ class TrainingSet:
             cells,
             ids,
             held_out_weights,
-            [
-                np.column_stack([np.full(len(y), index), y, x])
-                for y, x in (
-                    np.nonzero(known & (painted.target == k)) for k in range(self.n_classes)
-                )
-            ],
+            [np.flatnonzero(known & (painted.target == k)) for k in range(self.n_classes)],
         )
 
     def repaint(self, strokes: Sequence[Repainted]) -> None:
@@ -160,7 +165,8 @@ class TrainingSet:
         """
         for stroke in strokes:
             if self.kind == "classes":
-                _check_classes(int(stroke.labels.max(initial=0)), self.kind, self)
+                count = int(stroke.labels.max(initial=0))
+                check_classes(count, self.kind, self.kind, self.n_classes)
             if stroke.plane < len(self._painted):
                 self._painted[stroke.plane].repaint(stroke.box, stroke.labels, stroke.region)
                 continue
@@ -182,7 +188,8 @@ class TrainingSet:
         return int(plane), float(y), float(x)
 
     def _painted_plane(self, plane: Annotation) -> PaintedPlane:
-        return PaintedPlane(plane, self.downsample, self._config.w0, self._config.sigma)
+        on = self._device if self._device.type == "cuda" else None
+        return PaintedPlane(plane, self.downsample, self._config.w0, self._config.sigma, on)
 
 
 def prepare(
@@ -208,11 +215,11 @@ def prepare(
     InputError
         If nothing or only one class is labelled, or annotations and Segmenter do not fit.
     """
-    _check_labelled(annotations)
+    check_labelled(annotations)
     planes = [plane for annotation in annotations for plane in annotation.planes()]
-    _check_channels(planes, segmenter)
+    check_channels(planes, segmenter)
     kind: Literal["cells", "classes"] = "classes" if planes[0].meaning == "classes" else "cells"
-    sizes = np.concatenate([_object_diameters(plane) for plane in planes])
+    sizes = np.concatenate([object_diameters(plane) for plane in planes])
     # pieces of classes range from specks to networks through the whole image: count, not area
     classes = kind == "classes"
     diameter = float(np.median(sizes)) if classes and len(sizes) else typical_diameter(sizes)
@@ -226,80 +233,10 @@ def prepare(
         device,
         seen or Seen(),
         kind=kind,
-        n_classes=_class_count(planes, kind, segmenter),
+        n_classes=class_count(planes, kind, segmenter),
         downsample=factor,
         diameter=diameter,
     )
-
-
-def _check_labelled(annotations: Sequence[Annotation]) -> None:
-    if not annotations:
-        raise InputError("There is nothing to train on; give at least one image with labels.")
-    summary = summarise(list(annotations))
-    if summary.classes and summary.unlabelled < summary.total:
-        if sum(n > 0 for n in summary.classes) < 2:
-            raise InputError(
-                f"Only one class is painted ({summary}); paint at least two classes, also some "
-                f"background."
-            )
-        return
-    if summary.unlabelled == summary.total:
-        raise InputError("Nothing is painted yet; paint a few cells and some background.")
-    if summary.objects == 0:
-        raise InputError(f"No cell is painted yet ({summary}); paint a few cells.")
-    if summary.background == 0:
-        raise InputError(
-            f"No background is painted yet ({summary}); paint some background with label 1, or "
-            f"draw a training region around cells that are all painted."
-        )
-
-
-def _check_channels(planes: Sequence[Annotation], segmenter: Segmenter | None) -> None:
-    channels = {plane.channels for plane in planes}
-    if len(channels) > 1:
-        raise InputError(
-            f"The images have different numbers of channels ({sorted(channels)}); train on images "
-            f"of one kind."
-        )
-    (count,) = channels
-    if segmenter is not None and segmenter.in_channels != count:
-        raise InputError(
-            f"The model to continue was trained on {segmenter.in_channels} channel(s), these "
-            f"images have {count}; start a new model."
-        )
-
-
-def _class_count(
-    planes: Sequence[Annotation], kind: Literal["cells", "classes"], segmenter: Segmenter | None
-) -> int:
-    count = 2 if kind == "cells" else max(2, *(int(plane.labels.max()) for plane in planes), 2)
-    if segmenter is None:
-        return count
-    _check_classes(count, kind, segmenter)
-    return segmenter.n_classes
-
-
-def _check_classes(
-    count: int, kind: Literal["cells", "classes"], known: Segmenter | TrainingSet
-) -> None:
-    if known.kind != kind or known.n_classes < count:
-        classes = "cells" if known.kind == "cells" else f"{known.n_classes} classes"
-        painted = "cells" if kind == "cells" else f"{count} classes"
-        raise InputError(
-            f"The model to continue knows {classes}, but {painted} are painted; start a new model."
-        )
-
-
-def _object_diameters(plane: Annotation) -> NDArray[np.float64]:
-    """Return the diameters in image pixels of the painted objects of one plane."""
-    if plane.meaning == "instances":
-        return diameters(plane.labels)
-    if plane.meaning == "scribbles":
-        return diameters(np.where(plane.labels > 1, plane.labels, 0))
-    # of classes, objects are the connected pieces of every class but the largest one
-    counts = np.bincount(plane.labels.ravel().astype(np.uint8))  # classes are at most 254
-    counts[0] = 0
-    return diameters(np.where(plane.labels == counts.argmax(), 0, plane.labels))
 
 
 def _class_balance(
@@ -321,13 +258,17 @@ def _class_balance(
     return balance
 
 
-def _centres(planes: Sequence[Sequence[NDArray[np.intp]]], seed: int) -> list[NDArray[np.intp]]:
+def _centres(planes: Sequence[_Tensors], seed: int) -> list[NDArray[np.intp]]:
     """Join the labelled pixels of all planes, class by class; of very many, a part."""
     rng = np.random.default_rng([seed, 2])
+    widths = np.array([tensors.cells.shape[1] for tensors in planes])
     centres = []
-    for parts in zip(*planes, strict=True):
-        every = np.concatenate(parts)
-        if len(every) > MAX_CENTRES:
-            every = every[rng.choice(len(every), MAX_CENTRES, replace=False)]
-        centres.append(every)
+    for parts in zip(*(tensors.labelled for tensors in planes), strict=True):
+        stops = np.cumsum([len(part) for part in parts])
+        chosen = np.arange(stops[-1])
+        if len(chosen) > MAX_CENTRES:
+            chosen = rng.choice(len(chosen), MAX_CENTRES, replace=False)
+        plane = np.searchsorted(stops, chosen, side="right")
+        y, x = np.divmod(np.concatenate(parts)[chosen], widths[plane])
+        centres.append(np.column_stack([plane, y, x]))
     return centres
