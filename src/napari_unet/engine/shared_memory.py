@@ -12,6 +12,7 @@ only attaches. A mapping lives exactly as long as an array that looks at it.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import pickle
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
+import psutil
 from numpy.typing import DTypeLike, NDArray
 
 from napari_unet.engine.lazy import Served
@@ -191,9 +193,14 @@ def _shortage(nbytes: int, error: OSError) -> DeviceError:
 
 def _reserve(memory: SharedMemory) -> None:
     # Linux promises pages that it may not have, and writing to such a page kills the program with
-    # SIGBUS, painted labels and all. Asking for them first makes it an error instead.
+    # SIGBUS, painted labels and all. Asking for them first makes it an error instead. It hands them
+    # out one by one, though, and where the last ones are missing it ends other programs for them.
     path = Path("/dev/shm", memory.name)
     if sys.platform == "linux" and path.exists():
+        room = os.statvfs(path)
+        free = min(room.f_bavail * room.f_frsize, psutil.virtual_memory().available)
+        if memory.size > free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         descriptor = os.open(path, os.O_RDWR)
         try:
             os.posix_fallocate(descriptor, 0, memory.size)
