@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -14,68 +11,7 @@ from napari_unet.core.tiles import read_mirrored, tile_grid
 from napari_unet.core.unet import UNet
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.tilerunner import TileRunner, _Lane
-
-IN_LITTLE_MEMORY = """
-import resource
-import napari_unet.engine
-import numpy as np, psutil, torch
-from napari_unet.core.config import PredictConfig
-from napari_unet.core.unet import UNet
-from napari_unet.engine.inference import predict
-from napari_unet.engine.segmenter import Segmenter
-
-torch.set_num_threads(1)
-torch.manual_seed(0)
-empty = Segmenter(weights={}, in_channels=1, n_classes=2, base_channels=16, depth=3)
-segmenter = empty.with_weights(UNet(1, 2, 16, 3))
-image = np.random.default_rng(0).random((1500, 1500), dtype=np.float32)
-
-def run(tile_size):
-    out = np.zeros((2, *image.shape), dtype=np.float32)
-    config = PredictConfig(device="cpu", tile_size=tile_size)
-    return out, list(predict(segmenter, image, out, config))
-
-expected, plenty = run(700)
-assert len(plenty) == 9 and not any(event.note for event in plenty)
-room = {room} << 20
-resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + room,) * 2)
-try:
-    found, events = run(1600)
-except Exception as error:
-    print(type(error).__name__, error)
-else:
-    print(len(events), events[-1].note)
-    assert np.abs(found - expected).max() < 1e-5
-"""
-
-
-def in_little_memory(room: int) -> str:
-    """Segment 1500 x 1500 pixels in tiles of 1600 with so many MiB left; return what is said."""
-    script = IN_LITTLE_MEMORY.replace("{room}", str(room))
-    ran = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
-
-
-limited = pytest.mark.skipif(
-    sys.platform != "linux", reason="limits the memory of a process as Linux does"
-)
-
-
-@limited
-def test_a_tile_that_does_not_fit_is_cut_and_gives_the_same() -> None:
-    """The one tile that was planned is computed in pieces, and the user is told."""
-    said = in_little_memory(300)
-    assert said.startswith("1 Memory is too small for tiles of 1588 x 1588 pixels; smaller ones")
-
-
-@limited
-def test_where_no_tile_fits_a_sentence_says_so() -> None:
-    """And the program goes on."""
-    said = in_little_memory(80)
-    assert said.startswith("DeviceError Out of memory: not even a tile of")
+from napari_unet.errors import DeviceError
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +51,46 @@ def test_tiles_under_way_come_back_in_order_and_are_read_as_late_as_possible(
             expected = done
         for (_, one), (_, other) in zip(done, expected, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_a_tile_that_does_not_fit_is_cut_and_gives_the_same(segmenter: Segmenter) -> None:
+    """So are the ones after it, without another try; the user is told."""
+    image = np.random.default_rng(0).random((1, 300, 200), dtype=np.float32)
+    tiles = tile_grid((300, 200), output=200, context=40, stride=4)
+    tried: list[int] = []
+
+    def read(box: tuple[slice, ...], most: float = np.inf) -> NDArray[np.float32]:
+        tried.append((box[0].stop - box[0].start) * (box[1].stop - box[1].start))
+        if tried[-1] > most:
+            raise MemoryError
+        return np.asarray(read_mirrored(image, box), dtype=np.float32)
+
+    plenty = TileRunner(segmenter, torch.device("cpu"))
+    expected = list(plenty.run(tiles, read))
+    whole = tried[0]
+    tried.clear()
+    scarce = TileRunner(segmenter, torch.device("cpu"))
+    found = list(scarce.run(tiles, lambda box: read(box, most=whole / 3)))
+
+    assert len(tiles) > 1
+    assert [tile for tile, _ in found] == tiles
+    for (_, one), (_, other) in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    assert tried.count(whole) == 1
+    assert not plenty.shrunk
+    assert scarce.shrunk.startswith("Memory is too small for tiles of")
+
+
+def test_where_no_tile_fits_a_sentence_says_so(segmenter: Segmenter) -> None:
+    """After the smallest one was tried too."""
+    runner = TileRunner(segmenter, torch.device("cpu"))
+    tiles = tile_grid((300, 200), output=200, context=40, stride=4)
+
+    def read(box: tuple[slice, ...]) -> NDArray[np.float32]:
+        raise MemoryError(f"no room for {box}")
+
+    with pytest.raises(DeviceError, match=r"not even a tile of .* choose another device"):
+        list(runner.run(tiles, read))
 
 
 def test_an_error_that_is_not_about_memory_is_not_hidden(segmenter: Segmenter) -> None:
