@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from napari.layers import Labels
 from napari.utils.notifications import notification_manager
 
 from napari_unet.engine.host import Host
 from napari_unet.viewer.background import Background
+from napari_unet.viewer.doubts import ask_doubt, doubt_about, fullest_plane
 
 sys.path.append(str(Path(__file__).parents[1] / "engine"))  # test modules are not a package
 import toy_tasks
@@ -77,6 +81,40 @@ def test_an_error_is_told_once_and_the_next_question_is_answered(
     assert "TypeError" in record.message
 
 
+def test_a_question_that_cannot_be_sent_is_told_and_the_next_one_is_answered(
+    background: Background, qtbot: Any
+) -> None:
+    """A lock cannot be pickled; whoever asked hears that no answer comes, after the user."""
+    notification_manager.records.clear()
+    lost: list[int] = []
+    background.ask(
+        "bad", toy_tasks.count, threading.Lock(), on_event=pytest.fail,
+        on_lost=lambda: lost.append(len(notification_manager.records)),
+    )  # fmt: skip
+    heard: list[int] = []
+    background.ask("good", toy_tasks.count, 1, on_event=lambda e: heard.append(e.index))
+    qtbot.wait_until(lambda: heard == [1], timeout=10_000)
+    qtbot.wait_until(lambda: not background.busy, timeout=5_000)
+    (record,) = notification_manager.records
+    assert record.message.startswith("A computation in the background failed: TypeError: ")
+    assert lost == [1]
+
+
+def test_a_question_that_was_dropped_is_not_lost(background: Background, qtbot: Any) -> None:
+    """Whoever asks anew, or cancels, waits for nothing; what is answered is not lost either."""
+    lost: list[str] = []
+    heard: list[int] = []
+    for name, key in (("asked anew", "a"), ("cancelled", "b"), ("answered", "a")):
+        background.ask(
+            key, toy_tasks.count, 1, on_event=lambda e: heard.append(e.index),
+            on_lost=lambda name=name: lost.append(name),
+        )  # fmt: skip
+    background.cancel("b")
+    qtbot.wait_until(lambda: heard == [1] and not background.busy, timeout=10_000)
+    qtbot.wait(20)
+    assert lost == []
+
+
 def test_closing_takes_less_than_a_second_and_ends_the_process(qtbot: Any) -> None:
     """Also in the middle of a computation that does not yield."""
     pids: list[int] = []
@@ -88,3 +126,20 @@ def test_closing_takes_less_than_a_second_and_ends_the_process(qtbot: Any) -> No
     background.close()
     background.ask("late", toy_tasks.count, 1, on_event=pytest.fail)
     assert not background.busy
+
+
+def test_a_doubt_is_judged_by_what_was_painted_when_it_was_asked(
+    background: Background, qtbot: Any
+) -> None:
+    """And not by half a stroke, though the question waits for its turn."""
+    layer = Labels(np.zeros((60, 80), np.uint8))
+    layer.data[20:30, 20:30] = 1
+    (plane,) = fullest_plane(layer)
+    expected, heard = doubt_about(layer), []
+    background.ask("other", toy_tasks.count, 1, on_event=lambda _: None)
+    ask_doubt(background, layer, plane, False, heard.append)
+    layer.data[20:30, 20:30] = 0
+    qtbot.wait_until(lambda: bool(heard), timeout=10_000)
+
+    assert expected is not None
+    assert heard == [expected]

@@ -1,5 +1,6 @@
 """Choosing layers, what labels mean, and the copies that leave the main thread."""
 
+import threading
 from typing import Any
 
 import dask.array as da
@@ -97,7 +98,7 @@ def test_what_is_painted_is_copied() -> None:
     labels.data[2, 5:9, 5:9] = 3
     snapshot = painted(image, labels)
     labels.data[2] = 7
-    (annotation,) = snapshot.annotations()
+    (annotation,) = snapshot.annotations(threading.Event())
 
     assert [index for index, _, _ in snapshot.planes] == [(2,)]
     np.testing.assert_array_equal(np.unique(annotation.labels), [0, 3])
@@ -120,7 +121,7 @@ def test_the_image_is_read_later_than_the_labels() -> None:
     read.clear()
     snapshot = painted(image, Labels(labels))
     assert read == []
-    snapshot.annotations()
+    snapshot.annotations(threading.Event())
 
     assert read == [1]
 

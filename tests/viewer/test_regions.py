@@ -1,5 +1,6 @@
 """Training regions drawn as shapes."""
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,9 @@ def test_unpainted_pixels_in_a_region_are_background() -> None:
     image = Image(np.zeros((50, 60)))
     labels = Labels(np.zeros((50, 60), np.uint8))
     labels.data[15:20, 25:30] = 1
-    (annotation,) = painted(image, labels, Shapes([BOX], shape_type="rectangle")).annotations()
+    (annotation,) = painted(image, labels, Shapes([BOX], shape_type="rectangle")).annotations(
+        threading.Event()
+    )
     region = annotation.region
     assert region is not None
 
@@ -92,7 +95,7 @@ def test_without_a_shape_nothing_is_finished() -> None:
     """A chosen but empty layer of regions leaves every unpainted pixel unlabelled."""
     image, labels = Image(np.zeros((50, 60))), Labels(np.zeros((50, 60), np.uint8))
     labels.data[15:20, 25:30] = 1
-    (annotation,) = painted(image, labels, Shapes(ndim=2)).annotations()
+    (annotation,) = painted(image, labels, Shapes(ndim=2)).annotations(threading.Event())
 
     assert annotation.region is not None
     assert not annotation.region.any()

@@ -20,8 +20,11 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from small_things import make_segmenter
 
+from napari_unet.core.config import TrainConfig
+from napari_unet.engine.host import Host
 from napari_unet.engine.savedsession import SavedSession, read_session, write_session
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, JobError
+from napari_unet.sample_data import painted_scribbles, touching_cells
 from napari_unet.viewer.autosave import Autosave
 from napari_unet.viewer.history import Version
 from napari_unet.viewer.layers import (
@@ -375,6 +378,36 @@ def test_when_it_was_is_said_as_people_say_it(ago: datetime.timedelta, expected:
     session = replace(SavedSession.of_this_process(), saved=(NOW - ago).timestamp())
 
     assert re.fullmatch(expected, Saved(Path(), session).time)
+
+
+@pytest.mark.usefixtures("painted")
+def test_the_model_of_a_running_training_is_not_mixed_with_the_saved_one(
+    session: Session, later: Session, crash: Callable[..., Path], host: Host, qtbot: Any
+) -> None:
+    """Nor are its curves; once it is stopped, all comes back beside its model."""
+    session.segmenter = make_segmenter()
+    session.record.loss.append(0.5)
+    crash(session)
+    later.host = host
+    (saved,) = found()
+    pixels, cells = touching_cells((64, 64))
+    labels = later.viewer.add_labels(painted_scribbles(cells))
+    set_meaning(labels, "scribbles")
+    config = TrainConfig(seconds=100, base_channels=4, depth=2, device="cpu")
+    later.train(later.viewer.add_image(pixels), labels, None, config)
+    record = later.record
+    with pytest.raises(JobError, match="Training is still running; stop it"):
+        restore(later.viewer, later, saved)
+    assert later.record is record
+    assert len(later.viewer.layers) == 3  # a preview is the third
+    assert [offer.folder for offer in found()] == [saved.folder]
+
+    qtbot.wait_until(lambda: later.segmenter is not None, timeout=20_000)
+    later.jobs.stop()
+    qtbot.wait_until(lambda: later.jobs.state == "idle", timeout=5_000)
+    model = later.segmenter
+    assert any("There is a model already" in said for said in restore(later.viewer, later, saved))
+    assert later.segmenter is model
 
 
 def test_a_folder_that_cannot_be_written_is_told(

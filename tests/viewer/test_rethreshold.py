@@ -5,12 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from napari.layers import Image, Labels
 from small_things import LastingHost, make_segmenter
 
 from napari_unet.core.config import PredictConfig
+from napari_unet.core.uncertainty import fill_uncertainty
 from napari_unet.engine.cells import find_cells
+from napari_unet.engine.host import SharedArray
 from napari_unet.sample_data import touching_cells
 from napari_unet.viewer.background import Background
 from napari_unet.viewer.layers import is_result
@@ -48,7 +51,10 @@ def again(session: Session, light_host: LastingHost) -> Iterator[Rethreshold]:
     session.background.close()
     session.background = Background(light_host)
     child = light_host._child
-    yield Rethreshold(session)
+    light_host.start()
+    again = Rethreshold(session)
+    again.follow()
+    yield again
     if light_host._child is not child:
         light_host.leave()
 
@@ -335,3 +341,47 @@ def test_after_the_process_died_the_next_wish_is_answered(
 
     wanted = expected(stack.data, replace(CONFIG, threshold=0.8))
     np.testing.assert_array_equal(result_of(viewer, stack).data, wanted)
+
+
+def test_a_wish_is_answered_though_the_process_dies_over_the_one_before(
+    viewer: Any, session: Session, again: Rethreshold, settle: Any, stack: Image, qtbot: Any
+) -> None:
+    """Nobody has to wish again, also while the new process is busy with something else."""
+    background, large = session.background, np.zeros((4000, 4000), np.float32)
+    child = background._host._child
+    assert child is not None
+    process = psutil.Process(child._process.pid)
+    process.suspend()
+    again.find(stack, replace(CONFIG, threshold=0.7))
+    qtbot.wait_until(lambda: background._running is not None, timeout=5_000)
+    qtbot.wait(50)
+    out = SharedArray.create(large.shape, np.float32)
+    background.ask("other", fill_uncertainty, large, "cells", 2, out, on_event=lambda _: None)
+    again.find(stack, replace(CONFIG, threshold=0.8))
+    process.kill()
+    settle()
+
+    wanted = expected(stack.data, replace(CONFIG, threshold=0.8))
+    np.testing.assert_array_equal(result_of(viewer, stack).data, wanted)
+
+
+def test_whoever_left_changes_nothing_any_more(
+    viewer: Any, session: Session, again: Rethreshold, settle: Any, stack: Image, qtbot: Any
+) -> None:
+    """Neither when an answer comes, nor when a job ends; another one goes on with its own."""
+    layer = result_of(viewer, stack)
+    before = layer.data.copy()
+    again.find(stack, replace(CONFIG, threshold=0.7))
+    again.leave()
+    session.jobs.done.emit()
+    settle()
+    np.testing.assert_array_equal(layer.data, before)
+
+    again.follow()
+    other = Rethreshold(session)
+    other.find(stack, replace(CONFIG, threshold=0.8))
+    again.find(stack, replace(CONFIG, threshold=0.8))
+    again.leave()
+    qtbot.wait_until(lambda: other.objects(stack) is not None, timeout=10_000)
+    wanted = expected(stack.data, replace(CONFIG, threshold=0.8))
+    np.testing.assert_array_equal(layer.data, wanted)

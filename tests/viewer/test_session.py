@@ -380,3 +380,31 @@ def test_a_session_does_not_keep_its_viewer_alive(qtbot: Any) -> None:  # noqa: 
     gc.collect()
 
     assert gone() is None
+
+
+def stopped_in_a_viewer(host: Host, qtbot: Any) -> list[weakref.ref[Any]]:
+    """Stop a training that could be resumed; return what nobody else holds."""
+    viewer = ViewerModel()
+    session = Session.of(viewer)
+    session.host = host
+    image = viewer.add_image(IMAGE)
+    labels = viewer.add_labels(SCRIBBLES.astype(np.uint16))
+    set_meaning(labels, "scribbles")
+    session.train(image, labels, None, ENDLESS)
+    qtbot.wait_until(lambda: len(session.record.seconds) > 4, timeout=20_000)
+    session.jobs.stop()
+    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=5_000)
+    qtbot.wait(50)
+    assert session.resumable
+    session.close()
+    return [weakref.ref(thing) for thing in (viewer, image, labels, session)]
+
+
+def test_a_stopped_training_keeps_neither_its_viewer_nor_its_images_alive(
+    host: Host, qtbot: Any
+) -> None:
+    """It could go on as long as they are open, and not longer."""
+    held = stopped_in_a_viewer(host, qtbot)
+    gc.collect()
+
+    assert [thing() for thing in held] == [None] * 4

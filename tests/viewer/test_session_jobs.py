@@ -10,8 +10,11 @@ from napari.layers import Labels
 from small_things import make_segmenter
 
 from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.engine.events import TileDone
 from napari_unet.sample_data import painted_scribbles, touching_cells
 from napari_unet.viewer.layers import set_meaning
+from napari_unet.viewer.segmentation import StreamEvent
+from napari_unet.viewer.segmenting_job import SegmentingJob
 from napari_unet.viewer.session import Session
 
 IMAGE, TRUTH = touching_cells((128, 128))
@@ -63,3 +66,25 @@ def test_a_segmentation_that_is_stopped_follows_the_sliders_no_more(
 
     assert session.about_result == "Stopped; the result is unfinished."
     assert len(moves.callbacks) == before
+
+
+def test_the_dock_says_that_memory_is_too_small_for_the_tiles(
+    session: Session, viewer: Any
+) -> None:
+    """While it segments and afterwards; the engine says it with the first tile that was cut."""
+    image = viewer.add_image(IMAGE, name="cells")
+    session.segmenter = make_segmenter()
+    job = SegmentingJob(session, image, "current plane", PREDICT, probability=False)
+    note = "Memory is too small for tiles of 128 pixels; smaller ones are used."
+    event = StreamEvent(
+        image=0,
+        plane=(),
+        progress=0.5,
+        event=TileDone(index=0, total=2, region=np.s_[:64, :128], note=note),
+        labels=np.zeros(IMAGE.shape, np.uint8),
+        foreground=np.zeros(IMAGE.shape, np.float32),
+    )
+    job.on_event(event)
+
+    assert job.describe(event) == f"Segmenting, 50 % ... {note}"
+    job.close()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from small_things import LastingHost
 
@@ -15,6 +16,7 @@ from napari_unet.viewer import weights
 from napari_unet.viewer.background import Background
 from napari_unet.viewer.boxes import Boxes
 from napari_unet.viewer.layers import is_result, set_meaning
+from napari_unet.viewer.regions import region_masks
 from napari_unet.viewer.weights import LiveWeights
 
 STEP, TILE = 30, 64
@@ -27,10 +29,10 @@ class Asked(Background):
         super().__init__(host)
         self.sizes: list[tuple[int, int]] = []
 
-    def ask(self, key: Any, function: Any, *args: Any, on_event: Any) -> None:
+    def ask(self, key: Any, function: Any, *args: Any, **calls: Any) -> None:
         """Take down the size of the box, and ask."""
         self.sizes.append(tuple(span.stop - span.start for span in args[3]))  # type: ignore[arg-type]
-        super().ask(key, function, *args, on_event=on_event)
+        super().ask(key, function, *args, **calls)
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def show(
 def settle(live: LiveWeights, qtbot: Any) -> None:
     """Wait until everything is computed."""
     qtbot.wait(1)
-    timers = (live._edits._timer, live._delay)
+    timers = [live._edits._timer, *([live._masks._settled] if live._masks else [])]
     qtbot.wait_until(
         lambda: live._asked is None and not any(timer.isActive() for timer in timers),
         timeout=20_000,
@@ -217,9 +219,37 @@ def test_regions_say_what_is_labelled(show: Any, viewer: Any, qtbot: Any) -> Non
     settle(live, qtbot)
     region = np.zeros(data.shape, bool)
     region[50:140, 60:160] = True
-    np.testing.assert_array_equal(layer.data > 0, (data > 0) | (live._masks[()]))  # type: ignore[index]
-    np.testing.assert_array_equal(layer.data, whole_map(data, region=live._masks[()]))  # type: ignore[index]
-    assert abs(int(live._masks[()].sum()) - int(region.sum())) < 500  # type: ignore[index]
+    np.testing.assert_array_equal(layer.data > 0, (data > 0) | (live._masks.mask(())))  # type: ignore[union-attr]
+    np.testing.assert_array_equal(layer.data, whole_map(data, region=live._masks.mask(())))  # type: ignore[union-attr]
+    assert abs(int(live._masks.mask(()).sum()) - int(region.sum())) < 500  # type: ignore[union-attr]
+
+
+def test_regions_that_are_removed_or_exchanged_are_followed(
+    show: Any, viewer: Any, qtbot: Any
+) -> None:
+    """Without any, all is labelled; a closed map follows none."""
+    one, other = (
+        viewer.add_shapes([np.array([[0, 0], [0, 80], [90, 80], [90, 0]]) + offset])
+        for offset in (0, 60)
+    )
+    data, followers = cells(), other.events.set_data.callbacks
+    live = show(data, one)
+    layer: Any = viewer.layers["cells weight map"]
+    assert not layer.data.all()
+    viewer.layers.remove(one)
+    settle(live, qtbot)
+    np.testing.assert_array_equal(layer.data, whole_map(data))
+
+    live.set_regions(other)
+    settle(live, qtbot)
+    mask = region_masks(other, viewer.layers["cells"])[()]
+    np.testing.assert_array_equal(layer.data, whole_map(data, region=mask))
+    other.data = other.data[0] - 60
+    settle(live, qtbot)
+    mask = region_masks(other, viewer.layers["cells"])[()]
+    np.testing.assert_array_equal(layer.data, whole_map(data, region=mask))
+    live.close()
+    assert other.events.set_data.callbacks == followers
 
 
 @pytest.mark.parametrize("factor", [2, 3])
@@ -339,6 +369,37 @@ def test_it_goes_on_after_its_process_died(
     np.testing.assert_array_equal(
         viewer.layers["cells weight map"].data, whole_map(viewer.layers["painted"].data, w0=15.0)
     )
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_box_over_which_the_process_died_is_asked_for_once_more(
+    show: Any, viewer: Any, background: Asked, light_host: LastingHost, qtbot: Any, deaths: int
+) -> None:
+    """By itself; what fails twice waits for the next edit, or it would fail for ever."""
+    live = show(cells())
+    labels = viewer.layers["painted"]
+    for death in range(deaths):
+        child = light_host._child
+        assert child is not None
+        process = psutil.Process(child._process.pid)
+        process.suspend()
+        if death == 0:
+            live.set_weights(15.0, 3.0)
+        qtbot.wait_until(lambda: background._running is not None, timeout=5_000)
+        qtbot.wait(50)
+        asked = len(background.sizes)
+        process.kill()
+        if death == 0:
+            qtbot.wait_until(lambda old=child: light_host._child is not old, timeout=5_000)
+    qtbot.wait_until(lambda: not background.busy, timeout=20_000)
+    qtbot.wait(50)
+    if deaths == 2:
+        assert len(background.sizes) == asked
+        labels.paint((50, 50), 9)
+    settle(live, qtbot)
+
+    expected = whole_map(labels.data, w0=15.0)
+    np.testing.assert_array_equal(viewer.layers["cells weight map"].data, expected)
 
 
 def test_boxes_in_view_come_first_and_edits_before_them() -> None:

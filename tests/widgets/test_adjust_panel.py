@@ -168,6 +168,24 @@ def test_classes_have_nothing_to_adjust(session: Session, panel: AdjustPanel, im
     assert "Lower finds more" in str(panel._editors["threshold"].tooltip)
 
 
+@pytest.mark.usefixtures("image")
+def test_a_panel_that_was_left_does_not_act(
+    viewer: Any, session: Session, panel: AdjustPanel, settle: Any
+) -> None:
+    """Neither on an answer that comes late, nor when a job ends; followed again, it does."""
+    before = viewer.layers["cells segmentation"].data.copy()
+    panel._editors["threshold"].value = 0.8
+    panel.leave()
+    session.jobs.done.emit()
+    settle()
+    np.testing.assert_array_equal(viewer.layers["cells segmentation"].data, before)
+
+    panel.follow()
+    panel._editors["threshold"].value = 0.75
+    settle()
+    assert not np.array_equal(viewer.layers["cells segmentation"].data, before)
+
+
 def test_a_model_of_classes_has_nothing_to_adjust_before_it_segments(
     session: Session, panel: AdjustPanel
 ) -> None:

@@ -93,6 +93,26 @@ def test_restoring_takes_one_click(
     assert "Image 'cells' could not be opened again" in warning
 
 
+def test_while_a_job_runs_nothing_is_restored_and_the_offer_stays(
+    viewer: Any, opened: Any, root: Path, qtbot: Any, messages: Any
+) -> None:
+    """A training would overwrite the restored model a step later."""
+    session = Session.of(viewer)
+    _, widget = opened(root)
+    offered = text_in(widget)
+    session.jobs.start("Training", lambda stop: iter(lambda: stop.wait(5), True), on_event=id)
+    click(qtbot, widget, "Restore")
+
+    assert list(viewer.layers) == []
+    assert text_in(widget) == offered
+    assert messages() == [("error", "Training is still running; stop it or wait for its end.")]
+    session.jobs.stop()
+    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=5_000)
+    click(qtbot, widget, "Restore")
+    assert len(labels_layers(viewer)) == 1
+    assert text_in(widget) == ""
+
+
 def test_dismissing_takes_one_click(viewer: Any, opened: Any, root: Path, qtbot: Any) -> None:
     """Nothing is opened, and the offer does not come again."""
     _, widget = opened(root)

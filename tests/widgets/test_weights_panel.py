@@ -144,6 +144,25 @@ def test_other_labels_have_another_map(panel: WeightsPanel, viewer: Any, qtbot: 
     assert [layer.name for layer in viewer.layers].count("image weight map") == 1
 
 
+@pytest.mark.usefixtures("painted")
+def test_other_training_regions_do_not_make_another_map(
+    panel: WeightsPanel, viewer: Any, qtbot: Any
+) -> None:
+    """It follows what is chosen, and what is removed."""
+    regions = viewer.add_shapes([[[0, 0], [0, 80], [90, 80], [90, 0]]])
+    panel.switch._box.value = True
+    settle(panel, qtbot)
+    first, whole = panel.switch._map, shown(viewer).copy()
+    panel.switch._data.choice._regions_box.value = regions
+    settle(panel, qtbot)
+    assert (shown(viewer) != whole).any()
+    viewer.layers.remove(regions)
+    settle(panel, qtbot)
+
+    np.testing.assert_array_equal(shown(viewer), whole)
+    assert panel.switch._map is first
+
+
 @pytest.mark.parametrize("name", ["image weight map", "painted"])
 @pytest.mark.usefixtures("painted")
 def test_the_switch_goes_off_with_the_layer(

@@ -27,7 +27,8 @@ from napari_unet.engine.channel import EventUnpickler
 from napari_unet.engine.lazy import Reader, Served
 from napari_unet.engine.mailbox import Mailbox
 from napari_unet.engine.process import ChildProcess
-from napari_unet.engine.shared_memory import Request, SharedArray
+from napari_unet.engine.sender import Sender, with_mail
+from napari_unet.engine.shared_memory import Request, SharedArray, Ticket
 from napari_unet.errors import JobError
 
 if TYPE_CHECKING:
@@ -124,12 +125,12 @@ class Host:
             raise JobError("Another computation is still running; stop it or wait for its end.")
         try:
             child = self._living_child()
-            with closing(Request((function, args, kwargs))) as request:
-                if not self._halted(stop):
-                    run = _Run(
-                        child, next(self._numbers), _mailbox_among(args, kwargs), request.served
-                    )
-                    yield from self._stream(run, request, stop)
+            with closing(Sender(_mailbox_among(args, kwargs))) as sender:
+                call = (with_mail, (sender.begin(), function, *args), kwargs)
+                with closing(Request(call)) as request:
+                    if not self._halted(stop):
+                        run = _Run(child, next(self._numbers), sender, request.served)
+                        yield from self._stream(run, request, stop)
             if self._closing.is_set():
                 raise JobError("The compute process was closed while a computation was running.")
         finally:
@@ -176,10 +177,10 @@ class Host:
     def _stream(
         self, run: _Run, request: Request, stop: threading.Event | None
     ) -> Generator[Any, None, None]:
-        run.order("run", request.ticket)
+        run.start(request.ticket)
         try:
             while not (run.over or self._halted(stop)):
-                run.forward()
+                run.sender.check()
                 for event in run.messages(_POLL_SECONDS):
                     yield event
                     run.order("ack")
@@ -194,14 +195,19 @@ class _Run:
     """One run, as the program sees it."""
 
     def __init__(
-        self, child: ChildProcess, number: int, mailbox: Mailbox | None, served: Sequence[Served]
+        self, child: ChildProcess, number: int, sender: Sender, served: Sequence[Served]
     ) -> None:
         self._child = child
         self._number = number
-        self._mailbox = mailbox
+        self.sender = sender
         self._reader = Reader(served, partial(self.order, "pixels"))
         self._unpickler = EventUnpickler()
         self.over = False
+
+    def start(self, ticket: Ticket) -> None:
+        """Begin, and send what is put into the mailbox from now on."""
+        self.order("run", ticket)
+        self.sender.send_with(partial(self.order, "tell"))
 
     def close(self) -> None:
         """Read nothing more; called when the run is over."""
@@ -210,11 +216,6 @@ class _Run:
     def order(self, order: str, *rest: object) -> None:
         """Tell the child something about this run."""
         self._child.order(order, self._number, *rest)
-
-    def forward(self) -> None:
-        """Send what was put into the mailbox."""
-        for message in [] if self._mailbox is None else self._mailbox.take():
-            self.order("tell", pickle.dumps(message, protocol=5))
 
     def messages(self, timeout: float) -> Iterator[Any]:
         """Wait for one message: yield the event, repeat the warning, or raise the error in it."""

@@ -28,6 +28,8 @@ E = TypeVar("E")
 
 _log = logging.getLogger(__name__)
 
+FAILED = "A computation in the background failed"
+
 
 @dataclass(slots=True, eq=False)
 class _Question:
@@ -35,6 +37,7 @@ class _Question:
     function: Callable[..., Iterator[Any]]
     args: tuple[Any, ...]
     on_event: Callable[[Any], object]
+    on_lost: Callable[[], object] | None
     dropped: threading.Event = field(default_factory=threading.Event)
 
 
@@ -79,6 +82,7 @@ class Background:
         function: Callable[..., Iterator[E]],
         *args: Any,
         on_event: Callable[[E], object],
+        on_lost: Callable[[], object] | None = None,
     ) -> None:
         """Run a generator in the process; hand its events to ``on_event`` on the main thread.
 
@@ -93,8 +97,10 @@ class Background:
             Its arguments.
         on_event : callable
             Called with every event.
+        on_lost : callable, optional
+            Called if no further event comes because something failed, of which the user was told.
         """
-        question = _Question(key, function, args, on_event)
+        question = _Question(key, function, args, on_event, on_lost)
         with self._changed:
             if self._closed:
                 return
@@ -136,8 +142,8 @@ class Background:
         while (question := self._next()) is not None:
             try:
                 self._answer(question)
-            except UNetError as error:
-                self._tell(question, partial(_report, error))
+            except Exception as error:  # noqa: BLE001 (no other thread would answer the next one)
+                self._tell(question, partial(_lose, question, error))
             finally:
                 with self._changed:
                     self._running = None
@@ -168,7 +174,12 @@ def _call(call: Callable[[], object]) -> None:
     call()
 
 
-def _report(error: UNetError) -> None:
-    if isinstance(error, JobError):
-        _log.error("A computation in the background failed", exc_info=error)
-    show_error(str(error))
+def _lose(question: _Question, error: Exception) -> None:
+    """Tell the user, and then whoever asked."""
+    expected = isinstance(error, UNetError)
+    if not expected or isinstance(error, JobError):
+        _log.error(FAILED, exc_info=error)
+    unexpected = f"{FAILED}: {type(error).__name__}: {error}. The log has the details."
+    show_error(str(error) if expected else unexpected)
+    if question.on_lost is not None:
+        question.on_lost()

@@ -76,6 +76,7 @@ def ask_doubt(
     on_doubt : callable
         Told the question, or None.
     """
+    plane = plane.copy()  # it is sent in another thread, while somebody paints
     background.ask(QUESTION, tasks.find_doubt, plane, *_how(layer, has_regions), on_event=on_doubt)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Annotation, Meaning
 from napari_unet.errors import InputError
+from napari_unet.viewer.planes import zeros
+from napari_unet.viewer.reading import read_planes
 from napari_unet.viewer.regions import region_mask, region_masks
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest, spatial_metadata
 
@@ -138,10 +141,17 @@ def last_linked(layers: Iterable[L], image: Image) -> L | None:
 
 
 def new_scribbles(viewer: ViewerModel, image: Image) -> Labels:
-    """Add an empty labels layer over an image, ready to paint background (1) and cells (2, ...)."""
+    """Add an empty labels layer over an image, ready to paint background (1) and cells (2, ...).
+
+    Raises
+    ------
+    DeviceError
+        If there is no memory for labels of all planes.
+    """
     stack = ImageStack.of(image)
+    remedy = "Open fewer planes of it, or open labels that are stored as zarr, and paint on those."
     layer = Labels(
-        np.zeros(stack.shape, dtype=np.uint16),
+        zeros(stack.shape, np.uint16, what=f"Labels on layer {image.name!r}", remedy=remedy),
         name=f"{image.name} scribbles",
         metadata={METADATA: {"meaning": "scribbles"}},
         **spatial_metadata(image, stack),
@@ -160,6 +170,8 @@ class Painted:
 
     Attributes
     ----------
+    name : str
+        Of the image layer.
     stack : ImageStack
         The image; it is read by `annotations`, so that a lazy one is read in a worker thread.
     meaning : Meaning
@@ -168,15 +180,24 @@ class Painted:
         The planes with labels or a training region: copies, for the user paints on.
     """
 
+    name: str
     stack: ImageStack
     meaning: Meaning
     planes: list[tuple[PlaneIndex, NDArray[Any], NDArray[np.bool_] | None]]
 
-    def annotations(self) -> list[Annotation]:
-        """Read the image; for a worker thread."""
+    def annotations(self, stop: threading.Event) -> list[Annotation]:
+        """Read the image, until ``stop`` is set; for a worker thread.
+
+        Raises
+        ------
+        InputError
+            If a plane cannot be read.
+        """
+        indices = [index for index, _, _ in self.planes]
+        images = read_planes(self.stack, indices, self.name, stop)
         return [
-            Annotation(self.stack.plane(index), labels, self.meaning, region)
-            for index, labels, region in self.planes
+            Annotation(image, labels, self.meaning, region)
+            for image, (_, labels, region) in zip(images, self.planes, strict=False)
         ]
 
 
@@ -208,7 +229,7 @@ def painted(image: Image, labels: Labels, regions: Shapes | None = None) -> Pain
             f"Nothing is painted in layer {labels.name!r} yet: paint a few cells, and some "
             f"background."
         )
-    return Painted(stack, meaning_of(labels), planes)
+    return Painted(image.name, stack, meaning_of(labels), planes)
 
 
 def check_same_grid(image: Image, labels: Labels, stack: ImageStack) -> None:

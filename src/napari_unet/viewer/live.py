@@ -86,10 +86,11 @@ class Live:
             self._end(training)
         if on:
             self._timer.start()
-            self._try()
         else:
             self._forget()
         self.changed.emit(on)
+        if on:
+            self._try()  # last: what cannot begin is off again
 
     def leave(self) -> None:
         """Switch off without a word to the training: something else ended it."""
@@ -128,9 +129,12 @@ class Live:
             self._waits_for = waits_for
             session.told.emit()
         if not waits_for:
+            self._timer.stop()  # whoever begins may ask the user first, and Qt goes on meanwhile
             self._begin()
             if session.training is None:
                 self.leave()  # it could not begin, and the user was told why
+            elif self._on:
+                self._timer.start()
 
     def _holds(self, training: Training) -> bool:
         return training.chosen == self._chosen() and training.intact

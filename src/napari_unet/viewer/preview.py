@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ CELLS = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1
 class Preview:
     """Asks for the field in view, and shows what comes back; for the main thread.
 
+    Only the pixels are read in another thread, which also makes the memory for what comes back.
+
     Parameters
     ----------
     viewer : napari viewer
@@ -61,7 +64,9 @@ class Preview:
         self._model: Segmenter | None = None
         self._numbers = itertools.count(1)
         self._asked: tuple[int, Field] | None = None
+        self._sharing = threading.Lock()  # of these two, between the two threads
         self._outs: dict[int, SharedArray] = {}
+        self._closed = False
         self._statistics: dict[PlaneIndex, NDArray[np.float32]] = {}
         # made at the click: a new layer takes napari a third of a second, too long for a stroke
         self._result = Result(viewer, image, "preview", np.uint8)
@@ -91,15 +96,17 @@ class Preview:
             self._view.close()
         if self._empty and self._result.layer in self._viewer.layers:
             self._viewer.layers.remove(self._result.layer)
-        for out in self._outs.values():
-            out.close()
-        self._outs.clear()
+        with self._sharing:
+            self._closed = True
+            self._forget(list(self._outs))
 
     def show(self, event: Previewed) -> None:
         """Show a preview, unless the user looks elsewhere by now."""
-        for key in [key for key in self._outs if key < event.key]:
-            self._outs.pop(key).close()  # newer ones were taken, so this one is never written
-        if self._asked is None or event.key != self._asked[0] or event.key not in self._outs:
+        with self._sharing:
+            # newer ones were taken, so those are never written
+            self._forget([key for key in self._outs if key < event.key])
+            out = self._outs.get(event.key)
+        if self._asked is None or event.key != self._asked[0] or out is None:
             return
         field = self._asked[1]
         if not self._result.shown:
@@ -107,7 +114,11 @@ class Preview:
         if self._empty:
             self._empty = False
             hide(self._viewer, self._image, "segmentation")  # two at once cannot be read
-        self._result.write(field.plane, field.box, self._outs[event.key].array, now=True)
+        self._result.write(field.plane, field.box, out.array, now=True)
+
+    def _forget(self, keys: list[int]) -> None:
+        for key in keys:
+            self._outs.pop(key).close()
 
     def _ask(self, field: Field) -> None:
         # given other data, the image is no longer what is trained on
@@ -125,7 +136,7 @@ class Preview:
             _log.warning("There is no preview of %r any more: %s", self._image.name, error)
             return None
 
-    def _read(self, key: int, field: Field) -> Look:
+    def _read(self, key: int, field: Field) -> Look | None:
         box = self._with_context(field.box)
         plane: Any = self._stack.lazy_plane(field.plane)
         if field.plane not in self._statistics:
@@ -134,11 +145,15 @@ class Preview:
             slice(inner.start - outer.start, inner.stop - outer.start)
             for inner, outer in zip(field.box, box, strict=True)
         )
-        out = SharedArray.create((y.stop - y.start, x.stop - x.start), np.uint8)
-        self._outs[key] = out
+        pixels = np.asarray(plane[:, box[0], box[1]])
+        with self._sharing:
+            if self._closed:
+                return None
+            out = SharedArray.create((y.stop - y.start, x.stop - x.start), np.uint8)
+            self._outs[key] = out
         return Look(
             key=key,
-            pixels=np.asarray(plane[:, box[0], box[1]]),
+            pixels=pixels,
             statistics=self._statistics[field.plane],
             inner=(y, x),
             out=out,

@@ -132,7 +132,13 @@ def restore(viewer: ViewerModel, session: Session, saved: Saved) -> list[str]:
     -------
     list of str
         A sentence for each thing that did not come back as it was.
+
+    Raises
+    ------
+    JobError
+        If a job is running: a training would go over the model and its curves. Nothing is changed.
     """
+    session.jobs.require_idle("Restoring")
     pairs: list[tuple[Labels, SavedLabels]] = []
     complaints = [*_restore_labels(viewer, saved, pairs), *_restore_models(session, saved)]
     try:

@@ -10,7 +10,9 @@ from napari.layers import Image, Labels, Layer
 from numpy.typing import DTypeLike, NDArray
 
 from napari_unet.engine.segmenter import Segmenter
+from napari_unet.errors import DeviceError
 from napari_unet.viewer.layers import ResultKind, is_result, mark_result
+from napari_unet.viewer.planes import Pixels, Planes, zeros
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, spatial_metadata
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ NAMES = {
     "preview": "preview",
     "uncertainty": "uncertainty",
 }
+WHOLE = ("segmentation", "probability")
+"""Kinds of which every plane is written, where no single one was asked for."""
 COLOURMAPS = {"probability": "viridis", "weights": "inferno", "uncertainty": "magma"}
 
 
@@ -59,6 +63,18 @@ class Result:
         Of the pixels.
     plane : tuple of int, optional
         The one plane that will be written; the others keep what the last result shows there.
+
+    Attributes
+    ----------
+    layer : Layer
+        Shows the result.
+    array : array or Planes
+        What it shows.
+
+    Raises
+    ------
+    DeviceError
+        If there is no memory for what is to be written.
     """
 
     def __init__(
@@ -74,7 +90,11 @@ class Result:
         stack = ImageStack.of(image)
         found = [layer for layer in viewer.layers if is_result(layer, kind, image)]
         last = next((layer for layer in found if layer.data.shape == stack.shape), None)
-        self.array = _array(last, stack.shape, np.dtype(dtype), plane)
+        if last is not None and plane is not None:
+            self.array = _without(last.data, plane, np.dtype(dtype))
+        else:
+            whole = plane is None and kind in WHOLE
+            self.array = _zeros(image, stack.shape, kind, dtype, whole=whole)
         self._stays_unfinished = bool(
             stack.leading and plane is not None and last is not None and UNFINISHED in last.name
         )
@@ -104,7 +124,8 @@ class Result:
 
         Refreshes at most ten times a second, and less often where that takes long.
         """
-        self.array[plane][region] = values
+        where: tuple[Any, ...] = (*plane, *region)
+        self.array[where] = values
         start = time.monotonic()
         if not self.shown or (start < self._next_refresh and not now):
             return
@@ -128,7 +149,7 @@ class Result:
         self.layer.name = self.layer.name.replace(UNFINISHED, "") + mark
 
 
-def _new_layer(name: str, kind: ResultKind, array: NDArray[Any], spatial: dict[str, Any]) -> Layer:
+def _new_layer(name: str, kind: ResultKind, array: Pixels, spatial: dict[str, Any]) -> Layer:
     if kind in ("segmentation", "preview"):
         return Labels(array, name=name, opacity=0.5, **spatial)
     return Image(
@@ -141,15 +162,25 @@ def _new_layer(name: str, kind: ResultKind, array: NDArray[Any], spatial: dict[s
     )
 
 
-def _array(
-    last: Layer | None, shape: tuple[int, ...], dtype: np.dtype[Any], plane: PlaneIndex | None
-) -> NDArray[Any]:
-    """Return zeros, or the array of the last result with one plane cleared."""
-    if last is None or plane is None:
-        return np.zeros(shape, dtype=dtype)
-    kept: NDArray[Any] = np.asarray(last.data)
-    if np.result_type(kept, dtype) != kept.dtype:
-        kept = kept.astype(np.result_type(kept, dtype))
+def _zeros(
+    image: Image, shape: tuple[int, ...], kind: ResultKind, dtype: DTypeLike, *, whole: bool
+) -> Pixels:
+    """Return zeros; of a stack that is too large and will not be written as a whole, `Planes`."""
+    remedy = "Close other layers and programs" + ", or segment the current plane only." * whole
+    try:
+        what = f"The {NAMES[kind]} of layer {image.name!r}"
+        return zeros(shape, dtype, what=what, remedy=remedy)
+    except DeviceError:
+        if whole or len(shape) == 2:
+            raise
+        return Planes(shape, dtype)
+
+
+def _without(data: Any, plane: PlaneIndex, dtype: np.dtype[Any]) -> Pixels:
+    """Return the pixels of the last result with one plane cleared."""
+    kept: Pixels = data if isinstance(data, Planes) else np.asarray(data)
+    if np.result_type(kept.dtype, dtype) != kept.dtype:
+        kept = kept.astype(np.result_type(kept.dtype, dtype))
     kept[plane] = 0
     return kept
 

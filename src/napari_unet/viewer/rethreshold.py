@@ -7,6 +7,7 @@ of waiting for its end.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
-from psygnal import Signal
+from psygnal import Signal, SignalInstance
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine import tasks
@@ -26,8 +27,6 @@ from napari_unet.viewer.session import SEGMENTING, Session
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, shown_plane
 
 __all__ = ["Rethreshold"]
-
-QUESTION = "cells"
 
 
 @dataclass(slots=True, eq=False)
@@ -79,7 +78,8 @@ class _Asked:
 class Rethreshold:
     """Shows what another threshold, smallest cell, largest hole or border makes of the results.
 
-    The cells are those that a segmentation with that configuration finds, with the same numbers.
+    For the main thread, between `follow` and `leave`. The cells are those that a segmentation with
+    that configuration finds, with the same numbers.
 
     Parameters
     ----------
@@ -94,10 +94,18 @@ class Rethreshold:
         self._wanted: tuple[Image, PredictConfig] | None = None
         self._work: _Work | None = None
         self._asked: _Asked | None = None
-        # what was wanted while a segmentation ran has its turn after it
-        for signal in (session.jobs.done, session.jobs.stopped, session.jobs.failed):
-            signal.connect(self._go_on)
-        session.kept.changed.connect(self._on_kept)
+
+    def follow(self) -> None:
+        """Follow the jobs, and what is kept, until `leave`."""
+        for signal, handler in self._handlers():
+            signal.connect(handler)
+
+    def leave(self) -> None:
+        """Follow them no more, and forget what was wished."""
+        for signal, handler in self._handlers():
+            signal.disconnect(handler)
+        self._session.background.cancel(self)
+        self._wanted = self._work = self._asked = None
 
     def find(self, image: Image, config: PredictConfig) -> None:
         """Find the cells of an image in all planes that are kept; the newest wish counts.
@@ -133,9 +141,14 @@ class Rethreshold:
         layer = self._layer(image)
         return layer is not None and UNFINISHED in layer.name
 
+    def _handlers(self) -> list[tuple[SignalInstance, Callable[..., None]]]:
+        session, jobs = self._session, self._session.jobs
+        # what was wanted while a segmentation ran has its turn after it
+        ends = [(signal, self._go_on) for signal in (jobs.done, jobs.stopped, jobs.failed)]
+        return [*ends, (session.kept.changed, self._on_kept)]
+
     def _go_on(self, _: object = None) -> None:
-        # an answer never comes if the compute process died over it
-        if self._asked is not None and self._session.background.busy:
+        if self._asked is not None:
             return
         if self._wanted is not None and not self.is_segmenting(self._wanted[0]):
             self._work, self._wanted = self._begin(*self._wanted), None
@@ -185,7 +198,7 @@ class Rethreshold:
         memory = SharedArray.create(known.foreground.shape, np.uint32)
         self._asked = asked = _Asked(work, plane, numbered, memory)
         self._session.background.ask(
-            QUESTION,
+            self,
             tasks.number_cells,
             known.foreground,
             replace(known.segmenter, weights={}),  # megabytes that finding cells does without
@@ -193,7 +206,15 @@ class Rethreshold:
             memory,
             numbered,
             on_event=partial(self._on_found, asked),
+            on_lost=partial(self._on_lost, asked),
         )
+
+    def _on_lost(self, asked: _Asked) -> None:
+        """Give up what broke off, of which the user was told, for what was wished meanwhile."""
+        asked.memory.close()
+        if asked is self._asked:
+            self._asked = self._work = None
+            self._go_on()
 
     def _on_found(self, asked: _Asked, objects: int) -> None:
         cells, work, plane = asked.memory.array, asked.work, asked.plane
@@ -247,7 +268,8 @@ class Rethreshold:
         shape = ImageStack.of(work.image).shape
         segmenter = next(iter(work.kept.values())).segmenter
         dtype = label_dtype(segmenter, shape, work.config.min_size)
-        result = Result(self._session.viewer, work.image, "segmentation", dtype)
+        plane = next(iter(work.kept))  # one, for there may be no memory for all of them
+        result = Result(self._session.viewer, work.image, "segmentation", dtype, plane=plane)
         result.finish(complete=len(work.kept) == np.prod(shape[:-2]))
         assert isinstance(result.layer, Labels)
         return result.layer

@@ -19,6 +19,8 @@ from napari_unet.engine.host import Host, Served, SharedArray
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.viewer.gaze import Gaze
 from napari_unet.viewer.kept import Kept
+from napari_unet.viewer.planes import Pixels
+from napari_unet.viewer.reading import served
 from napari_unet.viewer.results import Result, label_dtype
 from napari_unet.viewer.stack import ImageStack, PlaneIndex
 
@@ -81,17 +83,17 @@ class Segmentation:
         kept: Kept,
     ) -> None:
         self._image, self._segmenter, self._kept = image, segmenter, kept
-        self._name = f"layer {image.name!r}"
+        self._name = image.name
         self.stack = ImageStack.of(image)
-        self.planes = list(self.stack.indices()) if only is None else [only]
         self.objects = 0
         self.finds_cells = segmenter.kind == "cells"
-        self._left = len(self.planes)
         dtype = label_dtype(segmenter, self.stack.shape, config.min_size)
         self._labels = Result(viewer, image, "segmentation", dtype, plane=only)
         self._foreground: Result | None = None
         if probability:
             self._foreground = Result(viewer, image, "probability", np.float32, plane=only)
+        self.planes = list(self.stack.indices()) if only is None else [only]
+        self._left = len(self.planes)
         self._gaze = Gaze(viewer, image)
 
     @property
@@ -166,8 +168,7 @@ class Segmentation:
         """Return a plane that lies in memory, or what serves its regions when they are needed."""
         if self.stack.in_memory:
             return self.stack.plane(index)
-        where = f", plane {', '.join(map(str, index))}" if index else ""
-        return Served(self.stack.lazy_plane(index), self._name + where)
+        return served(self.stack, index, self._name)
 
     @contextmanager
     def _memory(self) -> Iterator[tuple[SharedArray, SharedArray]]:
@@ -179,7 +180,7 @@ class Segmentation:
             yield labels, foreground
 
 
-def _numbers_used(labels: NDArray[np.integer]) -> int:
+def _numbers_used(labels: Pixels) -> int:
     """Return after which number the cells of one plane go on, so that planes share none."""
     used = int(labels.max(initial=0))
     # segmenting two planes in turn would count up for ever: rather share numbers than run out

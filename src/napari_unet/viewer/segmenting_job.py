@@ -12,8 +12,9 @@ from napari.layers import Image
 from napari.utils.notifications import show_warning
 
 from napari_unet.core.config import PredictConfig
+from napari_unet.engine.events import TileDone
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, UNetError
 from napari_unet.viewer.layers import image_layers, is_result
 from napari_unet.viewer.preview import hide
 from napari_unet.viewer.segmentation import Segmentation, StreamEvent
@@ -56,6 +57,8 @@ class SegmentingJob(SessionJob[StreamEvent]):
     InputError
         If there is no model yet, or an image, or every open image, has another number of channels
         than the model.
+    DeviceError
+        If there is no memory for a result.
     """
 
     title = SEGMENTING
@@ -77,19 +80,26 @@ class SegmentingJob(SessionJob[StreamEvent]):
         hide(viewer, image, "preview")
         fitting = _that_fit(segmenter, _images(viewer, image, scope))
         only = shown_plane(viewer, image) if scope == "current plane" else None
-        self._items = [
-            Segmentation(
-                viewer,
-                layer,
-                segmenter,
-                config,
-                only=only,
+        self._items: list[Segmentation] = []
+        try:
+            for layer in fitting:
                 # one that is there already would go on showing what an older model thought
-                probability=probability or _has_probability(viewer, layer),
-                kept=session.kept,
-            )
-            for layer in fitting
-        ]
+                shows = probability or _has_probability(viewer, layer)
+                self._items.append(
+                    Segmentation(
+                        viewer,
+                        layer,
+                        segmenter,
+                        config,
+                        only=only,
+                        probability=shows,
+                        kept=session.kept,
+                    )
+                )
+        except UNetError:
+            self.close()
+            raise
+        self._note = ""
         self._began = time.monotonic()
 
     @property
@@ -114,6 +124,8 @@ class SegmentingJob(SessionJob[StreamEvent]):
     def on_event(self, event: StreamEvent) -> None:
         """Show what is new."""
         self._items[event.image].on_event(event)
+        if isinstance(event.event, TileDone) and event.event.note:
+            self._note = f" {event.event.note}"
 
     def fraction(self, event: StreamEvent) -> float:
         """Return the share that is done, 0 ... 1."""
@@ -123,7 +135,7 @@ class SegmentingJob(SessionJob[StreamEvent]):
         """Say how far it is, or what was found."""
         items = self._items
         if not all(item.complete for item in items):
-            return f"Segmenting, {100 * event.progress:.0f} % ..."
+            return f"Segmenting, {100 * event.progress:.0f} % ...{self._note}"
         seconds = time.monotonic() - self._began
         objects = sum(item.objects for item in items)
         found = "1 cell" if objects == 1 else f"{objects} cells"
@@ -131,7 +143,7 @@ class SegmentingJob(SessionJob[StreamEvent]):
         where = "" if len(items) == 1 else f" in {len(items)} images"
         looked_at = len(items) == 1 and len(items[0].planes) == 1
         advice = " Paint where it is wrong, and train again." if looked_at else ""
-        return f"Segmented {what}{where} in {seconds:.1f} s.{advice}"
+        return f"Segmented {what}{where} in {seconds:.1f} s.{self._note}{advice}"
 
     def stopped(self) -> str:
         """Say what is left when it was stopped."""

@@ -26,7 +26,7 @@ from napari_unet.viewer.kept import Kept
 from napari_unet.viewer.record import Record
 from napari_unet.viewer.segmenting_job import SEGMENTING, Scope, SegmentingJob
 from napari_unet.viewer.sources import Source
-from napari_unet.viewer.training import Training
+from napari_unet.viewer.training import Stopped, Training
 from napari_unet.viewer.training_job import TRAINING, TrainingJob
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ class Session:
             window.main_menu.window().destroyed.connect(self.close)
         self.jobs = Jobs.of(viewer)
         self.host = Host()
-        self.background = Background(Host(warm_up=("napari_unet.engine.tasks",)))
+        self.background = Background(
+            Host(warm_up=("napari_unet.engine.tasks", "napari_unet.core.nearesttwo_numba"))
+        )
         self.kept = Kept()
         self.history = History()
         self.record = Record()
@@ -92,7 +94,7 @@ class Session:
         self.progress = 0.0
         self._segmenter: Segmenter | None = None
         self._job: TrainingJob | SegmentingJob | None = None
-        self._stopped: Training | None = None
+        self._stopped: Stopped | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="live-unet-", ignore_cleanup_errors=True)
         self._checkpoint = Path(self._folder.name, "training.state")
         self._trained_on: weakref.ref[Image] | None = None
@@ -233,6 +235,8 @@ class Session:
         ------
         InputError
             If there is no model yet, or an image does not fit it.
+        DeviceError
+            If there is no memory for a result.
         JobError
             If a job is running.
         """
@@ -269,8 +273,8 @@ class Session:
         self._break_off(str(error))
 
     def _offer_to_resume(self) -> None:
-        if self.training is not None and self.training.can_go_on:
-            self._stopped = self.training
+        if self.training is not None:
+            self._stopped = self.training.stopped()
 
     def _break_off(self, sentence: str) -> None:
         self.progress = 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image, Labels, Shapes
 
+from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import TrainConfig
 from napari_unet.engine import tasks
 from napari_unet.engine.events import Prepared, Previewed, TrainEvent
@@ -20,6 +22,7 @@ from napari_unet.engine.segmenter import Segmenter
 from napari_unet.viewer.edits import Edit, Edits
 from napari_unet.viewer.layers import Painted, link, meaning_of, painted
 from napari_unet.viewer.preview import Preview
+from napari_unet.viewer.reading import read_plane
 from napari_unet.viewer.record import Record
 from napari_unet.viewer.regions import Masks, RegionMasks
 from napari_unet.viewer.sources import Source
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-__all__ = ["Training"]
+__all__ = ["Stopped", "Training"]
 
 LEAST_STEPS = 5
 """Of a first training that is remembered: live mode switched on and off again leaves one or two."""
@@ -110,22 +113,13 @@ class Training:
         return source.image, source.labels, source.regions
 
     @property
-    def layers(self) -> list[Layer]:
-        """All layers that it learns from."""
-        layers = [(s.image, s.labels, s.regions) for s in self._sources]
-        return [layer for three in layers for layer in three if layer is not None]
-
-    @property
     def intact(self) -> bool:
         """Whether its layers are open, with the pixels or the shape that they had at the start."""
-        are_open = all(layer in self._viewer.layers for layer in self.layers)
-        return are_open and all(self._fits(index) for index in range(len(self._sources)))
+        return self._is_open and all(self._fits(index) for index in range(len(self._sources)))
 
     @property
-    def can_go_on(self) -> bool:
-        """Whether its layers are open and its state is kept, so that `again` goes on with it."""
-        kept = self._checkpoint is not None and self._checkpoint.exists()
-        return kept and all(layer in self._viewer.layers for layer in self.layers)
+    def _is_open(self) -> bool:
+        return all(layer in self._viewer.layers for layer in _layers(self._sources))
 
     @property
     def by_accident(self) -> bool:
@@ -133,30 +127,22 @@ class Training:
         asked = self.config.steps or LEAST_STEPS
         return self.start is None and len(self.record.seconds) < min(LEAST_STEPS, asked)
 
-    def again(self, viewer: ViewerModel) -> Training:
-        """Return a training that goes on where this one stopped, with what is painted now."""
-        return Training(
-            viewer,
-            self._sources,
-            self.config,
-            self.start,
-            checkpoint=self._checkpoint,
-            preview_every=self._every,
-        )
+    def stopped(self) -> Stopped | None:
+        """Return what can go on later, if its layers are open and its state is kept."""
+        if self._checkpoint is None or not self._checkpoint.exists() or not self._is_open:
+            return None
+        return Stopped(self._sources, self.config, self.start, self._checkpoint, self._every)
 
     def events(self, host: Host, stop: threading.Event) -> Iterator[TrainEvent]:
         """Train in the compute process; for a worker thread."""
-        snapshots: list[Painted] = self._snapshots
-        annotations = [one for snapshot in snapshots for one in snapshot.annotations()]
-        return host.run(
-            tasks.train,
-            annotations,
-            self.config,
-            self.start,
-            self._mailbox,
-            self._checkpoint,
-            stop=stop,
-        )
+        annotations: list[Annotation] = []
+        for snapshot in self._snapshots:
+            annotations += snapshot.annotations(stop)
+        if not stop.is_set():
+            yield from host.run(
+                tasks.train, annotations, self.config, self.start, self._mailbox,
+                self._checkpoint, stop=stop,
+            )  # fmt: skip
 
     def on_event(self, event: TrainEvent) -> None:
         """Take down what an event tells; show a preview."""
@@ -240,7 +226,7 @@ class Training:
         region = None if masks is None else np.array(masks.mask(plane)[box])
         known = (index, plane) in self._numbers
         number = self._numbers.setdefault((index, plane), len(self._numbers))
-        meaning = meaning_of(source.labels)
+        meaning, name = meaning_of(source.labels), source.image.name
 
         def stroke() -> Repainted:
             return Repainted(
@@ -248,11 +234,46 @@ class Training:
                 box=box,
                 labels=labels,
                 region=region,
-                image=None if known else stack.plane(plane),
+                image=None if known else read_plane(stack, plane, name),
                 meaning=meaning,
             )
 
         self._mailbox.put(stroke)  # a lazy image is read in the thread that sends it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stopped:
+    """A training that was stopped, as far as it is needed to go on: it keeps no viewer alive.
+
+    The attributes are the parameters of `Training`.
+    """
+
+    sources: Sequence[Source]
+    config: TrainConfig
+    start: Segmenter | None
+    checkpoint: Path
+    preview_every: float
+
+    @property
+    def layers(self) -> list[Layer]:
+        """All layers that it learns from."""
+        return _layers(self.sources)
+
+    def again(self, viewer: ViewerModel) -> Training:
+        """Return a training that goes on where it stopped, with what is painted now."""
+        return Training(
+            viewer,
+            self.sources,
+            self.config,
+            self.start,
+            checkpoint=self.checkpoint,
+            preview_every=self.preview_every,
+        )
+
+
+def _layers(sources: Sequence[Source]) -> list[Layer]:
+    layers = [(source.image, source.labels, source.regions) for source in sources]
+    return [layer for three in layers for layer in three if layer is not None]
 
 
 def _drawn(snapshot: Painted) -> Masks:

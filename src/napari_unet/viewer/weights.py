@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Shapes
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from napari_unet.core.borderterm import relative
 from napari_unet.core.boundary import around
@@ -24,7 +23,7 @@ from napari_unet.viewer.boxes import Boxes
 from napari_unet.viewer.edits import Edit, Edits
 from napari_unet.viewer.field import Box, shown_field
 from napari_unet.viewer.layers import check_same_grid, meaning_of
-from napari_unet.viewer.regions import region_mask, region_masks
+from napari_unet.viewer.regions import RegionMasks
 from napari_unet.viewer.results import Result
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest
 
@@ -35,9 +34,6 @@ __all__ = ["LiveWeights"]
 
 TILE = 512
 """Side in pixels of what is computed at once."""
-
-REGIONS_DELAY = 200
-"""Milliseconds after a training region was last moved until it counts."""
 
 MOST_PLANES = 50
 
@@ -104,8 +100,9 @@ class LiveWeights:
                 f"meaning to scribbles or instances."
             )
         self._background, self._viewer = background, viewer
-        self._image, self._labels, self._regions = image, labels, regions
-        self._masks = None if regions is None else region_masks(regions, image)
+        self._image, self._labels = image, labels
+        self._masks: RegionMasks | None = None
+        self._follow(regions)
         shown = shown_field(viewer, image).plane
         others = islice(self._stack.indices(), MOST_PLANES)
         self._chosen = factor or self._choose_factor([shown, *others])
@@ -114,15 +111,12 @@ class LiveWeights:
         self._buffer = SharedArray.create((TILE, TILE), np.float32)
         self._left: dict[PlaneIndex, Boxes] = {}
         self._asked: tuple[PlaneIndex, Box] | None = None
+        self._lost_before = False
         self._open, self._complete = True, False
         self._result = Result(viewer, image, "weights", np.float32)
         self.layer = self._result.layer
         self._edits = Edits(labels, viewer)
         self._edits.changed.connect(self._on_edit)
-        self._delay = QTimer()
-        self._delay.setSingleShot(True)
-        self._delay.setInterval(REGIONS_DELAY)
-        self._delay.timeout.connect(self._renew_regions)
         for emitter, handler in self._handlers():
             emitter.connect(handler)
         self.set_weights(w0, sigma)
@@ -132,6 +126,12 @@ class LiveWeights:
         self._w0, self._sigma = w0, sigma
         self.layer.contrast_limits = (0.0, 1.0 + w0)
         self._renew()
+
+    def set_regions(self, regions: Shapes | None) -> None:
+        """Follow other training regions, or none."""
+        if self._open and regions is not self._regions:
+            self._follow(regions)
+            self._renew()
 
     def remove(self) -> None:
         """Take the layer away, and close."""
@@ -147,7 +147,7 @@ class LiveWeights:
         for emitter, handler in self._handlers():
             emitter.disconnect(handler)
         self._edits.close()
-        self._delay.stop()
+        self._follow(None)
         self._background.cancel(self)
         self._buffer.close()
         self._result.finish(complete=self._complete)
@@ -155,16 +155,13 @@ class LiveWeights:
 
     def _handlers(self) -> list[tuple[Any, Any]]:
         dims = self._viewer.dims.events
-        found: list[tuple[Any, Any]] = [
+        return [
             (self._viewer.layers.events.removed, self._on_removed),
             (self._labels.events.metadata, self._on_metadata),
             (dims.current_step, self._go_on),
             (dims.order, self._go_on),
             (dims.ndisplay, self._go_on),
         ]
-        if self._regions is not None:
-            found.append((self._regions.events.set_data, self._on_regions))
-        return found
 
     def _on_edit(self, edit: Edit) -> None:
         if tuple(finest(self._labels).shape) != self._stack.shape:
@@ -182,6 +179,8 @@ class LiveWeights:
     def _on_removed(self, event: Any) -> None:
         if event.value in (self.layer, self._image, self._labels):
             self.close()
+        elif event.value is self._regions:
+            self.set_regions(None)
 
     def _on_metadata(self, _: object = None) -> None:
         if meaning_of(self._labels) == self._meaning:
@@ -192,20 +191,15 @@ class LiveWeights:
         else:
             self._renew()
 
-    def _on_regions(self, _: object = None) -> None:
-        self._delay.start()
+    def _follow(self, regions: Shapes | None) -> None:
+        if self._masks is not None:
+            self._masks.close()
+        self._regions, self._masks = regions, None
+        if regions is not None:
+            self._masks = RegionMasks(regions, self._image)
+            self._masks.changed.connect(self._renew)
 
-    def _renew_regions(self) -> None:
-        if self._regions is None:
-            return
-        before, self._masks = self._masks or {}, region_masks(self._regions, self._image)
-        same = before.keys() == self._masks.keys() and all(
-            np.array_equal(mask, before[plane]) for plane, mask in self._masks.items()
-        )
-        if not same:
-            self._renew()
-
-    def _renew(self) -> None:
+    def _renew(self, _: object = None) -> None:
         """Compute the shown plane anew, and the others when they are shown."""
         plane = shown_field(self._viewer, self._image).plane
         self._left = {plane: self._left[plane]} if plane in self._left else {}
@@ -215,32 +209,23 @@ class LiveWeights:
 
     def _go_on(self, _: object = None) -> None:
         """Ask for the next box of the shown plane, unless an answer is still to come."""
-        if not self._open:
+        if not self._open or self._asked is not None:
             return
-        if self._asked is not None:
-            if self._background.busy:
-                return
-            # the process died, of which the user was told
-            plane, lost = self._asked
-            if plane in self._left:
-                self._left[plane].add(lost)
         field = shown_field(self._viewer, self._image)
         if field.plane not in self._left:
             side = TILE // self.factor * self.factor
             self._left[field.plane] = Boxes(self._stack.plane_shape, side, field.box)
         box = self._left[field.plane].take(field.box)
-        if box is None:
-            self._asked = None
-            if not self._complete:
-                self._complete = True
-                self._result.finish(complete=True)
-        else:
-            self._asked = (field.plane, box)
-            self._ask(*self._asked)
+        if box is not None:
+            self._ask(field.plane, box)
+        elif not self._complete:
+            self._complete = True
+            self._result.finish(complete=True)
 
     def _ask(self, plane: PlaneIndex, box: Box) -> None:
+        self._asked = asked = (plane, box)
         near = self._around(box)
-        region = region_mask(self._masks, plane, self._stack)
+        region = None if self._masks is None else self._masks.mask(plane)
         self._background.ask(
             self,
             tasks.weigh_box,
@@ -252,13 +237,26 @@ class LiveWeights:
             self._buffer,
             self._w0,
             self._sigma,
-            on_event=partial(self._on_weighed, self._asked),
+            on_event=partial(self._on_weighed, asked),
+            on_lost=partial(self._on_lost, asked),
         )
 
-    def _on_weighed(self, answered: tuple[PlaneIndex, Box] | None, _: int) -> None:
-        if answered is None or answered is not self._asked:
+    def _on_lost(self, asked: tuple[PlaneIndex, Box]) -> None:
+        """Take the box up again, and ask once more; what fails twice waits for the next edit."""
+        if asked is not self._asked:
             return
+        plane, box = asked
         self._asked = None
+        if plane in self._left:
+            self._left[plane].add(box)
+        self._lost_before = not self._lost_before
+        if self._lost_before:
+            self._go_on()
+
+    def _on_weighed(self, answered: tuple[PlaneIndex, Box], _: int) -> None:
+        if answered is not self._asked:
+            return
+        self._asked, self._lost_before = None, False
         if not self._result.shown:
             self.close()
             return

@@ -63,9 +63,8 @@ class AdjustPanel:
         }
         self._automatic = button("Automatic", "Put all four back to what is automatic.")
         self._said = sentence()
-        self.widget = stack(
-            form(*self._editors.values()), row(self._said, self._automatic, stretch=(1, 0))
-        )
+        below = row(self._said, self._automatic, stretch=(1, 0))
+        self.widget = stack(form(*self._editors.values()), below)
         self.set_config(AUTOMATIC)
         for editor in self._editors.values():
             editor.changed.connect(self._on_edited)
@@ -95,19 +94,20 @@ class AdjustPanel:
         """Follow the chosen image, and what is kept and found of it."""
         for signal in self._news():
             signal.connect(self.renew)
+        self._rethreshold.follow()
         self.renew()
 
     def leave(self) -> None:
         """Follow them no more."""
         for signal in self._news():
             signal.disconnect(self.renew)
+        self._rethreshold.leave()
 
     def renew(self, _: object = None) -> None:
         """Say on what the knobs act, and disable them where there are no cells."""
         image = self._data.choice.image
         kind = None if image is None else self._rethreshold.kind(image)
-        model = self._session.segmenter
-        classes = (kind or (model and model.kind)) == "classes"
+        classes = (kind or getattr(self._session.segmenter, "kind", None)) == "classes"
         for name, editor in self._editors.items():
             editor.enabled = not classes
             editor.tooltip = NO_CELLS if classes else ADJUSTED[name]

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from napari_unet.core.uncertainty import Kind
 from napari_unet.viewer.accept import accept, object_at, objects_in, shown_result
 from napari_unet.viewer.field import Field, shown_field
+from napari_unet.viewer.flight import Flight
 from napari_unet.viewer.layers import check_same_grid, meaning_of, new_scribbles, set_meaning
 from napari_unet.viewer.picking import cursor, first_cell, numbers_in
 from napari_unet.viewer.session import Session
 from napari_unet.viewer.stack import ImageStack, finest
-from napari_unet.viewer.uncertainty import Uncertainty, fly_to_next
+from napari_unet.viewer.uncertainty import Uncertainty
 from napari_unet.viewer.verified import cell_meant, toggle
 from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.parts import button, row, sentence, stack
@@ -38,7 +39,7 @@ class CorrectPanel:
 
     def __init__(self, session: Session, data: DataPanel) -> None:
         self._session, self._viewer, self._data = session, session.viewer, data
-        self._uncertain = Uncertainty.of(session)
+        self._uncertain, self._flight = Uncertainty.of(session), Flight(session, self._say)
         self._accept = button(
             "Accept all in view",
             "Copy the predicted objects that you see into the labels, as one step for undo. What "
@@ -74,7 +75,8 @@ class CorrectPanel:
         self.renew()
 
     def leave(self) -> None:
-        """Notice it no more."""
+        """Notice it no more, and look for nothing."""
+        self._flight.leave()
         self._viewer.layers.events.removed.disconnect(self.renew)
 
     def renew(self, _: object = None) -> None:
@@ -110,7 +112,7 @@ class CorrectPanel:
     def next_uncertain(self) -> None:
         """Move the view to the next place where the network is unsure and nothing is painted."""
         with telling_errors(self._said):
-            self._say(fly_to_next(self._session, self._data.image, self._data.choice.labels))
+            self._flight.begin(self._data.image, self._data.choice.labels)
 
     def _painted(self) -> tuple[Labels, Field]:
         image, labels = self._data.image, self._data.labels

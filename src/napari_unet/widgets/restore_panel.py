@@ -61,11 +61,12 @@ class RestorePanel:
             self._said.tooltip = self._offers[0].description
 
     def _on_restore(self) -> None:
-        offer = self._offers.pop(0)
+        offer = self._offers[0]
         self._restore.enabled = self._dismiss.enabled = False
         try:
             with telling_errors():
                 complaints = restore(self._session.viewer, self._session, offer)
+                self._offers.remove(offer)
                 show_info(f"Restored: {offer.description}.")
                 for complaint in complaints:  # one by one, for napari cuts long ones off
                     show_warning(complaint)

@@ -79,9 +79,11 @@ class WeightsSwitch:
 
     def _follow_choice(self) -> None:
         # also told when layers come, go or are renamed, our own among them
-        if self._box.value and self._layers() != self._of:
+        if self._map is not None and self._layers() == self._of:
+            self._map.set_regions(self._data.choice.regions)
+        elif self._box.value:
             self._end()
-            if None in self._layers()[:2]:
+            if None in self._layers():
                 self._on_closed()
             else:
                 self._start()
@@ -131,5 +133,4 @@ class WeightsSwitch:
             self._box.value = False
 
     def _layers(self) -> tuple[object, ...]:
-        choice = self._data.choice
-        return choice.image, choice.labels, choice.regions
+        return self._data.choice.image, self._data.choice.labels

@@ -1,0 +1,198 @@
+"""Fly to the places where the network is unsure, one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image, Labels
+from qtpy.QtCore import QTimer
+
+from napari_unet.core.uncertainty import cell_size, most_uncertain, uncertainty
+from napari_unet.errors import InputError, UNetError
+from napari_unet.viewer.kept import KeptPlane
+from napari_unet.viewer.layers import check_same_grid
+from napari_unet.viewer.picking import Pixel
+from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest, shown_plane
+from napari_unet.viewer.uncertainty import SEGMENT_FIRST, Uncertainty, kept_plane
+
+if TYPE_CHECKING:
+    from napari_unet.viewer.session import Session
+
+__all__ = ["Flight", "fly_to_next"]
+
+CELLS_IN_VIEW = 8
+"""Cell diameters across the shorter side of the view after a flight."""
+
+TURN_SECONDS = 0.008
+
+LOOKING = "Looking for an uncertain place in the other planes ..."
+
+
+class Flight:
+    """Looks for the next uncertain place a plane at a time, between what else the window does.
+
+    For the main thread.
+
+    Parameters
+    ----------
+    session : Session
+        Its viewer is moved.
+    tell : callable
+        Is told in words where the camera was moved, or why it was not.
+    """
+
+    def __init__(self, session: Session, tell: Callable[[str], object]) -> None:
+        self._session, self._tell = session, tell
+        self._search: Iterator[str | None] = iter(())
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._go_on)
+
+    def begin(self, image: Image, labels: Labels | None) -> None:
+        """Look in the plane in view now, then in the others; a search that goes on, goes on.
+
+        Raises
+        ------
+        InputError
+            As `fly_to_next` does.
+        """
+        if self._timer.isActive():
+            return
+        self._search = fly_to_next(self._session, image, labels)
+        if not self._look():
+            self._tell(LOOKING)
+            self._timer.start(0)
+
+    def leave(self) -> None:
+        """Look no further."""
+        self._timer.stop()
+        self._search = iter(())  # which holds what is kept of planes
+
+    def _go_on(self) -> None:
+        try:
+            if self._session.closed or self._look():
+                self._timer.stop()
+        except UNetError as error:  # the user went to 3D, or closed the image, meanwhile
+            self._timer.stop()
+            self._tell(str(error))
+
+    def _look(self) -> bool:
+        """Look for a moment; return whether that was the end of it."""
+        deadline = time.monotonic() + TURN_SECONDS
+        for told in self._search:
+            if told is not None:
+                self._tell(told)
+                return True
+            if time.monotonic() >= deadline:
+                break
+        return False
+
+
+def fly_to_next(session: Session, image: Image, labels: Labels | None) -> Iterator[str | None]:
+    """Move the camera to the next place where the network is unsure and nothing is painted.
+
+    First in the plane in view, then in the other planes that were segmented; at every call to
+    another place, until a plane is segmented again.
+
+    Parameters
+    ----------
+    session : Session
+        Its viewer is moved.
+    image : Image
+        What was segmented.
+    labels : Labels, optional
+        What is painted on it.
+
+    Yields
+    ------
+    str or None
+        None after a plane without such a place; at last where it went, in words.
+
+    Raises
+    ------
+    InputError
+        If nothing was segmented yet, the labels are not on this image, or the view is in 3D.
+    """
+    _check(session, image, labels)
+    planes = _segmented(session, image)
+    if not planes:
+        raise InputError(f"{SEGMENT_FIRST} a plane of layer {image.name!r}.")
+    seen = [Uncertainty.of(session).visited(image, plane, kept) for plane, kept in planes]
+    for (plane, kept), visited in zip(planes, seen, strict=True):
+        place = _place(kept, labels, plane, visited)
+        if place is not None:
+            visited.append(place)
+            _look_at(session, image, plane, place, kept.segmenter.diameter)
+            yield _told(sum(map(len, seen)), image, plane, place)
+            return
+        yield None
+        _check(session, image, labels)  # the user went on meanwhile
+    for visited in seen:
+        visited.clear()
+    yield (
+        "No uncertain place is left: the network is sure of the rest, or you painted or saw it "
+        "already. Train again, or go through the places once more."
+    )
+
+
+def _check(session: Session, image: Image, labels: Labels | None) -> None:
+    if image not in session.viewer.layers:
+        raise InputError(f"Layer {image.name!r} is not open any more: choose another image.")
+    if session.viewer.dims.ndisplay != 2:
+        raise InputError("In 3D a place cannot be flown to: go back to the 2D view first.")
+    if labels is not None:
+        check_same_grid(image, labels, ImageStack.of(image))
+
+
+def _segmented(session: Session, image: Image) -> list[tuple[PlaneIndex, KeptPlane]]:
+    """Return what is kept of an image, the plane in view first."""
+    shown, known = shown_plane(session.viewer, image), set(session.kept.planes(image))
+    planes = [plane for plane in ImageStack.of(image).indices() if plane in known]
+    planes.sort(key=lambda plane: plane != shown)
+    return [(plane, kept) for plane in planes if (kept := kept_plane(session, image, plane))]
+
+
+def _place(
+    kept: KeptPlane, labels: Labels | None, plane: PlaneIndex, visited: list[Pixel]
+) -> Pixel | None:
+    """Return where in a plane the network is most unsure, and nobody painted or looked."""
+    model = kept.segmenter
+    unsure = uncertainty(kept.foreground, model.kind, model.n_classes)
+    painted = np.zeros(unsure.shape, dtype=bool)
+    if labels is not None:
+        painted = np.asarray(finest(labels)[plane]) != 0
+    return most_uncertain(unsure, painted, model.diameter, visited)
+
+
+def _told(number: int, image: Image, plane: PlaneIndex, place: Pixel) -> str:
+    names = ImageStack.of(image).leading_names
+    where = "".join(f", {name} {index}" for name, index in zip(names, plane, strict=True))
+    return (
+        f"Uncertain place {number}: y {place[0]}, x {place[1]}{where}. Paint what is there, then "
+        f"train again."
+    )
+
+
+def _look_at(
+    session: Session, image: Image, plane: PlaneIndex, place: Pixel, diameter: float
+) -> None:
+    viewer, stack = session.viewer, ImageStack.of(image)
+    size = cell_size(diameter, stack.plane_shape)
+    point: list[float] = [*plane, *place]
+    if stack.channel_axis is not None and not stack.rgb:
+        point.insert(stack.channel_axis, 0)
+    world = np.asarray(image.data_to_world(point))
+    first = viewer.dims.ndim - image.ndim
+    if shown_plane(viewer, image) != plane:
+        for axis in range(image.ndim - 2):
+            if stack.rgb or axis != stack.channel_axis:
+                viewer.dims.set_point(first + axis, world[axis])
+    everywhere = np.asarray(viewer.dims.point, dtype=float)
+    everywhere[first:] = world
+    step = np.asarray(image.data_to_world([*point[:-1], point[-1] + 1])) - world
+    camera = viewer.scene.camera
+    camera.center = tuple(everywhere[list(viewer.dims.displayed)])
+    closest = min(viewer.canvas.size) / (CELLS_IN_VIEW * size * float(np.linalg.norm(step)))
+    camera.zoom = max(camera.zoom, closest)

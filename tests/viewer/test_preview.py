@@ -1,0 +1,113 @@
+"""What is asked for a preview, and its memory, between the two threads that share it."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.layers import Image
+from small_things import make_segmenter
+
+from napari_unet.engine.events import Previewed
+from napari_unet.engine.mailbox import Look, Mailbox
+from napari_unet.viewer.preview import Preview
+
+MODEL = make_segmenter()
+
+
+class Waiting:
+    """An image on a disk that answers when it is told to; napari itself sees it at once."""
+
+    def __init__(self) -> None:
+        self.shape, self.ndim, self.dtype = (40, 50), 2, np.dtype(np.float32)
+        self.asked, self.released = threading.Event(), threading.Event()
+
+    def __getitem__(self, index: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            self.asked.set()
+            self.released.wait(10)
+        return np.zeros(self.shape, self.dtype)[index]
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    """The mailbox of a training."""
+    return Mailbox()
+
+
+@pytest.fixture
+def preview(viewer: Any, mailbox: Mailbox, qtbot: Any) -> Iterator[Callable[[Any], Preview]]:  # noqa: ARG001 (Qt's loop)
+    """Begin a preview of an image, of what a network in training makes of it."""
+    made: list[Preview] = []
+
+    def begin(data: Any) -> Preview:
+        image: Image = viewer.add_image(data, contrast_limits=(0, 1))
+        made.append(Preview(viewer, image, mailbox, every=1.0))
+        made[-1].begin(MODEL)
+        return made[-1]
+
+    yield begin
+    for one in made:
+        one.close()
+
+
+def test_no_memory_is_taken_for_a_preview_that_is_closed(preview: Any, mailbox: Mailbox) -> None:
+    """It was asked for just before the end of the training, and is taken by its thread after."""
+    closed = preview(np.zeros((40, 50), np.float32))
+    closed.close()
+
+    assert mailbox.take() == [None]
+    assert not closed._outs
+
+
+def test_no_memory_is_kept_for_a_preview_that_is_closed_while_it_is_read(
+    preview: Any, mailbox: Mailbox
+) -> None:
+    """However long the disk takes."""
+    image = Waiting()
+    closed = preview(image)
+    taken: list[Any] = []
+    thread = threading.Thread(target=lambda: taken.extend(mailbox.take()))
+    thread.start()
+    assert image.asked.wait(5)
+    closed.close()
+    image.released.set()
+    thread.join()
+
+    assert taken == [None]
+    assert not closed._outs
+
+
+def test_what_is_read_and_what_is_shown_do_not_meet(preview: Any, mailbox: Mailbox) -> None:
+    """While many fields are read, previews come in: one thread must not see half a change."""
+    busy = preview(np.zeros((40, 50), np.float32))
+    over = threading.Event()
+    looks: list[Look] = []
+
+    def take() -> None:
+        while not over.is_set():
+            looks.extend(mailbox.take())
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=take)
+    thread.start()
+    end = time.monotonic() + 1.5
+    try:
+        while time.monotonic() < end:
+            if busy._asked[0] < 300:  # each takes a file descriptor
+                busy._ask(busy._view.field)
+            busy.show(Previewed(key=1, step=1, segmenter=MODEL))
+    finally:
+        sys.setswitchinterval(interval)
+        over.set()
+        thread.join()
+
+    assert [look.key for look in looks] == list(range(1, len(looks) + 1))
+    busy.show(Previewed(key=len(looks), step=1, segmenter=MODEL))
+    assert list(busy._outs) == [len(looks)]

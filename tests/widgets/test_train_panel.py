@@ -1,0 +1,71 @@
+"""Live mode where a question comes first."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QMessageBox
+
+from napari_unet.viewer.layers import set_meaning
+from napari_unet.viewer.live import RETRY_MS
+
+LOOK_MS = 3 * RETRY_MS
+"""Live mode has looked again by then whether it can begin."""
+
+
+def questions() -> list[QMessageBox]:
+    """Return the questions on the screen."""
+    boxes = [box for box in QApplication.topLevelWidgets() if isinstance(box, QMessageBox)]
+    return [box for box in boxes if box.isVisible()]
+
+
+@pytest.fixture
+def ask_and(hand: Any, sample: Any, qtbot: Any) -> Callable[[str], int]:
+    """Switch live mode on over doubtful labels, wait, and answer; return how many were asked."""
+
+    def answer(button: str) -> int:
+        seen: list[int] = []
+
+        def look() -> None:
+            boxes = questions()
+            seen.append(len(boxes))
+            for box in reversed(boxes):
+                found = box.button(QMessageBox.StandardButton[button])
+                assert found is not None
+                found.click()
+
+        set_meaning(sample[1], "instances")  # which a few scribbles are not
+        sample[1].data = np.where(sample[1].data < 4, sample[1].data, 0)
+        QTimer.singleShot(LOOK_MS, look)
+        hand.dock.panels.training.set_live(True)
+        qtbot.wait_until(lambda: bool(seen), timeout=2 * LOOK_MS)
+        return seen[0]
+
+    return answer
+
+
+def test_live_mode_asks_once_however_long_the_answer_takes(
+    hand: Any, ask_and: Callable[[str], int]
+) -> None:
+    """And begins when it is given."""
+    assert ask_and("Yes") == 1
+    hand.wait_to_read("Step ")
+    assert hand.dock.panels.training.live.on
+    hand.click("Stop")
+    hand.wait_until_idle()
+
+
+def test_live_mode_is_off_where_the_question_is_cancelled(
+    hand: Any, ask_and: Callable[[str], int], qtbot: Any
+) -> None:
+    """The dock shows it so, and nothing is asked again."""
+    panel = hand.dock.panels.training
+    assert ask_and("Cancel") == 1
+    qtbot.wait(LOOK_MS)
+
+    assert not questions()
+    assert not panel.live.on
+    assert not panel._live.value
+    assert hand.session.jobs.state == "idle"
