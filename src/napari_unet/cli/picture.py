@@ -1,4 +1,4 @@
-"""The picture of the demo: image, painted labels, segmentation and truth side by side."""
+"""The pictures of the commands: what the demo found, and what a segmentation has wrong."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from skimage.segmentation import expand_labels, find_boundaries
 
-__all__ = ["picture"]
+from napari_unet.core.comparison import ERRORS, error_map
+
+__all__ = ["ERROR_COLOURS", "error_picture", "picture"]
 
 Array = NDArray[Any]
 Colour = tuple[float, float, float]
@@ -27,6 +29,14 @@ CELLS: tuple[Colour, ...] = (
 )
 BACKGROUND: Colour = (0.45, 0.52, 0.62)
 OUTLINE: Colour = (1.0, 0.85, 0.2)
+ERROR_COLOURS = {
+    "missed": (213, 94, 0),
+    "spurious": (86, 180, 233),
+    "merged": (240, 228, 66),
+    "split": (0, 158, 115),
+}
+"""Orange, blue, yellow and green that colour-blind people tell apart (Okabe and Ito, 2008)."""
+RIM, PREDICTED_RIM = (205, 205, 205), (105, 105, 105)
 PAPER, INK = (24, 26, 30), (232, 234, 238)
 GAP, TITLE = 12, 40
 
@@ -66,6 +76,28 @@ def picture(
         pen.text((left, 8), title, fill=INK, font=font)
     png = io.BytesIO()
     sheet.save(png, "PNG", optimize=True)
+    return png.getvalue()
+
+
+def error_picture(truth: Array, predicted: Array) -> bytes:
+    """Draw what `napari_unet.core.comparison.error_map` marks, as a PNG file of the same size.
+
+    Objects that are wrong have the colours of `ERROR_COLOURS`. Above them lie the outlines of all
+    true objects in light grey, and of predicted ones in dark grey.
+
+    Parameters
+    ----------
+    truth, predicted : integer array
+        (Y, X): 0 background, 1, 2, ... cells.
+    """
+    colours = [PAPER, *(ERROR_COLOURS[kind] for kind in ERRORS), PREDICTED_RIM, RIM]
+    pixels = error_map(truth, predicted)
+    pixels[_rims(predicted)] = colours.index(PREDICTED_RIM)
+    pixels[_rims(truth)] = colours.index(RIM)
+    drawn = Image.fromarray(pixels, "P")
+    drawn.putpalette(bytes(channel for colour in colours for channel in colour))
+    png = io.BytesIO()
+    drawn.save(png, "PNG", optimize=True)
     return png.getvalue()
 
 

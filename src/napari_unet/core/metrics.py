@@ -1,29 +1,41 @@
-"""How good is a segmentation: eight scores, and the paper that defined each.
+"""How good is a segmentation: ten scores, and the paper that defined each.
 
 Every function takes ``(truth, predicted)`` in this order: two arrays of one shape, boolean or
 integer. In a label array 0 is background and every other value is one region, whatever its
 number; a mask is foreground wherever it is not 0. Different shapes, or values that are neither
 integers nor booleans, raise `InputError`. No input gives NaN: each docstring names its value where
 there is nothing to compare. `iou`, `pixel_error` and `warping_error` compare foregrounds,
-`seg_score` and `average_precision` objects, the other three every pair of pixels.
+`seg_score` and `average_precision` objects, the others which pixels are joined.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias, overload
+from typing import Final, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
+from napari_unet.core.overlaps import (
+    Counts,
+    Overlaps,
+    comparable,
+    comparable_planes,
+    overlaps,
+    overlaps_inside_objects,
+)
+from napari_unet.core.warping import left_after_warping
 from napari_unet.errors import InputError
 
 __all__ = [
+    "IOU_RANGE",
+    "SplitMerge",
     "adapted_rand_error",
     "average_precision",
+    "foreground_information_score",
+    "foreground_rand_score",
     "iou",
     "pixel_error",
     "rand_error",
@@ -32,7 +44,20 @@ __all__ = [
     "warping_error",
 ]
 
-Counts: TypeAlias = NDArray[np.int64]
+IOU_RANGE: Final = tuple(percent / 100 for percent in range(50, 100, 5))
+"""Thresholds 0.5, 0.55, ..., 0.95; the mean of `average_precision` over them is AP@0.5:0.95."""
+
+
+class SplitMerge(NamedTuple):
+    """A score whose parts count splits and merges apart; 0 to 1, best 1.
+
+    ``split`` falls where true objects are cut up, ``merge`` where they run together; ``score`` is
+    their harmonic mean.
+    """
+
+    score: float
+    split: float
+    merge: float
 
 
 def iou(truth: ArrayLike, predicted: ArrayLike) -> float:
@@ -43,7 +68,7 @@ def iou(truth: ArrayLike, predicted: ArrayLike) -> float:
     float
         0 to 1, best 1. Two empty foregrounds agree: 1.
     """
-    first, second = _arrays(truth, predicted)
+    first, second = comparable(truth, predicted)
     union = np.count_nonzero(np.logical_or(first, second))
     return np.count_nonzero(np.logical_and(first, second)) / union if union else 1.0
 
@@ -58,7 +83,7 @@ def pixel_error(truth: ArrayLike, predicted: ArrayLike) -> float:
     float
         0 to 1, best 0. No pixels at all: 0.
     """
-    first, second = _arrays(truth, predicted)
+    first, second = comparable(truth, predicted)
     return np.count_nonzero(np.logical_xor(first, second)) / max(first.size, 1)
 
 
@@ -75,7 +100,7 @@ def seg_score(truth: ArrayLike, predicted: ArrayLike) -> float:
     float
         0 to 1, best 1. Without true objects: 1 if none is predicted either, else 0.
     """
-    pairs = _overlaps(truth, predicted).among_objects()
+    pairs = overlaps(truth, predicted).among_objects()
     objects = pairs.truth_sizes.size - 1
     if objects == 0:
         return float(pairs.predicted_sizes.size == 1)
@@ -115,12 +140,12 @@ def average_precision(
     thresholds = np.asarray(threshold, dtype=np.float64)
     if thresholds.ndim > 1 or not np.all((thresholds > 0) & (thresholds <= 1)):
         raise InputError(f"threshold is {threshold!r}: give numbers above 0 and up to 1.")
-    pairs = _overlaps(truth, predicted).among_objects()
+    pairs = overlaps(truth, predicted).among_objects()
     scores = np.array([_precision(pairs, at) for at in np.atleast_1d(thresholds)])
     return scores if thresholds.ndim else float(scores[0])
 
 
-def _precision(pairs: _Overlaps, threshold: float) -> float:
+def _precision(pairs: Overlaps, threshold: float) -> float:
     """`average_precision` at one threshold; as an optimal assignment, without its dense table."""
     good = pairs.jaccard() >= threshold
     edges = np.ones(np.count_nonzero(good), bool), (pairs.truth[good], pairs.predicted[good])
@@ -140,7 +165,7 @@ def rand_error(truth: ArrayLike, predicted: ArrayLike) -> float:
     float
         0 to 1, best 0. Fewer than two pixels: 0.
     """
-    table = _overlaps(truth, predicted)
+    table = overlaps(truth, predicted)
     pixels = int(table.truth_sizes.sum())
     joined = _pairs(table.truth_sizes) + _pairs(table.predicted_sizes)
     return (joined - 2 * _pairs(table.shared)) / max(pixels * (pixels - 1), 1)
@@ -159,11 +184,59 @@ def adapted_rand_error(truth: ArrayLike, predicted: ArrayLike) -> float:
     float
         0 to 1, best 0. No two pixels joined by either, such as a truth without objects: 0.
     """
-    table = _overlaps(truth, predicted)
+    table = overlaps(truth, predicted)
     inside = table.truth > 0
     predicted_sizes = np.bincount(table.predicted[inside], table.shared[inside]).astype(np.int64)
     joined = _pairs(table.truth_sizes[1:]) + _pairs(predicted_sizes)
     return 1.0 - 2 * _pairs(table.shared[inside]) / joined if joined else 0.0
+
+
+def foreground_rand_score(truth: ArrayLike, predicted: ArrayLike) -> SplitMerge:
+    """V_rand of the ISBI 2012 challenge: how well pairs of pixels inside true objects agree.
+
+    Of two pixels drawn with replacement: ``split`` is how probably the prediction joins what the
+    truth joins, ``merge`` the other way round. As in the challenge's scripts, each pixel of
+    predicted background is a region of its own. The challenge first thins predicted borders to one
+    pixel, and takes the best threshold; neither is done here. Labels of any shape
+    (Arganda-Carreras et al., Front. Neuroanat. 9:142, 2015).
+
+    Returns
+    -------
+    SplitMerge
+        0 to 1, best 1. A truth without objects: 1.
+    """
+    table = overlaps_inside_objects(truth, predicted)
+    joined, in_truth, in_predicted = (
+        float(np.square(sizes, dtype=np.float64).sum())
+        for sizes in (table.shared, table.truth_sizes, table.predicted_sizes)
+    )
+    if in_truth == 0:
+        return SplitMerge(1.0, 1.0, 1.0)
+    score = 2 * joined / (in_truth + in_predicted)
+    return SplitMerge(score, joined / in_truth, joined / in_predicted)
+
+
+def foreground_information_score(truth: ArrayLike, predicted: ArrayLike) -> SplitMerge:
+    """V_info of the ISBI 2012 challenge: the share of information that agrees in true objects.
+
+    Of the entropies H of the regions and their mutual information I, ``split`` is
+    ``I / H(predicted)`` and ``merge`` is ``I / H(truth)``; 1 where H is 0. Pixels count as in
+    `foreground_rand_score`. Labels of any shape (Arganda-Carreras et al., as there).
+
+    Returns
+    -------
+    SplitMerge
+        0 to 1, best 1. A truth without objects: 1. A single true object that is cut up at all: 0,
+        because such a truth holds no information.
+    """
+    table = overlaps_inside_objects(truth, predicted)
+    cut, run_together = _open_bits(table)
+    in_truth, in_predicted = _entropy(table.truth_sizes), _entropy(table.predicted_sizes)
+    return SplitMerge(
+        _rest(cut + run_together, in_truth + in_predicted),
+        _rest(cut, in_predicted),
+        _rest(run_together, in_truth),
+    )
 
 
 def variation_of_information(truth: ArrayLike, predicted: ArrayLike) -> tuple[float, float]:
@@ -177,11 +250,10 @@ def variation_of_information(truth: ArrayLike, predicted: ArrayLike) -> tuple[fl
         ``H(predicted | truth)``, bits lost where regions are cut up, and ``H(truth | predicted)``,
         lost where they run together. 0 to log2(pixels), best 0. No pixels at all: 0.
     """
-    table = _overlaps(truth, predicted)
+    table = overlaps(truth, predicted)
     pixels = max(int(table.shared.sum()), 1)
-    split = table.shared @ np.log2(table.truth_sizes[table.truth] / table.shared)
-    merge = table.shared @ np.log2(table.predicted_sizes[table.predicted] / table.shared)
-    return float(split) / pixels, float(merge) / pixels
+    split, merge = _open_bits(table)
+    return split / pixels, merge / pixels
 
 
 def warping_error(truth: ArrayLike, predicted: ArrayLike) -> float:
@@ -199,102 +271,28 @@ def warping_error(truth: ArrayLike, predicted: ArrayLike) -> float:
     float
         0 to `pixel_error`, best 0. No pixels at all: 0.
     """
-    first, second = _arrays(truth, predicted)
-    if first.ndim != 2:
-        raise InputError(f"the masks have shape {first.shape}: pass one 2D plane at a time.")
-    return _left_after_warping(first != 0, second != 0) / max(first.size, 1)
+    first, second = comparable_planes(truth, predicted)
+    return left_after_warping(first != 0, second != 0) / max(first.size, 1)
 
 
-def _left_after_warping(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> int:
-    """Pixels that differ once no simple pixel of the truth does.
-
-    Two pixels of one sub-lattice (row and column parity) are never neighbours, so flipping all its
-    simple ones at once equals one by one. A pixel that is not simple waits until a neighbour flips.
-    """
-    width = truth.shape[1] + 2
-    source, target = np.pad(truth, 1).ravel(), np.pad(predicted, 1).ravel()
-    around = np.array([1, 1 - width, -width, -width - 1, -1, width - 1, width, width + 1])
-    queue = np.flatnonzero(source != target)
-    lattices = itertools.cycle(range(4))
-    while queue.size:
-        on = queue // width % 2 * 2 + queue % width % 2 == next(lattices)
-        here = queue[on]
-        simple = here[_SIMPLE[source[here[:, None] + around] @ (1 << np.arange(8))]]
-        source[simple] = target[simple]
-        near = (simple[:, None] + around).ravel()
-        queue = np.unique(np.concatenate([queue[~on], near[source[near] != target[near]]]))
-    return int(np.count_nonzero(source != target))
+def _open_bits(table: Overlaps) -> tuple[float, float]:
+    """Bits that the truth leaves open about the prediction, and the other way round."""
+    split = table.shared @ np.log2(table.truth_sizes[table.truth] / table.shared)
+    merge = table.shared @ np.log2(table.predicted_sizes[table.predicted] / table.shared)
+    return float(split), float(merge)
 
 
-def _simple_points() -> NDArray[np.bool_]:
-    """Whether the centre of each of 256 neighbourhoods is simple: Yokoi's number for 4 is 1.
-
-    Bit 0 is the neighbour to the right, the others follow around the centre; odd bits are corners
-    (Yokoi et al., Computer Graphics and Image Processing 4, 1975).
-    """
-    bits = np.arange(256)[:, None] >> np.arange(8) & 1
-    sides, corners = bits[:, ::2], bits[:, 1::2]
-    return np.asarray(np.sum(sides - sides * corners * np.roll(sides, -1, axis=1), axis=1) == 1)
+def _entropy(sizes: Counts) -> float:
+    """Bits needed to name the region of every pixel."""
+    sizes = sizes[sizes > 0]
+    return float(sizes @ np.log2(sizes.sum() / sizes))
 
 
-_SIMPLE = _simple_points()
-
-
-class _Overlaps(NamedTuple):
-    """Which region of the truth shares how many pixels with which predicted region.
-
-    Regions are numbered in the order of their ids and 0 is the background, even without a pixel.
-    Region ``truth[i]`` shares ``shared[i] > 0`` pixels with region ``predicted[i]``.
-    """
-
-    truth: Counts
-    predicted: Counts
-    shared: Counts
-    truth_sizes: Counts
-    predicted_sizes: Counts
-
-    def among_objects(self) -> _Overlaps:
-        """Only the pairs without background; the sizes stay those of whole regions."""
-        keep = (self.truth > 0) & (self.predicted > 0)
-        pairs = self.truth[keep], self.predicted[keep], self.shared[keep]
-        return _Overlaps(*pairs, self.truth_sizes, self.predicted_sizes)
-
-    def jaccard(self) -> NDArray[np.float64]:
-        """Intersection over union of every pair."""
-        sizes = self.truth_sizes[self.truth] + self.predicted_sizes[self.predicted]
-        return np.asarray(self.shared / (sizes - self.shared))
-
-
-def _overlaps(truth: ArrayLike, predicted: ArrayLike) -> _Overlaps:
-    """Count shared pixels; memory follows the pairs of regions that meet, not all pairs."""
-    rows, columns = (_numbered(labels) for labels in _arrays(truth, predicted))
-    sizes = np.bincount(rows, minlength=1), np.bincount(columns, minlength=1)
-    ones, shape = np.ones(rows.size, np.int64), (sizes[0].size, sizes[1].size)
-    table = coo_array((ones, (rows, columns)), shape=shape).tocsr().tocoo()
-    return _Overlaps(table.row.astype(np.int64), table.col.astype(np.int64), table.data, *sizes)
-
-
-def _numbered(labels: NDArray[Any]) -> Counts:
-    """Flat region numbers without gaps, background 0: ids may be huge or negative."""
-    flat = labels.ravel()
-    ids = np.unique(flat)
-    return np.where(flat == 0, 0, np.searchsorted(ids[ids != 0], flat) + 1)
+def _rest(wrong: float, whole: float) -> float:
+    """Return the part of the whole that is not wrong; 1 of nothing."""
+    return max(1 - wrong / whole, 0.0) if whole else 1.0
 
 
 def _pairs(sizes: Counts) -> int:
     """Ordered pairs of pixels within regions; Python integers, which cannot overflow."""
     return sum(size * (size - 1) for size in sizes.tolist())
-
-
-def _arrays(truth: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Both as arrays, or `InputError` if they cannot be compared pixel by pixel."""
-    first, second = np.asarray(truth), np.asarray(predicted)
-    for name, array in (("truth", first), ("predicted", second)):
-        if array.dtype.kind not in "biu":
-            raise InputError(f"{name} holds {array.dtype} values: pass integer labels or a mask.")
-    if first.shape != second.shape:
-        raise InputError(
-            f"truth has shape {first.shape} and predicted has shape {second.shape}: "
-            "pass two arrays of the same image."
-        )
-    return first, second

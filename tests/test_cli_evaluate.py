@@ -1,0 +1,140 @@
+"""``napari-unet evaluate`` names every wrong object, draws it, and scores as the challenges do."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from napari_unet import metrics
+from napari_unet.cli import main
+from napari_unet.cli.picture import ERROR_COLOURS, PAPER, PREDICTED_RIM, RIM
+from napari_unet.core.comparison import ERRORS, ObjectScore, compare_objects
+from napari_unet.engine.files import read_labels, write_labels
+
+Labels = NDArray[np.int64]
+
+
+def planes() -> tuple[Labels, Labels]:
+    """Two planes with one error of each kind in the first, and none in the second."""
+    truth, predicted = np.zeros((2, 2, 30, 60), int)
+    for number, left in enumerate((2, 12, 20, 32, 48), start=1):
+        truth[:, 2:10, left : left + 8] = number
+    predicted[1] = truth[1]
+    predicted[0, 20:28, 2:10] = 1  # spurious; true cell 1 is missed
+    predicted[0, 1:11, 12:28] = 2  # cells 2 and 3 in one
+    predicted[0, 2:10, 32:35], predicted[0, 2:10, 37:40] = 4, 5  # cell 4 in two
+    predicted[0, 3:11, 48:56] = 6  # cell 5, a little too low
+    return truth, predicted
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[str]:
+    """Write one plane as an image in a subfolder, and both as a stack."""
+    for folder, labels in zip(("truth", "predicted"), planes(), strict=True):
+        write_labels(tmp_path / folder / "sub" / "a.tif", labels[0])
+        write_labels(tmp_path / folder / "stack.tif", labels)
+    return [str(tmp_path / "truth"), str(tmp_path / "predicted")]
+
+
+def test_every_object_has_a_line_that_says_what_became_of_it(
+    folders: list[str], tmp_path: Path
+) -> None:
+    """Image, plane and the fields of its score; planes count from 0."""
+    file = tmp_path / "tables" / "objects.csv"
+    assert main(["evaluate", *folders, "--objects", str(file)]) == 0
+
+    with file.open(newline="", encoding="utf-8") as text:
+        rows = list(csv.DictReader(text))
+    assert list(rows[0]) == ["image", "plane", *(field.name for field in fields(ObjectScore))]
+    places = [(row["image"], row["plane"]) for row in rows]
+    assert list(dict.fromkeys(places)) == [("stack", "0"), ("stack", "1"), ("sub/a", "0")]
+    first = [row for row in rows if row["image"] == "sub/a"]
+    fates = [(row["side"], row["label"], row["fate"], row["partner"]) for row in first]
+    assert fates == [
+        ("truth", "1", "missed", "0"),
+        ("truth", "2", "merged", "2"),
+        ("truth", "3", "merged", "2"),
+        ("truth", "4", "split", "4"),
+        ("truth", "5", "found", "6"),
+        ("predicted", "1", "spurious", "0"),
+        ("predicted", "2", "merged", "2"),
+        ("predicted", "4", "split", "4"),
+        ("predicted", "5", "split", "4"),
+        ("predicted", "6", "found", "5"),
+    ]
+    assert first[-1]["iou"] == "0.7778"
+    assert (first[-1]["area"], first[-1]["y"], first[-1]["x"]) == ("64", "6.5000", "51.5000")
+    assert {row["fate"] for row in rows if row["plane"] == "1"} == {"found"}
+    assert len(rows) == 3 * len(compare_objects(*(labels[0] for labels in planes())))
+
+
+def test_the_errors_are_drawn_in_four_colours_over_grey_outlines(
+    folders: list[str], tmp_path: Path
+) -> None:
+    """One picture per plane, of the same size, at the same place below the folder."""
+    wrong = tmp_path / "wrong"
+    assert main(["evaluate", *folders, "--errors", str(wrong)]) == 0
+
+    written = sorted(path.relative_to(wrong).as_posix() for path in wrong.rglob("*.*"))
+    assert written == ["stack_plane0_errors.png", "stack_plane1_errors.png", "sub/a_errors.png"]
+    drawn = np.array(Image.open(wrong / "sub" / "a_errors.png").convert("RGB"))
+    assert drawn.shape == (30, 60, 3)
+    inside = {"missed": (5, 5), "spurious": (24, 5), "merged": (5, 15), "split": (5, 38)}
+    for kind, (y, x) in inside.items():
+        assert tuple(drawn[y, x]) == ERROR_COLOURS[kind]
+    assert tuple(drawn[6, 51]) == tuple(drawn[15, 30]) == PAPER  # found, and background
+    assert tuple(drawn[2, 5]) == tuple(drawn[9, 51]) == RIM
+    assert tuple(drawn[10, 51]) == tuple(drawn[20, 5]) == PREDICTED_RIM
+    right = np.array(Image.open(wrong / "stack_plane1_errors.png").convert("RGB"))
+    assert {tuple(pixel) for pixel in right.reshape(-1, 3).tolist()} == {PAPER, RIM}
+
+
+def test_the_pixels_of_a_drawing_can_be_read_as_the_kinds_of_error(
+    folders: list[str], tmp_path: Path
+) -> None:
+    """Its palette begins with right, missed, spurious, merged, split."""
+    assert main(["evaluate", *folders, "--errors", str(tmp_path)]) == 0
+
+    numbers = read_labels(tmp_path / "sub" / "a_errors.png")
+    assert [numbers[y, x] for y, x in ((15, 30), (5, 5), (24, 5), (5, 15), (5, 38))] == [*range(5)]
+    assert tuple(ERROR_COLOURS) == ERRORS
+
+
+def test_the_scores_of_the_challenges_are_columns(
+    folders: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """AP at ten overlaps, V_rand and V_info, of each plane and then their mean."""
+    assert main(["evaluate", *folders, "--json"]) == 0
+
+    stack, image, _ = (json.loads(line)["scores"] for line in capsys.readouterr().out.splitlines())
+    truth, predicted = (labels[0] for labels in planes())
+    expected = {
+        "AP@0.5": 1 / 9,
+        "AP@0.5:0.95": 6 / 10 / 9,
+        "V_rand": metrics.foreground_rand_score(truth, predicted).score,
+        "V_info": metrics.foreground_information_score(truth, predicted).score,
+    }
+    for name, value in expected.items():
+        assert image[name] == pytest.approx(value)
+        assert stack[name] == pytest.approx((value + 1) / 2)
+    assert list(image)[1:3] == ["AP@0.5", "AP@0.5:0.95"]
+
+
+def test_nothing_is_drawn_or_listed_of_an_image_that_cannot_be_scored(
+    folders: list[str], tmp_path: Path
+) -> None:
+    """The others are, and the exit code says that one failed."""
+    write_labels(tmp_path / "predicted" / "stack.tif", np.ones((2, 5, 5), int))
+    file, wrong = tmp_path / "objects.csv", tmp_path / "wrong"
+    command = ["evaluate", *folders, "--objects", str(file), "--errors", str(wrong)]
+    assert main(command) == 5
+
+    assert [path.name for path in wrong.rglob("*.*")] == ["a_errors.png"]
+    assert "stack" not in file.read_text(encoding="utf-8")
