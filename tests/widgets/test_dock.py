@@ -130,7 +130,7 @@ def test_stop_keeps_the_model_and_segments_nothing(hand: Any, viewer: Any, qtbot
     assert hand.session.jobs.state == "idle"
     assert not [layer for layer in viewer.layers if is_result(layer, "segmentation")]
     assert hand.reads("Stopped; the best model so far is kept.")
-    assert hand.button("Save").isEnabled()
+    assert hand.button("Save ...").isEnabled()
 
 
 def test_stop_after_the_last_step_segments_nothing_either(
@@ -353,6 +353,7 @@ def test_every_fold_opens_and_closes(hand: Any, qtbot: Any) -> None:
     panels = hand.dock.panels
     for fold in (
         panels.adjust_fold,
+        panels.score_fold,
         panels.weights_fold,
         panels.settings.fold,
         panels.shortcuts.fold,

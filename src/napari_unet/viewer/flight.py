@@ -10,8 +10,9 @@ import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import QTimer
 
-from napari_unet.core.uncertainty import cell_size, most_uncertain, uncertainty
+from napari_unet.core.uncertainty import most_uncertain, uncertainty
 from napari_unet.errors import InputError, UNetError
+from napari_unet.viewer.camera import check_flight, look_at
 from napari_unet.viewer.kept import KeptPlane
 from napari_unet.viewer.layers import check_same_grid
 from napari_unet.viewer.picking import Pixel
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from napari_unet.viewer.session import Session
 
 __all__ = ["Flight", "fly_to_next"]
-
-CELLS_IN_VIEW = 8
-"""Cell diameters across the shorter side of the view after a flight."""
 
 TURN_SECONDS = 0.008
 
@@ -124,7 +122,7 @@ def fly_to_next(session: Session, image: Image, labels: Labels | None) -> Iterat
         place = _place(kept, labels, plane, visited)
         if place is not None:
             visited.append(place)
-            _look_at(session, image, plane, place, kept.segmenter.diameter)
+            look_at(session.viewer, image, plane, place, kept.segmenter.diameter)
             yield _told(sum(map(len, seen)), image, plane, place)
             return
         yield None
@@ -138,10 +136,7 @@ def fly_to_next(session: Session, image: Image, labels: Labels | None) -> Iterat
 
 
 def _check(session: Session, image: Image, labels: Labels | None) -> None:
-    if image not in session.viewer.layers:
-        raise InputError(f"Layer {image.name!r} is not open any more: choose another image.")
-    if session.viewer.dims.ndisplay != 2:
-        raise InputError("In 3D a place cannot be flown to: go back to the 2D view first.")
+    check_flight(session.viewer, image)
     if labels is not None:
         check_same_grid(image, labels, ImageStack.of(image))
 
@@ -173,26 +168,3 @@ def _told(number: int, image: Image, plane: PlaneIndex, place: Pixel) -> str:
         f"Uncertain place {number}: y {place[0]}, x {place[1]}{where}. Paint what is there, then "
         f"train again."
     )
-
-
-def _look_at(
-    session: Session, image: Image, plane: PlaneIndex, place: Pixel, diameter: float
-) -> None:
-    viewer, stack = session.viewer, ImageStack.of(image)
-    size = cell_size(diameter, stack.plane_shape)
-    point: list[float] = [*plane, *place]
-    if stack.channel_axis is not None and not stack.rgb:
-        point.insert(stack.channel_axis, 0)
-    world = np.asarray(image.data_to_world(point))
-    first = viewer.dims.ndim - image.ndim
-    if shown_plane(viewer, image) != plane:
-        for axis in range(image.ndim - 2):
-            if stack.rgb or axis != stack.channel_axis:
-                viewer.dims.set_point(first + axis, world[axis])
-    everywhere = np.asarray(viewer.dims.point, dtype=float)
-    everywhere[first:] = world
-    step = np.asarray(image.data_to_world([*point[:-1], point[-1] + 1])) - world
-    camera = viewer.scene.camera
-    camera.center = tuple(everywhere[list(viewer.dims.displayed)])
-    closest = min(viewer.canvas.size) / (CELLS_IN_VIEW * size * float(np.linalg.norm(step)))
-    camera.zoom = max(camera.zoom, closest)

@@ -52,7 +52,7 @@ L = TypeVar("L", bound="Layer")
 
 _links = count()  # orders links, so that the last one is known
 
-ResultKind = Literal["segmentation", "probability", "weights", "preview", "uncertainty"]
+ResultKind = Literal["segmentation", "probability", "weights", "preview", "uncertainty", "errors"]
 
 
 def entry(layer: Layer) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from napari_unet.viewer.stack import ImageStack, PlaneIndex, spatial_metadata
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["UNFINISHED", "Result", "label_dtype"]
+__all__ = ["UNFINISHED", "Result", "label_dtype", "outdate_errors"]
 
 UNFINISHED = " (unfinished)"
 
@@ -28,6 +28,7 @@ NAMES = {
     "weights": "weight map",
     "preview": "preview",
     "uncertainty": "uncertainty",
+    "errors": "errors",
 }
 WHOLE = ("segmentation", "probability")
 """Kinds of which every plane is written, where no single one was asked for."""
@@ -57,7 +58,7 @@ class Result:
         Gets the layer.
     image : Image
         What the result is about; the layer lies on it.
-    kind : {"segmentation", "probability", "weights", "preview", "uncertainty"}
+    kind : {"segmentation", "probability", "weights", "preview", "uncertainty", "errors"}
         What is shown.
     dtype : dtype
         Of the pixels.
@@ -108,6 +109,8 @@ class Result:
         self.layer.visible = True
         mark_result(self.layer, kind, image)
         self._rename(UNFINISHED)
+        if kind == "segmentation":
+            outdate_errors(viewer, image)
         if last is None:
             _insert_above(viewer, image, self.layer)
         self._next_refresh = 0.0
@@ -149,8 +152,18 @@ class Result:
         self.layer.name = self.layer.name.replace(UNFINISHED, "") + mark
 
 
+def outdate_errors(viewer: ViewerModel, image: Image) -> None:
+    """Show the segmentation of an image, which changes, where errors of how it was are shown."""
+    for errors in viewer.layers:
+        if is_result(errors, "errors", image) and errors.visible:
+            errors.visible = False
+            for layer in viewer.layers:
+                if is_result(layer, "segmentation", image):
+                    layer.visible = True
+
+
 def _new_layer(name: str, kind: ResultKind, array: Pixels, spatial: dict[str, Any]) -> Layer:
-    if kind in ("segmentation", "preview"):
+    if kind in ("segmentation", "preview", "errors"):
         return Labels(array, name=name, opacity=0.5, **spatial)
     return Image(
         array,

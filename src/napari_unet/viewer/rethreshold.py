@@ -22,7 +22,7 @@ from napari_unet.engine import tasks
 from napari_unet.engine.host import SharedArray
 from napari_unet.viewer.kept import KeptPlane
 from napari_unet.viewer.layers import is_result
-from napari_unet.viewer.results import UNFINISHED, Result, label_dtype
+from napari_unet.viewer.results import UNFINISHED, Result, label_dtype, outdate_errors
 from napari_unet.viewer.session import SEGMENTING, Session
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, shown_plane
 
@@ -225,6 +225,7 @@ class Rethreshold:
         known = self._session.kept.get(work.image, plane)
         if known is work.kept[plane] and not self.is_segmenting(work.image):
             work.numbered[plane], work.objects[plane] = asked.numbered, objects
+            outdate_errors(self._session.viewer, work.image)
             self._show(work, plane, cells)
             if not work.left:
                 self._number(work)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from magicgui.widgets import Container
 from magicgui.widgets.bases import Widget
 
@@ -15,6 +17,7 @@ from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.fold import Fold
 from napari_unet.widgets.model_panel import ModelPanel
 from napari_unet.widgets.restore_panel import RestorePanel
+from napari_unet.widgets.score_panel import ScorePanel
 from napari_unet.widgets.segment_panel import SegmentPanel
 from napari_unet.widgets.settings_panel import SettingsPanel
 from napari_unet.widgets.shortcuts import Shortcut, Shortcuts, dock_shortcuts
@@ -22,6 +25,11 @@ from napari_unet.widgets.train_panel import TrainPanel
 from napari_unet.widgets.weights_panel import WeightsPanel
 
 __all__ = ["Panels"]
+
+
+class _Follower(Protocol):
+    def follow(self) -> None: ...
+    def leave(self) -> None: ...
 
 
 class Panels:
@@ -41,6 +49,7 @@ class Panels:
         self.segmentation = SegmentPanel(session, self.data, self.predict_config)
         self.adjust = AdjustPanel(session, self.data, self.settings.predict_config)
         self.correction = CorrectPanel(session, self.data)
+        self.score = ScorePanel(session, self.data)
         self.weights = WeightsPanel(session, self.data, self.settings.train_config)
         self.model = ModelPanel(session)
         self.code = CodePanel(
@@ -51,6 +60,11 @@ class Panels:
             "Adjust the result",
             "Threshold, sizes and borders: they act at once on the last result.",
             self.adjust.widget,
+        )
+        self.score_fold = Fold(
+            "Score against a labels layer",
+            "How good the last result is, where you know the truth, and which cells are wrong.",
+            self.score.widget,
         )
         self.weights_fold = Fold(
             "Weight map",
@@ -75,7 +89,7 @@ class Panels:
     def widgets(self) -> list[Container[Widget]]:
         """Return what is shown, from top to bottom."""
         above = (self.restore, self.data, self.training, self.segmentation, self.adjust_fold)
-        below = (self.correction, self.model, self.weights_fold, self.settings)
+        below = (self.correction, self.score_fold, self.model, self.weights_fold, self.settings)
         return [panel.widget for panel in (*above, *below, self.shortcuts, self.code)]
 
     def renew(self) -> None:
@@ -85,14 +99,18 @@ class Panels:
 
     def follow(self) -> None:
         """Follow the viewer."""
-        for panel in (self.data, self.adjust, self.correction, self.weights, self.shortcuts):
+        for panel in self._followers():
             panel.follow()
 
     def leave(self) -> None:
         """Follow it no more: a dock that is closed must not act."""
         self.training.set_live(False)
-        for panel in (self.data, self.adjust, self.correction, self.weights, self.shortcuts):
+        for panel in self._followers():
             panel.leave()
+
+    def _followers(self) -> tuple[_Follower, ...]:
+        above = (self.data, self.adjust, self.correction, self.score)
+        return (*above, self.weights, self.shortcuts)
 
     def _keys(self) -> list[Shortcut]:
         return dock_shortcuts(

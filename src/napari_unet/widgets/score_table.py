@@ -1,0 +1,106 @@
+"""What became of every object, in a table; a click goes there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+
+from napari_unet.viewer.score import Row
+from napari_unet.viewer.scoring import ERROR_COLOURS
+
+__all__ = ["ScoreTable"]
+
+COLUMNS = ("What", "Cell", "IoU", "Pixels")
+MOST_ROWS = 8
+
+_Role = Qt.ItemDataRole
+
+
+class _Rows(QAbstractTableModel):
+    """Makes texts of rows when they are shown: there may be many thousands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: Sequence[Row] = ()
+
+    def show(self, rows: Sequence[Row]) -> None:
+        self.beginResetModel()
+        self.rows = rows
+        self.endResetModel()
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, ARG002 (Qt's)
+        return len(self.rows)
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, ARG002 (Qt's)
+        return len(COLUMNS)
+
+    def headerData(  # noqa: N802 (Qt's name)
+        self, section: int, orientation: Qt.Orientation, role: int = _Role.DisplayRole
+    ) -> Any:
+        shown = role == _Role.DisplayRole and orientation == Qt.Orientation.Horizontal
+        return COLUMNS[section] if shown else None
+
+    def data(self, index: QModelIndex, role: int = _Role.DisplayRole) -> Any:
+        plane, one = self.rows[index.row()]
+        if role == _Role.DisplayRole:
+            place = "".join(f"{number}: " for number in plane)
+            cell = f"{place}{one.side} {one.label}"
+            return (one.fate, cell, f"{one.iou:.2f}", f"{one.area}")[index.column()]
+        if role == _Role.DecorationRole and index.column() == 0 and one.fate in ERROR_COLOURS:
+            return QColor(ERROR_COLOURS[one.fate])
+        if role == _Role.ToolTipRole:
+            other = "predicted" if one.side == "truth" else "true"
+            overlaps = f"most with {other} {one.partner}" if one.partner else f"no {other} cell"
+            return f"{one.fate}; overlaps {overlaps}. Click to go there."
+        return None
+
+
+class ScoreTable(QTableView):
+    """The worst first; invisible without rows.
+
+    Parameters
+    ----------
+    on_click : callable
+        Given the row that was clicked.
+    """
+
+    def __init__(self, on_click: Callable[[Row], object]) -> None:
+        super().__init__()
+        self._on_click, self._rows = on_click, _Rows()
+        self.setModel(self._rows)
+        self.setToolTip(
+            "What became of each cell, the worst first; in a stack, its plane comes before it. "
+            "Click a row to go there."
+        )
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        rows, columns = self.verticalHeader(), self.horizontalHeader()
+        assert rows is not None
+        assert columns is not None
+        rows.hide()
+        columns.setResizeContentsPrecision(0)  # the rows in view, not all
+        columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        columns.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        columns.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
+        self.clicked.connect(self._on_clicked)
+        self.setVisible(False)
+
+    def show_rows(self, rows: Sequence[Row]) -> None:
+        """Show other rows, from the first on."""
+        self._rows.show(rows)
+        header, columns = self.verticalHeader(), self.horizontalHeader()
+        assert header is not None
+        assert columns is not None
+        shown = min(len(rows), MOST_ROWS)
+        height = columns.sizeHint().height() + shown * header.defaultSectionSize() + 4
+        self.setFixedHeight(height)
+        self.setVisible(bool(rows))
+
+    def _on_clicked(self, index: QModelIndex) -> None:
+        self._on_click(self._rows.rows[index.row()])
