@@ -15,7 +15,7 @@ from torch import nn
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.augment import Plane
-from napari_unet.core.unet import UNet, weighted_cross_entropy
+from napari_unet.core.unet import UNet, incoming_nodes, weighted_cross_entropy
 from napari_unet.engine import recipe as recipes
 from napari_unet.engine.dropout import SeededDropout
 from napari_unet.engine.flatweights import ALIGNED, FlatWeights
@@ -34,6 +34,7 @@ torch.set_num_threads(1)
 CPU = torch.device("cpu")
 RECIPES = {
     "default": DEFAULT,
+    "slower where many nodes come in": replace(DEFAULT, fan_in=20),
     "two patches": replace(DEFAULT, patch=60, batch=2),
     "paper": replace(PAPER, patch=60),
     "paper, no momentum": replace(PAPER, patch=60, momentum=0.0),
@@ -79,15 +80,19 @@ class PlainLoop:
             parameters, lr=0.0, momentum=recipe.momentum
         )
         if recipe.optimiser == "adam":
-            self.optimiser = torch.optim.AdamW(
-                self.network.parameters(), lr=0.0, weight_decay=1e-4, foreach=False
-            )
+            paces = [min(1.0, recipe.fan_in / n) for n in incoming_nodes(self.network)]
+            groups = [
+                {"params": [parameter], "pace": pace}
+                for parameter, pace in zip(self.network.parameters(), paces, strict=True)
+            ]
+            self.optimiser = torch.optim.AdamW(groups, lr=0.0, weight_decay=1e-4, foreach=False)
 
     def take_step(self, data: TrainingSet, progress: float) -> float:
         """One step."""
         self.step += 1
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.recipe, self.step, progress)
+            rate = learning_rate(self.recipe, self.step, progress)
+            group["lr"] = rate * group.get("pace", 1.0)
         patches = [self.dealer._draw_patch(data) for _ in range(self.recipe.batch)]
         image, target, weight = (
             torch.stack([getattr(patch, name) for patch in patches])

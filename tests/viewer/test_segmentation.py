@@ -12,6 +12,7 @@ import napari_unet
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.events import PlaneDone, TileDone
 from napari_unet.errors import InputError
+from napari_unet.sample_data import touching_cells
 from napari_unet.viewer.session import Session
 
 CONFIG = PredictConfig(device="cpu", min_size=0)
@@ -237,10 +238,16 @@ def test_an_image_with_other_channels_is_refused_before_anything_is_shown(
     assert session.jobs.state == "idle"
 
 
-def test_without_a_model_there_is_a_remedy(session: Session, viewer: Any) -> None:
-    """Train one, or load one."""
-    with pytest.raises(InputError, match="no model yet: train one"):
-        session.segment(viewer.add_image(picture(40, 50)), "whole layer", CONFIG)
+def test_without_a_model_the_starter_segments(session: Session, viewer: Any, finish: Any) -> None:
+    """Before the first stroke; the sentence says so, and the session has no model yet."""
+    cells, _ = touching_cells((128, 128))
+    image = viewer.add_image(np.stack([cells] * 3, axis=-1), rgb=True, name="photograph")
+    session.segment(image, "whole layer", CONFIG)
+    finish()
+
+    assert "with the starter model" in session.about_result
+    assert viewer.layers[-1].data.max() > 3
+    assert session.segmenter is None
 
 
 def begin(session: Session, image: Image, segmenter: Any, qtbot: Any) -> list[Any]:

@@ -37,6 +37,10 @@ class TrainConfig:
     recipe: Literal["default", "paper"] = _knob(
         "default", "default: quickest to a useful result; paper: the optimiser and tiles of 2015"
     )
+    start: Literal["starter", "random"] = _knob(
+        "starter",
+        "what a new model of 16 channels and depth 3 begins with: the starter model, or nothing",
+    )
     downsample: int = _knob(
         0,
         "working resolution: average this many pixels per side (0 = from the painted objects)",

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from napari_unet.core.leanpass import lean_pass
 from napari_unet.errors import InputError
 
-__all__ = ["UNet", "output_size", "valid_size", "weighted_cross_entropy"]
+__all__ = ["UNet", "incoming_nodes", "output_size", "valid_size", "weighted_cross_entropy"]
 
 
 def output_size(input_size: int, depth: int) -> int:
@@ -47,6 +47,22 @@ def valid_size(at_least: int, depth: int) -> int:
     while not output_size(size, depth):
         size += 1
     return size
+
+
+def incoming_nodes(network: nn.Module) -> list[int]:
+    """Return the paper's N, "the number of incoming nodes of one neuron", for each parameter."""
+    return [
+        _incoming(module)
+        for module in network.modules()
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+        for _ in module.parameters()
+    ]
+
+
+def _incoming(module: nn.Conv2d | nn.ConvTranspose2d) -> int:
+    if isinstance(module, nn.ConvTranspose2d):
+        return module.in_channels  # stride 2, kernel 2: an output pixel sees one input pixel
+    return module.in_channels * module.kernel_size[0] * module.kernel_size[1]
 
 
 class DoubleConv(nn.Sequential):
@@ -158,13 +174,8 @@ class UNet(nn.Module):
                 continue
             assert module.bias is not None
             nn.init.zeros_(module.bias)
-            if isinstance(module, nn.Conv2d):
-                # N = kernel area * input channels; the 1x1 head feeds a softmax, not a ReLU, but
-                # the paper makes no exception for it
-                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-            else:
-                # stride 2, kernel 2: every output pixel sees exactly one input pixel
-                nn.init.normal_(module.weight, std=(2 / module.in_channels) ** 0.5)
+            # the 1x1 head feeds a softmax, not a ReLU, but the paper makes no exception for it
+            nn.init.normal_(module.weight, std=(2 / _incoming(module)) ** 0.5)
 
     def _check(self, image: Tensor) -> None:
         if image.ndim != 4 or image.shape[1] != self.in_channels:

@@ -52,6 +52,12 @@ class FlatWeights:
             parameter.data = place
             start += length + gap
 
+    def spread(self, values: Sequence[float]) -> Tensor:
+        """Return a vector like `vector` with one value for all weights of each parameter."""
+        parts = zip(self.parameters, self._gaps, values, strict=True)
+        pieces = [self.vector.new_full((p.numel() + len(gap),), v) for p, gap, v in parts]
+        return torch.cat(pieces)
+
     def gather(self, gradients: Sequence[Tensor]) -> Tensor:
         """Write the gradients of the parameters into `gradient`, and return that."""
         parts: list[Tensor] = []

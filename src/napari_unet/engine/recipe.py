@@ -16,6 +16,9 @@ __all__ = ["Recipe", "learning_rate", "make_optimiser", "recipe_named", "skips_b
 SKIPPING = ("cpu", "cuda")
 """Types of devices whose optimisers of one kernel heed that a step is to be skipped."""
 
+WARM_UP_SHARE = 0.1
+"""Of a budget, at most, that is spent on warming up."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
@@ -29,9 +32,15 @@ class Recipe:
         Peak learning rate.
     momentum : float
         Momentum of SGD.
+    warm_up : int
+        Steps over which the rate grows to its peak, but at most a tenth of the budget; 0 begins
+        with the peak. Without it the first steps silence deep layers for good.
+    fan_in : int
+        Weights of nodes with more incoming ones than this learn at a rate that is lower in
+        proportion; 0 is one rate for all. One step of an adaptive optimiser moves all weights of a
+        node alike, so its sum moves in proportion to their number, and rectified nodes fall silent.
     anneal : bool
-        Warm up over the first twentieth of the budget and follow half a cosine to zero;
-        otherwise the rate is constant.
+        Follow half a cosine to zero over the budget; otherwise the rate is constant.
     average : float
         Decay per step of the running average of the weights that is validated and kept; 0 keeps
         the weights themselves.
@@ -51,6 +60,8 @@ class Recipe:
     optimiser: Literal["adam", "sgd"]
     rate: float
     momentum: float = 0.0
+    warm_up: int = 0
+    fan_in: int = 0
     anneal: bool
     average: float
     patch: int
@@ -63,6 +74,8 @@ class Recipe:
 DEFAULT = Recipe(
     optimiser="adam",
     rate=3e-3,
+    warm_up=200,
+    fan_in=144,
     anneal=True,
     average=0.98,
     patch=132,
@@ -73,12 +86,12 @@ DEFAULT = Recipe(
         elastic=5.0,
         rotate=True,
         mirror=True,
-        scale=0.6,
-        contrast=0.5,
-        brightness=0.15,
+        scale=1.0,
+        contrast=0.7,
+        brightness=0.3,
         gamma=0.5,
         blur=1.5,
-        illumination=0.5,
+        illumination=0.8,
     ),
 )
 
@@ -153,7 +166,9 @@ def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
     progress : float
         Used share of the budget, 0 ... 1; stays 0 without a budget.
     """
-    if not recipe.anneal:
-        return recipe.rate
-    warm_up = min(1.0, step / 20)
-    return recipe.rate * warm_up * (0.01 + 0.99 * (1 + math.cos(math.pi * min(progress, 1))) / 2)
+    rate = recipe.rate
+    if recipe.warm_up:
+        rate *= min(1.0, max(step / recipe.warm_up, progress / WARM_UP_SHARE))
+    if recipe.anneal:
+        rate *= 0.01 + 0.99 * (1 + math.cos(math.pi * min(progress, 1))) / 2
+    return rate

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from napari_unet.core.unet import UNet
+from napari_unet.core.unet import UNet, incoming_nodes
 from napari_unet.engine.flatweights import FlatWeights
 from napari_unet.engine.recipe import Recipe, make_optimiser, skips_by_itself
 
@@ -39,9 +39,13 @@ class Update:
         self._weights = FlatWeights(network)
         self._average = None if average is network else FlatWeights(average).vector
         vector = self._weights.vector
-        self._rate, self._pace, self._skip = (
+        self._rate, self._follow, self._skip = (
             torch.zeros((), device=vector.device) for _ in range(3)
         )
+        self._paces: Tensor | None = None
+        if recipe.fan_in:
+            paces = [min(1.0, recipe.fan_in / nodes) for nodes in incoming_nodes(network)]
+            self._paces, self._before = self._weights.spread(paces), torch.empty_like(vector)
         self.told = torch.zeros(2, device=vector.device)
         self._optimiser = make_optimiser(recipe, vector, self._rate, self._skip)
 
@@ -57,7 +61,7 @@ class Update:
         """
         self._rate.fill_(rate)
         # the first steps are far from anything worth averaging
-        self._pace.fill_(1 - min(self._recipe.average, (1 + step) / (10 + step)))
+        self._follow.fill_(1 - min(self._recipe.average, (1 + step) / (10 + step)))
 
     def apply(self, loss: Tensor) -> None:
         """Change the weights, against the gradient of a loss."""
@@ -70,9 +74,14 @@ class Update:
         if self._recipe.clip:
             # as torch.nn.utils.clip_grad_norm_ does
             gradient.mul_((self._recipe.clip / (norm + 1e-6)).clamp(max=1))
-        self._step(fine)
+        if self._paces is None:
+            self._step(fine)
+        else:
+            self._before.copy_(weights.vector)
+            self._step(fine)
+            torch.lerp(self._before, weights.vector, self._paces, out=weights.vector)
         if self._average is not None:
-            self._average.lerp_(weights.vector, self._pace * fine)
+            self._average.lerp_(weights.vector, self._follow * fine)
 
     def state(self) -> dict[str, Any]:
         """Return the state of the optimiser, and how many steps were not taken."""

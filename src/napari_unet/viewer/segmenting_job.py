@@ -14,6 +14,7 @@ from napari.utils.notifications import show_warning
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.events import TileDone
 from napari_unet.engine.segmenter import Segmenter
+from napari_unet.engine.starter import starter_model
 from napari_unet.errors import InputError, UNetError
 from napari_unet.viewer.layers import image_layers, is_result
 from napari_unet.viewer.preview import hide
@@ -42,7 +43,8 @@ class SegmentingJob(SessionJob[StreamEvent]):
     Parameters
     ----------
     session : Session
-        Its model segments, and the probabilities of every plane are kept with it.
+        Its model segments, or the starter model if it has none yet, and the probabilities of every
+        plane are kept with it.
     image : Image
         What is segmented, by itself or first.
     scope : Scope
@@ -55,8 +57,7 @@ class SegmentingJob(SessionJob[StreamEvent]):
     Raises
     ------
     InputError
-        If there is no model yet, or an image, or every open image, has another number of channels
-        than the model.
+        If an image, or every open image, has another number of channels than the model.
     DeviceError
         If there is no memory for a result.
     """
@@ -73,9 +74,9 @@ class SegmentingJob(SessionJob[StreamEvent]):
         probability: bool,
     ) -> None:
         super().__init__(session)
-        segmenter, viewer = session.segmenter, session.viewer
-        if segmenter is None:
-            raise InputError("There is no model yet: train one on a few cells, or load one.")
+        viewer = session.viewer
+        segmenter = session.segmenter or starter_model(ImageStack.of(image).channels)
+        self._how = "" if session.segmenter else " with the starter model"
         self._segmenter, self._config = segmenter, config
         hide(viewer, image, "preview")
         fitting = _that_fit(segmenter, _images(viewer, image, scope))
@@ -143,7 +144,7 @@ class SegmentingJob(SessionJob[StreamEvent]):
         where = "" if len(items) == 1 else f" in {len(items)} images"
         looked_at = len(items) == 1 and len(items[0].planes) == 1
         advice = " Paint where it is wrong, and train again." if looked_at else ""
-        return f"Segmented {what}{where} in {seconds:.1f} s.{self._note}{advice}"
+        return f"Segmented {what}{where}{self._how} in {seconds:.1f} s.{self._note}{advice}"
 
     def stopped(self) -> str:
         """Say what is left when it was stopped."""

@@ -229,12 +229,12 @@ class Session:
     def segment(
         self, image: Image, scope: Scope, config: PredictConfig, *, probability: bool = False
     ) -> None:
-        """Segment into layers of their own, tile by tile.
+        """Segment into layers of their own, tile by tile; without a model, with the starter.
 
         Raises
         ------
         InputError
-            If there is no model yet, or an image does not fit it.
+            If an image does not fit the model.
         DeviceError
             If there is no memory for a result.
         JobError

@@ -14,6 +14,7 @@ __all__ = ["ModelPanel"]
 
 FILES = "Live U-Net models (*.safetensors)"
 SUFFIX = ".safetensors"
+NO_MODEL = "No model yet: Segment shows what the starter model finds."
 
 
 class ModelPanel:
@@ -23,7 +24,7 @@ class ModelPanel:
         self._session = session
         self._about = sentence()
         self._new = button(
-            "New model", "Forget the present model; the next training starts from nothing."
+            "New model", "Forget the present model; the next training begins a new one."
         )
         self._load = button("Load ...", "Load a model file; opening one never runs code from it.")
         self._save = button(
@@ -43,7 +44,7 @@ class ModelPanel:
         self._save.enabled = model is not None
         self._new.enabled = idle and model is not None
         self._load.enabled = idle
-        self._about.value = "No model yet." if model is None else _in_short(model)
+        self._about.value = NO_MODEL if model is None else _in_short(model)
         self._about.tooltip = "" if model is None else model.describe()
         self.history.renew()
 

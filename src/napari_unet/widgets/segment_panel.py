@@ -38,7 +38,9 @@ class SegmentPanel:
         self._scope = narrow(ComboBox(choices=["current plane", "whole layer", "all open images"]))
         self._scope.tooltip = "What to segment; results go to layers of their own."
         self._segment = button(
-            "Segment", "Segment with the present model; the result streams in tile by tile."
+            "Segment",
+            "Segment with the present model, or with the starter model if there is none; the "
+            "result streams in tile by tile.",
         )
         self._probability = CheckBox(text="Show probabilities")
         self._probability.tooltip = "Also show how sure the network is, as an image layer."
@@ -78,8 +80,7 @@ class SegmentPanel:
             self._renew_button()
 
     def _renew_button(self) -> None:
-        idle = self._session.jobs.state == "idle"
-        self._segment.enabled = idle and self._session.segmenter is not None
+        self._segment.enabled = self._session.jobs.state == "idle"
 
     def _on_segment(self) -> None:
         with telling_errors(self._said):

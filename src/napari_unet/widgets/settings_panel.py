@@ -11,7 +11,7 @@ from napari_unet.widgets.parts import stack
 
 __all__ = ["SettingsPanel"]
 
-NEW_MODEL = ["base_channels", "depth", "downsample"]
+NEW_MODEL = ["start", "base_channels", "depth", "downsample"]
 TRAINING = ["recipe", "validate", "seed", "device"]
 PREDICTION = ["tile_size", "split", "rotations", "device"]
 

@@ -1,0 +1,66 @@
+"""The starter model: what a new model begins with, so that it need not learn from nothing.
+
+It was trained by ``tests/benchmarks/starter.py`` on drawn images of many kinds and on nuclei that
+are free of rights; ``docs/starter-model.md`` is its card. Needs no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.config import TrainConfig
+from napari_unet.engine.segmenter import Segmenter
+
+__all__ = ["begins_with_starter", "starter_model", "with_starter_weights"]
+
+FILE = Path(__file__).with_name("starter.safetensors")
+FIRST, HEAD = "down.0.0.weight", "head."
+
+
+@cache
+def _stored() -> Segmenter:
+    return Segmenter.load(FILE)
+
+
+def starter_model(channels: int = 1) -> Segmenter:
+    """Return the starter model for images of so many channels, which count alike.
+
+    Parameters
+    ----------
+    channels : int
+        At least 1.
+
+    Returns
+    -------
+    Segmenter
+        Of cells, at full resolution.
+    """
+    stored = _stored()
+    weights = {**stored.weights, FIRST: _spread(stored.weights[FIRST], channels)}
+    return replace(stored, weights=weights, in_channels=channels)
+
+
+def begins_with_starter(config: TrainConfig) -> bool:
+    """Tell whether a new model of these settings begins with the weights of the starter."""
+    same_size = (config.base_channels, config.depth) == (_stored().base_channels, _stored().depth)
+    return config.start == "starter" and config.recipe == "default" and same_size
+
+
+def with_starter_weights(new: Segmenter) -> Segmenter:
+    """Return a new model with the weights of the starter; classes keep their own last layer."""
+    weights = starter_model(new.in_channels).weights
+    if new.kind == "classes":
+        own = {name: array for name, array in new.weights.items() if name.startswith(HEAD)}
+        weights = {**weights, **own}
+    return replace(new, weights=weights)
+
+
+def _spread(kernels: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    """Return kernels (N, 1, 3, 3) as (N, channels, 3, 3) that see the mean of the channels."""
+    spread: NDArray[np.float32] = np.repeat(kernels / channels, channels, axis=1)
+    return spread

@@ -1,0 +1,107 @@
+"""Train the starter model: from drawn images of many kinds, and openly licensed nuclei.
+
+    python tests/benchmarks/starter.py --out starter.safetensors [--seconds 2400]
+
+Real images are those of BBBC038 (CC0) with 256 x 256 pixels, found through NAPARI_UNET_DATA or in
+``../shared/data``; the larger ones and those in colour are left for scores. Every fifth is not
+trained on, nor are images drawn from another seed: on these it is scored at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from kinds import DATA, read
+from procedural import KINDS, draw
+
+import napari_unet as nu
+from napari_unet.core.unet import UNet
+from napari_unet.engine.learner import Learner
+from napari_unet.engine.recipe import recipe_named
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.engine.trainingset import prepare
+
+DRAWN = 70
+"""Images of each drawn kind."""
+SIDE = 256
+SHARE = 5
+"""One of so many real images is left for scores."""
+DIAMETER = 20.0
+"""Of the smaller cells, in pixels: specks below a tenth of their area are dropped."""
+
+
+def drawn(count: int, seed: int) -> list[nu.Annotation]:
+    """Return drawn images of every kind."""
+    pairs = [
+        draw(kind, (SIDE, SIDE), np.random.default_rng([seed, number, which]))
+        for which, kind in enumerate(KINDS)
+        for number in range(count)
+    ]
+    return [nu.Annotation(image, labels) for image, labels in pairs]
+
+
+def nuclei(*, scored: bool) -> list[nu.Annotation]:
+    """Return the real images that are trained on, or those that are scored."""
+    images, masks = (read(f"nuclei_dsb2018/fluo256-{part}.tif") for part in ("images", "masks"))
+    chosen = [k for k in range(len(images)) if (k % SHARE == 0) == scored]
+    return [nu.Annotation(images[k], masks[k]) for k in chosen]
+
+
+def train(seconds: float, seed: int = 0) -> Segmenter:
+    """Train for so long; the weights are averaged over more steps than when a user waits."""
+    config = nu.TrainConfig(start="random", downsample=1, validate=False, seed=seed)
+    data = prepare([*drawn(DRAWN, seed), *nuclei(scored=False)], config, None, torch.device("cpu"))
+    torch.manual_seed(seed)
+    start = Segmenter(
+        weights={}, in_channels=1, n_classes=2,
+        base_channels=config.base_channels, depth=config.depth, diameter=DIAMETER,
+    ).with_weights(UNet(1, 2, config.base_channels, config.depth))  # fmt: skip
+    recipe = replace(recipe_named("default"), average=0.999)
+    learner, began, told = Learner(start, recipe, seed, data.planes[0].image.device), time.time(), 0
+    losses: list[float] = []
+    while (spent := time.time() - began) < seconds:
+        losses.append(learner.take_step(data, spent / seconds))
+        if spent > told:
+            print(f"{spent:6.0f} s  step {learner.step:6d}  loss {np.mean(losses[-500:]):.4f}")
+            sys.stdout.flush()
+            told += 60
+    return start.with_weights(
+        learner.average, steps=learner.step, seconds=round(seconds), version=nu.__version__
+    )
+
+
+def scores(segmenter: Segmenter) -> dict[str, float]:
+    """Return SEG on images that were not trained on, kind by kind."""
+    found = {}
+    fresh = drawn(6, 1)
+    groups = {kind: fresh[6 * i : 6 * i + 6] for i, kind in enumerate(KINDS)}
+    for name, images in {**groups, "BBBC038": nuclei(scored=True)}.items():
+        each = [
+            nu.metrics.seg_score(one.labels, nu.segment(segmenter, one.image)) for one in images
+        ]
+        found[name] = round(float(np.mean(each)), 3)
+    return found
+
+
+def main() -> None:
+    """Train, score, save."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="model file to write")
+    parser.add_argument("--seconds", type=float, default=2400, help="of training")
+    arguments = parser.parse_args()
+    if not DATA.is_dir():
+        sys.exit(f"There is no folder {DATA}; set NAPARI_UNET_DATA.")
+    segmenter = train(arguments.seconds)
+    segmenter.save(arguments.out)
+    print(json.dumps(scores(segmenter)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""After a training, what is painted decides where outlines run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet import metrics
+from napari_unet.core.annotation import Annotation
+from napari_unet.core.config import TrainConfig
+from napari_unet.engine.calibration import calibrate
+from napari_unet.engine.inference import segment
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.engine.training import train
+from napari_unet.engine.trainingset import prepare
+from napari_unet.sample_data import touching_cells
+
+IMAGE, TRUTH = touching_cells((192, 192), seed=5)
+PAINTED = Annotation(IMAGE, TRUTH)
+CONFIG = TrainConfig(seconds=0, steps=60, validate=False, device="cpu")
+
+
+@pytest.mark.parametrize("bias", [-1.0, 1.0])
+def test_a_network_that_prefers_one_class_is_set_right(bias: float) -> None:
+    """As border weights make it: outlines too tight or too wide, on all cells alike."""
+    *_, last = train([PAINTED], CONFIG)
+    data = prepare([PAINTED], CONFIG, last.segmenter, torch.device("cpu"))
+    weights = dict(last.segmenter.weights)
+    weights["head.bias"] = weights["head.bias"] + np.float32([0, bias])
+    worse = replace(last.segmenter, weights=weights)
+    better = calibrate(worse, data)
+
+    before, after = (metrics.seg_score(TRUTH, segment(model, IMAGE)) for model in (worse, better))
+    assert after > before + 0.02
+
+
+def test_classes_are_left_as_they_are() -> None:
+    """Each pixel gets its most probable class."""
+    classes = Annotation(IMAGE, (TRUTH > 0) + np.uint8(1), "classes")
+    data = prepare([classes], CONFIG, None, torch.device("cpu"))
+    model = Segmenter(
+        weights={}, in_channels=1, n_classes=2, base_channels=16, depth=3, kind="classes"
+    )
+
+    assert calibrate(model, data) is model

@@ -1,0 +1,64 @@
+"""The two recipes: how fast they learn, and that nothing in the network falls silent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from napari_unet.core.annotation import Annotation
+from napari_unet.core.config import TrainConfig
+from napari_unet.core.unet import UNet
+from napari_unet.engine.learner import Learner
+from napari_unet.engine.recipe import DEFAULT, PAPER, Recipe, learning_rate
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.engine.trainingset import prepare
+from napari_unet.sample_data import painted_scribbles, touching_cells
+
+torch.set_num_threads(1)
+CPU = torch.device("cpu")
+DEEP = ("bottom.0", "bottom.2", "merge.0.2", "merge.1.2")
+
+
+def silent_share(recipe: Recipe) -> float:
+    """Train on the sample; return the share of the nodes of deep levels that are 0 everywhere."""
+    image, truth = touching_cells((256, 256))
+    painted = Annotation(image, painted_scribbles(truth), "scribbles")
+    data = prepare([painted], TrainConfig(), None, CPU)
+    torch.manual_seed(0)
+    start = Segmenter(weights={}, in_channels=1, n_classes=2, base_channels=16, depth=3)
+    learner = Learner(start.with_weights(UNet(1, 2, 16, 3)), recipe, 0, CPU)
+    for step in range(100):
+        learner.take_step(data, step / 1000)
+    silent: list[bool] = []
+    for name, module in learner.network.named_modules():
+        if name in DEEP:
+            assert isinstance(module, nn.Conv2d)
+            module.register_forward_hook(
+                lambda _, __, out: silent.extend((out.amax((0, 2, 3)) <= 0).tolist())
+            )
+    learner.network.train()  # the pass with hooks; evaluation computes in strips
+    learner.network(data.planes[0].image[None, :, :204, :204])
+    return float(np.mean(silent))
+
+
+def test_deep_levels_do_not_fall_silent() -> None:
+    """As they do at one rate for all, soon reached: then only the shallow ones were left."""
+    small = replace(DEFAULT, patch=68)
+
+    assert silent_share(small) < 0.1
+    assert silent_share(replace(small, warm_up=20, fan_in=0)) > 0.25
+
+
+def test_the_rate_grows_to_its_peak_and_ends_near_zero() -> None:
+    """Over 200 steps, or a tenth of a budget if that comes first."""
+    peak = DEFAULT.rate
+
+    assert learning_rate(DEFAULT, 1, 0.0) == pytest.approx(peak / 200)
+    assert learning_rate(DEFAULT, 200, 0.0) == pytest.approx(peak)
+    assert learning_rate(DEFAULT, 10, 0.1) == pytest.approx(peak, rel=0.03)
+    assert learning_rate(DEFAULT, 10**5, 1.0) == pytest.approx(0.01 * peak)
+    assert {learning_rate(PAPER, step, step / 9) for step in range(1, 10)} == {PAPER.rate}
