@@ -67,14 +67,18 @@ def test_other_models_begin_with_nothing(settings: dict[str, object]) -> None:
     assert not np.array_equal(first.segmenter.weights["bottom.2.weight"], stored)
 
 
-def test_classes_and_channels_of_ones_own_begin_with_it_too() -> None:
-    """With a last layer of their own."""
-    classes = Annotation(np.stack([IMAGE] * 2), (TRUTH > 0) + np.uint8(1) + (TRUTH % 2), "classes")
-    events = train([classes], TrainConfig(seconds=0, steps=1))
-    first = next(events)
-    events.close()
+def test_images_with_channels_begin_with_it_and_classes_do_not() -> None:
+    """Classes learned less from it than from nothing."""
+    image = np.stack([IMAGE] * 2)
+    cells = Annotation(image, TRUTH)
+    classes = Annotation(image, (TRUTH > 0) + np.uint8(1), "classes")
+    events = [train([one], TrainConfig(seconds=0, steps=1)) for one in (cells, classes)]
+    first, second = (next(some) for some in events)
+    for some in events:
+        some.close()
 
-    assert "begins with the starter model" in first.message
-    assert first.segmenter.weights["head.weight"].shape[0] == 3
     stored = starter_model().weights["bottom.2.weight"]
+    assert "begins with the starter model" in first.message
     assert np.array_equal(first.segmenter.weights["bottom.2.weight"], stored)
+    assert "starter" not in second.message
+    assert not np.array_equal(second.segmenter.weights["bottom.2.weight"], stored)

@@ -266,7 +266,7 @@ def test_training_goes_on_from_the_present_model() -> None:
     assert "segmenter = Segmenter.load('model.safetensors')\nannotations" in script
     assert ", segmenter=segmenter):" in script
     assert "segmenter.save('model 2.safetensors')" in script
-    assert (args.start, args.output) == ("model.safetensors", "model 2.safetensors")
+    assert (args.continued, args.output) == ("model.safetensors", "model 2.safetensors")
 
 
 def test_without_labels_the_present_model_segments() -> None:

@@ -48,7 +48,12 @@ def add_to(commands: Commands) -> None:
     )
     add("--region", nargs="+", metavar="PATH", help="masks of what is fully labelled")
     add("-o", "--output", required=True, metavar="MODEL", help="the model file to write")
-    add("--continue", dest="start", metavar="MODEL", help="start from this model and its settings")
+    add(
+        "--continue",
+        dest="continued",
+        metavar="MODEL",
+        help="start from this model and its settings",
+    )
     add("--checkpoint", metavar="FILE", help="keep the state here; if it is there, go on from it")
     add_json(parser)
     add_knobs(parser, TrainConfig)
@@ -62,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
     annotations = _read(args)
     config = config_from(args, TrainConfig)
-    start = Segmenter.load(args.start) if args.start else None
+    start = Segmenter.load(args.continued) if args.continued else None
     report, keeper = Report(args.json), Keeper(Path(args.output))
     try:
         events = train(annotations, config, segmenter=start, checkpoint=args.checkpoint)

@@ -37,21 +37,18 @@ class TrainConfig:
     recipe: Literal["default", "paper"] = _knob(
         "default", "default: quickest to a useful result; paper: the optimiser and tiles of 2015"
     )
-    start: Literal["starter", "random"] = _knob(
-        "starter",
-        "what a new model of 16 channels and depth 3 begins with: the starter model, or nothing",
-    )
+    start: Literal["starter", "random"] = _knob("starter", "what new models of cells begin with")
     downsample: int = _knob(
         0,
         "working resolution: average this many pixels per side (0 = from the painted objects)",
         0,
         32,
     )
-    w0: float = _knob(10.0, "height of the boundary weights (the paper: 10)", 0, 1000)
+    w0: float = _knob(10.0, "height of boundary weights (the paper: 10)", 0, 1000)
     sigma: float = _knob(
         5.0, "width of the boundary weights in network pixels (the paper: 5)", 0.1, 100
     )
-    validate: bool = _knob(True, "hold some labelled blocks out to measure the quality")
+    validate: bool = _knob(True, "hold labelled blocks out to measure the quality")
     seed: int = _knob(0, "seed of every random choice", 0, 2**32 - 1)
     device: str = _knob("auto", "auto, cpu, cuda, cuda:1, mps")
 

@@ -51,6 +51,8 @@ class Recipe:
     balance : float
         Exponent of the class weights w_c: 1 gives every class the same total weight, 0 every
         pixel.
+    border_limit : float
+        Most that the border weights add to background pixels on average; 0 is no limit.
     clip : float
         Largest norm of the gradient; 0 does not clip.
     augmentation : Augmentation
@@ -67,6 +69,7 @@ class Recipe:
     patch: int
     batch: int
     balance: float
+    border_limit: float = 0.0
     clip: float
     augmentation: Augmentation
 
@@ -81,6 +84,7 @@ DEFAULT = Recipe(
     patch=132,
     batch=1,
     balance=0.0,
+    border_limit=1.0,
     clip=1.0,
     augmentation=Augmentation(
         elastic=5.0,

@@ -19,7 +19,7 @@ from napari_unet.engine.segmenter import Segmenter
 __all__ = ["begins_with_starter", "starter_model", "with_starter_weights"]
 
 FILE = Path(__file__).with_name("starter.safetensors")
-FIRST, HEAD = "down.0.0.weight", "head."
+FIRST = "down.0.0.weight"
 
 
 @cache
@@ -45,19 +45,19 @@ def starter_model(channels: int = 1) -> Segmenter:
     return replace(stored, weights=weights, in_channels=channels)
 
 
-def begins_with_starter(config: TrainConfig) -> bool:
-    """Tell whether a new model of these settings begins with the weights of the starter."""
+def begins_with_starter(config: TrainConfig, kind: str) -> bool:
+    """Tell whether a new model of these settings begins with the weights of the starter.
+
+    Not one of classes: those learned less from it than from nothing.
+    """
     same_size = (config.base_channels, config.depth) == (_stored().base_channels, _stored().depth)
-    return config.start == "starter" and config.recipe == "default" and same_size
+    wanted = config.start == "starter" and config.recipe == "default"
+    return wanted and same_size and kind == "cells"
 
 
 def with_starter_weights(new: Segmenter) -> Segmenter:
-    """Return a new model with the weights of the starter; classes keep their own last layer."""
-    weights = starter_model(new.in_channels).weights
-    if new.kind == "classes":
-        own = {name: array for name, array in new.weights.items() if name.startswith(HEAD)}
-        weights = {**weights, **own}
-    return replace(new, weights=weights)
+    """Return a new model of cells with the weights of the starter."""
+    return replace(new, weights=starter_model(new.in_channels).weights)
 
 
 def _spread(kernels: NDArray[np.float32], channels: int) -> NDArray[np.float32]:

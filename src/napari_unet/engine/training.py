@@ -122,7 +122,7 @@ def _new_segmenter(data: TrainingSet, config: TrainConfig) -> Segmenter:
         downsample=data.downsample,
         diameter=data.diameter,
     ).with_weights(network, steps=0, seconds=0.0)
-    return with_starter_weights(new) if begins_with_starter(config) else new
+    return with_starter_weights(new) if begins_with_starter(config, data.kind) else new
 
 
 class _Run:
@@ -188,7 +188,7 @@ class _Run:
         if not self.data.held_out:
             held_out = "too little labelled to hold any out"
         beginning = ""
-        if not self.before[0] and begins_with_starter(self.config):
+        if not self.before[0] and begins_with_starter(self.config, self.data.kind):
             beginning = "; begins with the starter model"
         resumed = f"; resumed at step {self.learner.step}" if self.learner.step else ""
         return f"{labelled}; {held_out}; on {describe(self.device)}{resolution}{beginning}{resumed}"

@@ -111,7 +111,9 @@ class TrainingSet:
         """
         config = self._config
         counts = [plane.blocks(self.n_classes) for plane in self._painted]
-        balance = _class_balance(counts, self.n_classes, recipe_named(config.recipe).balance)
+        recipe = recipe_named(config.recipe)
+        balance = _class_balance(counts, self.n_classes, recipe.balance)
+        border = _border_share(self._painted, recipe.border_limit)
         keys = [plane.key for plane in self._painted]
         self.held_out: list[Block] = []
         if config.validate:
@@ -121,9 +123,9 @@ class TrainingSet:
                 self.seen.note(key, set(labelled), set())
         for index, plane in enumerate(self._painted):
             blocks = [block for block in self.held_out if block.plane == index]
-            state = (plane.version, tuple(blocks), balance.tobytes())
+            state = (plane.version, tuple(blocks), balance.tobytes(), border)
             if self._tensors[index] is None or self._tensors[index].state != state:
-                self._tensors[index] = self._make(index, blocks, balance, state)
+                self._tensors[index] = self._make(index, blocks, balance, border, state)
         made = self._tensors
         self.planes = [tensors.plane for tensors in made]
         self.cells = [tensors.cells for tensors in made]
@@ -132,7 +134,12 @@ class TrainingSet:
         self.centres = _centres(made, config.seed)
 
     def _make(
-        self, index: int, blocks: list[Block], balance: NDArray[np.float32], state: object
+        self,
+        index: int,
+        blocks: list[Block],
+        balance: NDArray[np.float32],
+        border: float,
+        state: object,
     ) -> _Tensors:
         painted = self._painted[index]
         # pieces and not ids: many people paint all cells with one number
@@ -140,8 +147,8 @@ class TrainingSet:
         inside = block_mask(blocks, index, painted.target.shape)
         ids = cells_mostly_in(inside, cells)
         inside |= np.isin(cells, ids)
-        weight = np.where(painted.target == IGNORE, 0, balance[painted.target] + painted.border)
-        weight = weight.astype(np.float32)
+        cost = balance[painted.target] + np.float32(border) * painted.border
+        weight = np.where(painted.target == IGNORE, np.float32(0), cost)
         held_out_weights = torch.from_numpy(np.where(inside, weight, 0))
         weight[inside] = 0
         target = torch.from_numpy(painted.target.copy()).to(self._device)
@@ -256,6 +263,18 @@ def _class_balance(
     raw = total[present] ** -exponent
     balance[:n_classes][present] = raw * total.sum() / (raw * total[present]).sum()
     return balance
+
+
+def _border_share(planes: Sequence[PaintedPlane], limit: float) -> float:
+    """Return which part of the border weights counts: they add at most ``limit`` on average.
+
+    On average over labelled background, that is. In tissue all background is border; weights ten
+    times as high would be those of a class, and every membrane would come out too thick.
+    """
+    background = [plane.border[plane.target == 0] for plane in planes]
+    pixels = sum(border.size for border in background)
+    added = sum(float(border.sum()) for border in background)
+    return limit * pixels / added if limit and added > limit * pixels else 1.0
 
 
 def _centres(planes: Sequence[_Tensors], seed: int) -> list[NDArray[np.intp]]:
