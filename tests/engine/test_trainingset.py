@@ -334,3 +334,21 @@ def test_labels_that_vanish_at_the_working_resolution_are_refused() -> None:
     assert training_set(annotate(labels)).n_classes == 2
     with pytest.raises(InputError, match=r"only one class is left.*downsample=1"):
         training_set(annotate(labels), downsample=8)
+
+
+def mean_background_weight(labels: NDArray[np.integer], **knobs: Any) -> float:
+    """Of the labelled background of one plane."""
+    (plane,) = training_set(annotate(labels, "instances"), validate=False, **knobs).planes
+    return float(plane.weight[plane.target == 0].mean())
+
+
+def test_border_weights_do_not_become_class_weights_in_tissue() -> None:
+    """Where all background is border they add 1 on average; the paper's recipe has no limit."""
+    y, x = np.indices((120, 120))
+    tissue = np.where((y % 12 > 1) & (x % 12 > 1), 1 + y // 12 * 10 + x // 12, 0)
+    alone = np.where((y - 60) ** 2 + (x - 60) ** 2 < 200, 1, 0)
+
+    assert mean_background_weight(tissue) == pytest.approx(2, abs=0.01)
+    assert mean_background_weight(alone) == pytest.approx(1, abs=0.01)
+    assert mean_background_weight(tissue, w0=0.5) == pytest.approx(1.4, abs=0.05)
+    assert mean_background_weight(tissue, recipe="paper") > 5
