@@ -1,9 +1,10 @@
 """Kinds of real microscopy images, each with what somebody painted and images to be scored on.
 
-Every kind comes in two splits that share no image (of `dic`: no half of the field). On ``develop``
-the defaults are chosen, with any number of looks; on ``report`` nothing is, so only its scores say
-what a new user gets. The images are found through NAPARI_UNET_DATA or in ``../shared/data``; none
-is copied into the project.
+Every kind comes in two splits that share no image. On ``develop`` the defaults are chosen, with any
+number of looks; on ``report`` nothing is, so only its scores say what a new user gets. Of `dic`
+there is one field: each split trains on one half and scores the other, and both were looked at.
+The images are found through NAPARI_UNET_DATA or in ``../shared/data``; none is copied into the
+project.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from scipy import ndimage
 from napari_unet import metrics
 from napari_unet.core.annotation import Annotation
 
-__all__ = ["DATA", "HIGHER", "KINDS", "Kind", "Split", "read", "strokes"]
+__all__ = ["DATA", "HIGHER", "KINDS", "Array", "Kind", "Split", "largest_pieces", "read", "strokes"]
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("NAPARI_UNET_DATA", ROOT.parent / "shared" / "data"))

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -26,19 +25,13 @@ from typing import Any
 
 import napari
 import numpy as np
-import tifffile
-from numpy.typing import NDArray
+from kinds import DATA, Array, largest_pieces, read, strokes
 from qtpy.QtWidgets import QApplication
 from scipy import ndimage
 
 from napari_unet import metrics
 from napari_unet.core.annotation import Meaning
 from napari_unet.viewer.layers import set_meaning
-
-ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("NAPARI_UNET_DATA", ROOT.parent / "shared" / "data"))
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,46 +61,6 @@ class Case:
     inside: Array | None = None
     rgb: bool = False
     complete: bool = True
-
-
-def read(name: str) -> Array:
-    """Read one file of the data set."""
-    array: Array = tifffile.imread(DATA / name)
-    return array
-
-
-def strokes(truth: Array, n_cells: int, rng: np.random.Generator) -> Array:
-    """Paint ``n_cells`` cells, part of the background around them, and six strokes elsewhere."""
-    painted = np.zeros(truth.shape, np.uint16)
-    sizes = np.bincount(truth.ravel())
-    sizes[0] = 0
-    background = truth == 0
-    clear = ndimage.distance_transform_edt(background) > 1
-    y, x = np.indices(truth.shape)
-    chosen = rng.choice(np.flatnonzero(sizes > 30), n_cells, replace=False)
-    for number, cell in enumerate(chosen, start=2):
-        inside = truth == cell
-        near = ndimage.binary_dilation(inside, iterations=4) & clear
-        angle, cy, cx = rng.uniform(0, 2 * np.pi), y[inside].mean(), x[inside].mean()
-        painted[near & ((y - cy) * np.cos(angle) + (x - cx) * np.sin(angle) > 0)] = 1
-        painted[inside] = number
-    for _ in range(6):
-        angle, cy, cx = rng.uniform(0, np.pi), rng.uniform(0, y.max()), rng.uniform(0, x.max())
-        along = (y - cy) * np.sin(angle) + (x - cx) * np.cos(angle)
-        across = (y - cy) * np.cos(angle) - (x - cx) * np.sin(angle)
-        painted[(abs(along) < 60) & (abs(across) < 3) & clear & (painted == 0)] = 1
-    return painted
-
-
-def largest_pieces(labels: Array) -> Array:
-    """Keep the largest connected piece of every label; the rest are specks of the annotation."""
-    cleaned = np.zeros_like(labels)
-    for cell, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is not None:
-            pieces, _ = ndimage.label(labels[box] == cell)
-            largest = np.bincount(pieces.ravel())[1:].argmax() + 1
-            cleaned[box][pieces == largest] = cell
-    return cleaned
 
 
 def paint_planes(truth: Array, planes: list[int]) -> Array:

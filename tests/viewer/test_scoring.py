@@ -13,7 +13,6 @@ from napari.layers import Image, Labels
 from small_things import LastingHost, make_segmenter
 
 from napari_unet import metrics
-from napari_unet.cli.picture import ERROR_COLOURS as PICTURE_COLOURS
 from napari_unet.core.comparison import ERRORS, error_map
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.scoring import PlaneScore, score_plane
@@ -24,7 +23,7 @@ from napari_unet.viewer.layers import Meaning, is_result, link, set_meaning
 from napari_unet.viewer.results import Result
 from napari_unet.viewer.rethreshold import Rethreshold
 from napari_unet.viewer.scorable import possible_truths
-from napari_unet.viewer.scoring import BROKEN_OFF, CHANGED, COLOURMAP, ERROR_COLOURS, Scoring
+from napari_unet.viewer.scoring import BROKEN_OFF, CHANGED, COLOURMAP, Scoring
 from napari_unet.viewer.session import Session
 
 PIXELS, _ = touching_cells((90, 120))
@@ -132,16 +131,6 @@ def test_errors_can_be_seen_and_are_named_under_the_cursor(
     assert layer.colormap is COLOURMAP
     assert list(layer.features["error"]) == ["right", *ERRORS]
     assert not layer.editable
-
-
-def test_dock_and_command_draw_errors_in_the_same_colours() -> None:
-    """Of the same errors, numbered as the map of errors does."""
-    as_hex = {name: "#{:02x}{:02x}{:02x}".format(*rgb) for name, rgb in PICTURE_COLOURS.items()}
-
-    assert as_hex == ERROR_COLOURS
-    assert tuple(ERROR_COLOURS) == ERRORS
-    shown = [COLOURMAP.color_dict[value] * 255 for value in range(1, 5)]
-    np.testing.assert_allclose([one[:3] for one in shown], [*PICTURE_COLOURS.values()], atol=0.5)
 
 
 def test_scoring_again_shows_the_new_errors_only(

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from skimage.segmentation import expand_labels, find_boundaries
 
-from napari_unet.core.comparison import ERRORS, error_map
+from napari_unet.core.comparison import ERROR_COLOURS, error_map
 
-__all__ = ["ERROR_COLOURS", "error_picture", "picture"]
+__all__ = ["error_picture", "picture"]
 
 Array = NDArray[Any]
 Colour = tuple[float, float, float]
@@ -29,13 +29,6 @@ CELLS: tuple[Colour, ...] = (
 )
 BACKGROUND: Colour = (0.45, 0.52, 0.62)
 OUTLINE: Colour = (1.0, 0.85, 0.2)
-ERROR_COLOURS = {
-    "missed": (213, 94, 0),
-    "spurious": (86, 180, 233),
-    "merged": (240, 228, 66),
-    "split": (0, 158, 115),
-}
-"""Orange, blue, yellow and green that colour-blind people tell apart (Okabe and Ito, 2008)."""
 RIM, PREDICTED_RIM = (205, 205, 205), (105, 105, 105)
 PAPER, INK = (24, 26, 30), (232, 234, 238)
 GAP, TITLE = 12, 40
@@ -90,7 +83,8 @@ def error_picture(truth: Array, predicted: Array) -> bytes:
     truth, predicted : integer array
         (Y, X): 0 background, 1, 2, ... cells.
     """
-    colours = [PAPER, *(ERROR_COLOURS[kind] for kind in ERRORS), PREDICTED_RIM, RIM]
+    errors = (tuple(bytes.fromhex(colour[1:])) for colour in ERROR_COLOURS.values())
+    colours = [PAPER, *errors, PREDICTED_RIM, RIM]
     pixels = error_map(truth, predicted)
     pixels[_rims(predicted)] = colours.index(PREDICTED_RIM)
     pixels[_rims(truth)] = colours.index(RIM)

@@ -29,12 +29,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_unet.core.overlaps import Counts, Numbered, Overlaps, comparable_planes, numbered
 
-__all__ = ["ERRORS", "Fate", "ObjectScore", "compare_objects", "error_map"]
+__all__ = ["ERRORS", "ERROR_COLOURS", "Fate", "ObjectScore", "compare_objects", "error_map"]
 
 Fate: TypeAlias = Literal["found", "missed", "spurious", "merged", "split"]
 Side: TypeAlias = Literal["truth", "predicted"]
 
-ERRORS: Final[tuple[str, ...]] = ("missed", "spurious", "merged", "split")
+ERROR_COLOURS: Final[dict[str, str]] = {
+    "missed": "#d55e00",
+    "spurious": "#56b4e9",
+    "merged": "#f0e442",
+    "split": "#009e73",
+}
+"""Orange, blue, yellow and green that colour-blind people tell apart (Okabe and Ito, 2008)."""
+
+ERRORS: Final[tuple[str, ...]] = tuple(ERROR_COLOURS)
 """The kinds of error; the first is 1 in `error_map`, the last 4."""
 
 _FATES: Final[tuple[Fate, ...]] = ("found", "missed", "spurious", "merged", "split")

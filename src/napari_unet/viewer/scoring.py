@@ -17,6 +17,7 @@ from napari.layers import Image, Labels
 from napari.utils import DirectLabelColormap
 from psygnal import Signal
 
+from napari_unet.core.comparison import ERROR_COLOURS
 from napari_unet.engine.host import SharedArray
 from napari_unet.engine.scoring import PlaneScore, score_plane
 from napari_unet.viewer.camera import check_flight, look_at
@@ -36,15 +37,7 @@ from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest, shown_plane
 if TYPE_CHECKING:
     from napari.utils.events import Event
 
-__all__ = ["BROKEN_OFF", "CHANGED", "COLOURMAP", "ERROR_COLOURS", "Scoring"]
-
-ERROR_COLOURS = {
-    "missed": "#d55e00",
-    "spurious": "#56b4e9",
-    "merged": "#f0e442",
-    "split": "#009e73",
-}
-"""Orange, blue, yellow and green that colour-blind people tell apart (Okabe and Ito, 2008)."""
+__all__ = ["BROKEN_OFF", "CHANGED", "COLOURMAP", "Scoring"]
 
 COLOURMAP = DirectLabelColormap(
     color_dict={None: "transparent", 0: "transparent"}

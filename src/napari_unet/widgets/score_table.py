@@ -9,8 +9,8 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
+from napari_unet.core.comparison import ERROR_COLOURS
 from napari_unet.viewer.score import Row
-from napari_unet.viewer.scoring import ERROR_COLOURS
 
 __all__ = ["ScoreTable"]
 
