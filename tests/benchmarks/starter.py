@@ -1,6 +1,6 @@
 """Train the starter model: from drawn images of many kinds, and openly licensed nuclei.
 
-    python tests/benchmarks/starter.py --out starter.safetensors [--seconds 2400]
+    python tests/benchmarks/starter.py --out starter.safetensors [--seconds 1980]
 
 Real images are those of BBBC038 (CC0) with 256 x 256 pixels, found through NAPARI_UNET_DATA or in
 ``../shared/data``; the larger ones and those in colour are left for scores. Every fifth is not
@@ -36,6 +36,21 @@ SHARE = 5
 DIAMETER = 20.0
 """Of the smaller cells, in pixels: specks below a tenth of their area are dropped."""
 
+DEFAULT = recipe_named("default")
+RECIPE = replace(
+    DEFAULT,
+    rate=2e-3,
+    warm_up=400,
+    fan_in=0,
+    average=0.999,
+    border_limit=0.0,
+    augmentation=replace(
+        DEFAULT.augmentation, scale=0.6, contrast=0.5, brightness=0.15, illumination=0.5
+    ),
+)
+"""Drawn images vary by themselves. With the rates and the augmentation of the default it became
+worse: after 250 steps from it, membranes had a pixel error of 0.148 instead of 0.132."""
+
 
 def drawn(count: int, seed: int) -> list[nu.Annotation]:
     """Return drawn images of every kind."""
@@ -63,8 +78,7 @@ def train(seconds: float, seed: int = 0) -> Segmenter:
         weights={}, in_channels=1, n_classes=2,
         base_channels=config.base_channels, depth=config.depth, diameter=DIAMETER,
     ).with_weights(UNet(1, 2, config.base_channels, config.depth))  # fmt: skip
-    recipe = replace(recipe_named("default"), average=0.999)
-    learner, began, told = Learner(start, recipe, seed, data.planes[0].image.device), time.time(), 0
+    learner, began, told = Learner(start, RECIPE, seed, data.planes[0].image.device), time.time(), 0
     losses: list[float] = []
     while (spent := time.time() - began) < seconds:
         losses.append(learner.take_step(data, spent / seconds))
@@ -94,7 +108,7 @@ def main() -> None:
     """Train, score, save."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="model file to write")
-    parser.add_argument("--seconds", type=float, default=2400, help="of training")
+    parser.add_argument("--seconds", type=float, default=1980, help="of training")
     arguments = parser.parse_args()
     if not DATA.is_dir():
         sys.exit(f"There is no folder {DATA}; set NAPARI_UNET_DATA.")

@@ -1,0 +1,70 @@
+"""Train on each kind of image with the default recipe, or with some of its choices made otherwise.
+
+    python tests/benchmarks/choices.py --steps 1200 [--kinds nuclei phase ...] [--start random]
+        [--set fan_in=0 warm_up=20 scale=0.6 ...]
+
+``--set`` takes numbers of `napari_unet.engine.recipe.Recipe` and of its augmentation. The budget
+is steps on one thread, so what else runs on the machine changes nothing but the time. Prints one
+line of JSON a kind: the scores are means over the images that were not painted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import fields, replace
+
+import numpy as np
+import torch
+from kinds import DATA, KINDS, Kind
+
+import napari_unet as nu
+from napari_unet.engine import recipe as recipes
+from napari_unet.engine.recipe import Recipe
+
+
+def changed(recipe: Recipe, settings: list[str]) -> Recipe:
+    """Return a recipe with other numbers."""
+    pairs = (setting.split("=") for setting in settings)
+    values = {name: float(value) for name, value in pairs}
+    own = {name: values.pop(name) for name in [*values] if name in {f.name for f in fields(recipe)}}
+    return replace(recipe, **own, augmentation=replace(recipe.augmentation, **values))
+
+
+def scores(kind: Kind, config: nu.TrainConfig) -> dict[str, float]:
+    """Train and score."""
+    began = time.process_time()
+    for event in nu.train(kind.painted, config):
+        segmenter = event.segmenter
+    spent = time.process_time() - began
+    each = [
+        kind.score(truth, nu.segment(segmenter, image), nu.probabilities(segmenter, image))
+        for image, truth in kind.images
+    ]
+    means = {name: round(float(np.mean([one[name] for one in each])), 3) for name in each[0]}
+    return {**means, "CPU s": round(spent, 1), "core": segmenter.core, "split": segmenter.split}
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--kinds", nargs="*", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--images", choices=["develop", "report"], default="develop")
+    parser.add_argument("--steps", type=int, default=1200, help="of each training")
+    parser.add_argument("--start", choices=["starter", "random"], default="starter")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER")
+    arguments = parser.parse_args()
+    if not DATA.is_dir():
+        sys.exit(f"There is no folder {DATA}; set NAPARI_UNET_DATA.")
+    torch.set_num_threads(1)
+    recipes.DEFAULT = changed(recipes.DEFAULT, arguments.set)
+    config = nu.TrainConfig(seconds=0, steps=arguments.steps, start=arguments.start, device="cpu")
+    for name in arguments.kinds:
+        found = scores(KINDS[name](arguments.images), config)
+        print(json.dumps({"images": name, **found}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
