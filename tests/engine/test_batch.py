@@ -364,10 +364,7 @@ def test_names_that_differ_in_their_folder_only_are_different(
         save(tmp_path / "in" / folder / "a.tif", cells(seed=int(folder)))
     done = _done(segment_files(model, tmp_path / "in", tmp_path / "out", CPU))
 
-    assert [str(event.item.name) for event in done] == [
-        os.path.join("1", "a"),
-        os.path.join("2", "a"),
-    ]
+    assert [event.item.name for event in done] == [Path("1/a"), Path("2/a")]
     for folder in ("1", "2"):
         assert (tmp_path / "out" / ".live-unet" / folder / "a.json").is_file()
         expected = segment(model, cells(seed=int(folder)), CPU)
