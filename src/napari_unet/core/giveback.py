@@ -23,13 +23,15 @@ def give_border_back(labels: Integers, border: float) -> Integers:
     labels : integer array
         (Y, X) cells; 0 is background.
     border : float
-        Width of the border in pixels, above 0.
+        Width of the border in pixels; 0 gives nothing.
 
     Returns
     -------
     integer array
         (Y, X).
     """
+    if border <= 0:
+        return labels
     disk = _disk(border)
     between = _between(labels, disk)
     if not between.any():
@@ -58,7 +60,7 @@ def give_border_back(labels: Integers, border: float) -> Integers:
 
 def giving_reach(border: float) -> int:
     """Return how far from a pixel, in pixels, lies all that decides to which cell it is given."""
-    return _steps(border) + 2 * int(border) if border > 0 else 0
+    return _steps(border) + 2 * int(border)
 
 
 def _steps(border: float) -> int:

@@ -7,6 +7,7 @@ can be done in parts (`napari_unet.core.islands`) with exactly the cells of the 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,36 +19,27 @@ from skimage.segmentation import watershed
 from napari_unet.core.giveback import give_border_back
 from napari_unet.core.necks import split_necks
 
-__all__ = ["BORDER", "diameters", "find_pieces", "instances", "typical_diameter"]
+__all__ = [
+    "BORDER",
+    "CellRules",
+    "diameters",
+    "find_pieces",
+    "first_pixels",
+    "instances",
+    "typical_diameter",
+]
 
 BORDER = 1.5
 """Pixels (at the working resolution) given back to a cell: the background border that training put
 between touching cells is one pixel wide, and half of it and a pixel's rounding are the cell's."""
 
 
-def instances(
-    foreground: NDArray[np.floating],
-    *,
-    threshold: float = 0.5,
-    min_size: int = 0,
-    max_hole: int | None = None,
-    core: float = 0.0,
-    split: float = 0.0,
-    border: float = BORDER,
-    smooth: float = BORDER,
-) -> NDArray[np.uint32]:
-    """Number the cells of one plane.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellRules:
+    """What makes pixels cells.
 
-    Pixels at or above ``threshold`` are foreground. Every 4-connected component of the surer pixels
-    (at or above ``core``), cut where it is narrow (`split_necks`), is the core of one cell; the
-    foreground goes to the core that reaches it first from the surer side. Holes inside a cell are
-    filled, specks are dropped, and the thin background border that the network learned to keep
-    between touching cells is given back to the nearest cell.
-
-    Parameters
+    Attributes
     ----------
-    foreground : array
-        (Y, X) probabilities 0 ... 1.
     threshold : float
         Foreground from this probability on.
     min_size : int
@@ -62,6 +54,32 @@ def instances(
         Width in pixels of the border that is given back; 0 gives nothing back.
     smooth : float
         Pixels to which outlines are smoothed before necks are looked for.
+    """
+
+    threshold: float = 0.5
+    min_size: int = 0
+    max_hole: int | None = None
+    core: float = 0.0
+    split: float = 0.0
+    border: float = BORDER
+    smooth: float = BORDER
+
+
+def instances(foreground: NDArray[np.floating], **rules: Any) -> NDArray[np.uint32]:
+    """Number the cells of one plane.
+
+    Pixels at or above ``threshold`` are foreground. Every 4-connected component of the surer pixels
+    (at or above ``core``), cut where it is narrow (`split_necks`), is the core of one cell; the
+    foreground goes to the core that reaches it first from the surer side. Holes inside a cell are
+    filled, specks are dropped, and the thin background border that the network learned to keep
+    between touching cells is given back to the nearest cell.
+
+    Parameters
+    ----------
+    foreground : array
+        (Y, X) probabilities 0 ... 1.
+    **rules
+        The fields of `CellRules`.
 
     Returns
     -------
@@ -69,48 +87,30 @@ def instances(
         (Y, X): 0 background, 1 ... n cells in the order of their first pixels, row by row, before
         any border is given back.
     """
-    pieces = find_pieces(
-        foreground,
-        threshold=threshold,
-        min_size=min_size,
-        max_hole=max_hole,
-        core=core,
-        split=split,
-        smooth=smooth,
-    )
-    if border > 0:
-        pieces = give_border_back(pieces, border)
-    return pieces.astype(np.uint32)
+    chosen = CellRules(**rules)
+    pieces = find_pieces(np.asarray(foreground), chosen)
+    return give_border_back(pieces, chosen.border).astype(np.uint32)
 
 
-def find_pieces(
-    foreground: NDArray[np.floating],
-    *,
-    threshold: float,
-    min_size: int,
-    max_hole: int | None,
-    core: float,
-    split: float,
-    smooth: float,
-) -> NDArray[np.integer]:
-    """Number the cells without the border between them; as `instances`."""
-    foreground = np.asarray(foreground)
-    hole = foreground.size if max_hole is None else max_hole
+def find_pieces(foreground: NDArray[np.floating], rules: CellRules) -> NDArray[np.integer]:
+    """Number the cells as `instances`, without the border between them."""
+    hole = foreground.size if rules.max_hole is None else rules.max_hole
+    components = _components(foreground >= rules.threshold, hole)
     # a component that is too small is no cell, and nor is any piece of it
-    components = _drop_small(_components(foreground >= threshold, hole), min_size)
+    components = _drop_small(components, rules.min_size)
     if not components.any():
         return components
     cores = components
-    if core > threshold:
-        cores = _components((foreground >= core) & (components > 0), hole)
-        cores[components == 0] = 0  # a hole of cores may hold one that stays
+    if rules.core > rules.threshold:
+        cores = _components((foreground >= rules.core) & (components > 0), hole)
+        cores[components == 0] = 0  # what a hole of cores holds may be dropped
         # what is left of an outline is no cell: a core is at least a quarter of one
-        cores = _drop_small(cores, min_size // 4)
-    if split > 0:
-        cores = split_necks(cores, split, smooth=smooth)
-    if cores is components:
-        return _in_reading_order(components)
-    return _in_reading_order(_drop_small(_grow(cores, components, foreground), min_size))
+        cores = _drop_small(cores, rules.min_size // 4)
+    if rules.split > 0:
+        cores = split_necks(cores, rules.split, smooth=rules.smooth)
+    if cores is not components:
+        components = _drop_small(_grow(cores, components, foreground), rules.min_size)
+    return _in_reading_order(components)
 
 
 def _components(mask: NDArray[np.bool_], max_hole: int) -> NDArray[np.integer]:
@@ -197,15 +197,18 @@ def _fill_holes(labels: NDArray[np.integer], max_size: int) -> NDArray[np.intege
     return filled
 
 
-def _in_reading_order(labels: NDArray[np.integer]) -> NDArray[np.integer]:
-    """Number labels 1 ... n without gaps by their first pixels."""
+def first_pixels(labels: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return where each label 1 ... n first is, row by row; past the end if nowhere, as for 0."""
     flat = labels.ravel()
     inside = np.flatnonzero(flat)
     first = np.full(int(flat.max()) + 1, flat.size, dtype=np.int64)
-    first[flat[inside[::-1]]] = inside[::-1]  # the last that is written is the first pixel
-    order = np.argsort(first, kind="stable")
-    number = np.empty(len(first), dtype=np.int32)
-    number[order] = np.arange(1, len(first) + 1, dtype=np.int32)
-    number[0] = 0
+    first[flat[inside[::-1]]] = inside[::-1]  # the last one that is written stays
+    return first
+
+
+def _in_reading_order(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Number labels 1 ... n, all of which occur, by their first pixels."""
+    number = np.zeros(int(labels.max()) + 1, dtype=np.int32)
+    number[1:][np.argsort(first_pixels(labels)[1:])] = np.arange(1, len(number))
     result: NDArray[np.integer] = number[labels]
     return result

@@ -56,7 +56,7 @@ def split_necks(labels: Integers, depth: float, *, smooth: float = 1.0) -> Integ
     hill[tops] = np.arange(len(tops))
     hill = hill[top]
     level = height.ravel()[inside]
-    edges = _saddles(height, inside, place, hill, len(tops))
+    edges = _saddles(height, labels, inside, place, hill)
     owner = _join(level[tops], *edges, max(round(depth * PER_DEPTH), 1))
     pieces = np.zeros(height.size, dtype=np.int32)
     pieces[inside] = owner[hill] + 1
@@ -96,7 +96,7 @@ def _climb(height: Integers, inside: Integers, place: Integers) -> Integers:
         higher = other > best
         best[higher] = other[higher]
         step[higher] = move
-    top = place[inside + step]
+    top: Integers = place[inside + step]
     while True:
         further = top[top]
         if (further == top).all():
@@ -105,22 +105,24 @@ def _climb(height: Integers, inside: Integers, place: Integers) -> Integers:
 
 
 def _saddles(
-    height: Integers, inside: Integers, place: Integers, hill: Integers, hills: int
+    height: Integers, labels: Integers, inside: Integers, place: Integers, hill: Integers
 ) -> tuple[Integers, Integers, Integers]:
-    """Return which hills meet and how high, the highest saddles first, each pair once."""
-    flat, columns = height.ravel(), height.shape[1]
+    """Return which hills meet, also at a corner, and how high: each pair once, highest first."""
+    flat, components, columns = height.ravel(), labels.ravel(), height.shape[1]
+    column = inside % columns
     first, second, level = [], [], []
-    for step in (1, columns):
-        near = inside[: np.searchsorted(inside, height.size - step)]
-        if step == 1:
-            near = near[near % columns != columns - 1]
-        near = near[flat[near + step] >= 0]
+    for down, right in ((0, 1), (1, -1), (1, 0), (1, 1)):
+        step = down * columns + right
+        near = inside[(column + right >= 0) & (column + right < columns)]
+        near = near[: np.searchsorted(near, height.size - step)]
+        near = near[components[near + step] == components[near]]
         one, other = hill[place[near]], hill[place[near + step]]
         differ = one != other
         near, one, other = near[differ], one[differ], other[differ]
         first.append(np.minimum(one, other))
         second.append(np.maximum(one, other))
         level.append(np.minimum(flat[near], flat[near + step]))
+    hills = int(hill.max()) + 1
     pair = np.concatenate(first).astype(np.int64) * hills + np.concatenate(second)
     saddle = np.concatenate(level)
     # hills are numbered in reading order of their tops, so equal saddles have one order too
