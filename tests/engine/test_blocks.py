@@ -108,21 +108,19 @@ def test_a_part_of_a_plane_is_predicted_as_in_the_whole(
 
 
 @pytest.mark.parametrize("downsample", [1, 2, 3])
-def test_blocks_are_segmented_as_the_whole_plane(
-    tmp_path: Path, downsample: int, side: int = 64
-) -> None:
+def test_blocks_are_segmented_as_the_whole_plane(tmp_path: Path, downsample: int) -> None:
     """From zarr to zarr, of odd sides: the probabilities but for rounding, the cells exactly."""
     segmenter = model(downsample=downsample)
     image = on_disk(tmp_path / "in.zarr", picture()[None])
     out = on_disk(tmp_path / "out.zarr", np.zeros(SHAPE, np.uint32), chunk=16)
-    store = open_store(tmp_path / "scratch", segmenter, image, config(), side=side)
+    store = open_store(tmp_path / "scratch", segmenter, image, config(), side=64)
     assert (steps(store, segmenter, image, config()) > 0).any()
     said = store.probabilities[...]
     assert np.abs(said - probabilities(segmenter, picture(), config())[1]).max() < 1e-5
     cells = find_cells(segmenter, said, config())
     assert cells.max() > 20
 
-    events = list(segment_large(segmenter, image, out, config(), tmp_path / "scratch", side=side))
+    events = list(segment_large(segmenter, image, out, config(), tmp_path / "scratch", side=64))
 
     np.testing.assert_array_equal(out[...], cells)
     np.testing.assert_array_equal(cells, segment(segmenter, picture(), config()))
