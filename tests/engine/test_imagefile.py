@@ -317,6 +317,29 @@ def test_labels_are_written_plane_by_plane(tmp_path: Path) -> None:
     assert peak < labels.nbytes / 2, f"{peak / 2**20:.1f} of {labels.nbytes / 2**20:.1f} MiB"
 
 
+def test_a_large_plane_is_written_tile_by_tile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even one plane has to fit into memory, and regions of the file can be read again."""
+    labels = np.zeros((2, 1500, 2100), np.uint32)
+    labels[1, 1400:, 2000:] = RNG.integers(0, 70000, (100, 100))
+    stored = zarr.create_array(tmp_path / "a", data=labels, chunks=(1, 512, 512))
+    monkeypatch.setattr("napari_unet.engine.tiffwriter.LARGEST_PLANE", 2**20)
+    monkeypatch.setattr("napari_unet.engine.tiff.LARGEST_PAGE", 2**20)
+
+    tracemalloc.start()
+    write_labels(tmp_path / "a.tif", stored)
+    image = open_image(tmp_path / "a.tif")
+    region = image.data[0, 1, 1300:1500, 1990:2090]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    np.testing.assert_array_equal(region, labels[1, 1300:1500, 1990:2090])
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), labels)
+    assert (image.plane_axes, image.data.chunks) == ("Z", (1, 1, 1024, 1024))
+    assert peak < 20 * 2**20, f"{peak / 2**20:.1f} of {labels.nbytes / 2**20:.1f} MiB"
+
+
 def large(kind: str, folder: Path) -> Path:
     """Make an image of 2 GB that takes no space: 16-bit, all 0 but for one block of 7."""
     path = folder / "large"
