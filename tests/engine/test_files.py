@@ -75,6 +75,11 @@ AXES: dict[str, tuple[tuple[int, ...], dict[str, Any], str]] = {
         "QYX->CQYX",
     ),
     "a nameless last axis of 3": ((9, 8, 3), {"photometric": "minisblack"}, "YXS->SYX"),
+    "a stack of another byte order": (
+        (5, 9, 8),
+        {"byteorder": ">", "metadata": {"axes": "ZYX"}},
+        "ZYX->CZYX",
+    ),
     "a stack of one plane": ((1, 9, 8), {"metadata": {"axes": "ZYX"}}, "CYX->CYX"),
 }
 
@@ -99,6 +104,7 @@ def test_axes_are_put_in_order(case: str, tmp_path: Path) -> None:
     )
     assert image.dtype == np.uint16
     opened = open_image(tmp_path / "a.tif")
+    assert opened.data[:].dtype == np.uint16
     np.testing.assert_array_equal(np.asarray(opened.data), image)
     np.testing.assert_array_equal(opened.data[:, ..., 2:4, 1::3], image[:, ..., 2:4, 1::3])
     planes = [axis for axis in after if axis not in "CSYX"]

@@ -10,6 +10,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import npe2
 import numpy as np
 import pytest
 import tifffile
@@ -416,6 +417,39 @@ def test_other_files_are_opened_by_a_plugin(tmp_path: Path) -> None:
     (tmp_path / "b.npy").write_bytes(b"damaged")
     with pytest.raises(InputError, match=r"b\.npy could not be read by the plugin napari"):
         open_image(tmp_path / "b.npy")
+
+
+def test_a_plugin_says_which_axes_are_what(tmp_path: Path) -> None:
+    """Channels, planes, units and the finest of several resolutions, and only what is indexed."""
+    pixels = noise(3, 2, 4, 9, 8)
+    array = zarr.create_array(tmp_path / "inside", data=pixels, chunks=(1, 1, 1, 9, 8))
+    shown = {
+        "channel_axis": 1,
+        "axis_labels": ("t", "z", "y", "x"),
+        "scale": (1, 2.0, 0.5, 0.25),
+        "units": ("s", "um", "um", "um"),
+        "multiscale": True,
+    }
+    (tmp_path / "a.scope").write_bytes(b"of a microscope")
+    with npe2.DynamicPlugin("of-a-microscope") as plugin:
+
+        @plugin.contribute.reader(filename_patterns=["*.scope"])
+        def get_reader(path: str) -> Any:
+            assert path == str(tmp_path / "a.scope")
+            return lambda _: [([array, array], shown, "image")]
+
+        image = open_image(tmp_path / "a.scope")
+
+    expected = pixels.transpose(1, 0, 2, 3, 4).reshape(2, 12, 9, 8)
+    assert image.data.shape == expected.shape
+    assert (image.plane_axes, image.plane_shape) == ("TZ", (3, 4))
+    assert (image.pixel_size, image.unit, image.plane_spacing) == ((0.5, 0.25), "micrometer", 2.0)
+    for chunk in (tmp_path / "inside" / "c" / "0").rglob("0"):
+        if chunk.is_file():
+            chunk.write_bytes(b"damaged")
+    np.testing.assert_array_equal(image.data[1, 7, 2:], expected[1, 7, 2:])
+    with pytest.raises(InputError, match=r"pixels of .*a\.scope could not be read"):
+        image.data[:, 0]
 
 
 def test_looking_for_a_plugin_loads_no_napari(tmp_path: Path) -> None:
