@@ -387,6 +387,22 @@ def test_a_compressed_stack_is_read_plane_by_plane(
     assert peak < (8 if largest else 3) * 2**20, f"{peak / 2**20:.1f} of 24 MiB"
 
 
+@pytest.mark.parametrize("change", ["gone", "cut short"])
+def test_a_file_that_changes_after_it_was_opened_is_an_error(change: str, tmp_path: Path) -> None:
+    """A share that drops, or somebody who writes it again: one file fails, the program goes on."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, noise(20, 64, 64), metadata={"axes": "TYX"})
+    image = open_image(path)
+    assert image.data[:, 3].any()
+    if change == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:9000])
+
+    with pytest.raises(InputError, match=r"pixels of .*a\.tif could not be read"):
+        image.data[:, 15]
+
+
 def test_a_tiff_that_is_opened_is_closed_with_its_array(tmp_path: Path) -> None:
     """No file stays open: thousands of them can be opened one after the other."""
     import psutil
