@@ -150,9 +150,15 @@ def test_an_attempt_goes_on_or_begins_anew(tmp_path: Path) -> None:
 
     assert create_labels(path, (40, 40), axes="YX")[:].sum() == 16 * 40
     assert create_labels(path, (40, 41), axes="YX")[:].sum() == 0
-    (partial(path) / "zarr.json").write_text("")
-    assert create_labels(path, (40, 41), axes="YX")[:].sum() == 0
+    for damaged in ("zarr.json", "0/zarr.json"):
+        (partial(path) / damaged).write_text("{")
+        assert create_labels(path, (40, 41), axes="YX")[:].sum() == 0
+    create_labels(path, (40, 41), axes="YX")[:] = np.ones((40, 41))
     finish(path)
+    path.rename(partial(path))  # as if it had been stopped a moment before the end
+    assert create_labels(path, (40, 41), axes="YX")[:].sum() == 40 * 41
+    finish(path)
+    assert (read_labels(path) == 1).all()
     with pytest.raises(InputError, match=r"There is no .*a\.ome\.zarr\.partial"):
         finish(path)
 
