@@ -21,7 +21,7 @@ def test_one_click_links_the_planes_of_the_segmentation(viewer: Any, open_dock: 
     hand.dock.panels.link_fold.toggle()
     assert hand.dock.panels.link._kind.value == "tracks"
     hand.click("Link planes")
-    hand.wait_until_idle()
+    hand.wait_until_idle(60)
 
     assert hand.reads("Linked 3 planes into 1 track, with 0 divisions.")
     assert np.unique(result.layer.data).tolist() == [0, 1]
