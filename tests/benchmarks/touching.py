@@ -41,6 +41,7 @@ WAYS: dict[str, Way] = {
     "necks not cut": ({}, nu.PredictConfig(split=0)),
     "no watershed on the probabilities": ({"core": 0.0}, nu.PredictConfig()),
     "always that watershed": ({"core": 0.8}, nu.PredictConfig()),
+    "both, not fitted": ({"core": 0.8, "split": 0.2}, nu.PredictConfig()),
     "neither necks nor watershed": ({"core": 0.0}, nu.PredictConfig(split=0)),
     "nothing at all": ({"core": 0.0}, nu.PredictConfig(split=0, border=0)),
 }
