@@ -58,7 +58,7 @@ def write_challenge(
             f"{MOST}: track fewer planes, or a part of the image."
         )
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    digits = max(3, len(str(len(labels) - 1)))
+    digits = max(3, len(str(labels.shape[0] - 1)))
     try:
         partial.mkdir(parents=True)
         for t in range(labels.shape[0]):
