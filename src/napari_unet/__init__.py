@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_unet.core.annotation import Annotation
     from napari_unet.core.augment import elastic_deform
     from napari_unet.core.boundary import boundary_weight_map
+    from napari_unet.core.cellclasses import object_classes
     from napari_unet.core.config import PredictConfig, TrainConfig
     from napari_unet.core.unet import UNet
     from napari_unet.engine.inference import predict, probabilities, segment
@@ -39,6 +40,7 @@ __all__ = [
     "boundary_weight_map",
     "elastic_deform",
     "metrics",
+    "object_classes",
     "predict",
     "probabilities",
     "sample_data",
@@ -54,6 +56,7 @@ _LAZY = {
     "UNet": "napari_unet.core.unet",
     "boundary_weight_map": "napari_unet.core.boundary",
     "elastic_deform": "napari_unet.core.augment",
+    "object_classes": "napari_unet.core.cellclasses",
     "predict": "napari_unet.engine.inference",
     "probabilities": "napari_unet.engine.inference",
     "segment": "napari_unet.engine.inference",
