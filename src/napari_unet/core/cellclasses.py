@@ -130,8 +130,7 @@ def classes_by_label(classes: Classes) -> dict[int, str]:
     InputError
         If a label or a class is something else.
     """
-    pairs: Iterable[tuple[Any, Any]]
-    pairs = classes.items() if isinstance(classes, Mapping) else enumerate(classes)
+    pairs: Any = classes.items() if isinstance(classes, Mapping) else enumerate(classes)
     named = {}
     for label, value in pairs:
         if not isinstance(label, int | np.integer) or label < 0:
@@ -145,7 +144,7 @@ def classes_by_label(classes: Classes) -> dict[int, str]:
     return named
 
 
-def _name(label: int, value: Any) -> str:
+def _name(label: object, value: Any) -> str:
     """Return a class as text; "" for none."""
     if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
         return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from napari.layers import Image
 from napari.utils.notifications import show_warning
 
+from napari_unet.core.cellclasses import counted
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.events import TileDone
 from napari_unet.engine.segmenter import Segmenter
@@ -140,6 +142,9 @@ class SegmentingJob(SessionJob[StreamEvent]):
         seconds = time.monotonic() - self._began
         objects = sum(item.objects for item in items)
         found = "1 cell" if objects == 1 else f"{objects} cells"
+        classes = sum((item.classes for item in items), Counter())
+        if classes:
+            found += f" ({counted(list(classes), list(classes.values()))})"
         what = found if items[0].finds_cells else "classes"
         where = "" if len(items) == 1 else f" in {len(items)} images"
         looked_at = len(items) == 1 and len(items[0].planes) == 1
