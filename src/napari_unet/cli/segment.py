@@ -125,6 +125,7 @@ def _segment(
     """Segment one image and write its files."""
     import numpy as np
 
+    from napari_unet.engine.classtable import write_classes
     from napari_unet.engine.files import read_image, write_labels, write_probabilities
     from napari_unet.engine.inference import predict, segment_into
 
@@ -134,15 +135,19 @@ def _segment(
     labels = np.zeros(spatial, dtype=np.uint32)
     n_probabilities = segmenter.n_classes if segmenter.kind == "classes" else 1
     probabilities = np.zeros((n_probabilities * wanted, *spatial), dtype=np.float32)
+    classes: list[int] = []
     if wanted and segmenter.kind == "classes":
         _follow(predict(segmenter, image, probabilities, config), report, item.image)
         labels[...] = probabilities.argmax(axis=0) + 1
     else:
         foreground = probabilities[0] if wanted else None
         events = segment_into(segmenter, image, labels, config, foreground)
-        _follow(events, report, item.image)
+        _follow(events, report, item.image, classes)
     if item.labels in outputs:
         write_labels(item.labels, labels)
+        if segmenter.cell_classes > 1:
+            table = item.labels.with_name(item.labels.name.replace("_labels.tif", "_classes.csv"))
+            write_classes(table, classes, segmenter.class_names)
     if item.probabilities is not None and wanted:
         write_probabilities(item.probabilities, probabilities)
     seconds = round(time.perf_counter() - began, 3)
@@ -152,14 +157,18 @@ def _segment(
     report.record("FileDone", image=item.image, outputs=outputs, cells=cells, seconds=seconds)
 
 
-def _follow(events: Iterable[SegmentEvent], report: Report, image: Path) -> None:
-    """Print how far the segmentation of an image is."""
-    from napari_unet.engine.events import TileDone
+def _follow(
+    events: Iterable[SegmentEvent], report: Report, image: Path, classes: list[int] | None = None
+) -> None:
+    """Print how far the segmentation of an image is; collect the classes of the cells."""
+    from napari_unet.engine.events import PlaneDone, TileDone
 
     note = ""
     with progress_bar(f"{image.name} {BAR}") as bar:
         for event in events:
             report.event(event, image=image)
+            if isinstance(event, PlaneDone) and classes is not None:
+                classes += event.classes
             if not isinstance(event, TileDone):
                 continue
             bar.update(event.index / event.total - bar.n)

@@ -8,7 +8,7 @@ of cells is that of all classes together, and everything that looks for cells re
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -158,7 +158,7 @@ def _name(label: object, value: Any) -> str:
     )
 
 
-def order_classes(names: Iterable[str]) -> tuple[str, ...]:
+def order_classes(names: Collection[str]) -> tuple[str, ...]:
     """Return the classes in the order in which a network numbers them from 1 on.
 
     Where all are numbers they stay the numbers they are, and those in between exist too; names
@@ -169,8 +169,8 @@ def order_classes(names: Iterable[str]) -> tuple[str, ...]:
     InputError
         If there are more than a network can have.
     """
-    found = set(names)
-    ordered = sorted(found, key=lambda name: (not name.isdecimal(), name.zfill(20), name))
+    numbers = {name for name in names if name.isdecimal()}
+    ordered = [*sorted(numbers, key=int), *sorted(set(names) - numbers)]
     if ordered and ordered[-1].isdecimal():
         ordered = [str(number) for number in range(1, min(int(ordered[-1]), 2**16) + 1)]
     if len(ordered) > MOST_CLASSES:

@@ -90,13 +90,13 @@ def _rows(path: Path) -> list[dict[str, str]]:
         # the mark in front that Excel writes is not part of the first name
         with path.open(newline="", encoding="utf-8-sig") as file:
             table = csv.DictReader(file)
+            columns = table.fieldnames or ()
             rows = list(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as a table of classes: {error}.") from error
-    missing = {"label", "class"} - set(table.fieldnames or ())
-    if missing:
+    if not {"label", "class"} <= set(columns):
         raise InputError(
-            f"{path} has the columns {', '.join(table.fieldnames or ()) or 'none'}; it needs "
+            f"{path} has the columns {', '.join(columns) or 'none'}; it needs "
             f"label and class, separated by commas, and file where there are several images."
         )
     return rows

@@ -46,9 +46,10 @@ def measure(network: UNet, data: TrainingSet) -> tuple[float, float]:
         loss = weighted_cross_entropy(logits, target, weight, any_cell=several)
         total += float(loss) * int(known.sum())
         pixels += int(known.sum())
-        # a cell whose class nobody told counts as one of the likeliest class
-        target = torch.where(target == ANY_CELL, logits[:, 1:].argmax(1) + 1, target)
-        pair = target[known] * data.n_classes + logits.argmax(1)[known]
+        said = logits.argmax(1)
+        if several:
+            said, target = _with_classes(logits, target)
+        pair = target[known] * data.n_classes + said[known]
         confusion += torch.bincount(pair, minlength=confusion.numel()).view_as(confusion)
     union = confusion.sum(0) + confusion.sum(1) - confusion.diagonal()
     iou = confusion.diagonal() / union.clamp(min=1)
@@ -57,6 +58,17 @@ def measure(network: UNet, data: TrainingSet) -> tuple[float, float]:
     if data.kind == "classes" or (several and union.any()):
         iou = iou[union > 0]
     return total / max(pixels, 1), float(iou.mean())
+
+
+def _with_classes(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what is said of each pixel, and what should be: a cell first, and then its class.
+
+    A cell whose class nobody told counts as one of the likeliest class.
+    """
+    likeliest = logits[:, 1:].argmax(1) + 1
+    cell = torch.logsumexp(logits[:, 1:], dim=1) >= logits[:, 0]
+    said = torch.where(cell, likeliest, 0)
+    return said, torch.where(target == ANY_CELL, likeliest, target)
 
 
 def compare(before: Segmenter | None, after: Segmenter, data: TrainingSet) -> Score | None:

@@ -25,11 +25,11 @@ from napari_unet.engine.annotationchecks import (
     object_diameters,
 )
 from napari_unet.engine.heldout import Block, Seen, block_mask, cells_mostly_in, hold_out
+from napari_unet.engine.lossweights import border_share, cell_balance, class_balance
 from napari_unet.engine.mailbox import Repainted
 from napari_unet.engine.paintedplane import PaintedPlane
 from napari_unet.engine.recipe import recipe_named
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.errors import InputError
 
 __all__ = ["TrainingSet", "prepare"]
 
@@ -118,8 +118,10 @@ class TrainingSet:
         config = self._config
         counts = [plane.blocks(self.n_classes) for plane in self._painted]
         recipe = recipe_named(config.recipe)
-        balance = _class_balance(counts, self.n_classes, recipe.balance)
-        border = _border_share(self._painted, recipe.border_limit)
+        balance = class_balance(counts, self.n_classes, recipe.balance)
+        if self.kind == "cells" and self.n_classes > 2:
+            balance[: self.n_classes] *= cell_balance(counts, self.n_classes)
+        border = border_share(self._painted, recipe.border_limit)
         keys = [plane.key for plane in self._painted]
         self.held_out: list[Block] = []
         if config.validate:
@@ -261,38 +263,6 @@ def prepare(
         downsample=factor,
         diameter=diameter,
     )
-
-
-def _class_balance(
-    counts: Sequence[dict[tuple[int, int], NDArray[np.intp]]], n_classes: int, exponent: float
-) -> NDArray[np.float32]:
-    """Return w_c by class over all planes: frequency ** -exponent, mean 1 over labelled pixels."""
-    total = np.zeros(n_classes + 1)
-    for blocks in counts:
-        total += sum(blocks.values(), np.zeros(n_classes + 1))
-    balance = np.zeros(256, dtype=np.float32)
-    present = total > 0
-    if present.sum() < 2:
-        raise InputError(
-            "Too little is painted: only one class is left at the working resolution; paint more "
-            "of the others, or set downsample=1."
-        )
-    raw = total[present] ** -exponent
-    values = np.array([*range(n_classes), ANY_CELL])
-    balance[values[present]] = raw * total.sum() / (raw * total[present]).sum()
-    return balance
-
-
-def _border_share(planes: Sequence[PaintedPlane], limit: float) -> float:
-    """Return which part of the border weights counts: they add at most ``limit`` on average.
-
-    On average over labelled background, that is. In tissue all background is border; weights ten
-    times as high would be those of a class, and every membrane would come out too thick.
-    """
-    background = [plane.border[plane.target == 0] for plane in planes]
-    pixels = sum(border.size for border in background)
-    added = sum(float(border.sum()) for border in background)
-    return limit * pixels / added if limit and added > limit * pixels else 1.0
 
 
 def _centres(planes: Sequence[_Tensors], seed: int) -> list[NDArray[np.intp]]:
