@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from napari.layers import Labels
 from napari.utils import DirectLabelColormap
 from napari.utils.colormaps import label_colormap
+from napari.utils.colormaps.standardize_color import transform_color
+from numpy.typing import NDArray
 
 from napari_unet.core.cellclasses import class_title, classes_by_label
 from napari_unet.engine.segmenter import Segmenter
@@ -26,6 +29,11 @@ __all__ = [
 ]
 
 CLASS, INDEX = "class", "index"
+
+COLOURS = ("#56b4e9", "#e69f00", "#cc79a7", "#009e73", "#f0e442", "#d55e00", "#0072b2")
+"""Of the first classes; colour-blind people tell them apart (Okabe and Ito)."""
+
+SHADES = (1.0, 0.8, 0.6)
 
 MOST_COLOURED = 5000
 """Cells up to this many are coloured by their class: napari needs 0.1 s for a thousand."""
@@ -44,7 +52,7 @@ def classes_of(layer: Labels) -> dict[int, str]:
 
 def set_class(layer: Labels, label: int, name: str) -> None:
     """Give a label a class, or with "" none; other columns and rows stay."""
-    table: dict[str, list[Any]] = {key: list(column) for key, column in layer.features.items()}
+    table = {key: _values(column) for key, column in layer.features.items()}
     rows = len(layer.features)
     if INDEX not in table:
         table = {INDEX: list(range(rows)), **table}
@@ -89,14 +97,17 @@ def show_classes(layer: Labels, before: int, found: int, classes: Sequence[str])
 
 
 def colour_by_class(layer: Labels, segmenter: Segmenter) -> None:
-    """Give the cells of a class one colour; without classes, or of too many, each its own."""
+    """Give the cells of a class one colour, lighter and darker; without classes, each its own.
+
+    Of many cells, too: napari takes too long to be told so many colours.
+    """
     known = _rows(layer) if segmenter.cell_classes > 1 else {}
     if known and len(known) <= MOST_COLOURED:
-        titles = _titles(segmenter)
-        colours = label_colormap(len(titles) + 1).colors[1:]
-        colour = {title: colours[k] for k, title in enumerate(titles)}
+        colours = _colours(segmenter)
         shown: dict[int | None, Any] = {None: "gray", 0: "transparent"}
-        shown |= {label: colour[title] for label, title in known.items() if title in colour}
+        for label, title in known.items():
+            if title in colours:  # neighbours should not look like one cell
+                shown[label] = colours[title] * (*[SHADES[label % len(SHADES)]] * 3, 1)
         layer.colormap = DirectLabelColormap(color_dict=shown)
     elif isinstance(layer.colormap, DirectLabelColormap):
         layer.colormap = label_colormap()
@@ -117,9 +128,22 @@ def _rows(layer: Labels) -> dict[int, Any]:
     return {int(label): value for label, value, told in rows if told and label == label}
 
 
+def _values(column: Any) -> list[Any]:
+    """Return a column as a list; beside text napari would write NaN as text."""
+    if column.dtype.kind in "iuf":
+        return list(column)
+    return [value if told else None for value, told in zip(column, column.notna(), strict=True)]
+
+
 def _titles(segmenter: Segmenter) -> list[str]:
     numbers = range(1, segmenter.cell_classes + 1)
     return [class_title(segmenter.class_names, number) for number in numbers]
+
+
+def _colours(segmenter: Segmenter) -> dict[str, NDArray[np.float32]]:
+    titles = _titles(segmenter)
+    more = label_colormap(len(titles) + 1).colors[1 + len(COLOURS) :]
+    return dict(zip(titles, [*transform_color(list(COLOURS)), *more], strict=False))
 
 
 def _clear(layer: Labels) -> None:

@@ -18,6 +18,7 @@ from napari_unet.engine.events import TileDone
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.starter import starter_model
 from napari_unet.errors import InputError, UNetError
+from napari_unet.viewer.cellclasses import class_titles
 from napari_unet.viewer.layers import image_layers, is_result
 from napari_unet.viewer.preview import hide
 from napari_unet.viewer.segmentation import Segmentation, StreamEvent
@@ -144,7 +145,8 @@ class SegmentingJob(SessionJob[StreamEvent]):
         found = "1 cell" if objects == 1 else f"{objects} cells"
         classes = sum((item.classes for item in items), Counter())
         if classes:
-            found += f" ({counted(list(classes), list(classes.values()))})"
+            titles = class_titles(self._segmenter, range(1, self._segmenter.n_classes))
+            found += f" ({counted(titles, [classes[title] for title in titles])})"
         what = found if items[0].finds_cells else "classes"
         where = "" if len(items) == 1 else f" in {len(items)} images"
         looked_at = len(items) == 1 and len(items[0].planes) == 1
