@@ -20,6 +20,7 @@ __all__ = [
     "ANY_CELL",
     "Classes",
     "class_evidence",
+    "class_sums",
     "class_targets",
     "class_title",
     "classes_by_label",
@@ -50,17 +51,17 @@ def foreground(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def class_evidence(probabilities: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Return what `likeliest_classes` adds up, (K, ...) of (K + 1, ...) probabilities."""
+    """Return what `class_sums` adds up, (K, ...) of (K + 1, ...) probabilities."""
     evidence: NDArray[np.uint16] = np.rint(probabilities[1:] * np.float32(FULL)).astype(np.uint16)
     return evidence
 
 
-def likeliest_classes(
-    evidence: NDArray[np.uint16], labels: NDArray[np.integer]
-) -> NDArray[np.uint8]:
-    """Return the class of every object: that with most evidence in its pixels, else the first.
+def class_sums(
+    evidence: NDArray[np.uint16], labels: NDArray[np.integer], count: int = 0
+) -> NDArray[np.int64]:
+    """Return the evidence for each class in the pixels of every object.
 
-    The evidence is whole numbers, so the result is the same in whatever pieces it was predicted.
+    They are whole numbers, so those of the pieces of an image add up to exactly those of the image.
 
     Parameters
     ----------
@@ -68,18 +69,35 @@ def likeliest_classes(
         (K, *spatial), of `class_evidence`.
     labels : integer array
         Of the spatial shape: 0 background, 1 ... n objects.
+    count : int
+        Of numbers that there is room for at least; otherwise n + 1.
+
+    Returns
+    -------
+    int64 array
+        (K, count), indexed by label.
+    """
+    flat = labels.ravel()
+    count = max(count, int(flat.max(initial=0)) + 1)
+    return np.array([np.bincount(flat, part.ravel(), count) for part in evidence]).astype(np.int64)
+
+
+def likeliest_classes(sums: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return the class of every object: that with most evidence, of equal ones the first.
+
+    Parameters
+    ----------
+    sums : int64 array
+        (K, n + 1), of `class_sums`.
 
     Returns
     -------
     uint8 array
-        (n + 1,), indexed by label: 1 ... K, and 0 for the background and for labels without a
-        pixel.
+        (n + 1,), indexed by label: 1 ... K, and 0 for the background and for labels of which there
+        is no evidence.
     """
-    flat = labels.ravel()
-    pixels = np.bincount(flat, minlength=1)
-    sums = np.array([np.bincount(flat, part.ravel(), len(pixels)) for part in evidence])
     classes: NDArray[np.uint8] = sums.argmax(axis=0).astype(np.uint8) + np.uint8(1)
-    classes[pixels == 0] = 0
+    classes[~sums.any(axis=0)] = 0
     classes[0] = 0
     return classes
 
@@ -114,7 +132,7 @@ def object_classes(
             f"The probabilities have shape {probabilities.shape}, the labels {labels.shape}; give "
             f"the probabilities of background and classes, (K + 1, *{labels.shape})."
         )
-    return likeliest_classes(class_evidence(probabilities), labels)
+    return likeliest_classes(class_sums(class_evidence(probabilities), labels))
 
 
 def classes_by_label(classes: Classes) -> dict[int, str]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import IGNORE, Annotation, Meaning, encode
 from napari_unet.core.boundary import boundary_weights_in
-from napari_unet.core.cellclasses import likeliest_classes
+from napari_unet.core.cellclasses import class_sums, likeliest_classes
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.doubt import Doubt, doubt
 from napari_unet.core.resolution import coarsen_labels
@@ -111,7 +111,9 @@ def number_cells(
     """
     cells = find_cells(segmenter, foreground, config)
     out[...] = np.where(cells > 0, cells + numbered, 0)
-    classes = () if evidence is None else tuple(likeliest_classes(evidence, cells)[1:].tolist())
+    classes: tuple[int, ...] = ()
+    if evidence is not None:
+        classes = tuple(likeliest_classes(class_sums(evidence, cells))[1:].tolist())
     yield PlaneDone(plane=1, planes=1, objects=int(cells.max(initial=0)), classes=classes)
 
 

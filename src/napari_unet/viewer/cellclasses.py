@@ -6,7 +6,7 @@ label with the number of the row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ __all__ = [
     "name_classes",
     "set_class",
     "show_classes",
+    "write_classes",
 ]
 
 CLASS, INDEX = "class", "index"
@@ -66,12 +67,8 @@ def set_class(layer: Labels, label: int, name: str) -> None:
 
 def name_classes(layer: Labels, names: Sequence[str]) -> None:
     """Write the names of painted classes into the table of a result, where they have any."""
-    if names:
-        numbers = range(1, len(names) + 1)
-        titles = [class_title(names, number) for number in numbers]
-        layer.features = {INDEX: list(numbers), CLASS: titles}
-    else:
-        _clear(layer)
+    numbers = range(1, len(names) + 1)
+    write_classes(layer, {number: class_title(names, number) for number in numbers})
 
 
 def show_classes(layer: Labels, before: int, found: int, classes: Sequence[str]) -> None:
@@ -90,10 +87,15 @@ def show_classes(layer: Labels, before: int, found: int, classes: Sequence[str])
     for label in range(before + 1, before + found + 1):
         known.pop(label, None)
     known.update(enumerate(classes, start=before + 1))
-    if known:
-        layer.features = {INDEX: list(known), CLASS: list(known.values())}
-    else:
-        _clear(layer)
+    write_classes(layer, known)
+
+
+def write_classes(layer: Labels, classes: Mapping[int, Any]) -> None:
+    """Write a table of classes and nothing else; without any, an empty one."""
+    if classes:
+        layer.features = {INDEX: list(classes), CLASS: list(classes.values())}
+    elif CLASS in layer.features:
+        layer.features = {}
 
 
 def colour_by_class(layer: Labels, segmenter: Segmenter) -> None:
@@ -144,8 +146,3 @@ def _colours(segmenter: Segmenter) -> dict[str, NDArray[np.float32]]:
     titles = _titles(segmenter)
     more = label_colormap(len(titles) + 1).colors[1 + len(COLOURS) :]
     return dict(zip(titles, [*transform_color(list(COLOURS)), *more], strict=False))
-
-
-def _clear(layer: Labels) -> None:
-    if CLASS in layer.features:
-        layer.features = {}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.savedsession import SavedImage, SavedLabels
 from napari_unet.errors import InputError
-from napari_unet.viewer.cellclasses import classes_of, set_class
+from napari_unet.viewer.cellclasses import classes_of, write_classes
 from napari_unet.viewer.layers import METADATA, image_layers, is_linked, meaning_of
 from napari_unet.viewer.stack import ImageStack, finest
 
@@ -75,8 +75,7 @@ def add_labels(viewer: ViewerModel, saved: SavedLabels, pixels: NDArray[Any]) ->
     entry["meaning"] = saved.meaning
     try:
         layer = Labels(pixels, name=saved.name, metadata={METADATA: entry}, **saved.spatial)
-        for label, name in saved.entry.get("classes", []):
-            set_class(layer, label, name)
+        write_classes(layer, dict(saved.entry.get("classes", [])))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
             f"{saved.name!r} is not a layer that napari can show ({error})."
