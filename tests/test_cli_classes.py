@@ -47,10 +47,10 @@ def test_a_table_of_classes_goes_in_and_tables_come_out(
     assert Segmenter.load(folder / "model.unet").class_names == ("alive", "dead")
     out = folder / "out"
     command = ["segment", str(folder / "model.unet"), str(folder / "images"), "-o", str(out)]
-    assert main([*command, "--min-size", "0"]) == 0
+    assert main([*command, "--min-size", "0", "--measure", "csv"]) == 0
     for name in ("a", "b"):
         cells = int(read_labels(out / f"{name}_labels.tif").max())
-        with (out / f"{name}_classes.csv").open() as file:
+        with (out / f"{name}_objects.csv").open() as file:
             rows = list(csv.DictReader(file))
         assert [int(row["label"]) for row in rows] == list(range(1, cells + 1))
         assert {row["class"] for row in rows} <= {"alive", "dead"}

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from napari_unet.core.boundary import boundary_weight_map
     from napari_unet.core.cellclasses import object_classes
     from napari_unet.core.config import PredictConfig, TrainConfig
+    from napari_unet.core.linkstack import link_planes
     from napari_unet.core.unet import UNet
+    from napari_unet.engine.batch import segment_files
+    from napari_unet.engine.batchplan import BatchOptions
     from napari_unet.engine.inference import predict, probabilities, segment
     from napari_unet.engine.segmenter import Segmenter
     from napari_unet.engine.training import train
@@ -28,6 +31,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Annotation",
+    "BatchOptions",
     "DeviceError",
     "InputError",
     "JobError",
@@ -39,27 +43,32 @@ __all__ = [
     "UNetError",
     "boundary_weight_map",
     "elastic_deform",
+    "link_planes",
     "metrics",
     "object_classes",
     "predict",
     "probabilities",
     "sample_data",
     "segment",
+    "segment_files",
     "train",
 ]
 
 _LAZY = {
     "Annotation": "napari_unet.core.annotation",
+    "BatchOptions": "napari_unet.engine.batchplan",
     "PredictConfig": "napari_unet.core.config",
     "Segmenter": "napari_unet.engine.segmenter",
     "TrainConfig": "napari_unet.core.config",
     "UNet": "napari_unet.core.unet",
     "boundary_weight_map": "napari_unet.core.boundary",
     "elastic_deform": "napari_unet.core.augment",
+    "link_planes": "napari_unet.core.linkstack",
     "object_classes": "napari_unet.core.cellclasses",
     "predict": "napari_unet.engine.inference",
     "probabilities": "napari_unet.engine.inference",
     "segment": "napari_unet.engine.inference",
+    "segment_files": "napari_unet.engine.batch",
     "train": "napari_unet.engine.training",
 }
 _LAZY_MODULES = {"metrics": "napari_unet.core.metrics", "sample_data": "napari_unet.sample_data"}

@@ -16,7 +16,7 @@ from napari_unet.core.annotation import Annotation
 from napari_unet.core.cellclasses import ANY_CELL, foreground, object_classes
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.engine.calibration import calibrate
-from napari_unet.engine.classtable import read_classes, write_classes
+from napari_unet.engine.classtable import read_classes
 from napari_unet.engine.events import PlaneDone, StepDone, Trained
 from napari_unet.engine.inference import predict, probabilities, segment, segment_into
 from napari_unet.engine.mailbox import Mailbox, Repainted
@@ -250,8 +250,7 @@ def test_a_table_says_the_classes_of_each_file(tmp_path: Path) -> None:
         b"\xef\xbb\xbffile,label,class,note\r\na.tif,2,healthy,x\r\nsub/b,3,dead,\r\na_labels,3,,\r\n"
     )
     assert read_classes(table, pairs("a", "sub/b")) == [{2: "healthy", 3: ""}, {3: "dead"}]
-    write_classes(table, [2, 0, 1], NAMES)
-    assert table.read_text() == "label,class\n1,healthy\n3,dividing\n"
+    table.write_text("label,class\n1,healthy\n3,dividing\n")
     assert read_classes(table, pairs("a", "b")) == [{1: "healthy", 3: "dividing"}] * 2
 
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from napari_unet.engine import tiff
+from napari_unet.engine import tiffwriter
 from napari_unet.engine.files import (
     find_images,
     pair_files,
@@ -25,6 +26,7 @@ from napari_unet.engine.files import (
     write_labels,
     write_probabilities,
 )
+from napari_unet.engine.imagefile import open_image
 from napari_unet.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -74,6 +76,11 @@ AXES: dict[str, tuple[tuple[int, ...], dict[str, Any], str]] = {
         "QYX->CQYX",
     ),
     "a nameless last axis of 3": ((9, 8, 3), {"photometric": "minisblack"}, "YXS->SYX"),
+    "a stack of another byte order": (
+        (5, 9, 8),
+        {"byteorder": ">", "metadata": {"axes": "ZYX"}},
+        "ZYX->CZYX",
+    ),
     "a stack of one plane": ((1, 9, 8), {"metadata": {"axes": "ZYX"}}, "CYX->CYX"),
 }
 
@@ -97,6 +104,13 @@ def test_axes_are_put_in_order(case: str, tmp_path: Path) -> None:
         image, expected.reshape(expected.shape[0], *planes, *height_and_width)
     )
     assert image.dtype == np.uint16
+    opened = open_image(tmp_path / "a.tif")
+    assert opened.data[:].dtype == np.uint16
+    np.testing.assert_array_equal(np.asarray(opened.data), image)
+    np.testing.assert_array_equal(opened.data[:, ..., 2:4, 1::3], image[:, ..., 2:4, 1::3])
+    planes = [axis for axis in after if axis not in "CSYX"]
+    assert opened.plane_axes == "".join(planes)
+    assert opened.plane_shape == tuple(shape[order.index(axis)] for axis in planes)
 
 
 PICTURES: dict[str, tuple[np.ndarray, str, Callable[[np.ndarray], np.ndarray]]] = {
@@ -119,7 +133,8 @@ def test_pictures_are_read_without_their_alpha(case: str, tmp_path: Path) -> Non
     pixels, suffix, expected = PICTURES[case]
     Image.fromarray(pixels).save(tmp_path / f"a.{suffix}")
 
-    np.testing.assert_array_equal(read_image(tmp_path / f"a.{suffix}"), expected(pixels))
+    for read in (read_image, lambda path: open_image(path).data):
+        np.testing.assert_array_equal(read(tmp_path / f"a.{suffix}"), expected(pixels))
 
 
 def test_alpha_of_a_tiff_is_dropped(tmp_path: Path) -> None:
@@ -127,7 +142,8 @@ def test_alpha_of_a_tiff_is_dropped(tmp_path: Path) -> None:
     pixels = noise(9, 8, 4, dtype="uint8")
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=["unassalpha"])
 
-    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), np.moveaxis(pixels, -1, 0)[:3])
+    for image in (read_image(tmp_path / "a.tif"), open_image(tmp_path / "a.tif").data):
+        np.testing.assert_array_equal(np.asarray(image), np.moveaxis(pixels, -1, 0)[:3])
 
 
 def test_lzw_needs_no_further_package(tmp_path: Path) -> None:
@@ -137,6 +153,7 @@ def test_lzw_needs_no_further_package(tmp_path: Path) -> None:
     first.save(tmp_path / "a.tif", compression="tiff_lzw", save_all=True, append_images=others)
 
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), pixels[None])
+    np.testing.assert_array_equal(open_image(tmp_path / "a.tif").data, pixels[None])
 
 
 STACKS: dict[str, dict[str, Any]] = {
@@ -159,6 +176,8 @@ def test_a_truncated_stack_is_refused_with_both_numbers(
     content = whole.read_bytes()
     for share in (0.4, 0.9, 0.999):
         cut.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(InputError, match="cut short"):
+            open_image(cut)
         with pytest.raises(InputError, match="cut short") as caught:
             read_image(cut)
         message = str(caught.value)
@@ -211,6 +230,8 @@ def test_what_is_no_image_is_named_with_the_reason(name: str, tmp_path: Path) ->
     """Empty, damaged and foreign files give one InputError with the path."""
     (tmp_path / name).write_bytes(UNREADABLE[name])
 
+    with pytest.raises(InputError, match=name.replace(".", r"\.")):
+        open_image(tmp_path / name)
     with pytest.raises(InputError, match=name.replace(".", r"\.")) as caught:
         read_image(tmp_path / name)
 
@@ -222,6 +243,8 @@ def test_a_missing_file_and_a_folder_are_no_images(tmp_path: Path) -> None:
     for path in (tmp_path / "gone.tif", tmp_path):
         with pytest.raises(InputError, match=path.name):
             read_image(path)
+        with pytest.raises(InputError, match=path.name):
+            open_image(path)
 
 
 def test_a_file_of_several_images_is_refused(tmp_path: Path) -> None:
@@ -287,7 +310,7 @@ def test_equal_labels_give_equal_files(tmp_path: Path) -> None:
 def test_a_large_file_is_a_bigtiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What might not fit into 4 GB gets 64-bit offsets."""
     write_labels(tmp_path / "small.tif", np.ones((9, 8), int))
-    monkeypatch.setattr(tiff, "LARGEST_CLASSIC", 100)
+    monkeypatch.setattr(tiffwriter, "LARGEST_CLASSIC", 100)
     write_labels(tmp_path / "large.tif", np.ones((9, 8), int))
 
     kinds = [(tmp_path / f"{name}.tif").read_bytes()[:4] for name in ("small", "large")]
@@ -419,6 +442,23 @@ def test_one_folder_may_hold_both(tmp_path: Path) -> None:
     assert pairs(tmp_path, ["."], ["."]) == expected
 
 
+def test_folders_of_zarr_are_paired_like_files(tmp_path: Path) -> None:
+    """An image of zarr is one file, in a folder and by name."""
+    tree(tmp_path / "i", "a.tif", "b.tif")
+    for path in ("i/c.ome.zarr", "l/a.zarr", "l/c_labels.ome.zarr"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        zarr.create_array(tmp_path / path, data=np.ones((4, 5), np.uint8))
+    tree(tmp_path / "l", "b.tif")
+
+    assert pairs(tmp_path, ["i"], ["l"]) == [
+        ("i/a.tif", "l/a.zarr"),
+        ("i/b.tif", "l/b.tif"),
+        ("i/c.ome.zarr", "l/c_labels.ome.zarr"),
+    ]
+    assert pairs(tmp_path, ["i/c.ome.zarr"], ["l"]) == [("i/c.ome.zarr", "l/c_labels.ome.zarr")]
+    np.testing.assert_array_equal(read_labels(tmp_path / "l" / "a.zarr"), np.ones((4, 5)))
+
+
 def test_named_files_are_a_selection(tmp_path: Path) -> None:
     """Naming some files of one side leaves the rest of the other folder out; one fits one."""
     tree(tmp_path / "i", "a.tif", "b.tif", "c.tif")
@@ -461,7 +501,7 @@ def test_a_name_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 )
 def test_any_set_of_names_pairs_with_itself(names: list[str]) -> None:
     """A name and the same name with _labels behind it always find each other."""
-    from napari_unet.engine.files import _by_key
+    from napari_unet.engine.findfiles import _by_key
 
     ends = ("label", "labels", "mask", "masks", "region", "regions")
     plain = [name for name in names if not name.endswith(tuple(f"_{end}" for end in ends))]

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import csv
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from napari_unet.core.cellclasses import class_title
-from napari_unet.engine.atomic import write_atomically
-from napari_unet.engine.files import LABEL_ENDING
+from napari_unet.engine.findfiles import LABEL_ENDING
 from napari_unet.errors import InputError
 
-__all__ = ["read_classes", "write_classes"]
+__all__ = ["read_classes"]
 
 AnyPath = str | os.PathLike[str]
 
@@ -54,35 +51,6 @@ def read_classes(path: AnyPath, pairs: Sequence[tuple[Path, Path]]) -> list[dict
         for index in _meant(row.get("file"), pairs, f"{path}, row {number}"):
             classes[index][label] = row["class"] or ""
     return classes
-
-
-def write_classes(path: AnyPath, classes: Sequence[int], names: Sequence[str]) -> None:
-    """Write the classes of objects 1, 2, ... as such a table, whole or not at all.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-    classes : sequence of int
-        Of the objects, in the order of their numbers; 0 is none.
-    names : sequence of str
-        What the classes 1, 2, ... are called.
-
-    Raises
-    ------
-    InputError
-        If it cannot be written.
-    """
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("label", "class"))
-    for label, number in enumerate(classes, start=1):
-        if number:
-            writer.writerow((label, class_title(names, number)))
-    try:
-        write_atomically(Path(path), lambda file: file.write(table.getvalue().encode()))
-    except OSError as error:
-        raise InputError(f"{path} could not be written: {error}.") from error
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
