@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_unet.core.annotation import Annotation
     from napari_unet.core.augment import elastic_deform
     from napari_unet.core.boundary import boundary_weight_map
+    from napari_unet.core.cellclasses import object_classes
     from napari_unet.core.config import PredictConfig, TrainConfig
     from napari_unet.core.linkstack import link_planes
     from napari_unet.core.unet import UNet
@@ -44,6 +45,7 @@ __all__ = [
     "elastic_deform",
     "link_planes",
     "metrics",
+    "object_classes",
     "predict",
     "probabilities",
     "sample_data",
@@ -62,6 +64,7 @@ _LAZY = {
     "boundary_weight_map": "napari_unet.core.boundary",
     "elastic_deform": "napari_unet.core.augment",
     "link_planes": "napari_unet.core.linkstack",
+    "object_classes": "napari_unet.core.cellclasses",
     "predict": "napari_unet.engine.inference",
     "probabilities": "napari_unet.engine.inference",
     "segment": "napari_unet.engine.inference",

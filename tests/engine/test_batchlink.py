@@ -17,7 +17,7 @@ from napari_unet.engine.batchevents import BatchEvent, ItemDone, ItemFailed, Ite
 from napari_unet.engine.batchplan import BatchOptions, plan
 from napari_unet.engine.files import read_image, read_labels
 from napari_unet.engine.omezarr import create_labels, finish
-from napari_unet.engine.starter import starter_model
+from napari_unet.engine.starter import starter_model, with_classes
 from napari_unet.sample_data import touching_cells
 
 CPU = PredictConfig(device="cpu")
@@ -119,3 +119,21 @@ def test_classes_cannot_be_linked(movie: Path, tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="only planes of cells can be linked"):
         segment_files(classes, movie, tmp_path / "out", CPU, BatchOptions(link="tracks"))
+
+
+def test_linked_cells_keep_their_classes(movie: Path, tmp_path: Path) -> None:
+    """The table has the same classes at the same places, whatever the cells are called."""
+    plain = with_classes(starter_model(), ("round", "other"))
+    head, bias = (plain.weights[f"head.{name}"].copy() for name in ("weight", "bias"))
+    head[2] += np.random.default_rng(0).normal(0, 0.1, head[2].shape)
+    bias[2] += 0.3  # so that cells are of both classes
+    model = replace(plain, weights={**plain.weights, "head.weight": head, "head.bias": bias})
+    places = []
+    for kind in ("", "tracks"):
+        out = tmp_path / f"out{kind}"
+        list(segment_files(model, movie, out, CPU, BatchOptions(link=kind, measure="csv")))  # type: ignore[arg-type]
+        rows = csv.DictReader((out / "movie_objects.csv").read_text().splitlines())
+        places.append({(r["plane"], r["centroid_y"], r["centroid_x"], r["class"]) for r in rows})
+
+    assert places[0] == places[1]
+    assert len({place[-1] for place in places[0]}) == 2

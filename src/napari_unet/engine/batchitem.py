@@ -73,12 +73,15 @@ def segment_plane(segmenter: Segmenter, order: Order, plane: int) -> Steps:
         foreground = None if kept is None else kept[0]
         events = segment_into(segmenter, pixels, labels, order.config, foreground)
     predicting = PREDICTING if segmenter.kind == "cells" else 1.0
+    classes: tuple[int, ...] = ()
     for event in events:
         if isinstance(event, TileDone):
             yield predicting * event.index / event.total, event.note
+        else:
+            classes = event.classes
     if kept is not None and segmenter.kind == "classes":
         labels[...] = kept.argmax(axis=0) + 1
-    keep_plane(order, plane, labels, kept)
+    keep_plane(order, plane, labels, kept, classes)
     yield 1.0, ""
     return None
 

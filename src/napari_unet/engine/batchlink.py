@@ -58,12 +58,25 @@ class LinkedPlanes(Planes):
                 where: tuple[Any, ...] = (*self._at(place), *box)
                 self.array[where] = numbers
         self.links: Links = link_into(self.array, self.array, order.options.link)
-        self.before = [0] * len(labels.before)
+        self.before, self._found = [0] * len(labels.before), labels
 
     def blocks(self, at: Place) -> Iterator[tuple[Box, NDArray[Any]]]:
         """Yield a plane, and where it lies: in one piece."""
         height, width = self.shape[-2:]
         yield (slice(0, height), slice(0, width)), np.asarray(self.array[self._at(at)])
+
+    def within(self, plane: int, numbers: NDArray[Any]) -> NDArray[Any]:
+        """Return what objects of a plane were called in it, from 1, before it was linked.
+
+        Of an object with several pieces, that of its first pixel counts.
+        """
+        place = (plane,) if self.ndim > 2 else ()
+        linked, first = np.unique(np.asarray(self.array[self._at(place)]), return_index=True)
+        found = np.zeros(self.shape[-2:], np.uint32)
+        for box, cells in self._found.blocks(place):
+            found[box] = cells
+        own = found.ravel()[first] - np.uint32(self._found.before[plane])
+        return np.asarray(own[np.searchsorted(linked, numbers)])
 
     def _at(self, place: Place) -> Place:
         """Return the index of a plane into the axes of the image."""

@@ -11,11 +11,18 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from napari_unet.core.cellclasses import class_title
 from napari_unet.core.measure import ObjectSums
 from napari_unet.engine.batchlink import LinkedPlanes
 from napari_unet.engine.batchorder import Order
 from napari_unet.engine.batchplan import CHALLENGE
-from napari_unet.engine.batchscratch import LabelPlanes, Planes, ProbabilityPlanes, plane_of
+from napari_unet.engine.batchscratch import (
+    LabelPlanes,
+    Planes,
+    ProbabilityPlanes,
+    kept_classes,
+    plane_of,
+)
 from napari_unet.engine.files import write_labels, write_probabilities
 from napari_unet.engine.imagefile import ImageFile
 from napari_unet.engine.measurements import physical, write_table
@@ -40,7 +47,7 @@ def write_result(
         If it cannot be written, or the image not be read.
     """
     if kind == "objects":
-        write_table(path, _tables(segmenter, labels, image))
+        write_table(path, _tables(segmenter, order, labels, image))
         return
     if kind in ("tracks", CHALLENGE[0]):
         _write_tracks(kind, path, labels)
@@ -90,7 +97,9 @@ def _write_zarr(path: Path, planes: Planes, image: ImageFile) -> None:
     finish(path)
 
 
-def _tables(segmenter: Segmenter, labels: Labels, image: ImageFile) -> Iterator[Columns]:
+def _tables(
+    segmenter: Segmenter, order: Order, labels: Labels, image: ImageFile
+) -> Iterator[Columns]:
     """Measure plane by plane, in blocks."""
     for plane, before in enumerate(labels.before[:-1]):
         pixels = plane_of(image, plane)
@@ -99,7 +108,23 @@ def _tables(segmenter: Segmenter, labels: Labels, image: ImageFile) -> Iterator[
             local = np.where(found > 0, found - np.uint32(before), np.uint32(0))
             sums.add(local, np.asarray(pixels[:, y, x]), (y.start, x.start))
         columns = physical(sums.table(), image.pixel_size, image.unit)
+        if segmenter.cell_classes > 1:
+            own = labels.within(plane, columns["label"])
+            columns = _with_class(columns, segmenter, kept_classes(order, plane), own)
         yield _named(segmenter, columns, image, plane, before)
+
+
+def _with_class(
+    columns: Columns,
+    segmenter: Segmenter,
+    classes: NDArray[np.uint8] | None,
+    own: NDArray[np.integer],
+) -> Columns:
+    """Say the class of every cell, by its own number in the plane; "" where that is not known."""
+    names = segmenter.class_names
+    titles = ["", *(class_title(names, n) for n in range(1, segmenter.n_classes))]
+    told = np.zeros(len(own), np.uint8) if classes is None else classes[own - 1]
+    return {"label": columns["label"], "class": np.array(titles)[told], **columns}
 
 
 def _named(

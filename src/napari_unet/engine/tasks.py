@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import IGNORE, Annotation, Meaning, encode
 from napari_unet.core.boundary import boundary_weights_in
+from napari_unet.core.cellclasses import class_sums, likeliest_classes
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.doubt import Doubt, doubt
 from napari_unet.core.linking import Kind, Links
 from napari_unet.core.linkstack import linking
 from napari_unet.core.resolution import coarsen_labels
 from napari_unet.engine.cells import find_cells
-from napari_unet.engine.events import SegmentEvent, TrainEvent
+from napari_unet.engine.events import PlaneDone, SegmentEvent, TrainEvent
 from napari_unet.engine.mailbox import Mailbox
 from napari_unet.engine.segmenter import Segmenter
 
@@ -52,6 +53,7 @@ def segment_plane(
     config: PredictConfig,
     numbered: int,
     mailbox: Mailbox | None = None,
+    evidence: NDArray[np.uint16] | None = None,
 ) -> Iterator[SegmentEvent]:
     """Run `napari_unet.engine.inference.segment_into` for one plane of larger outputs.
 
@@ -65,12 +67,21 @@ def segment_plane(
         Index into the leading axes.
     numbered : int
         Cells that the other planes have already.
+    evidence : uint16 array, optional
+        (K, Y, X) of the plane alone, shared with the program.
     """
     from napari_unet.engine.inference import segment_into
 
     part = None if foreground is None else foreground[plane]
     return segment_into(
-        segmenter, image, labels[plane], config, part, numbered=numbered, mailbox=mailbox
+        segmenter,
+        image,
+        labels[plane],
+        config,
+        part,
+        evidence=evidence,
+        numbered=numbered,
+        mailbox=mailbox,
     )
 
 
@@ -80,8 +91,9 @@ def number_cells(
     config: PredictConfig,
     out: NDArray[np.integer],
     numbered: int,
-) -> Iterator[int]:
-    """Find the cells of a plane in its probabilities again; yield how many there are.
+    evidence: NDArray[np.uint16] | None = None,
+) -> Iterator[PlaneDone]:
+    """Find the cells of a plane in its probabilities again.
 
     Parameters
     ----------
@@ -91,10 +103,20 @@ def number_cells(
         (Y, X), shared with the program; receives the numbers of the cells.
     numbered : int
         The first cell gets the number after this one.
+    evidence : uint16 array, optional
+        (K, Y, X), by which the classes of the cells are told.
+
+    Yields
+    ------
+    PlaneDone
+        Once: how many there are, and their classes.
     """
     cells = find_cells(segmenter, foreground, config)
     out[...] = np.where(cells > 0, cells + numbered, 0)
-    yield int(cells.max(initial=0))
+    classes: tuple[int, ...] = ()
+    if evidence is not None:
+        classes = tuple(likeliest_classes(class_sums(evidence, cells))[1:].tolist())
+    yield PlaneDone(plane=1, planes=1, objects=int(cells.max(initial=0)), classes=classes)
 
 
 def link_stack(

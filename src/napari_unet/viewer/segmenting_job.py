@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Literal
 from napari.layers import Image
 from napari.utils.notifications import show_warning
 
+from napari_unet.core.cellclasses import counted
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.events import TileDone
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.starter import starter_model
 from napari_unet.errors import InputError, UNetError
+from napari_unet.viewer.cellclasses import class_titles
 from napari_unet.viewer.layers import image_layers, is_result
 from napari_unet.viewer.preview import hide
 from napari_unet.viewer.segmentation import Segmentation, StreamEvent
@@ -140,6 +143,10 @@ class SegmentingJob(SessionJob[StreamEvent]):
         seconds = time.monotonic() - self._began
         objects = sum(item.objects for item in items)
         found = "1 cell" if objects == 1 else f"{objects} cells"
+        classes = sum((item.classes for item in items), Counter())
+        if classes:
+            titles = class_titles(self._segmenter, range(1, self._segmenter.n_classes))
+            found += f" ({counted(titles, [classes[title] for title in titles])})"
         what = found if items[0].finds_cells else "classes"
         where = "" if len(items) == 1 else f" in {len(items)} images"
         looked_at = len(items) == 1 and len(items[0].planes) == 1
