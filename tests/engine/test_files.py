@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from napari_unet.engine import tiff
+from napari_unet.engine import tiffwriter
 from napari_unet.engine.files import (
     find_images,
     pair_files,
@@ -287,7 +287,7 @@ def test_equal_labels_give_equal_files(tmp_path: Path) -> None:
 def test_a_large_file_is_a_bigtiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What might not fit into 4 GB gets 64-bit offsets."""
     write_labels(tmp_path / "small.tif", np.ones((9, 8), int))
-    monkeypatch.setattr(tiff, "LARGEST_CLASSIC", 100)
+    monkeypatch.setattr(tiffwriter, "LARGEST_CLASSIC", 100)
     write_labels(tmp_path / "large.tif", np.ones((9, 8), int))
 
     kinds = [(tmp_path / f"{name}.tif").read_bytes()[:4] for name in ("small", "large")]
@@ -461,7 +461,7 @@ def test_a_name_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 )
 def test_any_set_of_names_pairs_with_itself(names: list[str]) -> None:
     """A name and the same name with _labels behind it always find each other."""
-    from napari_unet.engine.files import _by_key
+    from napari_unet.engine.findfiles import _by_key
 
     ends = ("label", "labels", "mask", "masks", "region", "regions")
     plain = [name for name in names if not name.endswith(tuple(f"_{end}" for end in ends))]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LazyPlane"]
+__all__ = ["LazyPlane", "chunk_side"]
 
 
 class LazyPlane:
@@ -51,7 +51,7 @@ class LazyPlane:
         self.shape: tuple[int, ...] = (n, data.shape[y], data.shape[x])
         self.ndim = 3
         self.dtype: np.dtype[Any] = np.dtype(data.dtype)
-        self.chunk = (_chunk(data, y), _chunk(data, x))
+        self.chunk = (chunk_side(data, y), chunk_side(data, x))
         # no pixel can be read without all others: a region of it would cost as much as the plane
         self._in_one_piece = self.chunk[0] >= self.shape[1] and self.chunk[1] >= self.shape[2]
         self._whole: NDArray[Any] | None = None
@@ -78,7 +78,7 @@ class LazyPlane:
         return np.array(self[everything, everything, everything], dtype=dtype, copy=copy)
 
 
-def _chunk(data: Any, axis: int) -> int:
+def chunk_side(data: Any, axis: int) -> int:
     """Return the side of the pieces an array is stored in: zarr and HDF5 say it so, dask so."""
     chunks = getattr(data, "chunks", None)
     if chunks is None:

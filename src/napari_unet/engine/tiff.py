@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import struct
-import uuid
+import weakref
 import zlib
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import tifffile
+import zarr
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
-from napari_unet.engine.atomic import write_atomically
+from napari_unet.engine.source import Source
+from napari_unet.engine.tiffsize import tiff_pixel_size
 from napari_unet.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["is_tiff", "read_tiff", "write_tiff"]
+__all__ = ["is_tiff", "open_tiff", "read_tiff"]
 
 Array = NDArray[Any]
 Page: TypeAlias = tifffile.TiffPage | tifffile.TiffFrame
 
-LARGEST_CLASSIC = 2**32 - 2**25
-"""Bytes of pixels beyond which a file must be a BigTIFF, should they not shrink at all."""
+LARGEST_PAGE = 2**27
+"""Bytes up to which a compressed page is read whole, and not strip by strip for every tile."""
 
 DESCRIPTION = 270
 """Tag of the image description, which holds the axes."""
@@ -69,42 +70,62 @@ def read_tiff(path: Path) -> tuple[Array, str]:
     """
     try:
         with tifffile.TiffFile(path) as tif:
-            _check_complete(tif, path)
             series = _only_series(tif, path)
-            return _named_axes(tif, series, _decode(tif, series, path))
+            axes, limits = _named_axes(tif, series)
+            pixels = _decode(tif, series, path)
     except InputError:
         raise
     except DAMAGED as error:
         raise InputError(f"{path} cannot be read as a TIFF file: {error}.") from error
+    for axis, n in limits.items():
+        pixels = pixels.take(range(n), axis=axis)
+    kept = [i for i, axis in enumerate(axes) if pixels.shape[i] > 1 or axis in "YX"]
+    return pixels.reshape([pixels.shape[i] for i in kept]), "".join(axes[i] for i in kept)
 
 
-def write_tiff(path: Path, pixels: Array, axes: str) -> None:
-    """Write a zlib-compressed OME-TIFF, whole or not at all; `axes` is one letter per axis.
+def open_tiff(path: Path) -> Source:
+    """Open a TIFF file and check that all of it is there, without reading its pixels.
 
-    Equal pixels give equal files.
+    The file stays open as long as the array that is returned.
 
     Raises
     ------
-    InputError
-        If the file cannot be written.
+    InputError, OSError
+        As for `read_tiff`.
     """
-    pixels = np.ascontiguousarray(pixels)
-    identity = uuid.UUID(bytes=hashlib.sha256(pixels.data).digest()[:16])
+    tif = tifffile.TiffFile(path)
     try:
-        write_atomically(
-            path,
-            lambda file: tifffile.imwrite(
-                file,
-                pixels,
-                ome=True,
-                bigtiff=pixels.nbytes > LARGEST_CLASSIC,
-                compression="zlib",
-                photometric="minisblack",
-                metadata={"axes": axes, "UUID": str(identity)},
-            ),
-        )
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from error
+        series = _only_series(tif, path)
+        axes, limits = _named_axes(tif, series)
+        return Source(_lazy(tif, series, path), axes, limits, tiff_pixel_size(tif))
+    except InputError:
+        tif.close()
+        raise
+    except DAMAGED as error:
+        tif.close()
+        raise InputError(f"{path} cannot be read as a TIFF file: {error}.") from error
+
+
+def _lazy(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> Any:
+    """Return an array that reads the file when it is indexed."""
+    page = series.keyframe
+    shape: tuple[int, ...] = series.get_shape(squeeze=False)
+    if series.dataoffset is not None and page.is_memmappable:
+        pixels: Array = series.asarray(out="memmap").reshape(shape)
+        tif.close()
+        return pixels
+    try:
+        page.decode(None, 0)
+    except ValueError:
+        # a compression that only Pillow knows: of whole pages
+        pixels = _decode(tif, series, path)
+        tif.close()
+        return pixels
+    by_page = page.nbytes <= LARGEST_PAGE
+    store = series.aszarr(level=0, squeeze=False, chunkmode="page" if by_page else None)
+    array = zarr.open_array(store, mode="r")
+    weakref.finalize(array, tif.close)
+    return array
 
 
 def _check_complete(tif: tifffile.TiffFile, path: Path) -> None:
@@ -172,7 +193,8 @@ def _declared_pages(tif: tifffile.TiffFile) -> int:
 
 
 def _only_series(tif: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
-    """Return the one image of a file; thumbnails and a slide's extra pictures do not count."""
+    """Return the one image of a whole file; thumbnails, a slide's extra pictures do not count."""
+    _check_complete(tif, path)
     several = [series for series in tif.series if not series.keyframe.is_reduced]
     if len(several) > 1 and not (tif.is_svs or tif.is_ndpi or tif.is_scn or tif.is_bif):
         shapes = ", ".join(" x ".join(map(str, series.shape)) for series in several)
@@ -208,20 +230,24 @@ def _decode(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path)
 
 
 def _named_axes(
-    tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, pixels: Array
-) -> tuple[Array, str]:
-    axes: str = series.get_axes(squeeze=False)
-    kept = [i for i, axis in enumerate(axes) if pixels.shape[i] > 1 or axis in "YX"]
-    pixels, axes = pixels.reshape([pixels.shape[i] for i in kept]), "".join(axes[i] for i in kept)
+    tif: tifffile.TiffFile, series: tifffile.TiffPageSeries
+) -> tuple[str, dict[int, int]]:
+    """Return a letter per axis, and which axis ends before its end: colours before their alpha."""
+    shape: tuple[int, ...] = series.get_shape(squeeze=False)
+    letters = list(series.get_axes(squeeze=False))
+    kept = [i for i, axis in enumerate(letters) if shape[i] > 1 or axis in "YX"]
+    axes = "".join(letters[i] for i in kept)
     shaped = tif.shaped_metadata
+    silent = len(kept) > 2 and set(axes[:-2]) <= {"Q", "I"}
     if shaped and "axes" not in shaped[0] and "SYX" in axes:
         # tifffile and napari save any stack of three or four planes as if it were colour
-        return pixels, axes.replace("S", "Q")
-    silent = pixels.ndim > 2 and set(axes[:-2]) <= {"Q", "I"}
-    if silent and pixels.shape[-1] in (3, 4) and min(pixels.shape[-3:-1]) > 4:
+        axes = axes.replace("S", "Q")
+    elif silent and shape[kept[-1]] in (3, 4) and min(shape[i] for i in kept[-3:-1]) > 4:
         axes = axes[:-3] + "YXS"
+    for i, axis in zip(kept, axes, strict=True):
+        letters[i] = axis
     extra = tuple(series.keyframe.extrasamples)
     if "S" in axes and extra and set(extra) <= {1, 2}:
-        samples = axes.index("S")
-        pixels = pixels.take(range(pixels.shape[samples] - len(extra)), axis=samples)
-    return pixels, axes
+        samples = kept[axes.index("S")]
+        return "".join(letters), {samples: shape[samples] - len(extra)}
+    return "".join(letters), {}

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 
 from napari_unet.core.config import PredictConfig, TrainConfig
-from napari_unet.engine.files import LABEL_ENDING, read_labels, relative_name
+from napari_unet.engine.files import read_labels, relative_name
+from napari_unet.engine.findfiles import LABEL_ENDING
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.tiff import DAMAGED, is_tiff
 from napari_unet.errors import InputError

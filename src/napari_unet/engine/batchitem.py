@@ -1,0 +1,111 @@
+"""The units of work of a batch: a small image, a plane of a stack, and the end of each image.
+
+What is computed is kept in the scratch folder of the item, so that a unit that was done is not
+done again after a break, and units can run anywhere. At the end the results are made complete in
+that folder, the record is written, and they are moved to their places; see
+`napari_unet.engine.manifest`. Each unit is a generator of how far it is.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from napari_unet.engine.batchorder import Order
+from napari_unet.engine.batchoutput import plane_of, write_result
+from napari_unet.engine.batchscratch import LabelPlanes, is_kept, keep_plane, results_folder
+from napari_unet.engine.events import SegmentEvent, TileDone
+from napari_unet.engine.imagefile import open_image
+from napari_unet.engine.inference import predict, segment_into
+from napari_unet.engine.manifest import (
+    Record,
+    explained,
+    find_foreign,
+    fingerprint,
+    stamp,
+    write_record,
+)
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.errors import InputError
+
+__all__ = ["Steps", "finish_item", "segment_item", "segment_plane"]
+
+Steps: TypeAlias = Generator[tuple[float, str], None, int | None]
+"""Shares of a unit that are done and notes; then how many cells it found, if it counts them."""
+
+
+def segment_item(segmenter: Segmenter, order: Order) -> Steps:
+    """Make all of a small item."""
+    for plane in range(order.planes):
+        for share, note in segment_plane(segmenter, order, plane):
+            yield (plane + share) / order.planes, note
+    return (yield from finish_item(segmenter, order))
+
+
+def segment_plane(segmenter: Segmenter, order: Order, plane: int) -> Steps:
+    """Segment one plane into the scratch folder."""
+    if is_kept(order, plane):
+        return None
+    pixels = np.asarray(plane_of(open_image(order.item.image), plane))
+    labels = np.zeros(pixels.shape[1:], np.uint32)
+    kept = None
+    if order.options.probabilities:
+        n_kept = segmenter.n_classes if segmenter.kind == "classes" else 1
+        kept = np.empty((n_kept, *labels.shape), np.float32)
+    if kept is not None and segmenter.kind == "classes":
+        events: Iterator[SegmentEvent] = predict(segmenter, pixels, kept, order.config)
+    else:
+        foreground = None if kept is None else kept[0]
+        events = segment_into(segmenter, pixels, labels, order.config, foreground)
+    for event in events:
+        if isinstance(event, TileDone):
+            yield event.index / event.total, event.note
+    if kept is not None and segmenter.kind == "classes":
+        labels[...] = kept.argmax(axis=0) + 1
+    keep_plane(order, plane, labels, kept)
+    return None
+
+
+def finish_item(segmenter: Segmenter, order: Order) -> Steps:
+    """Write the results of an item whose planes are segmented, and remember them."""
+    image, outputs = open_image(order.item.image), order.outputs()
+    labels = LabelPlanes(order, numbered=segmenter.kind == "cells")
+    folder = results_folder(order)
+    for number, (kind, path) in enumerate(outputs.items(), start=1):
+        write_result(kind, folder / path.name, segmenter, order, image, labels)
+        yield number / len(outputs), ""
+    objects = labels.before[-1] if segmenter.kind == "cells" else None
+    _commit(order, folder, objects)
+    return objects
+
+
+def _commit(order: Order, made: Path, objects: int | None) -> None:
+    """Move complete results to their places; from a crash in between the next run learns all."""
+    item, outputs = order.item, order.outputs()
+    if fingerprint(item.image) != order.fingerprint:
+        raise InputError(f"{item.image} was changed while it was read; run the batch again.")
+    if not order.options.overwrite and (foreign := find_foreign(item, outputs.values())):
+        raise InputError(f"{foreign[0]} was made or changed meanwhile; move it away.")
+    present = {path.name: seen for path in outputs.values() if (seen := stamp(path)) is not None}
+    record = Record(
+        image=str(item.image),
+        fingerprint=order.fingerprint,
+        made_by=order.made_by,
+        settings=order.settings,
+        outputs={kind: (p.name, str(stamp(made / p.name))) for kind, p in outputs.items()},
+        earlier=explained(item) | present,
+        objects=objects,
+    )
+    write_record(item, record)
+    for path in outputs.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():  # a folder is not replaced in one go
+            old = made / f"{path.name}.old"
+            shutil.rmtree(old, ignore_errors=True)
+            path.rename(old)
+        (made / path.name).replace(path)
+    shutil.rmtree(item.kept(".scratch"), ignore_errors=True)

@@ -1,0 +1,40 @@
+"""PNG, JPEG and BMP files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from napari_unet.errors import InputError
+
+__all__ = ["read_picture"]
+
+
+def read_picture(path: Path, palette: bool = False) -> tuple[NDArray[Any], str]:
+    """Return the pixels and a letter per axis; `palette` asks for the indices of one.
+
+    Raises
+    ------
+    InputError
+        If it is an animation, or a JPEG of which the exact numbers are wanted.
+    """
+    with Image.open(path) as image:
+        if getattr(image, "n_frames", 1) > 1:
+            raise InputError(f"{path} is an animation; save its pictures as a TIFF stack.")
+        if palette and image.format == "JPEG":
+            raise InputError(
+                f"{path} is a JPEG, which changes numbers; save labels as TIFF or PNG."
+            )
+        if image.mode in ("LA", "La"):
+            pixels = np.array(image)[..., 0]
+        elif image.mode in ("1", "L", "I", "I;16", "I;16B", "F", "RGB") or (
+            palette and image.mode == "P"
+        ):
+            pixels = np.array(image)
+        else:
+            pixels = np.array(image.convert("RGB"))
+    return pixels, "YXS" if pixels.ndim == 3 else "YX"

@@ -1,0 +1,98 @@
+"""What a reader knows about the array in a file: its axes, and the size of its pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["UNITS", "PixelSize", "Source", "length_unit", "with_known_axes"]
+
+UNITS = {
+    "angstrom": ("Å", "å"),
+    "centimeter": ("cm",),
+    "inch": ("in", '"'),
+    "meter": ("m",),
+    "micrometer": ("µm", "μm", "um", "micron", "microns", "\\u00b5m", "micrometers"),
+    "millimeter": ("mm",),
+    "nanometer": ("nm",),
+    "picometer": ("pm",),
+}
+"""Units of length as OME-Zarr writes them, as OME-XML does, and as others do."""
+
+NAMES = {short: name for name, others in UNITS.items() for short in (name, *others)}
+
+
+def length_unit(text: object) -> str:
+    """Return the name of a unit of length however it is written; "" if it is none."""
+    written = str(text).strip()
+    return NAMES.get(written) or NAMES.get(written.lower(), "")
+
+
+def with_known_axes(axes: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+    """Call all planes Z where OME has no names for their axes, or the names do not fit the shape.
+
+    Parameters
+    ----------
+    axes : str
+        A letter for each axis: C or not, planes, Y and X.
+    shape : tuple of int
+        The sizes of all axes; C, if there is one, is the first.
+    """
+    planes = axes[:-2].removeprefix("C")
+    first = len(axes[:-2]) - len(planes)
+    named = set(planes) <= {*"TZ"} and len(set(planes)) == len(planes)
+    if named and len(axes) == len(shape):
+        return axes, shape
+    flat = (*shape[:first], math.prod(shape[first:-2]), *shape[-2:])
+    return "C" * first + "ZYX", flat
+
+
+@dataclass(frozen=True, slots=True)
+class PixelSize:
+    """How large a pixel is.
+
+    Attributes
+    ----------
+    yx : (float, float) or None
+        Height and width; None where not known.
+    unit : str
+        Of all three: "micrometer"; "" where not known.
+    z : float or None
+        From plane to plane of a Z axis; None where not known.
+    """
+
+    yx: tuple[float, float] | None = None
+    unit: str = ""
+    z: float | None = None
+
+    @classmethod
+    def of(cls, y: float, x: float, unit: str, z: float = math.nan) -> PixelSize:
+        """Make one of numbers that may make no sense."""
+        if not all(math.isfinite(side) and side > 0 for side in (y, x)):
+            return cls()
+        return cls((y, x), unit, z if math.isfinite(z) and z > 0 else None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """An array in a file.
+
+    Attributes
+    ----------
+    data : array
+        Read region by region, or NumPy.
+    axes : str
+        A letter for each axis: Y, X, C channels, S samples of a colour pixel; all others are
+        planes, such as Z and T; Q where the file does not say what they are.
+    limits : mapping of int to int
+        Axes that end before their end: colours without their alpha.
+    size : PixelSize
+        How large a pixel is.
+    """
+
+    data: Any
+    axes: str
+    limits: Mapping[int, int] = field(default_factory=dict)
+    size: PixelSize = field(default_factory=PixelSize)

@@ -1,0 +1,96 @@
+"""Write OME-TIFF files plane by plane, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import DTypeLike, NDArray
+
+from napari_unet.engine.atomic import write_atomically
+from napari_unet.engine.source import UNITS, PixelSize, with_known_axes
+from napari_unet.errors import InputError
+
+__all__ = ["write_tiff"]
+
+LARGEST_CLASSIC = 2**32 - 2**25
+"""Bytes of pixels beyond which a file must be a BigTIFF, should they not shrink at all."""
+
+
+def write_tiff(
+    path: Path,
+    pixels: Any,
+    axes: str,
+    dtype: DTypeLike,
+    *,
+    shape: tuple[int, ...] = (),
+    size: PixelSize | None = None,
+) -> None:
+    """Write a zlib-compressed OME-TIFF, whole or not at all.
+
+    Only one plane at a time is in memory. Equal pixels give equal files.
+
+    Parameters
+    ----------
+    path : Path
+        The file to make or replace.
+    pixels : array
+        NumPy, or anything that can be indexed like it, with numbers only to get a plane.
+    axes : str
+        A letter for each axis in the file, the last two Y and X. OME knows T, Z and C besides;
+        if there are others, all planes are Z.
+    dtype : dtype
+        What to write.
+    shape : tuple of int, optional
+        Of the axes but Y and X, where the pixels have fewer of them.
+    size : PixelSize, optional
+        How large a pixel is.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    dtype = np.dtype(dtype)
+    shape = (*(shape or pixels.shape[:-2]), *pixels.shape[-2:])
+    axes, shape = with_known_axes(axes, shape)
+    digest = hashlib.sha256(f"{shape}{dtype}".encode())
+    for plane in _planes(pixels, dtype):
+        digest.update(plane.data)
+    identity = uuid.UUID(bytes=digest.digest()[:16])
+    try:
+        write_atomically(
+            path,
+            lambda file: tifffile.imwrite(
+                file,
+                _planes(pixels, dtype),
+                shape=shape,
+                dtype=dtype,
+                ome=True,
+                bigtiff=math.prod(shape) * dtype.itemsize > LARGEST_CLASSIC,
+                compression="zlib",
+                photometric="minisblack",
+                metadata={"axes": axes, "UUID": str(identity), **_physical(size)},
+            ),
+        )
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _planes(pixels: Any, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    for at in np.ndindex(tuple(pixels.shape[:-2])):
+        yield np.ascontiguousarray(pixels[at], dtype=dtype)
+
+
+def _physical(size: PixelSize | None) -> dict[str, Any]:
+    if size is None or size.yx is None or not size.unit:
+        return {}
+    sizes = dict(zip("YX", size.yx, strict=True)) | ({"Z": size.z} if size.z else {})
+    fields: dict[str, Any] = {f"PhysicalSize{axis}": side for axis, side in sizes.items()}
+    return fields | {f"PhysicalSize{axis}Unit": UNITS[size.unit][0] for axis in sizes}
