@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.cli.arguments import add_command, add_json, add_knobs, config_from
 from napari_unet.cli.output import Report, complain, progress_bar, remark
+from napari_unet.cli.workers import add_workers, executor_from
 from napari_unet.core.config import PredictConfig
 from napari_unet.errors import InputError
 
@@ -43,6 +44,7 @@ def add_to(commands: Commands) -> None:
     )
     add("--overwrite", action="store_true", help="make everything anew")
     add("--shard", type=_shard, default="", metavar="I/N", help="every N-th image, from the I-th")
+    add_workers(parser)
     add_json(parser)
     add_knobs(parser, PredictConfig)
     parser.set_defaults(run=run)
@@ -62,8 +64,11 @@ def run(args: argparse.Namespace) -> int:
         measure=args.measure,
         overwrite=args.overwrite,
     )
-    events = run_batch(items, segmenter, config_from(args, PredictConfig), options)
-    return _tell(events, Report(args.json))
+    with executor_from(args) as executor:
+        events = run_batch(
+            items, segmenter, config_from(args, PredictConfig), options, executor=executor
+        )
+        return _tell(events, Report(args.json))
 
 
 def _shard(text: str) -> str:
