@@ -159,8 +159,8 @@ def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) 
 
 def test_options_of_slurm_become_those_of_its_jobs() -> None:
     """What Dask has a name for, and what only SLURM knows; one unit of work at a time."""
-    from dask_jobqueue.slurm import SLURMJob
-
+    SLURMJob = cluster._dask("dask_jobqueue.slurm").SLURMJob
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     options = "cores=4,memory=16GB,walltime=02:00:00,queue=gpu,gres=gpu:1,exclusive"
     script = SLURMJob("tcp://10.0.0.1:8786", name="one", **slurm_settings(options)).job_script()
     lines = script.splitlines()
@@ -176,7 +176,8 @@ def test_without_dask_the_command_that_installs_it_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """By all three kinds of workers."""
-    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
+    for module in ("distributed", "dask_jobqueue.slurm"):
+        monkeypatch.setitem(sys.modules, module, None)
     for workers in (
         local_workers(1),
         scheduler_at("tcp://127.0.0.1:9"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.cli.arguments import add_command, add_json, add_knobs, config_from
@@ -64,10 +65,11 @@ def run(args: argparse.Namespace) -> int:
         measure=args.measure,
         overwrite=args.overwrite,
     )
-    with executor_from(args) as executor:
-        events = run_batch(
-            items, segmenter, config_from(args, PredictConfig), options, executor=executor
-        )
+    config = config_from(args, PredictConfig)
+    with (
+        executor_from(args) as executor,
+        closing(run_batch(items, segmenter, config, options, executor=executor)) as events,
+    ):
         return _tell(events, Report(args.json))
 
 

@@ -10,7 +10,9 @@ Nothing here loads Dask before it is asked for workers.
 
 from __future__ import annotations
 
+import importlib
 import logging
+import signal
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -109,7 +111,8 @@ class DaskExecutor:
                 start(1)
                 yield index, _result(future)
         finally:
-            self._client.cancel(list(done.futures))
+            if self._client.status == "running":
+                self._client.cancel(list(done.futures))
 
     def _light(self, argument: Any) -> Any:
         """Return what stands for an argument on its way."""
@@ -141,12 +144,12 @@ def local_workers(count: int) -> Iterator[DaskExecutor]:
     count : int
         How many; where there are GPUs, as many as those.
     """
-    distributed = _dask()
+    distributed = _dask("distributed")
     settings = {
         "threads_per_worker": 1,
         "memory_limit": None,
         "dashboard_address": "127.0.0.1:0",
-        "silence_logs": logging.ERROR,
+        "silence_logs": logging.CRITICAL,
     }
     with (
         _patient(),
@@ -170,7 +173,7 @@ def scheduler_at(address: str) -> Iterator[DaskExecutor]:
     InputError
         If there is none.
     """
-    _dask()
+    _dask("distributed")
     with _client(address) as client:
         executor = DaskExecutor(client)
         try:
@@ -197,16 +200,14 @@ def slurm_jobs(count: int, options: str) -> Iterator[DaskExecutor]:
     InputError
         If cores or memory are missing.
     """
-    _dask()
-    from dask_jobqueue.slurm import SLURMCluster
-
+    jobs = _dask("dask_jobqueue.slurm")
     settings = slurm_settings(options)
     with (
         _patient(),
-        SLURMCluster(
+        jobs.SLURMCluster(
             n_workers=count,
             scheduler_options={"dashboard_address": ":0"},
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,
             **settings,
         ) as cluster,
         _client(cluster) as client,
@@ -233,17 +234,19 @@ def slurm_settings(options: str) -> dict[str, Any]:
     }
 
 
-def _dask() -> Any:
-    """Import Dask."""
+def _dask(module: str) -> Any:
+    """Import a part of Dask."""
+    handler = signal.getsignal(signal.SIGINT)
     try:
-        import dask_jobqueue
-        import distributed
+        return importlib.import_module(module)
     except ImportError as error:
         raise InputError(
             f'Workers need Dask ({error}); run: pip install "napari-live-unet[cluster]".'
         ) from error
-    del dask_jobqueue
-    return distributed
+    finally:
+        if signal.getsignal(signal.SIGINT) is not handler:
+            # dask_jobqueue lets Ctrl-C end the program without a word
+            signal.signal(signal.SIGINT, handler)
 
 
 def _patient() -> AbstractContextManager[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,9 +43,12 @@ class ModelPlugin(WorkerPlugin):  # type: ignore[misc]
     def __init__(self, model: Model, segmenter: Segmenter) -> None:
         self.name, self._segmenter = model.name, segmenter
 
-    def setup(self, worker: Worker) -> None:  # noqa: ARG002
+    def setup(self, worker: Worker) -> None:
         """Keep it."""
         self.known[self.name] = self._segmenter
+        if isinstance(worker.name, int):
+            # Ctrl-C in a terminal reaches also the workers there; the program ends them
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def teardown(self, worker: Worker) -> None:  # noqa: ARG002
         """Let it go."""
