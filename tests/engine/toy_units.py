@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from napari_unet.engine import batchscratch, blocks
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
@@ -35,3 +36,8 @@ def refuse(number: int) -> None:
 def die() -> None:
     """End the process as the system ends one that takes too much memory."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def cut_into_blocks(large: int, side: int) -> None:
+    """Let planes of more than so many pixels be segmented in blocks of that side."""
+    blocks.LARGE, batchscratch.BLOCK = large, side

@@ -106,10 +106,9 @@ class DaskExecutor:
         try:
             start(AHEAD)
             while running:
-                future = next(done)
-                index = running.pop(future.key)
+                key, result = _outcome(next(done))
                 start(1)
-                yield index, _result(future)
+                yield running.pop(key), result
         finally:
             if self._client.status == "running":
                 self._client.cancel(list(done.futures))
@@ -275,13 +274,20 @@ def _client(address: Any) -> Iterator[Any]:
         yield client
 
 
-def _result(future: Any) -> Any:
-    """Return what came of a unit of work; whatever would fail for all of them is raised."""
-    from distributed import KilledWorker
+def _outcome(future: Any) -> tuple[str, Any]:
+    """Return the key of a unit of work and what came of it; what would fail for all is raised.
 
+    Nobody holds the future any more then, so nothing is done again if its worker dies.
+    """
     if future.status == "finished":
         result, error = future.result()
-        return result if error is None else error
+        return future.key, result if error is None else error
+    return future.key, _failure(future)
+
+
+def _failure(future: Any) -> UNetError:
+    from distributed import KilledWorker
+
     if future.cancelled():
         raise JobError(
             "The Dask scheduler is gone. What is done is kept: start a scheduler and run the same "
