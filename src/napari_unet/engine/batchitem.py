@@ -38,14 +38,20 @@ from napari_unet.engine.manifest import (
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
-__all__ = ["finish_item", "segment_item", "segment_plane"]
+__all__ = ["FINISHING", "PREDICTING", "finish_item", "segment_item", "segment_plane"]
+
+FINISHING = 0.05
+"""Of the work on an item, what it takes to write its results."""
+
+PREDICTING = 0.8
+"""Of the work on a plane, what the network does; the rest is to find its cells."""
 
 
 def segment_item(segmenter: Segmenter, order: Order) -> Steps:
     """Make all of a small item."""
     for plane in range(order.planes):
         for share, note in segment_plane(segmenter, order, plane):
-            yield (plane + share) / order.planes, note
+            yield (1 - FINISHING) * (plane + share) / order.planes, note
     return (yield from finish_item(segmenter, order))
 
 
@@ -64,12 +70,14 @@ def segment_plane(segmenter: Segmenter, order: Order, plane: int) -> Steps:
     else:
         foreground = None if kept is None else kept[0]
         events = segment_into(segmenter, pixels, labels, order.config, foreground)
+    predicting = PREDICTING if segmenter.kind == "cells" else 1.0
     for event in events:
         if isinstance(event, TileDone):
-            yield event.index / event.total, event.note
+            yield predicting * event.index / event.total, event.note
     if kept is not None and segmenter.kind == "classes":
         labels[...] = kept.argmax(axis=0) + 1
     keep_plane(order, plane, labels, kept)
+    yield 1.0, ""
     return None
 
 
@@ -78,11 +86,11 @@ def finish_item(segmenter: Segmenter, order: Order) -> Steps:
     image, outputs = open_image(order.item.image), order.outputs()
     labels = LabelPlanes(segmenter, order, image)
     folder = results_folder(order)
-    for number, (kind, path) in enumerate(outputs.items(), start=1):
+    for kind, path in outputs.items():
         write_result(kind, folder / path.name, segmenter, order, image, labels)
-        yield number / len(outputs), ""
     objects = labels.before[-1] if segmenter.kind == "cells" else None
     _commit(order, folder, objects)
+    yield 1.0, ""
     return objects
 
 
