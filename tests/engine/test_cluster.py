@@ -107,11 +107,8 @@ def test_errors_come_back_as_they_are(workers: DaskExecutor) -> None:
     assert list(workers.map(toy_units.refuse, [])) == []
 
 
-def test_a_killed_worker_costs_only_its_task(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_worker_costs_only_its_task(tmp_path: Path) -> None:
     """It is done again; what kills every worker is given up, with a sentence."""
-    monkeypatch.setattr(cluster, "DEATHS", 1)
     with local_workers(2) as executor:
         given: list[Any] = [(tmp_path, number, min(number, 1)) for number in range(6)]
         results, killed = {}, None
@@ -124,6 +121,7 @@ def test_a_killed_worker_costs_only_its_task(
                     break
         assert results == {number: number**2 for number in range(6)}
         assert attempts(tmp_path) == {number: 1 + (number == killed) for number in range(6)}
+        executor._client.cluster.scheduler.allowed_failures = 0  # not to wait for as many deaths
         ((index, error),) = executor.map(toy_units.die, [()])
     assert isinstance(error, JobError)
     assert "died, one after the other. Perhaps memory does not suffice" in str(error)
