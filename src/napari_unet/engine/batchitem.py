@@ -14,18 +14,20 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_unet.engine.batchlink import LinkedPlanes
 from napari_unet.engine.batchorder import Order
 from napari_unet.engine.batchoutput import write_result
 from napari_unet.engine.batchscratch import (
     LabelPlanes,
     Steps,
+    close,
     is_kept,
     keep_plane,
+    opened,
     plane_of,
     results_folder,
 )
 from napari_unet.engine.events import SegmentEvent, TileDone
-from napari_unet.engine.imagefile import open_image
 from napari_unet.engine.inference import predict, segment_into
 from napari_unet.engine.manifest import (
     Record,
@@ -59,7 +61,7 @@ def segment_plane(segmenter: Segmenter, order: Order, plane: int) -> Steps:
     """Segment one plane into the scratch folder."""
     if is_kept(order, plane):
         return None
-    pixels = np.asarray(plane_of(open_image(order.item.image), plane))
+    pixels = np.asarray(plane_of(opened(order), plane))
     labels = np.zeros(pixels.shape[1:], np.uint32)
     kept = None
     if order.options.probabilities:
@@ -83,12 +85,16 @@ def segment_plane(segmenter: Segmenter, order: Order, plane: int) -> Steps:
 
 def finish_item(segmenter: Segmenter, order: Order) -> Steps:
     """Write the results of an item whose planes are segmented, and remember them."""
-    image, outputs = open_image(order.item.image), order.outputs()
-    labels = LabelPlanes(segmenter, order, image)
+    image, outputs = opened(order), order.outputs()
+    found = LabelPlanes(segmenter, order, image)
+    labels = LinkedPlanes(order, image, found) if order.options.link else found
     folder = results_folder(order)
     for kind, path in outputs.items():
         write_result(kind, folder / path.name, segmenter, order, image, labels)
-    objects = labels.before[-1] if segmenter.kind == "cells" else None
+    objects = found.before[-1] if segmenter.kind == "cells" else None
+    if isinstance(labels, LinkedPlanes):
+        objects = len(labels.links.tracks)
+    close()
     _commit(order, folder, objects)
     yield 1.0, ""
     return objects

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,21 +12,25 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_unet.core.measure import ObjectSums
+from napari_unet.engine.batchlink import LinkedPlanes
 from napari_unet.engine.batchorder import Order
+from napari_unet.engine.batchplan import CHALLENGE
 from napari_unet.engine.batchscratch import LabelPlanes, Planes, ProbabilityPlanes, plane_of
 from napari_unet.engine.files import write_labels, write_probabilities
 from napari_unet.engine.imagefile import ImageFile
 from napari_unet.engine.measurements import physical, write_table
 from napari_unet.engine.omezarr import create_labels, finish
 from napari_unet.engine.segmenter import Segmenter
+from napari_unet.engine.tracks import write_challenge, write_points
 
 __all__ = ["write_result"]
 
 Columns = dict[str, NDArray[Any]]
+Labels = LabelPlanes | LinkedPlanes
 
 
 def write_result(
-    kind: str, path: Path, segmenter: Segmenter, order: Order, image: ImageFile, labels: LabelPlanes
+    kind: str, path: Path, segmenter: Segmenter, order: Order, image: ImageFile, labels: Labels
 ) -> None:
     """Write one kind of result from the scratch folder.
 
@@ -37,6 +42,9 @@ def write_result(
     if kind == "objects":
         write_table(path, _tables(segmenter, labels, image))
         return
+    if kind in ("tracks", CHALLENGE[0]):
+        _write_tracks(kind, path, labels)
+        return
     planes = labels if kind == "labels" else ProbabilityPlanes(segmenter, order, image)
     if order.format == "ome-zarr":
         _write_zarr(path, planes, image)
@@ -45,6 +53,16 @@ def write_result(
     write = write_labels if kind == "labels" else write_probabilities
     axes = f"{image.plane_axes}YX"
     write(path, pixels, axes=axes, plane_shape=image.plane_shape, **_sizes(image))
+
+
+def _write_tracks(kind: str, path: Path, labels: Labels) -> None:
+    assert isinstance(labels, LinkedPlanes)
+    links = labels.links
+    if kind == "tracks":
+        write_points(path, links.tracks, links.points)
+        return
+    shutil.rmtree(path, ignore_errors=True)  # of a run that was broken off
+    write_challenge(path, labels.array, links.tracks, links.points)
 
 
 def _in_one_piece(planes: Planes, path: Path) -> Any:
@@ -72,7 +90,7 @@ def _write_zarr(path: Path, planes: Planes, image: ImageFile) -> None:
     finish(path)
 
 
-def _tables(segmenter: Segmenter, labels: LabelPlanes, image: ImageFile) -> Iterator[Columns]:
+def _tables(segmenter: Segmenter, labels: Labels, image: ImageFile) -> Iterator[Columns]:
     """Measure plane by plane, in blocks."""
     for plane, before in enumerate(labels.before[:-1]):
         pixels = plane_of(image, plane)

@@ -15,9 +15,8 @@ from napari_unet.engine.batchitem import (
 )
 from napari_unet.engine.batchlarge import find_part, predict_part
 from napari_unet.engine.batchorder import Order
-from napari_unet.engine.batchscratch import Steps, store_of
+from napari_unet.engine.batchscratch import Steps, opened, store_of
 from napari_unet.engine.blocks import plan_blocks
-from napari_unet.engine.imagefile import open_image
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, UNetError
 
@@ -72,7 +71,7 @@ def stages(segmenter: Segmenter, order: Order) -> Generator[list[Task], None, No
 
 def _in_blocks(segmenter: Segmenter, order: Order, share: float) -> Iterator[list[Task]]:
     """Yield the work of large planes; to find the cells of a block takes the blocks around it."""
-    image = open_image(order.item.image)
+    image = opened(order)
     cells = segmenter.kind == "cells"
     if order.options.probabilities and not cells:
         raise InputError(

@@ -17,13 +17,15 @@ from napari_unet.core.annotation import IGNORE, Annotation, Meaning, encode
 from napari_unet.core.boundary import boundary_weights_in
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.doubt import Doubt, doubt
+from napari_unet.core.linking import Kind, Links
+from napari_unet.core.linkstack import linking
 from napari_unet.core.resolution import coarsen_labels
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import SegmentEvent, TrainEvent
 from napari_unet.engine.mailbox import Mailbox
 from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["find_doubt", "number_cells", "segment_plane", "train", "weigh_box"]
+__all__ = ["find_doubt", "link_stack", "number_cells", "segment_plane", "train", "weigh_box"]
 
 
 def train(
@@ -93,6 +95,38 @@ def number_cells(
     cells = find_cells(segmenter, foreground, config)
     out[...] = np.where(cells > 0, cells + numbered, 0)
     yield int(cells.max(initial=0))
+
+
+def link_stack(
+    planes: Sequence[Any], leading: tuple[int, ...], out: NDArray[np.uint32], kind: Kind
+) -> Iterator[float | Links]:
+    """Run `napari_unet.core.linkstack.linking`; yield the share that is done, then the tables.
+
+    Parameters
+    ----------
+    planes : sequence of array
+        (1, Y, X) labels of every plane, or the `Remote` of them: one is read at a time.
+    leading : tuple of int
+        Sizes of the axes that count them.
+    out : uint32 array
+        (*leading, Y, X), shared with the program; receives the numbers.
+    kind : {"objects", "tracks"}
+        What is linked.
+    """
+    yield (yield from linking(_Stacked(planes, leading), out, kind))
+
+
+class _Stacked:
+    """Planes as one array, of which a plane is read when it is indexed."""
+
+    def __init__(self, planes: Sequence[Any], leading: tuple[int, ...]) -> None:
+        self._planes, self._leading = planes, leading
+        self.shape = (*leading, *planes[0].shape[1:])
+
+    def __getitem__(self, place: tuple[int, ...]) -> NDArray[Any]:
+        number = int(np.ravel_multi_index(place, self._leading))
+        plane: NDArray[Any] = np.asarray(self._planes[number])[0]
+        return plane
 
 
 def weigh_box(

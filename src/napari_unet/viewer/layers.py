@@ -52,7 +52,9 @@ L = TypeVar("L", bound="Layer")
 
 _links = count()  # orders links, so that the last one is known
 
-ResultKind = Literal["segmentation", "probability", "weights", "preview", "uncertainty", "errors"]
+ResultKind = Literal[
+    "segmentation", "probability", "weights", "preview", "uncertainty", "errors", "tracks"
+]
 
 
 def entry(layer: Layer) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from napari.layers import Image, Labels, Shapes
 from psygnal import Signal
 
 from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.core.linking import Kind
 from napari_unet.engine.host import Host
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, JobError
@@ -23,6 +24,7 @@ from napari_unet.viewer.background import Background
 from napari_unet.viewer.history import History
 from napari_unet.viewer.jobs import Jobs
 from napari_unet.viewer.kept import Kept
+from napari_unet.viewer.linking_job import LINKING, LinkingJob
 from napari_unet.viewer.record import Record
 from napari_unet.viewer.segmenting_job import SEGMENTING, Scope, SegmentingJob
 from napari_unet.viewer.sources import Source
@@ -93,7 +95,7 @@ class Session:
         self.title = self.about_training = self.about_result = ""
         self.progress = 0.0
         self._segmenter: Segmenter | None = None
-        self._job: TrainingJob | SegmentingJob | None = None
+        self._job: TrainingJob | SegmentingJob | LinkingJob | None = None
         self._stopped: Stopped | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="live-unet-", ignore_cleanup_errors=True)
         self._checkpoint = Path(self._folder.name, "training.state")
@@ -243,6 +245,19 @@ class Session:
         self.jobs.require_idle(SEGMENTING)
         self._start(SegmentingJob(self, image, scope, config, probability=probability))
 
+    def link(self, image: Image, kind: Kind) -> None:
+        """Link the planes of the segmentation of an image into 3D objects or tracks.
+
+        Raises
+        ------
+        InputError
+            If there is no finished one, or no planes to link.
+        JobError
+            If a job is running.
+        """
+        self.jobs.require_idle(LINKING)
+        self._start(LinkingJob(self, image, kind))
+
     def _on_removed(self, event: Event) -> None:
         if isinstance(event.value, Image):
             self.kept.forget(event.value)
@@ -250,7 +265,7 @@ class Session:
             self._stopped = None
             self.told.emit()
 
-    def _start(self, job: TrainingJob | SegmentingJob) -> None:
+    def _start(self, job: TrainingJob | SegmentingJob | LinkingJob) -> None:
         self._job, self._trained_on = job, None
         try:
             job.start()

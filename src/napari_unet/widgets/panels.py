@@ -15,6 +15,7 @@ from napari_unet.widgets.code_panel import CodePanel
 from napari_unet.widgets.correct_panel import CorrectPanel
 from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.fold import Fold
+from napari_unet.widgets.link_panel import LinkPanel
 from napari_unet.widgets.model_panel import ModelPanel
 from napari_unet.widgets.restore_panel import RestorePanel
 from napari_unet.widgets.score_panel import ScorePanel
@@ -48,6 +49,7 @@ class Panels:
         self.training = TrainPanel(session, self.data, self.train_config)
         self.segmentation = SegmentPanel(session, self.data, self.predict_config)
         self.adjust = AdjustPanel(session, self.data, self.settings.predict_config)
+        self.link = LinkPanel(session, self.data)
         self.correction = CorrectPanel(session, self.data)
         self.score = ScorePanel(session, self.data)
         self.weights = WeightsPanel(session, self.data, self.settings.train_config)
@@ -60,6 +62,11 @@ class Panels:
             "Adjust the result",
             "Threshold, sizes and borders: they act at once on the last result.",
             self.adjust.widget,
+        )
+        self.link_fold = Fold(
+            "3D objects and tracks",
+            "Of a stack: let every cell keep its number from plane to plane.",
+            self.link.widget,
         )
         self.score_fold = Fold(
             "Score against a labels layer",
@@ -89,12 +96,20 @@ class Panels:
     def widgets(self) -> list[Container[Widget]]:
         """Return what is shown, from top to bottom."""
         above = (self.restore, self.data, self.training, self.segmentation, self.adjust_fold)
-        below = (self.correction, self.score_fold, self.model, self.weights_fold, self.settings)
+        below = (
+            self.link_fold,
+            self.correction,
+            self.score_fold,
+            self.model,
+            self.weights_fold,
+            self.settings,
+        )
         return [panel.widget for panel in (*above, *below, self.shortcuts, self.code)]
 
     def renew(self) -> None:
         """Show the present state."""
-        for panel in (self.training, self.segmentation, self.adjust, self.correction, self.model):
+        above = (self.training, self.segmentation, self.adjust, self.link)
+        for panel in (*above, self.correction, self.model):
             panel.renew()
 
     def follow(self) -> None:
@@ -109,7 +124,7 @@ class Panels:
             panel.leave()
 
     def _followers(self) -> tuple[_Follower, ...]:
-        above = (self.data, self.adjust, self.correction, self.score)
+        above = (self.data, self.adjust, self.link, self.correction, self.score)
         return (*above, self.weights, self.shortcuts)
 
     def _keys(self) -> list[Shortcut]:
