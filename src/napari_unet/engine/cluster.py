@@ -21,8 +21,6 @@ from typing import Any, TypeVar
 
 import torch
 
-from napari_unet.core.config import PredictConfig
-from napari_unet.engine.manifest import identify
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, JobError, UNetError
 
@@ -121,8 +119,7 @@ class DaskExecutor:
             from napari_unet.engine.clusterworker import Model, ModelPlugin
 
             # a name of its own: another program may use the same model on the same workers
-            digest = identify(argument, PredictConfig())[0]
-            model = Model(f"{digest[:16]}-{uuid.uuid4().hex[:8]}")
+            model = Model(f"live-unet-{uuid.uuid4().hex}")
             self._client.register_plugin(ModelPlugin(model, argument))
             self._models[id(argument)] = argument, model
         return self._models[id(argument)][1]
