@@ -37,6 +37,7 @@ class TrainConfig:
     recipe: Literal["default", "paper"] = _knob(
         "default", "default: quickest to a useful result; paper: the optimiser and tiles of 2015"
     )
+    batch: int = _knob(0, "patches per step (0 = one per process)", 0, 1024)
     start: Literal["starter", "random"] = _knob("starter", "what new models of cells begin with")
     downsample: int = _knob(
         0,
