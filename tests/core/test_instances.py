@@ -19,6 +19,7 @@ from napari_unet.core.instances import (
     _give_border_back,
     diameters,
     instances,
+    smallest_diameter,
     typical_diameter,
 )
 
@@ -267,3 +268,10 @@ def test_the_typical_diameter_is_that_of_what_covers_the_most() -> None:
     assert typical_diameter(np.array([2.0] * 50 + [30.0, 31.0, 60.0])) == 60.0
     assert typical_diameter(np.array([2.0] * 50 + [30.0, 31.0, 32.0])) == 31.0
     assert typical_diameter(np.array([])) == 0.0
+
+
+def test_the_smallest_diameter_is_that_of_cells_and_not_of_specks() -> None:
+    """What together covers less than a hundredth does not count."""
+    assert smallest_diameter(np.array([2.0] * 9 + [20.0, 30.0, 60.0])) == 20.0
+    assert smallest_diameter(np.array([30.0])) == 30.0
+    assert smallest_diameter(np.array([])) == 0.0

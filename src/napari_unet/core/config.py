@@ -66,7 +66,7 @@ class PredictConfig:
     )
     min_size: int = _knob(
         -1,
-        "smallest cell in pixels (-1 = a tenth of a typical painted cell, 0 = keep all)",
+        "smallest cell in pixels (-1 = from the painted cells, 0 = keep all)",
         -1,
         10**9,
     )

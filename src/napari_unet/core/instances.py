@@ -11,7 +11,7 @@ from skimage.measure import label
 from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
 
-__all__ = ["diameters", "instances", "split_necks", "typical_diameter"]
+__all__ = ["diameters", "instances", "smallest_diameter", "split_necks", "typical_diameter"]
 
 BORDER = 1.5
 """Pixels (at the working resolution) given back to a cell: the background border that training put
@@ -156,6 +156,18 @@ def typical_diameter(diameters: NDArray[np.floating]) -> float:
     if not len(ordered):
         return 0.0
     return float(ordered[np.searchsorted(covered, covered[-1] / 2)])
+
+
+def smallest_diameter(diameters: NDArray[np.floating]) -> float:
+    """Return the diameter that the smallest objects have, or 0 without any.
+
+    All smaller ones together cover a hundredth of the object pixels: those may be specks.
+    """
+    ordered = np.sort(diameters)
+    covered = np.cumsum(ordered**2)
+    if not len(ordered):
+        return 0.0
+    return float(ordered[np.searchsorted(covered, covered[-1] / 100)])
 
 
 def _drop_small(labels: NDArray[np.integer], min_size: int) -> NDArray[np.integer]:

@@ -33,7 +33,7 @@ def find_cells(
         (Y, X): 0 background, 1 ... n cells.
     """
     border = BORDER * segmenter.downsample
-    automatic_hole = 3 * segmenter.smallest_cell() or None
+    automatic_hole = segmenter.largest_hole() or None
     return instances(
         foreground,
         threshold=config.threshold,

@@ -121,6 +121,7 @@ def _new_segmenter(data: TrainingSet, config: TrainConfig) -> Segmenter:
         kind=data.kind,
         downsample=data.downsample,
         diameter=data.diameter,
+        smallest=data.smallest,
     ).with_weights(network, steps=0, seconds=0.0)
     return with_starter_weights(new) if begins_with_starter(config, data.kind) else new
 
