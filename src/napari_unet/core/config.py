@@ -65,7 +65,7 @@ class PredictConfig:
     threshold: float = _knob(0.5, "probability from which a pixel is of a cell", 0, 1)
     min_size: int = _knob(
         -1,
-        "smallest cell in pixels (-1 = a tenth of a typical painted cell, 0 = keep all)",
+        "smallest cell in pixels (-1 = from the painted cells, 0 = keep all)",
         -1,
         10**9,
     )

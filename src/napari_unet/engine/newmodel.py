@@ -29,6 +29,7 @@ def new_model(data: TrainingSet, config: TrainConfig) -> Segmenter:
         kind=data.kind,
         downsample=data.downsample,
         diameter=data.diameter,
+        smallest=data.smallest,
         class_names=data.class_names,
     ).with_weights(network, steps=0, seconds=0.0)
     return with_starter_weights(new) if begins_with_starter(config, data.kind) else new
