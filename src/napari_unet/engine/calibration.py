@@ -22,7 +22,14 @@ CHOICES = [(core, split) for core in (0.0, 0.8, 0.95) for split in (0.2, 0.1, 0.
 """Pairs of core and split, tried in this order; a later one must be better."""
 
 THRESHOLDS = (0.5, 0.4, 0.6, 0.3, 0.7)
-"""Probabilities that may become 0.5, tried in this order; a later one must be better."""
+"""Probabilities that may become 0.5, tried in this order; a later one must be `CLEARLY` better."""
+
+CLEARLY = 0.01
+"""Less than this, a painted plane that the network has learned by heart does not tell."""
+
+FINALISTS = 4
+"""Pairs of core and split that are tried with every threshold: cells that are one at a threshold
+are apart at the next, so the best pair depends on it."""
 
 MAX_PLANES = 2
 WINDOW = 448
@@ -35,7 +42,7 @@ def calibrate(segmenter: Segmenter, data: TrainingSet) -> Segmenter:
     """Return the Segmenter with the core, split and threshold that recover the painted cells best.
 
     First every pair of core and split is tried on the network's own prediction of the training
-    planes, at the working resolution, then thresholds with the best pair. The border weights count
+    planes, at the working resolution, then thresholds with the best pairs. The border weights count
     background near cells several times, so a network that is unsure says background too often; and
     what is painted is not always drawn along the same grey value. A painted cell scores the
     intersection over union with the found cell that covers more than half of it, so a cell that is
@@ -63,13 +70,24 @@ def calibrate(segmenter: Segmenter, data: TrainingSet) -> Segmenter:
         box, cells = _window(data, index)
         said = predict_window(network, data.planes[index].image, box)
         views.append((foreground(said), cells))
-    choices = [replace(segmenter, core=core, split=split) for core, split in CHOICES]
-    best = choices[int(np.argmax([_score(views, choice) for choice in choices]))]
-    shifted = [[(_shifted(p, t), cells) for p, cells in views] for t in THRESHOLDS]
-    threshold = THRESHOLDS[int(np.argmax([_score(some, best) for some in shifted]))]
+    best, threshold = _best(views, segmenter)
     bias = best.weights["head.bias"].copy()
     bias[1:] -= np.log(threshold / (1 - threshold))  # of all classes of cells alike
     return replace(best, weights={**best.weights, "head.bias": bias})
+
+
+def _best(views: Sequence[View], segmenter: Segmenter) -> tuple[Segmenter, float]:
+    """Return the core and split, and the threshold, with which most of the cells come out."""
+    choices = [replace(segmenter, core=core, split=split) for core, split in CHOICES]
+    scores = np.array([_score(views, choice) for choice in choices])
+    finalists = [choices[index] for index in np.argsort(-scores, kind="stable")[:FINALISTS]]
+    best, threshold, highest = finalists[0], THRESHOLDS[0], scores.max()
+    for tried in THRESHOLDS[1:]:
+        shifted = [(_shifted(p, tried), cells) for p, cells in views]
+        found = [_score(shifted, finalist) for finalist in finalists]
+        if max(found) > highest + CLEARLY:
+            best, threshold, highest = finalists[int(np.argmax(found))], tried, max(found)
+    return best, threshold
 
 
 def _shifted(probability: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
