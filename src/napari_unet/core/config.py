@@ -60,10 +60,8 @@ class TrainConfig:
 class PredictConfig:
     """How to segment. Frozen and validated; unknown or illegal values raise `InputError`."""
 
-    tile_size: int = _knob(0, "largest side of a tile in network pixels (0 = automatic)", 0, 16384)
-    threshold: float = _knob(
-        0.5, "foreground probability from which a pixel belongs to a cell", 0, 1
-    )
+    tile_size: int = _knob(0, "largest tile in network pixels (0 = automatic)", 0, 16384)
+    threshold: float = _knob(0.5, "probability from which a pixel is of a cell", 0, 1)
     min_size: int = _knob(
         -1,
         "smallest cell in pixels (-1 = a tenth of a typical painted cell, 0 = keep all)",
@@ -88,9 +86,7 @@ class PredictConfig:
         -1,
         100,
     )
-    rotations: int = _knob(
-        1, "average over this many rotated copies of the image (the paper: 7)", 1, 64
-    )
+    rotations: int = _knob(1, "average over rotated copies (the paper: 7)", 1, 64)
     device: str = _knob("auto", "auto, cpu, cuda, cuda:1, mps")
 
     def __post_init__(self) -> None:

@@ -1,0 +1,240 @@
+"""Segment many images: what is done stays done, and one bad image stops no other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from napari_unet.core.config import PredictConfig
+from napari_unet.engine.batcherrors import again, attempt, complete
+from napari_unet.engine.batchevents import (
+    BatchEvent,
+    ItemDone,
+    ItemFailed,
+    ItemProgress,
+    ItemSkipped,
+)
+from napari_unet.engine.batchorder import Order, place_order
+from napari_unet.engine.batchplan import AnyPath, BatchOptions, Item, plan
+from napari_unet.engine.batchtally import Tally
+from napari_unet.engine.batchtasks import Executor, Task, stages
+from napari_unet.engine.device import select_device
+from napari_unet.engine.itemlocks import ItemLocks
+from napari_unet.engine.manifest import Record, find_complete, find_foreign, identify
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.errors import UNetError
+
+__all__ = ["run_batch", "segment_files"]
+
+
+def segment_files(
+    segmenter: Segmenter,
+    images: AnyPath | Iterable[AnyPath],
+    folder: AnyPath,
+    config: PredictConfig | None = None,
+    options: BatchOptions | None = None,
+    *,
+    shard: str = "",
+    executor: Executor | None = None,
+) -> Iterator[BatchEvent]:
+    """Segment images, folders of images and patterns into a folder.
+
+    What is complete is skipped, what was broken off goes on, and what others made or changed in
+    the output folder is never replaced unless ``options`` say so. An image that fails is an
+    `ItemFailed`, and the others go on.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        The trained network.
+    images : path or sequence of paths
+        Images, folders of them, or patterns such as ``"plate/*.tif"``.
+    folder : path
+        Where to write; the images keep their subfolders.
+    config : PredictConfig, optional
+        How to segment.
+    options : BatchOptions, optional
+        What to write.
+    shard : str
+        "i/n": only every n-th image, from the i-th on, for n calls that share the work.
+    executor : Executor, optional
+        Where to compute; without it here, one image after the other.
+
+    Yields
+    ------
+    BatchEvent
+        An `ItemDone`, `ItemSkipped` or `ItemFailed` for every image, progress in between, and
+        `BatchDone` at the end.
+
+    Raises
+    ------
+    InputError
+        If there is no image, or two would become one result.
+    DeviceError
+        If the device does not exist.
+    """
+    items = plan(images, folder, shard=shard)
+    return run_batch(items, segmenter, config, options, executor=executor)
+
+
+def run_batch(
+    items: Sequence[Item],
+    segmenter: Segmenter,
+    config: PredictConfig | None = None,
+    options: BatchOptions | None = None,
+    *,
+    executor: Executor | None = None,
+) -> Iterator[BatchEvent]:
+    """Segment the items of a plan, as `segment_files` does."""
+    config, options = config or PredictConfig(), options or BatchOptions()
+    if executor is None:
+        select_device(config.device)  # its error is not that of the first image
+    return _run(_Batch(items, segmenter, config, options), executor)
+
+
+class _Batch:
+    """What all parts of a batch need."""
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        segmenter: Segmenter,
+        config: PredictConfig,
+        options: BatchOptions,
+    ) -> None:
+        self.items, self.segmenter = items, segmenter
+        self.config, self.options = config, options
+        self.made_by, self.settings = identify(segmenter, config)
+        self.tally = Tally(items)
+
+    def look(self, index: int) -> Order | ItemSkipped | ItemFailed:
+        """Decide what is to be made of an item, if anything."""
+        item, options = self.items[index], self.options
+        try:
+            if (record := self._record(item)) is not None:
+                return self.tally.complete(index, record)
+            order = again(place_order, item, self.config, options, self.made_by, self.settings)
+            foreign = [] if options.overwrite else find_foreign(item, order.outputs().values())
+        except UNetError as error:
+            return self.tally.failed(index, error)
+        if foreign:
+            reason = f"{foreign[0]} was not made by this batch, or changed since"
+            return self.tally.skipped(index, f"{reason} (--overwrite replaces it)", foreign)
+        self.tally.pace.expect(index, order.pixels)
+        return order
+
+    def claim(self, index: int, locks: ItemLocks) -> ItemSkipped | ItemFailed | None:
+        """Take the lock of an item; None if it is ours and still to be done."""
+        item = self.items[index]
+        try:
+            if owner := again(locks.take, item.kept(".lock")):
+                return self.tally.skipped(index, f"{owner} is working on it")
+            record = self._record(item)
+        except UNetError as error:
+            return self.tally.failed(index, error)
+        if record is None:
+            return None
+        locks.give_back(item.kept(".lock"))
+        return self.tally.complete(index, record)
+
+    def _record(self, item: Item) -> Record | None:
+        if self.options.overwrite:
+            return None
+        return again(find_complete, item, self.made_by, self.options)
+
+
+def _run(batch: _Batch, executor: Executor | None) -> Iterator[BatchEvent]:
+    """Look at all items, then work on those that are left."""
+    with ItemLocks() as locks:
+        orders: dict[int, Order] = {}
+        for index in range(len(batch.items)):
+            order = batch.look(index)
+            if isinstance(order, Order):
+                orders[index] = order
+            else:
+                yield order
+        batch.tally.pace.begin()
+        if executor is None:
+            for index, order in orders.items():
+                yield from _here(batch, index, order, locks)
+        else:
+            yield from _elsewhere(batch, orders, executor, locks)
+    yield batch.tally.ended()
+
+
+def _here(batch: _Batch, index: int, order: Order, locks: ItemLocks) -> Iterator[BatchEvent]:
+    """Work on an item in this process."""
+    if (other := batch.claim(index, locks)) is not None:
+        yield other
+        return
+    yield batch.tally.started(index)
+    began, reached = time.perf_counter(), 0.0
+    objects: int | None = None
+    try:
+        for task in (task for stage in stages(batch.segmenter, order) for task in stage):
+            steps = attempt(task.unit, *task.arguments)
+            while True:
+                try:
+                    share, note = next(steps)
+                except StopIteration as end:
+                    objects = end.value
+                    break
+                yield batch.tally.reached(index, reached + share * task.share, note)
+            reached += task.share
+    except UNetError as error:
+        event: BatchEvent = batch.tally.failed(index, error)
+    else:
+        outputs = tuple(order.outputs().values())
+        event = batch.tally.done(index, outputs, objects, time.perf_counter() - began)
+    locks.give_back(order.item.kept(".lock"))
+    yield event
+
+
+def _elsewhere(
+    batch: _Batch, orders: dict[int, Order], executor: Executor, locks: ItemLocks
+) -> Iterator[BatchEvent]:
+    """Let an executor do the work: all small items side by side, then each large one."""
+    work: dict[int, list[list[Task]]] = {}
+    for index, order in orders.items():
+        if (other := batch.claim(index, locks)) is not None:
+            yield other
+        else:
+            work[index] = list(stages(batch.segmenter, order))
+    small = {index: parts for index, parts in work.items() if len(parts) == 1}
+    large = [{index: parts} for index, parts in work.items() if len(parts) > 1]
+    for together in (small, *large):
+        for event in _mapped(batch, together, orders, executor):
+            if not isinstance(event, ItemProgress):
+                locks.give_back(event.item.kept(".lock"))
+            yield event
+
+
+def _mapped(
+    batch: _Batch,
+    work: dict[int, list[list[Task]]],
+    orders: dict[int, Order],
+    executor: Executor,
+) -> Iterator[ItemProgress | ItemDone | ItemFailed]:
+    """Run items with equally many stages, all of a stage side by side."""
+    reached, seconds = dict.fromkeys(work, 0.0), dict.fromkeys(work, 0.0)
+    stages_left = max((len(parts) for parts in work.values()), default=0)
+    left = set(work)
+    for stage in range(stages_left):
+        tasks = [(index, task) for index in sorted(left) for task in work[index][stage]]
+        arguments = [(task.unit, *task.arguments) for _, task in tasks]
+        for number, result in executor.map(complete, arguments):
+            index, task = tasks[number]
+            if index not in left:
+                continue  # another part of it failed
+            if isinstance(result, UNetError):
+                left.discard(index)
+                yield batch.tally.failed(index, result)
+                continue
+            objects, took = result
+            reached[index] += task.share
+            seconds[index] += took
+            if stage + 1 < stages_left:
+                yield batch.tally.reached(index, reached[index])
+            else:
+                outputs = tuple(orders[index].outputs().values())
+                yield batch.tally.done(index, outputs, objects, seconds[index])

@@ -1,0 +1,108 @@
+"""What goes wrong with one image of a batch: what is tried again, and what is said."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+from napari_unet.errors import DeviceError, InputError, JobError, UNetError
+
+__all__ = ["again", "attempt", "complete"]
+
+R = TypeVar("R")
+Y = TypeVar("Y")
+
+PAUSE = 1.0
+"""Seconds before the second attempt."""
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
+TRANSIENT = {
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.ECONNABORTED,
+    errno.ECONNRESET,
+    errno.EHOSTUNREACH,
+    errno.EIO,
+    errno.ENETDOWN,
+    errno.ENETRESET,
+    errno.ENETUNREACH,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+}
+"""What a network share answers when it was away for a moment."""
+
+_log = logging.getLogger(__name__)
+
+
+def attempt(unit: Callable[..., Generator[Y, None, R]], *arguments: Any) -> Generator[Y, None, R]:
+    """Run a unit of work, once more if a disk or network share was away for a moment.
+
+    Raises
+    ------
+    UNetError
+        Whatever goes wrong: what it was, and what to do.
+    """
+    try:
+        try:
+            return (yield from unit(*arguments))
+        except (UNetError, OSError) as error:
+            if getattr(_system_error(error), "errno", None) not in TRANSIENT:
+                raise
+        time.sleep(PAUSE)
+        return (yield from unit(*arguments))
+    except Exception as error:
+        raise _in_words(error) from error
+
+
+def complete(unit: Callable[..., Generator[Any, None, R]], *arguments: Any) -> tuple[R, float]:
+    """Run a unit of work to its end, as `attempt` does; return what it returns, and seconds."""
+    began = time.perf_counter()
+    steps = attempt(unit, *arguments)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: R = end.value
+            return result, time.perf_counter() - began
+
+
+def again(function: Callable[..., R], *arguments: Any) -> R:
+    """Call a function as `attempt` runs a unit of work."""
+
+    def unit() -> Generator[None, None, R]:
+        yield from ()
+        return function(*arguments)
+
+    return complete(unit)[0]
+
+
+def _in_words(error: Exception) -> UNetError:
+    """Return the error a user is told."""
+    cause = _system_error(error)
+    if cause is not None and cause.errno in FULL:
+        where = f" ({cause.filename})" if cause.filename else ""
+        return DeviceError(
+            f"The disk is full{where}. Nothing half-written was left; free some space and run the "
+            f"batch again."
+        )
+    if isinstance(error, UNetError):
+        return error
+    if isinstance(error, MemoryError):
+        return DeviceError(
+            "Memory does not suffice for this image. Close other programs, or set a smaller tile "
+            "size."
+        )
+    if isinstance(error, OSError):
+        name = f"{error.filename}: " if error.filename else ""
+        return InputError(f"{name}{error.strerror or error}. Check the disk or network share.")
+    _log.error("an image of a batch failed", exc_info=error)
+    return JobError(f"Unexpected {type(error).__name__}: {error}. The log has the details.")
+
+
+def _system_error(error: BaseException) -> OSError | None:
+    """Return the error of the system behind an error, if there is one."""
+    cause = error.__cause__
+    return next((e for e in (error, cause) if isinstance(e, OSError)), None)

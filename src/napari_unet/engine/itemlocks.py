@@ -1,0 +1,123 @@
+"""Locks that keep two processes, on one machine or several, from making the same results."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+__all__ = ["ItemLocks"]
+
+TOUCHED, SILENT = 30.0, 900.0
+"""Seconds between signs of life, and after which another machine's lock is taken over."""
+
+
+class ItemLocks:
+    """The locks that this process holds: files that name it.
+
+    A thread touches them, so that other machines see that it lives. A lock whose process is gone
+    is taken over; of another machine, one that was not touched for a quarter of an hour.
+    """
+
+    def __init__(self) -> None:
+        process = psutil.Process()
+        self._mine = {
+            "pid": process.pid,
+            "created": process.create_time(),
+            "node": platform.node(),
+        }
+        self._held: set[Path] = set()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep_alive, name="item locks", daemon=True)
+
+    def __enter__(self) -> ItemLocks:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        for path in list(self._held):
+            self.give_back(path)
+
+    def take(self, path: Path) -> str:
+        """Take a lock; return "" or, if another process has it, which.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for _ in range(10):
+            try:
+                with path.open("x", encoding="utf-8") as file:
+                    json.dump(self._mine, file)
+            except FileExistsError:
+                if (owner := _living_owner(path)) is not None:
+                    return owner
+                _set_aside(path)
+            else:
+                self._held.add(path)
+                return ""
+        return "another process"
+
+    def give_back(self, path: Path) -> None:
+        """Give a lock back; one that is not held is left alone."""
+        if path in self._held:
+            self._held.discard(path)
+            with contextlib.suppress(OSError):  # it will be found to be nobody's
+                path.unlink()
+
+    def _keep_alive(self) -> None:
+        while not self._ended.wait(TOUCHED):
+            for path in list(self._held):
+                with contextlib.suppress(OSError):
+                    os.utime(path)
+
+
+def _living_owner(path: Path) -> str | None:
+    """Return whose a lock is; None if that process is gone, or the lock is."""
+    try:
+        silent = time.time() - path.stat().st_mtime
+        owner: dict[str, Any] = json.loads(path.read_bytes())
+        pid, node = int(owner["pid"]), str(owner["node"])
+        created = float(owner["created"])
+    except OSError:
+        return None
+    except (ValueError, TypeError, KeyError):
+        # it may be written at this moment
+        return "another process" if silent < TOUCHED else None
+    if node != platform.node():
+        return f"process {pid} on {node}" if silent < SILENT else None
+    try:
+        process = psutil.Process(pid)
+        lives = abs(process.create_time() - created) < 2
+        lives = lives and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return None
+    return f"process {pid}" if lives else None
+
+
+def _set_aside(path: Path) -> None:
+    """Remove a lock of nobody; of several processes that try, one succeeds."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
+    with contextlib.suppress(OSError):
+        path.replace(aside)
+        if _living_owner(aside) is not None:  # another process was quicker, and this is its new one
+            aside.replace(path)
+        else:
+            aside.unlink()

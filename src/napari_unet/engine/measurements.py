@@ -1,0 +1,107 @@
+"""Tables of objects as files: CSV, or Parquet where pyarrow is installed."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.engine.atomic import write_atomically
+from napari_unet.errors import InputError
+
+__all__ = ["check_writer", "physical", "write_table"]
+
+Columns = Mapping[str, NDArray[Any]]
+
+MICROMETERS = {
+    "picometer": 1e-6,
+    "angstrom": 1e-4,
+    "nanometer": 1e-3,
+    "micrometer": 1.0,
+    "millimeter": 1e3,
+    "centimeter": 1e4,
+    "inch": 25400.0,
+    "meter": 1e6,
+}
+
+
+def physical(columns: Columns, pixel_size: tuple[float, float] | None, unit: str) -> Columns:
+    """Add area_um2, centroid_y_um and centroid_x_um where the size of a pixel is known."""
+    if pixel_size is None or unit not in MICROMETERS:
+        return columns
+    y, x = (side * MICROMETERS[unit] for side in pixel_size)
+    added = {"area_um2": columns["area"] * (y * x)}
+    for name, side in (("centroid_y", y), ("centroid_x", x)):
+        if name in columns:
+            added[f"{name}_um"] = columns[name] * side
+    return {**columns, **added}
+
+
+def check_writer(form: str) -> None:
+    """Raise `InputError` where a format of tables needs a package that is missing."""
+    if form == "parquet":
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError as error:
+            raise InputError(
+                "Parquet needs the package pyarrow: run 'pip install pyarrow', or choose csv."
+            ) from error
+
+
+def write_table(path: Path, parts: Iterable[Columns]) -> None:
+    """Write parts of a table below each other, whole or not at all; only one is in memory.
+
+    Parameters
+    ----------
+    path : Path
+        Its suffix, .csv or .parquet, is the format.
+    parts : iterable of dict of str to array
+        All with the same columns, of the same types; at least one, which may have no rows.
+
+    Raises
+    ------
+    InputError
+        If a package is missing.
+    OSError
+        If the file cannot be written.
+    """
+    form = path.suffix.removeprefix(".")
+    check_writer(form)
+    write = _write_parquet if form == "parquet" else _write_csv
+    write_atomically(path, lambda file: write(file, parts))
+
+
+def _write_csv(file: BinaryIO, parts: Iterable[Columns]) -> None:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    writer = csv.writer(text)
+    for number, columns in enumerate(parts):
+        if number == 0:
+            writer.writerow(columns)
+        writer.writerows(zip(*map(_written, columns.values()), strict=True))
+    text.detach()
+
+
+def _written(column: NDArray[Any]) -> list[Any]:
+    """Return the values of a column as they stand in a CSV file; what is not known is empty."""
+    if column.dtype.kind == "f":
+        return ["" if np.isnan(value) else f"{value:.7g}" for value in column]
+    return (column.astype(np.uint8) if column.dtype.kind == "b" else column).tolist()
+
+
+def _write_parquet(file: BinaryIO, parts: Iterable[Columns]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    writer = None
+    for columns in parts:
+        table = pyarrow.table(dict(columns))
+        if writer is None:
+            writer = pyarrow.parquet.ParquetWriter(file, table.schema)
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()
