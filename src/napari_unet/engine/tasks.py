@@ -7,8 +7,9 @@ host must never import torch, so these stand in for the engine's own generators.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,39 @@ from napari_unet.core.boundary import boundary_weights_in
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.doubt import Doubt, doubt
 from napari_unet.core.resolution import coarsen_labels
+from napari_unet.engine.batchevents import BatchEvent
+from napari_unet.engine.batchplan import BatchOptions
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import SegmentEvent, TrainEvent
 from napari_unet.engine.mailbox import Mailbox
 from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["find_doubt", "number_cells", "segment_plane", "train", "weigh_box"]
+__all__ = [
+    "BatchPlanned",
+    "BatchTold",
+    "batch",
+    "find_doubt",
+    "number_cells",
+    "segment_plane",
+    "train",
+    "weigh_box",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPlanned:
+    """The first event of `batch`.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of all images: their place inside what was given.
+    """
+
+    names: tuple[str, ...]
+
+
+BatchTold: TypeAlias = BatchPlanned | BatchEvent
 
 
 def train(
@@ -39,6 +67,32 @@ def train(
     return training.train(
         annotations, config, segmenter=segmenter, mailbox=mailbox, checkpoint=checkpoint
     )
+
+
+def batch(
+    images: Sequence[str],
+    folder: str,
+    segmenter: Segmenter,
+    config: PredictConfig,
+    options: BatchOptions,
+) -> Iterator[BatchTold]:
+    """Name the images, then run `napari_unet.engine.batch.run_batch`.
+
+    Parameters
+    ----------
+    images : sequence of str
+        Files, folders of them, and patterns.
+    folder : str
+        Gets the results.
+    segmenter, config, options
+        As there.
+    """
+    from napari_unet.engine.batch import run_batch
+    from napari_unet.engine.batchplan import plan
+
+    items = plan(images, folder)
+    yield BatchPlanned(names=tuple(item.name.as_posix() for item in items))
+    yield from run_batch(items, segmenter, config, options)
 
 
 def segment_plane(

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from napari_unet.engine import tasks
 from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
 from napari_unet.engine.host import Host, Served, SharedArray
 from napari_unet.engine.segmenter import Segmenter
+from napari_unet.viewer.batch import in_cells
 from napari_unet.viewer.gaze import Gaze
 from napari_unet.viewer.kept import Kept
 from napari_unet.viewer.planes import Pixels
@@ -81,6 +83,7 @@ class Segmentation:
         only: PlaneIndex | None,
         probability: bool,
         kept: Kept,
+        measure: bool = False,
     ) -> None:
         self._image, self._segmenter, self._kept = image, segmenter, kept
         self._name = image.name
@@ -93,6 +96,8 @@ class Segmentation:
         if probability:
             self._foreground = Result(viewer, image, "probability", np.float32, plane=only)
         self.planes = list(self.stack.indices()) if only is None else [only]
+        self.pixels = len(self.planes) * prod(self.stack.plane_shape)
+        self.share = 0.0
         self._left = len(self.planes)
         self._gaze = Gaze(viewer, image)
 
@@ -106,6 +111,11 @@ class Segmentation:
     def complete(self) -> bool:
         """Whether all planes are done."""
         return self._left == 0
+
+    @property
+    def found(self) -> str:
+        """What was found, in words."""
+        return in_cells(self.objects) if self.finds_cells else "classes"
 
     def events(
         self,
@@ -156,6 +166,8 @@ class Segmentation:
             self._left -= 1
             if self.complete:
                 self.finish()
+        within = event.event.index / event.event.total if isinstance(event.event, TileDone) else 0
+        self.share = (len(self.planes) - self._left + within) / len(self.planes)
 
     def finish(self) -> None:
         """Name the layers for what they are; an unfinished result must not look finished."""

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-__all__ = ["Scroll", "button", "form", "narrow", "row", "sentence", "stack"]
+__all__ = ["Scroll", "button", "form", "narrow", "row", "sentence", "show_row", "stack"]
 
 DOCK_WIDTH = 360
 
@@ -91,6 +91,13 @@ def form(*widgets: Widget) -> Container[Widget]:
         layout.addRow(text, widget.native)
     made.native.layout().addLayout(layout)
     return made
+
+
+def show_row(of: Container[Widget], widget: Widget, *, shown: bool) -> None:
+    """Show or hide a row of a `form`."""
+    layout = of.native.findChild(QFormLayout)
+    assert layout is not None
+    layout.setRowVisible(widget.native, shown)
 
 
 class Scroll(QScrollArea):
