@@ -5,22 +5,18 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from napari.layers import Image, Labels, Layer
 
-from napari_unet.engine.imagefile import ImageFile, open_image
 from napari_unet.errors import InputError
+from napari_unet.viewer.filelayers import file_layers, labels_layer
 from napari_unet.viewer.layers import is_result
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 __all__ = ["FileResult", "LayerResult"]
-
-SAMPLE = 1024
-"""Side of what is looked at of an image on disk, to choose its contrast."""
 
 
 class LayerResult:
@@ -52,37 +48,35 @@ class LayerResult:
 
 
 class FileResult:
-    """An image on disk, or an open one, and its segmentation on disk.
+    """An image on disk, and its segmentation on disk.
 
     Parameters
     ----------
-    image : Path or Image
+    image : Path
         What was segmented.
     labels : Path
         What became of it.
     """
 
-    def __init__(self, image: Path | Image, labels: Path) -> None:
-        self._path = image if isinstance(image, Path) else None
-        self._labels = labels
-        self._layers: list[weakref.ref[Layer]] = []
-        if isinstance(image, Image):
-            self._layers.append(weakref.ref(image))
+    def __init__(self, image: Path, labels: Path) -> None:
+        self._image, self._labels = image, labels
+        self._opened: list[weakref.ref[Layer]] = []
 
     def __call__(self, viewer: ViewerModel) -> None:
-        """Open both as layers, unless they are open; show them.
+        """Open both as layers, unless they are open, and show them.
 
         Raises
         ------
         InputError
             If a file is gone, or damaged.
         """
-        layers = [layer for ref in self._layers if (layer := ref()) in viewer.layers]
-        if self._path is not None and not any(isinstance(layer, Image) for layer in layers):
-            layers.insert(0, viewer.add_layer(_image_layer(open_image(self._path))))
-        if not any(isinstance(layer, Labels) for layer in layers):
-            layers.append(viewer.add_layer(_labels_layer(open_image(self._labels))))
-        self._layers = [weakref.ref(layer) for layer in layers]
+        layers = [layer for ref in self._opened if (layer := ref()) in viewer.layers]
+        if len(layers) < 2:
+            for layer in layers:
+                viewer.layers.remove(layer)
+            layers = [*file_layers(self._image, self._labels)]
+            viewer.layers.extend(layers)
+            self._opened = [weakref.ref(layer) for layer in layers]
         _show_only(viewer, layers)
         viewer.reset_view()
 
@@ -93,11 +87,3 @@ def _show_only(viewer: ViewerModel, layers: Sequence[Layer]) -> None:
         if isinstance(layer, Image | Labels):
             layer.visible = layer in layers
     viewer.layers.selection.active = layers[-1]
-
-
-def _image_layer(file: ImageFile) -> Image:
-    return Image(file.data, name=file.path.name)
-
-
-def _labels_layer(file: ImageFile) -> Labels:
-    return Labels(np.asarray(file.data[0]), name=file.path.name)
