@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from napari_unet.engine.segmenter import Segmenter
 
 __all__ = [
     "Record",
+    "explained",
     "find_complete",
     "find_foreign",
     "fingerprint",
@@ -64,11 +65,9 @@ class Record:
     outputs : dict of str to (str, str)
         Of "labels", "probabilities", "objects": name of the file, and its `stamp`.
     earlier : dict of str to str
-        The stamps of files of these names that lay there before.
+        Names and stamps of what was made of it before, or lay there and was to be replaced.
     objects : int or None
         Cells found.
-    seconds : float
-        How long it took.
     """
 
     image: str
@@ -79,7 +78,6 @@ class Record:
     earlier: dict[str, str] = field(default_factory=dict)
     version: str = napari_unet.__version__
     objects: int | None = None
-    seconds: float = 0.0
 
     def paths(self, item: Item) -> tuple[Path, ...]:
         """Return where the results lie."""
@@ -156,16 +154,18 @@ def find_complete(item: Item, made_by: str, options: BatchOptions) -> Record | N
 def find_foreign(item: Item, outputs: Iterable[Path]) -> list[Path]:
     """Return those of the paths at which something lies that no record explains."""
     record = read_record(item)
-    explained: Mapping[str, set[str | None]] = {}
-    if record is not None:
-        explained = {name: {seen} for name, seen in record.earlier.items()}
-        for name, seen in record.outputs.values():
-            explained.setdefault(name, set()).add(seen)
+    known = set() if record is None else {*record.outputs.values(), *record.earlier.items()}
     return [
         path
         for path in outputs
-        if (found := stamp(path)) is not None and found not in explained.get(path.name, ())
+        if (found := stamp(path)) is not None and (path.name, found) not in known
     ]
+
+
+def explained(item: Item) -> dict[str, str]:
+    """Return names and stamps of all results that were ever made of an item."""
+    record = read_record(item)
+    return {} if record is None else record.earlier | dict(record.outputs.values())
 
 
 def read_record(item: Item) -> Record | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,7 +16,7 @@ from napari_unet.errors import InputError
 
 __all__ = ["check_writer", "physical", "write_table"]
 
-Columns = Mapping[str, NDArray[Any]]
+Columns = dict[str, NDArray[Any]]
 
 MICROMETERS = {
     "picometer": 1e-6,
@@ -90,7 +90,8 @@ def _written(column: NDArray[Any]) -> list[Any]:
     """Return the values of a column as they stand in a CSV file; what is not known is empty."""
     if column.dtype.kind == "f":
         return ["" if np.isnan(value) else f"{value:.7g}" for value in column]
-    return (column.astype(np.uint8) if column.dtype.kind == "b" else column).tolist()
+    values: list[Any] = (column.astype(np.uint8) if column.dtype.kind == "b" else column).tolist()
+    return values
 
 
 def _write_parquet(file: BinaryIO, parts: Iterable[Columns]) -> None:

@@ -1,0 +1,97 @@
+"""Write the results of an item: labels, probabilities and a table, plane by plane."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.measure import measure_objects
+from napari_unet.engine.batchorder import Order
+from napari_unet.engine.batchscratch import LabelPlanes, ProbabilityPlanes
+from napari_unet.engine.files import write_labels, write_probabilities
+from napari_unet.engine.imagefile import ImageFile
+from napari_unet.engine.lazyplane import LazyPlane
+from napari_unet.engine.measurements import physical, write_table
+from napari_unet.engine.omezarr import create_labels, finish
+from napari_unet.engine.segmenter import Segmenter
+
+__all__ = ["plane_of", "write_result"]
+
+Columns = dict[str, NDArray[Any]]
+
+
+def write_result(
+    kind: str, path: Path, segmenter: Segmenter, order: Order, image: ImageFile, labels: LabelPlanes
+) -> None:
+    """Write one kind of result from the scratch folder.
+
+    Raises
+    ------
+    InputError, OSError
+        If it cannot be written, or the image not be read.
+    """
+    if kind == "objects":
+        write_table(path, _tables(segmenter, labels, image))
+        return
+    planes = labels if kind == "labels" else ProbabilityPlanes(order)
+    if order.format == "ome-zarr":
+        _write_zarr(path, planes, image)
+        return
+    write = write_labels if kind == "labels" else write_probabilities
+    axes = f"{image.plane_axes}YX"
+    write(path, planes, axes=axes, plane_shape=image.plane_shape, **_sizes(image))
+
+
+def plane_of(image: ImageFile, plane: int) -> Any:
+    """Return a plane (C, Y, X) of an image; nothing is read before it is indexed."""
+    return image.data if image.data.ndim == 3 else LazyPlane(image.data, {1: plane}, 0)
+
+
+def _write_zarr(path: Path, planes: LabelPlanes | ProbabilityPlanes, image: ImageFile) -> None:
+    """Write planes as OME-Zarr, with the axes of the image."""
+    channels = planes.shape[: planes.ndim - len(image.data.shape) + 1]
+    shape = (*channels, *image.plane_shape, *planes.shape[-2:])
+    axes = "C" * len(channels) + f"{image.plane_axes}YX"
+    out = create_labels(path, shape, axes=axes, dtype=planes.dtype, **_sizes(image))
+    for at in np.ndindex(planes.shape[:-2]):
+        out[at] = planes[at]
+    finish(path)
+
+
+def _tables(segmenter: Segmenter, labels: LabelPlanes, image: ImageFile) -> Iterator[Columns]:
+    """Measure plane by plane."""
+    for plane, before in enumerate(labels.before[:-1]):
+        pixels = np.asarray(plane_of(image, plane))
+        columns = measure_objects(labels.local(plane), pixels)
+        columns = physical(columns, image.pixel_size, image.unit)
+        yield _named(segmenter, columns, image, plane, before)
+
+
+def _named(
+    segmenter: Segmenter, columns: Columns, image: ImageFile, plane: int, before: int
+) -> Columns:
+    """Number objects through all planes, and say in which they lie; classes have no place."""
+    label = columns.pop("label")
+    if segmenter.kind == "classes":
+        columns = {name: c for name, c in columns.items() if not name.startswith(("cen", "tou"))}
+        first = {"class": label}
+    else:
+        first = {"label": label + before}
+    first["plane"] = np.full(len(label), plane)
+    if len(image.plane_shape) > 1:
+        places = np.unravel_index(plane, image.plane_shape)
+        for axis, place in zip(image.plane_axes.lower(), places, strict=True):
+            first[axis] = np.full(len(label), place)
+    return first | columns
+
+
+def _sizes(image: ImageFile) -> dict[str, Any]:
+    return {
+        "pixel_size": image.pixel_size,
+        "unit": image.unit,
+        "plane_spacing": image.plane_spacing,
+    }
