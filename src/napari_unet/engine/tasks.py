@@ -18,11 +18,12 @@ from napari_unet.core.annotation import IGNORE, Annotation, Meaning, encode
 from napari_unet.core.boundary import boundary_weights_in
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.doubt import Doubt, doubt
+from napari_unet.core.measure import measure_objects
 from napari_unet.core.resolution import coarsen_labels
 from napari_unet.engine.batchevents import BatchEvent
 from napari_unet.engine.batchplan import BatchOptions
 from napari_unet.engine.cells import find_cells
-from napari_unet.engine.events import SegmentEvent, TrainEvent
+from napari_unet.engine.events import Measured, PlaneDone, SegmentEvent, TrainEvent
 from napari_unet.engine.mailbox import Mailbox
 from napari_unet.engine.segmenter import Segmenter
 
@@ -104,7 +105,9 @@ def segment_plane(
     config: PredictConfig,
     numbered: int,
     mailbox: Mailbox | None = None,
-) -> Iterator[SegmentEvent]:
+    *,
+    measure: bool = False,
+) -> Iterator[SegmentEvent | Measured]:
     """Run `napari_unet.engine.inference.segment_into` for one plane of larger outputs.
 
     Parameters
@@ -117,13 +120,27 @@ def segment_plane(
         Index into the leading axes.
     numbered : int
         Cells that the other planes have already.
+    measure : bool
+        Whether to measure the cells, before the plane is said to be done.
     """
     from napari_unet.engine.inference import segment_into
 
     part = None if foreground is None else foreground[plane]
-    return segment_into(
-        segmenter, image, labels[plane], config, part, numbered=numbered, mailbox=mailbox
-    )
+    out = labels[plane]
+    for event in segment_into(
+        segmenter, image, out, config, part, numbered=numbered, mailbox=mailbox
+    ):
+        if measure and isinstance(event, PlaneDone):
+            yield Measured(columns=_measured(out, np.asarray(image), numbered))
+        yield event
+
+
+def _measured(
+    labels: NDArray[np.integer], image: NDArray[Any], numbered: int
+) -> dict[str, NDArray[Any]]:
+    """Measure the cells of a plane that are numbered from ``numbered`` + 1 on."""
+    columns = measure_objects(np.where(labels > numbered, labels - numbered, 0), image)
+    return columns | {"label": columns["label"] + numbered}
 
 
 def number_cells(

@@ -128,6 +128,7 @@ class FilesJob(SessionJob[tasks.BatchTold]):
             return
         batch.progress = event.progress
         if isinstance(event, BatchDone):
+            batch.end()
             return
         row = batch.rows[event.index - 1]
         match event:

@@ -18,7 +18,7 @@ from napari_unet.viewer.stack import ImageStack, PlaneIndex, spatial_metadata
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["UNFINISHED", "Result", "label_dtype", "outdate_errors"]
+__all__ = ["UNFINISHED", "Result", "forget_features", "label_dtype", "outdate_errors"]
 
 UNFINISHED = " (unfinished)"
 
@@ -104,6 +104,7 @@ class Result:
             self.layer = _new_layer(f"{image.name} {NAMES[kind]}", kind, self.array, spatial)
         else:
             self.layer = last
+            forget_features(last)
             self._show_array(spatial)
         self.layer.editable = False
         self.layer.visible = True
@@ -150,6 +151,12 @@ class Result:
 
     def _rename(self, mark: str) -> None:
         self.layer.name = self.layer.name.replace(UNFINISHED, "") + mark
+
+
+def forget_features(layer: Layer) -> None:
+    """Take away what was measured of cells that are found anew."""
+    if isinstance(layer, Labels) and len(layer.features.columns):
+        layer.features = {}
 
 
 def outdate_errors(viewer: ViewerModel, image: Image) -> None:

@@ -10,15 +10,16 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine import tasks
-from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
+from napari_unet.engine.events import Measured, PlaneDone, SegmentEvent, TileDone
 from napari_unet.engine.host import Host, Served, SharedArray
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.viewer.batch import in_cells
+from napari_unet.viewer.features import Features
 from napari_unet.viewer.gaze import Gaze
 from napari_unet.viewer.kept import Kept
 from napari_unet.viewer.planes import Pixels
@@ -44,7 +45,7 @@ class StreamEvent:
         Which of its planes.
     progress : float
         Share of the whole job that is done, 0 ... 1.
-    event : SegmentEvent
+    event : SegmentEvent or Measured
         What the engine said about that plane.
     labels : (Y, X) integer array
         The plane, in memory that the compute process writes.
@@ -55,7 +56,7 @@ class StreamEvent:
     image: int
     plane: PlaneIndex
     progress: float
-    event: SegmentEvent
+    event: SegmentEvent | Measured
     labels: NDArray[Any]
     foreground: NDArray[np.float32]
 
@@ -92,6 +93,10 @@ class Segmentation:
         self.finds_cells = segmenter.kind == "cells"
         dtype = label_dtype(segmenter, self.stack.shape, config.min_size)
         self._labels = Result(viewer, image, "segmentation", dtype, plane=only)
+        self._features: Features | None = None
+        if measure and self.finds_cells:
+            assert isinstance(self._labels.layer, Labels)
+            self._features = Features(self._labels.layer)
         self._foreground: Result | None = None
         if probability:
             self._foreground = Result(viewer, image, "probability", np.float32, plane=only)
@@ -135,14 +140,15 @@ class Segmentation:
             with self._memory() as (labels, foreground):
                 events = host.run(
                     tasks.segment_plane, segmenter, self._pixels(index), labels, foreground, (),
-                    config, numbered, self._gaze.mailbox, stop=stop,
+                    config, numbered, self._gaze.mailbox,
+                    measure=self._features is not None, stop=stop,
                 )  # fmt: skip
                 for event in events:
                     share, probabilities = 1.0, foreground.array
                     if isinstance(event, PlaneDone):
                         numbered += event.objects
                         probabilities = probabilities.copy()
-                    else:
+                    elif isinstance(event, TileDone):
                         share = event.index / event.total
                     yield StreamEvent(
                         image=0,
@@ -155,6 +161,10 @@ class Segmentation:
 
     def on_event(self, event: StreamEvent) -> None:
         """Show what is new."""
+        if isinstance(event.event, Measured):
+            if self._features is not None:
+                self._features.add(event.plane, event.event.columns)
+            return
         now = isinstance(event.event, PlaneDone)
         self._labels.write(event.plane, event.region, event.labels[event.region], now=now)
         if self._foreground is not None:
@@ -175,6 +185,8 @@ class Segmentation:
         self._labels.finish(complete=self.complete)
         if self._foreground is not None:
             self._foreground.finish(complete=self.complete)
+        if self._features is not None and self.complete and self._labels.shown:
+            self._labels.layer.features = self._features.table()
 
     def _pixels(self, index: PlaneIndex) -> NDArray[Any] | Served:
         """Return a plane that lies in memory, or what serves its regions when they are needed."""

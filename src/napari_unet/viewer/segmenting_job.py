@@ -157,6 +157,8 @@ class SegmentingJob(SessionJob[Event]):
         else:
             self._show(event, item, row)
         self._batch.progress = self._pace.now()
+        if all(row.over for row in self._rows):
+            self._batch.end()
 
     def _show(self, event: StreamEvent, item: Segmentation, row: BatchRow) -> None:
         item.on_event(event)
