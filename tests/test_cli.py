@@ -22,7 +22,7 @@ from napari_unet import Segmenter
 from napari_unet.cli import main
 from napari_unet.cli.demo import has_screen
 from napari_unet.core.config import PredictConfig, TrainConfig, knobs
-from napari_unet.engine.files import read_image, read_labels, write_labels
+from napari_unet.engine.files import read_labels, write_labels
 from napari_unet.sample_data import painted_scribbles, touching_cells
 
 COMMANDS = ("demo", "train", "segment", "evaluate", "info")
@@ -341,138 +341,6 @@ def test_a_reader_that_leaves_ends_the_program_quietly(cells: Path) -> None:
 
     assert process.returncode == 130
     assert err == ""
-
-
-def test_a_folder_is_segmented_with_its_subfolders(
-    model: Path, cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """Every image gets NAME_labels.tif at the same place below the output folder."""
-    images = cells / "images"
-    assert main(["segment", str(model), str(images), "-o", str(tmp_path), "--threshold", "0"]) == 0
-
-    assert capsys.readouterr().out.count(" cells in ") == 2
-    written = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.tif"))
-    assert written == ["a_labels.tif", "sub/b_labels.tif"]
-    labels = read_labels(tmp_path / "a_labels.tif")
-    assert labels.shape == (128, 128)
-    assert labels.min() == 1  # at threshold 0 every pixel belongs to a cell
-
-
-def test_an_output_is_only_replaced_when_asked(
-    model: Path, cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """What exists is skipped with a notice; ``--overwrite`` makes it anew."""
-    mine = np.full((128, 128), 9)
-    write_labels(tmp_path / "a_labels.tif", mine)
-    command = ["segment", str(model), str(cells / "images" / "a.tif"), "-o", str(tmp_path)]
-
-    assert main(command) == 0
-    assert "skipped" in capsys.readouterr().out
-    np.testing.assert_array_equal(read_labels(tmp_path / "a_labels.tif"), mine)
-    assert main([*command, "--probabilities"]) == 0
-    np.testing.assert_array_equal(read_labels(tmp_path / "a_labels.tif"), mine)
-    assert (tmp_path / "a_probabilities.tif").exists()
-    assert main([*command, "--overwrite"]) == 0
-    assert (read_labels(tmp_path / "a_labels.tif") != mine).any()
-
-
-def test_images_and_results_may_share_a_folder(
-    model: Path, cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """Results of the first run are no images of the second."""
-    (tmp_path / "a.tif").write_bytes((cells / "images" / "a.tif").read_bytes())
-    command = ["segment", str(model), str(tmp_path), "-o", str(tmp_path), "--probabilities"]
-
-    assert main(command) == main(command) == 0
-
-    assert capsys.readouterr().out.count("\n") == 2
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["a.tif", "a_labels.tif", "a_probabilities.tif"]
-
-
-def test_a_bad_file_fails_alone(
-    model: Path, cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """Each file that cannot be segmented is one line, the others are done, and the code is 5."""
-    images = tmp_path / "images"
-    images.mkdir()
-    good = (cells / "images" / "a.tif").read_bytes()
-    (images / "1 cut.tif").write_bytes(good[:3000])
-    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(images / "2 colour.png")
-    (images / "3 good.tif").write_bytes(good)
-    output = tmp_path / "out"
-
-    assert main(["segment", str(model), str(images), "-o", str(output), "--json"]) == 5
-
-    out, err = capsys.readouterr()
-    lines = err.splitlines()
-    assert len(lines) == 3
-    assert "1 cut.tif failed: " in lines[0]
-    assert "2 colour.png failed: " in lines[1]
-    assert lines[2] == "napari-unet: 2 of 3 images failed."
-    assert [path.name for path in output.iterdir()] == ["3 good_labels.tif"]
-    told = events(out)
-    assert [e["event"] for e in told if e["event"].startswith("File")] == [
-        "FileFailed",
-        "FileFailed",
-        "FileDone",
-    ]
-    tiles = [event for event in told if event["event"] == "TileDone"]
-    assert tiles[-1]["region"] == [[0, 128], [0, 128]]
-    assert tiles[-1]["image"] == str(images / "3 good.tif")
-
-
-def test_two_images_never_become_one_result(
-    model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """Equal names are refused before anything is written."""
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 64), np.uint8))
-    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "a.png")
-    output = tmp_path / "out"
-
-    complaint = fails(["segment", str(model), str(tmp_path), "-o", str(output)], 3, capsys)
-
-    assert str(tmp_path / "a.tif") in complaint
-    assert str(tmp_path / "a.png") in complaint
-    assert not output.exists()
-
-
-def test_a_stack_keeps_its_planes_and_its_probabilities(
-    model: Path, cells: Path, tmp_path: Path
-) -> None:
-    """A stack gives labels (Z, Y, X), and the probability of cells of each plane."""
-    plane = read_image(cells / "images" / "a.tif")[0, :64, :80]
-    stack = {"metadata": {"axes": "ZYX"}, "photometric": "minisblack"}
-    tifffile.imwrite(tmp_path / "z.tif", np.stack([plane, plane[::-1], plane]), **stack)
-    command = ["segment", str(model), str(tmp_path / "z.tif"), "-o", str(tmp_path)]
-    assert main([*command, "--probabilities", "--min-size", "0"]) == 0
-
-    labels = read_labels(tmp_path / "z_labels.tif")
-    probabilities = read_image(tmp_path / "z_probabilities.tif")
-    assert labels.shape == (3, 64, 80)
-    assert probabilities.shape == (1, 3, 64, 80)
-    np.testing.assert_array_equal(probabilities[:, 0], probabilities[:, 2])
-    assert (probabilities[:, 0] != probabilities[:, 1]).any()
-    assert probabilities[0][labels > 0].mean() > 0.5
-
-
-def test_classes_give_classes_and_all_their_probabilities(cells: Path, tmp_path: Path) -> None:
-    """A model of classes writes the painted numbers, with and without probabilities the same."""
-    classes = tmp_path / "classes.tif"
-    painted = read_labels(cells / "painted" / "a.tif")
-    write_labels(classes, np.where(painted > 2, 3, painted))
-    image, unet = str(cells / "images" / "a.tif"), str(tmp_path / "m.unet")
-    given = ["train", image, "--labels", str(classes), "--meaning", "classes", "-o", unet, *TINY]
-    assert main(given) == 0
-    assert main(["segment", unet, image, "-o", str(tmp_path / "1")]) == 0
-    assert main(["segment", unet, image, "-o", str(tmp_path / "2"), "--probabilities"]) == 0
-
-    first, second = (read_labels(tmp_path / run / "a_labels.tif") for run in "12")
-    probabilities = read_image(tmp_path / "2" / "a_probabilities.tif")
-    assert probabilities.shape == (3, 128, 128)
-    np.testing.assert_allclose(probabilities.sum(axis=0), 1, atol=1e-5)
-    np.testing.assert_array_equal(first, second)
-    np.testing.assert_array_equal(second, probabilities.argmax(axis=0) + 1)
 
 
 def test_a_file_that_is_no_model_is_code_3(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -21,6 +22,7 @@ from napari_unet.engine.batchtasks import Executor, Task, stages
 from napari_unet.engine.device import select_device
 from napari_unet.engine.itemlocks import ItemLocks
 from napari_unet.engine.manifest import Record, find_complete, find_foreign, identify
+from napari_unet.engine.measurements import check_writer
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import UNetError
 
@@ -87,6 +89,7 @@ def run_batch(
 ) -> Iterator[BatchEvent]:
     """Segment the items of a plan, as `segment_files` does."""
     config, options = config or PredictConfig(), options or BatchOptions()
+    check_writer(options.measure)
     if executor is None:
         select_device(config.device)  # its error is not that of the first image
     return _run(_Batch(items, segmenter, config, options), executor)
@@ -138,9 +141,13 @@ class _Batch:
         return self.tally.complete(index, record)
 
     def _record(self, item: Item) -> Record | None:
+        """Return the record of an item that is complete, unless it is to be made anew."""
         if self.options.overwrite:
             return None
-        return again(find_complete, item, self.made_by, self.options)
+        record = again(find_complete, item, self.made_by, self.options)
+        if record is not None:  # killed just before that, the process left it
+            shutil.rmtree(item.kept(".scratch"), ignore_errors=True)
+        return record
 
 
 def _run(batch: _Batch, executor: Executor | None) -> Iterator[BatchEvent]:

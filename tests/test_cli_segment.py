@@ -1,0 +1,299 @@
+"""``napari-unet segment`` makes each result once, whatever stops it, and surprises no file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_unet import Annotation, TrainConfig, train
+from napari_unet.cli import main
+from napari_unet.engine.files import read_image, read_labels, write_labels
+from napari_unet.engine.starter import starter_model
+from napari_unet.sample_data import painted_scribbles, touching_cells
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder with two images of cells, one of them in a subfolder."""
+    folder = tmp_path_factory.mktemp("images")
+    (folder / "sub").mkdir()
+    for name, seed in (("a", 0), ("sub/b", 1)):
+        tifffile.imwrite(folder / f"{name}.tif", touching_cells((128, 128), seed=seed)[0])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Save a model of cells."""
+    path = tmp_path_factory.mktemp("models") / "cells.unet"
+    starter_model().save(path)
+    return str(path)
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    """Parse what ``--json`` printed."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def results(folder: Path) -> list[str]:
+    """List the files of a folder but for what the batch remembers."""
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in files if path.parts[0] != ".live-unet")
+
+
+def test_a_folder_is_segmented_with_its_subfolders(
+    model: str, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Every image gets NAME_labels.tif at the same place below the output folder."""
+    assert main(["segment", model, str(images), "-o", str(tmp_path), "--threshold", "0"]) == 0
+
+    *lines, summary = capsys.readouterr().out.splitlines()
+    assert [" cells in " in line for line in lines] == [True, True]
+    assert summary.startswith("2 done, 0 skipped, 0 failed in ")
+    assert results(tmp_path) == ["a_labels.tif", "sub/b_labels.tif"]
+    labels = read_labels(tmp_path / "a_labels.tif")
+    assert labels.shape == (128, 128)
+    assert (labels > 0).mean() > 0.9  # at threshold 0 all but borders and specks are cells
+
+
+def test_what_is_complete_is_skipped_and_what_is_stale_made_anew(
+    model: str, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The same command does nothing; another setting, or one result more, does it again."""
+    command = ["segment", model, str(images), "-o", str(tmp_path)]
+
+    def lines(*more: str) -> list[str]:
+        assert main([*command, *more]) == 0
+        return capsys.readouterr().out.splitlines()[:-1]
+
+    assert "skipped" not in " ".join(lines())
+    first = read_labels(tmp_path / "a_labels.tif")
+    for same in ((), ("--tile-size", "60"), ("--device", "cpu")):
+        assert all("skipped, is complete" in line for line in lines(*same))
+    assert "skipped" not in " ".join(lines("--measure", "csv"))
+    np.testing.assert_array_equal(read_labels(tmp_path / "a_labels.tif"), first)
+    assert all("skipped" in line for line in lines())
+    assert "skipped" not in " ".join(lines("--threshold", "0.9"))
+    assert (read_labels(tmp_path / "a_labels.tif") != first).any()
+
+
+def test_what_somebody_else_made_is_only_replaced_when_asked(
+    model: str, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Labels that were there, or were corrected since, are skipped with the reason."""
+    command = ["segment", model, str(images / "a.tif"), "-o", str(tmp_path)]
+    path, mine = tmp_path / "a_labels.tif", np.full((128, 128), 9)
+    for _ in range(2):
+        write_labels(path, mine)
+        assert main([*command, "--probabilities"]) == 0
+        assert "a_labels.tif was not made by this batch, or" in capsys.readouterr().out
+        np.testing.assert_array_equal(read_labels(path), mine)
+        assert not (tmp_path / "a_probabilities.tif").exists()
+        assert main([*command, "--overwrite"]) == 0
+        assert (read_labels(path) != mine).any()
+
+
+def test_images_and_results_may_share_a_folder(model: str, images: Path, tmp_path: Path) -> None:
+    """Results of the first run are no images of the second."""
+    (tmp_path / "a.tif").write_bytes((images / "a.tif").read_bytes())
+    command = ["segment", model, str(tmp_path), "-o", str(tmp_path), "--probabilities"]
+
+    assert main(command) == main(command) == 0
+
+    assert results(tmp_path) == ["a.tif", "a_labels.tif", "a_probabilities.tif"]
+
+
+def test_a_bad_file_fails_alone(
+    model: str, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Each file that cannot be segmented is one line, the others are done, and the code is 5."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    good = (images / "a.tif").read_bytes()
+    (folder / "1 cut.tif").write_bytes(good[:3000])
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(folder / "2 colour.png")
+    (folder / "3 good.tif").write_bytes(good)
+    output = tmp_path / "out"
+
+    assert main(["segment", model, str(folder), "-o", str(output), "--json"]) == 5
+
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert len(lines) == 3
+    assert "1 cut.tif failed: " in lines[0]
+    assert "2 colour.png failed: " in lines[1]
+    assert lines[2] == "napari-unet: 2 of 3 images failed."
+    assert results(output) == ["3 good_labels.tif"]
+    told = events(out)
+    ended = [e for e in told if e["event"] in ("ItemDone", "ItemFailed", "BatchDone")]
+    names = ["ItemFailed", "ItemFailed", "ItemDone", "BatchDone"]
+    assert [event["event"] for event in ended] == names
+    assert [event["index"] for event in ended[:-1]] == [1, 2, 3]
+    assert ended[2]["item"]["image"] == str(folder / "3 good.tif")
+    assert ended[2]["outputs"] == [str(output / "3 good_labels.tif")]
+    progress = ended[-1]["progress"]
+    assert progress["pixels"] == progress["all_pixels"] == 128 * 128
+    assert progress["items"] == progress["total"] == 3
+
+
+def test_two_images_never_become_one_result(
+    model: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Equal names are refused before anything is written."""
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 64), np.uint8))
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "a.png")
+    output = tmp_path / "out"
+
+    assert main(["segment", model, str(tmp_path), "-o", str(output)]) == 3
+
+    (complaint,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / "a.tif") in complaint
+    assert str(tmp_path / "a.png") in complaint
+    assert not output.exists()
+
+
+def test_a_stack_keeps_its_planes_and_its_probabilities(
+    model: str, images: Path, tmp_path: Path
+) -> None:
+    """A stack gives labels (Z, Y, X), and the probability of cells of each plane."""
+    plane = read_image(images / "a.tif")[0, :64, :80]
+    stack = {"metadata": {"axes": "ZYX"}, "photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "z.tif", np.stack([plane, plane[::-1], plane]), **stack)
+    command = ["segment", model, str(tmp_path / "z.tif"), "-o", str(tmp_path)]
+    assert main([*command, "--probabilities", "--min-size", "0"]) == 0
+
+    labels = read_labels(tmp_path / "z_labels.tif")
+    probabilities = read_image(tmp_path / "z_probabilities.tif")
+    assert labels.shape == (3, 64, 80)
+    numbers = [np.unique(plane[plane > 0]) for plane in labels]
+    np.testing.assert_array_equal(np.concatenate(numbers), np.arange(1, labels.max() + 1))
+    assert probabilities.shape == (1, 3, 64, 80)
+    np.testing.assert_array_equal(probabilities[:, 0], probabilities[:, 2])
+    assert (probabilities[:, 0] != probabilities[:, 1]).any()
+    assert probabilities[0][labels > 0].mean() > 0.5
+
+
+def test_classes_give_classes_their_probabilities_and_their_areas(
+    images: Path, tmp_path: Path
+) -> None:
+    """A model of classes writes the painted numbers, with and without probabilities the same."""
+    image = read_image(images / "a.tif")[0]
+    painted = painted_scribbles(touching_cells((128, 128))[1], n_cells=3)
+    annotation = Annotation(image, np.where(painted > 2, 3, painted), "classes")
+    config = TrainConfig(seconds=0, steps=3, base_channels=4, depth=2, device="cpu")
+    *_, trained = train([annotation], config)
+    unet, output = str(tmp_path / "m.unet"), tmp_path / "out"
+    trained.segmenter.save(unet)
+    command = ["segment", unet, str(images / "a.tif"), "--measure", "csv"]
+    assert main([*command, "-o", str(tmp_path / "1")]) == 0
+    assert main([*command, "-o", str(tmp_path / "2"), "--probabilities"]) == 0
+
+    first, second = (read_labels(tmp_path / run / "a_labels.tif") for run in "12")
+    probabilities = read_image(tmp_path / "2" / "a_probabilities.tif")
+    assert probabilities.shape == (3, 128, 128)
+    np.testing.assert_allclose(probabilities.sum(axis=0), 1, atol=1e-5)
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(second, probabilities.argmax(axis=0) + 1)
+    with (tmp_path / "1" / "a_objects.csv").open(newline="", encoding="utf-8") as file:
+        areas = {int(row["class"]): int(row["area"]) for row in csv.DictReader(file)}
+    assert areas == {n: (first == n).sum() for n in np.unique(first)}
+    assert not output.exists()
+
+
+def test_shards_share_the_work(model: str, images: Path, tmp_path: Path) -> None:
+    """Each takes its part; together they make what one call makes."""
+    command = ["segment", model, str(images), "-o", str(tmp_path)]
+    assert main([*command, "--shard", "1/2"]) == 0
+    assert results(tmp_path) == ["a_labels.tif"]
+    assert main([*command, "--shard", "2/2"]) == 0
+    assert results(tmp_path) == ["a_labels.tif", "sub/b_labels.tif"]
+    for wrong in ("0/2", "3/2", "1", "a/b"):
+        with pytest.raises(SystemExit) as ended:
+            main([*command, "--shard", wrong])
+        assert ended.value.code == 2
+
+
+KILLED = """
+import os, random, signal, sys, time
+from napari_unet.cli import main
+
+def run(folder):
+    return main([*sys.argv[1:-2], folder])
+
+def start():
+    child = os.fork()
+    if child == 0:
+        os._exit(run(sys.argv[-1]))
+    return child
+
+kills = os.fdopen(os.dup(1), "w")
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+run(sys.argv[-2])  # loads all that the starts below need, and shows how long they take
+began = time.monotonic()
+run(sys.argv[-2] + "2")
+chance, longest = random.Random(0), (time.monotonic() - began) / 4
+for attempt in range(10):
+    child = start()
+    time.sleep(chance.uniform(0, longest))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    print("killed", file=kills, flush=True)
+    sys.stdin.readline()
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(start(), 0)[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
+def test_killed_at_any_moment_the_batch_goes_on(model: str, tmp_path: Path) -> None:
+    """Nothing half-written counts, nothing is done twice, and the results are those of one run."""
+    given, cut, whole = tmp_path / "images", tmp_path / "cut", tmp_path / "whole"
+    given.mkdir()
+    for seed in range(6):
+        image = np.stack([touching_cells((96, 128), seed=seed)[0]] * 2)
+        stack = {"metadata": {"axes": "ZYX"}, "photometric": "minisblack"}
+        tifffile.imwrite(given / f"{seed}.tif", image, **stack)
+    command = ["segment", model, str(given), "--measure", "csv", "--device", "cpu", "-o"]
+    ended: dict[Path, int] = {}
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", KILLED, *command, str(whole), str(cut)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},  # threads do not survive a fork
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        counts = []
+        for _ in process.stdout:
+            done = [path for path in cut.glob("*_*") if len([*cut.glob(f"{path.name[0]}_*")]) == 2]
+            counts.append(len(done) // 2)
+            for path in done:
+                read_labels(path) if path.suffix == ".tif" else path.read_text()
+                written = path.stat().st_mtime_ns
+                assert ended.setdefault(path, written) == written
+            process.stdin.write("\n")
+            process.stdin.flush()
+    assert process.returncode == 0
+    assert counts == sorted(counts)
+    assert len(set(counts)) > 2  # it was killed at work
+
+    assert (
+        results(cut)
+        == results(whole)
+        == sorted(f"{seed}_{kind}" for seed in range(6) for kind in ("labels.tif", "objects.csv"))
+    )
+    for name in results(cut):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes()
+    assert all((cut / path.name).stat().st_mtime_ns == written for path, written in ended.items())
+    assert not list(cut.rglob("*.scratch"))
