@@ -25,6 +25,7 @@ from napari_unet.engine.files import (
     write_labels,
     write_probabilities,
 )
+from napari_unet.engine.imagefile import open_image
 from napari_unet.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -97,6 +98,12 @@ def test_axes_are_put_in_order(case: str, tmp_path: Path) -> None:
         image, expected.reshape(expected.shape[0], *planes, *height_and_width)
     )
     assert image.dtype == np.uint16
+    opened = open_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(np.asarray(opened.data), image)
+    np.testing.assert_array_equal(opened.data[:, ..., 2:4, 1::3], image[:, ..., 2:4, 1::3])
+    planes = [axis for axis in after if axis not in "CSYX"]
+    assert opened.plane_axes == "".join(planes)
+    assert opened.plane_shape == tuple(shape[order.index(axis)] for axis in planes)
 
 
 PICTURES: dict[str, tuple[np.ndarray, str, Callable[[np.ndarray], np.ndarray]]] = {
@@ -119,7 +126,8 @@ def test_pictures_are_read_without_their_alpha(case: str, tmp_path: Path) -> Non
     pixels, suffix, expected = PICTURES[case]
     Image.fromarray(pixels).save(tmp_path / f"a.{suffix}")
 
-    np.testing.assert_array_equal(read_image(tmp_path / f"a.{suffix}"), expected(pixels))
+    for read in (read_image, lambda path: open_image(path).data):
+        np.testing.assert_array_equal(read(tmp_path / f"a.{suffix}"), expected(pixels))
 
 
 def test_alpha_of_a_tiff_is_dropped(tmp_path: Path) -> None:
@@ -127,7 +135,8 @@ def test_alpha_of_a_tiff_is_dropped(tmp_path: Path) -> None:
     pixels = noise(9, 8, 4, dtype="uint8")
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=["unassalpha"])
 
-    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), np.moveaxis(pixels, -1, 0)[:3])
+    for image in (read_image(tmp_path / "a.tif"), open_image(tmp_path / "a.tif").data):
+        np.testing.assert_array_equal(np.asarray(image), np.moveaxis(pixels, -1, 0)[:3])
 
 
 def test_lzw_needs_no_further_package(tmp_path: Path) -> None:
@@ -137,6 +146,7 @@ def test_lzw_needs_no_further_package(tmp_path: Path) -> None:
     first.save(tmp_path / "a.tif", compression="tiff_lzw", save_all=True, append_images=others)
 
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), pixels[None])
+    np.testing.assert_array_equal(open_image(tmp_path / "a.tif").data, pixels[None])
 
 
 STACKS: dict[str, dict[str, Any]] = {
@@ -159,6 +169,8 @@ def test_a_truncated_stack_is_refused_with_both_numbers(
     content = whole.read_bytes()
     for share in (0.4, 0.9, 0.999):
         cut.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(InputError, match="cut short"):
+            open_image(cut)
         with pytest.raises(InputError, match="cut short") as caught:
             read_image(cut)
         message = str(caught.value)
@@ -211,6 +223,8 @@ def test_what_is_no_image_is_named_with_the_reason(name: str, tmp_path: Path) ->
     """Empty, damaged and foreign files give one InputError with the path."""
     (tmp_path / name).write_bytes(UNREADABLE[name])
 
+    with pytest.raises(InputError, match=name.replace(".", r"\.")):
+        open_image(tmp_path / name)
     with pytest.raises(InputError, match=name.replace(".", r"\.")) as caught:
         read_image(tmp_path / name)
 
@@ -222,6 +236,8 @@ def test_a_missing_file_and_a_folder_are_no_images(tmp_path: Path) -> None:
     for path in (tmp_path / "gone.tif", tmp_path):
         with pytest.raises(InputError, match=path.name):
             read_image(path)
+        with pytest.raises(InputError, match=path.name):
+            open_image(path)
 
 
 def test_a_file_of_several_images_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from types import EllipsisType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +16,7 @@ from napari_unet.errors import InputError
 
 __all__ = ["AxisView"]
 
-Index: TypeAlias = int | slice
+Index: TypeAlias = int | slice | EllipsisType
 Place: TypeAlias = tuple[Index, ...]
 
 
@@ -116,6 +117,9 @@ class AxisView:
     def _spans(self, index: Index | Place) -> tuple[list[range], list[int]]:
         """Return the places on each axis, and which axes the result keeps."""
         given = index if isinstance(index, tuple) else (index,)
+        if Ellipsis in given:
+            at = given.index(Ellipsis)
+            given = (*given[:at], *[slice(None)] * (self.ndim - len(given) + 1), *given[at + 1 :])
         if len(given) > self.ndim:
             raise IndexError(f"{len(given)} indices for {self.ndim} axes")
         spans, kept = [], []
@@ -124,7 +128,7 @@ class AxisView:
             if isinstance(where, slice):
                 spans.append(range(n)[where])
                 kept.append(axis)
-            else:
+            elif not isinstance(where, EllipsisType):
                 place = range(n)[where]
                 spans.append(range(place, place + 1))
         return spans, kept

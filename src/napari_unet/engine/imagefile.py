@@ -85,7 +85,7 @@ def open_image(path: str | os.PathLike[str]) -> ImageFile:
     return ImageFile(
         path=path,
         data=view,
-        plane_axes="".join(axes[i] for i in planes),
+        plane_axes="".join(axes[i] for i in planes).replace("I", "Q"),
         plane_shape=tuple(data.shape[i] for i in planes),
         pixel_size=source.size.yx,
         unit=source.size.unit,
