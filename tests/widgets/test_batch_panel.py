@@ -118,8 +118,10 @@ def test_without_a_folder_for_the_results_the_user_reads_what_to_do(
     batch_hand.click("Segment all")
     assert batch_hand.reads("No image is open: open some, or choose files or a folder.")
     panel.source.choose([str(folder)])
+    assert panel._folder.value == f"{folder}_segmented"
+    panel._folder.value = ""
     batch_hand.click("Segment all")
-    assert batch_hand.reads("No folder for the results is chosen: press Choose beside Into.")
+    assert batch_hand.reads("No folder for the results is chosen: press Choose beside Save in.")
     panel.source.choose([])
     panel._folder.value = str(folder)
     batch_hand.click("Segment all")

@@ -128,7 +128,7 @@ class FilesJob(SessionJob[tasks.BatchTold]):
             return
         batch.progress = event.progress
         if isinstance(event, BatchDone):
-            batch.end()
+            batch.end(why="" if self._session.segmenter else "It was the starter model.")
             return
         row = batch.rows[event.index - 1]
         match event:
@@ -145,7 +145,7 @@ class FilesJob(SessionJob[tasks.BatchTold]):
                 if outputs:
                     row.show = FileResult(event.item.image, outputs[0])
             case ItemFailed(reason=reason):
-                row.end("failed", reason)
+                row.end("failed", reason.removeprefix(f"{event.item.image} "))
 
     def fraction(self, event: tasks.BatchTold) -> float | None:  # noqa: ARG002 (of all)
         """Return the share that is done, 0 ... 1."""

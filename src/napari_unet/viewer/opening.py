@@ -76,13 +76,16 @@ class FileResult:
                 viewer.layers.remove(layer)
             layers = [*file_layers(self._image, self._labels)]
             viewer.layers.extend(layers)
+            for layer in layers:
+                layer.visible = False  # until all that belongs together is shown
             self._opened = [weakref.ref(layer) for layer in layers]
         _show_only(viewer, layers)
-        viewer.reset_view()
 
 
 def _show_only(viewer: ViewerModel, layers: Sequence[Layer]) -> None:
     """Show layers, hide the other images and labels, and select the last of them."""
+    if not all(layer.visible for layer in layers):
+        viewer.reset_view(layers=layers)
     for layer in viewer.layers:
         if isinstance(layer, Image | Labels):
             layer.visible = layer in layers

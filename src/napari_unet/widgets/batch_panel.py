@@ -47,9 +47,10 @@ class BatchPanel:
         self._results.tooltip = "Layers in the viewer, or files that can be larger than the memory."
         self._folder = LineEdit()
         self._folder.tooltip = "Gets a file for each image, in the subfolders that the images have."
+        self._proposed = ""
         self._choose = button("Choose", "Choose or make the folder for the results.")
         self._folder_row = row(
-            self._folder, self._choose, label="Into", tooltip=self._folder.tooltip, stretch=(1, 0)
+            self._folder, self._choose, label="Save in", tooltip=self._folder.tooltip, stretch=(1, 0)
         )
         self._format = narrow(ComboBox(label="Format", choices=list(FORMATS)))
         self._format.tooltip = (
@@ -110,7 +111,7 @@ class BatchPanel:
     def _request(self) -> BatchRequest:
         if self.into_files and not self._folder.value.strip():
             raise InputError(
-                "No folder for the results is chosen: press Choose beside Into."
+                "No folder for the results is chosen: press Choose beside Save in."
             )
         return BatchRequest(
             first=self._data.choice.image if self.source.open_images else None,
@@ -121,6 +122,8 @@ class BatchPanel:
         )
 
     def _on_choice(self, _: object = None) -> None:
+        if self._folder.value == self._proposed:
+            self._folder.value = self._proposed = self.source.beside
         files, into = not self.source.open_images, self.into_files
         show_row(self._form, self.source.files_row, shown=files)
         show_row(self._form, self._results, shown=not files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from magicgui.widgets import ComboBox, LineEdit
 from qtpy.QtWidgets import QFileDialog
@@ -65,6 +66,13 @@ class BatchSource:
                 "No images are chosen: press Folder or Files beside Images, or type a pattern."
             )
         return list(self._chosen) if text == BETWEEN.join(self._chosen) else [text]
+
+    @property
+    def beside(self) -> str:
+        """A folder for the results, beside the one that is chosen; "" without one."""
+        chosen = self._chosen[0] if len(self._chosen) == 1 else ""
+        folder = bool(chosen) and Path(chosen).is_dir() and self._path.value == chosen
+        return f"{chosen.rstrip('/')}_segmented" if folder else ""
 
     def choose(self, paths: Sequence[str]) -> None:
         """Take files or folders."""

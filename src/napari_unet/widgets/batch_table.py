@@ -6,14 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+)
 
 from napari_unet.viewer.batch import Batch, BatchRow
 
 __all__ = ["BatchTable"]
 
 COLUMNS = ("Image", "State")
-MOST_ROWS = 8
+MOST_ROWS = 6
 
 _Role = Qt.ItemDataRole
 
@@ -59,6 +65,17 @@ class _Rows(QAbstractTableModel):
         return None
 
 
+class _Names(QStyledItemDelegate):
+    """Cuts long names in the middle: they differ at their ends."""
+
+    def initStyleOption(  # noqa: N802 (Qt's name)
+        self, option: QStyleOptionViewItem | None, index: QModelIndex
+    ) -> None:
+        super().initStyleOption(option, index)
+        if option is not None:
+            option.textElideMode = Qt.TextElideMode.ElideMiddle
+
+
 class BatchTable(QTableView):
     """One row for each image; invisible without any.
 
@@ -77,7 +94,8 @@ class BatchTable(QTableView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setShowGrid(False)
         self.setWordWrap(False)
-        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self._names = _Names(self)
+        self.setItemDelegateForColumn(0, self._names)
         rows, columns = self.verticalHeader(), self.horizontalHeader()
         assert rows is not None
         assert columns is not None

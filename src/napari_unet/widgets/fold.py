@@ -5,7 +5,9 @@ from __future__ import annotations
 from magicgui.widgets import Container
 from magicgui.widgets.bases import Widget
 
-from napari_unet.widgets.parts import button, stack
+from qtpy.QtCore import QTimer
+
+from napari_unet.widgets.parts import Scroll, button, stack
 
 __all__ = ["Fold"]
 
@@ -32,9 +34,20 @@ class Fold:
         self._button = button("", tooltip)
         self._button.native.setStyleSheet("text-align: left; padding-left: 8px")
         self.widget = stack(self._button, content)
-        self._button.changed.connect(self.toggle)
+        self._button.changed.connect(self._on_click)
         self.unfolded = not unfolded
         self.toggle()
+
+    def _on_click(self) -> None:
+        self.toggle()
+        if self.unfolded:
+            # what is under it has its height only after this
+            QTimer.singleShot(0, self._scroll_to_it)
+
+    def _scroll_to_it(self) -> None:
+        dock = self.widget.native.window().findChildren(Scroll)
+        for scroll in (one for one in dock if one.isAncestorOf(self.widget.native)):
+            scroll.show_all_of(self.widget.native)
 
     def toggle(self) -> None:
         """Show or hide what is under the title."""

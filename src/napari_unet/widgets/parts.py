@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from magicgui.widgets import ComboBox, Container, Label, PushButton
 from magicgui.widgets.bases import Widget
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QPoint, QSize, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -112,6 +112,14 @@ class Scroll(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def show_all_of(self, part: QWidget) -> None:
+        """Scroll until a part is seen, or its beginning if it is too high."""
+        self.ensureWidgetVisible(part, 0, 0)
+        top = part.mapTo(self._content, QPoint(0, 0)).y()
+        bar = self.verticalScrollBar()
+        if bar is not None:
+            bar.setValue(min(bar.value(), top))
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
         """Return the width below which something would be cut off."""
