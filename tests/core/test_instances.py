@@ -12,15 +12,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.instances import (
-    _between,
-    _disk,
-    _distance_to_cells,
-    _give_border_back,
-    diameters,
-    instances,
-    typical_diameter,
-)
+from napari_unet.core.giveback import _between, _disk, _distance_to_cells, give_border_back
+from napari_unet.core.instances import diameters, instances, typical_diameter
 
 unhurried = settings(deadline=None, max_examples=60)
 SURE, NOT = 0.98, 0.02
@@ -228,7 +221,7 @@ def test_only_what_lies_between_two_cells_is_given_back(
     exact = ndimage.distance_transform_edt(labels == 0)
     np.testing.assert_array_equal(distance, np.where(between, exact, 0))
 
-    grown = _give_border_back(labels, border)
+    grown = give_border_back(labels, border)
     np.testing.assert_array_equal(grown[labels > 0], labels[labels > 0])
     assert not grown[(labels == 0) & ~between].any()
     beside = ndimage.binary_dilation(labels > 0)

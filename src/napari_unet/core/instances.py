@@ -1,46 +1,45 @@
-"""From foreground probabilities to numbered cells."""
+"""From foreground probabilities to numbered cells, alike in the whole plane and in a part of it.
+
+What becomes of a component depends on the component, and on others nearer than the outlines are
+smoothed; never on what is elsewhere: no order of a queue, no largest value of the image. So a plane
+can be done in parts (`napari_unet.core.islands`) with exactly the cells of the whole.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import label
-from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
 
-__all__ = ["diameters", "instances", "split_necks", "typical_diameter"]
+from napari_unet.core.giveback import give_border_back
+from napari_unet.core.necks import split_necks
+
+__all__ = [
+    "BORDER",
+    "CellRules",
+    "diameters",
+    "find_pieces",
+    "first_pixels",
+    "instances",
+    "typical_diameter",
+]
 
 BORDER = 1.5
 """Pixels (at the working resolution) given back to a cell: the background border that training put
 between touching cells is one pixel wide, and half of it and a pixel's rounding are the cell's."""
 
 
-def instances(
-    foreground: NDArray[np.floating],
-    *,
-    threshold: float = 0.5,
-    min_size: int = 0,
-    max_hole: int | None = None,
-    core: float = 0.0,
-    split: float = 0.0,
-    border: float = BORDER,
-    smooth: float = BORDER,
-) -> NDArray[np.uint32]:
-    """Number the cells of one plane.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellRules:
+    """What makes pixels cells.
 
-    Pixels at or above ``threshold`` are foreground. Every 4-connected component of the surer pixels
-    (at or above ``core``), cut where it is narrow (`split_necks`), is the core of one cell; the
-    foreground goes to the core that reaches it first from the surer side. Holes inside a cell are
-    filled, specks are dropped, and the thin background border that the network learned to keep
-    between touching cells is given back to the nearest cell.
-
-    Parameters
+    Attributes
     ----------
-    foreground : array
-        (Y, X) probabilities 0 ... 1.
     threshold : float
         Foreground from this probability on.
     min_size : int
@@ -55,30 +54,63 @@ def instances(
         Width in pixels of the border that is given back; 0 gives nothing back.
     smooth : float
         Pixels to which outlines are smoothed before necks are looked for.
+    """
+
+    threshold: float = 0.5
+    min_size: int = 0
+    max_hole: int | None = None
+    core: float = 0.0
+    split: float = 0.0
+    border: float = BORDER
+    smooth: float = BORDER
+
+
+def instances(foreground: NDArray[np.floating], **rules: Any) -> NDArray[np.uint32]:
+    """Number the cells of one plane.
+
+    Pixels at or above ``threshold`` are foreground. Every 4-connected component of the surer pixels
+    (at or above ``core``), cut where it is narrow (`split_necks`), is the core of one cell; the
+    foreground goes to the core that reaches it first from the surer side. Holes inside a cell are
+    filled, specks are dropped, and the thin background border that the network learned to keep
+    between touching cells is given back to the nearest cell.
+
+    Parameters
+    ----------
+    foreground : array
+        (Y, X) probabilities 0 ... 1.
+    **rules
+        The fields of `CellRules`.
 
     Returns
     -------
     uint32 array
-        (Y, X): 0 background, 1 ... n cells in reading order of their components.
+        (Y, X): 0 background, 1 ... n cells in the order of their first pixels, row by row, before
+        any border is given back.
     """
-    foreground = np.asarray(foreground)
-    hole = foreground.size if max_hole is None else max_hole
-    labels = _components(foreground >= threshold, hole)
-    if not labels.any():
-        return np.zeros(foreground.shape, dtype=np.uint32)
-    cores = labels
-    if core > threshold:
-        cores = _components((foreground >= core) & (labels > 0), hole)
+    chosen = CellRules(**rules)
+    pieces = find_pieces(np.asarray(foreground), chosen)
+    return give_border_back(pieces, chosen.border).astype(np.uint32)
+
+
+def find_pieces(foreground: NDArray[np.floating], rules: CellRules) -> NDArray[np.integer]:
+    """Number the cells as `instances`, without the border between them."""
+    hole = foreground.size if rules.max_hole is None else rules.max_hole
+    components = _components(foreground >= rules.threshold, hole)
+    # a component that is too small is no cell, and nor is any piece of it
+    components = _drop_small(components, rules.min_size)
+    if not components.any():
+        return components
+    cores = components
+    if rules.core > rules.threshold:
+        cores = _components((foreground >= rules.core) & (components > 0), hole)
+        cores[components == 0] = 0  # what a hole of cores holds may be dropped
         # what is left of an outline is no cell: a core is at least a quarter of one
-        cores = _drop_small(cores, min_size // 4)
-    if split > 0:
-        cores = split_necks(cores, split, smooth=smooth)
-    if cores is not labels:
-        labels = _grow(cores, labels, foreground)
-    labels = _drop_small(labels, min_size)
-    if border > 0:
-        labels = _give_border_back(labels, border)
-    return labels.astype(np.uint32)
+        cores = _drop_small(cores, rules.min_size // 4)
+    if rules.split > 0:
+        cores = split_necks(cores, rules.split, smooth=rules.smooth)
+    if cores is not components:
+        components = _drop_small(_grow(cores, components, foreground), rules.min_size)
+    return _in_reading_order(components)
 
 
 def _components(mask: NDArray[np.bool_], max_hole: int) -> NDArray[np.integer]:
@@ -87,52 +119,27 @@ def _components(mask: NDArray[np.bool_], max_hole: int) -> NDArray[np.integer]:
 
 
 def _grow(
-    cores: NDArray[np.integer], labels: NDArray[np.integer], foreground: NDArray[np.floating]
+    cores: NDArray[np.integer], components: NDArray[np.integer], foreground: NDArray[np.floating]
 ) -> NDArray[np.integer]:
     """Grow cores over the foreground; a component without any core is its own."""
-    lonely = np.ones(int(labels.max()) + 1, dtype=bool)
-    lonely[np.unique(labels[cores > 0])] = False
-    cores = np.where(lonely[labels] & (labels > 0), cores.max() + labels, cores)
+    lonely = np.ones(int(components.max()) + 1, dtype=bool)
+    lonely[components[cores > 0]] = False
+    lonely[0] = False
+    cores = np.where(lonely[components], cores.max() + components, cores)
+    left = (components > 0) & (cores == 0)
+    if not left.any():
+        return cores
+    # only what cores can grow from and over; inside of them there is nothing to decide
+    rim = ndimage.binary_dilation(left) & (components > 0)
     # a thousand levels: equal results whatever the last bits of the probabilities are
-    level = np.round(-1000 * foreground).astype(np.int16)
-    grown: NDArray[np.integer] = watershed(level, cores, mask=labels > 0)
+    level = np.zeros(foreground.shape)
+    level[rim] = np.round(-1000 * foreground[rim])
+    # of equal levels, those that start come first, in reading order: the queue has none for them
+    start = np.flatnonzero(rim & (cores > 0))
+    level.ravel()[start] -= 1 - (start + 1) / (level.size + 1)
+    grown: NDArray[np.integer] = watershed(level, np.where(rim, cores, 0), mask=rim)
+    grown[~rim] = cores[~rim]
     return grown
-
-
-def split_necks(
-    labels: NDArray[np.integer], depth: float, *, smooth: float = 1.0
-) -> NDArray[np.integer]:
-    """Cut components at their necks.
-
-    The depth of a neck is the logarithm of how many times narrower it is than the narrower of the
-    two bulges it joins, so large and small cells are judged alike. Bulges are the maxima of the
-    distance to the outline; the cut is the watershed of that distance.
-
-    Parameters
-    ----------
-    labels : integer array
-        (Y, X) components; 0 is background.
-    depth : float
-        Necks at least this deep are cut: 0.2 is a neck of 0.82 times the width of the bulge.
-    smooth : float
-        Standard deviation in pixels of the smoothing of the distance, against ragged outlines.
-
-    Returns
-    -------
-    integer array
-        (Y, X), same background.
-    """
-    inside = np.pad(labels > 0, 1)  # the image border is an outline too
-    distance = ndimage.distance_transform_edt(inside)[1:-1, 1:-1]
-    width = np.log1p(ndimage.gaussian_filter(distance, smooth)).astype(np.float32)
-    bulges, _ = ndimage.label(h_maxima(width, depth), structure=np.ones((3, 3)))
-    bulges[labels == 0] = 0
-    # a component without a bulge of its own (all of it shallow) stays one piece
-    lonely = np.ones(labels.max() + 1, dtype=bool)
-    lonely[np.unique(labels[bulges > 0])] = False
-    bulges = np.where(lonely[labels] & (labels > 0), bulges.max() + labels, bulges)
-    pieces: NDArray[np.integer] = watershed(-width, bulges, mask=labels > 0)
-    return pieces
 
 
 def diameters(labels: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -190,57 +197,18 @@ def _fill_holes(labels: NDArray[np.integer], max_size: int) -> NDArray[np.intege
     return filled
 
 
-def _give_border_back(labels: NDArray[np.integer], border: float) -> NDArray[np.integer]:
-    """Let cells grow over the thin background between them, the nearer one first."""
-    disk = _disk(border)
-    between = _between(labels, disk)
-    if not between.any():
-        return labels
-    distance = _distance_to_cells(labels, between, disk)
-    grown: NDArray[np.integer] = watershed(distance, labels, mask=(labels > 0) | between)
-    return grown
+def first_pixels(labels: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return where each label 1 ... n first is, row by row; past the end if nowhere, as for 0."""
+    flat = labels.ravel()
+    inside = np.flatnonzero(flat)
+    first = np.full(int(flat.max()) + 1, flat.size, dtype=np.int64)
+    first[flat[inside[::-1]]] = inside[::-1]  # the last one that is written stays
+    return first
 
 
-def _disk(radius: float) -> NDArray[np.bool_]:
-    reach = int(radius)
-    y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
-    disk: NDArray[np.bool_] = y**2 + x**2 <= radius**2
-    return disk
-
-
-def _between(labels: NDArray[np.integer], disk: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the background pixels that see two different cells within a disk."""
-    highest = _disk_maximum(labels, disk)
-    none = -labels.max() - 1
-    lowest = -_disk_maximum(np.where(labels > 0, -labels, none), disk)
-    between: NDArray[np.bool_] = (highest > 0) & (lowest != highest) & (labels == 0)
-    return between
-
-
-def _disk_maximum(values: NDArray[np.integer], disk: NDArray[np.bool_]) -> NDArray[np.integer]:
-    """Return the maximum over the disk around each pixel, one row of the disk after the other."""
-    reach, n = len(disk) // 2, len(values)
-    result = values.copy()
-    for dy in range(min(reach, n - 1) + 1):
-        rows = ndimage.maximum_filter1d(values, int(disk[reach + dy].sum()), axis=1)
-        np.maximum(result[dy:], rows[: n - dy], out=result[dy:])
-        np.maximum(result[: n - dy], rows[dy:], out=result[: n - dy])
+def _in_reading_order(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Number labels 1 ... n, all of which occur, by their first pixels."""
+    number = np.zeros(int(labels.max()) + 1, dtype=np.int32)
+    number[1:][np.argsort(first_pixels(labels)[1:])] = np.arange(1, len(number))
+    result: NDArray[np.integer] = number[labels]
     return result
-
-
-def _distance_to_cells(
-    labels: NDArray[np.integer], where: NDArray[np.bool_], disk: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Return the distance to the nearest cell at some pixels that see one within a disk."""
-    reach = len(disk) // 2
-    cells = np.pad(labels > 0, reach)
-    distance = np.zeros(labels.shape)
-    y, x = np.nonzero(where)
-    offsets = sorted((int(dy**2 + dx**2), dy, dx) for dy, dx in np.argwhere(disk) - reach)
-    for squared, dy, dx in offsets:
-        found = cells[y + reach + dy, x + reach + dx]
-        distance[y[found], x[found]] = np.sqrt(squared)
-        y, x = y[~found], x[~found]
-        if not len(y):
-            break
-    return distance

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.instances import BORDER, instances
+from napari_unet.core.instances import BORDER, CellRules, instances
 from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["find_cells"]
+__all__ = ["cell_rules", "find_cells"]
+
+LARGEST_HOLE = 1 << 16
+"""Pixels of the largest hole that is filled in cells of unknown size: a plane that is done in parts
+must know of a background that it does not end elsewhere, without reading all of it."""
 
 
 def find_cells(
@@ -32,10 +38,14 @@ def find_cells(
     uint32 array
         (Y, X): 0 background, 1 ... n cells.
     """
+    return instances(foreground, **asdict(cell_rules(segmenter, config)))
+
+
+def cell_rules(segmenter: Segmenter, config: PredictConfig) -> CellRules:
+    """Return what makes cells of a model's probabilities, for `find_cells`."""
     border = BORDER * segmenter.downsample
-    automatic_hole = 3 * segmenter.smallest_cell() or None
-    return instances(
-        foreground,
+    automatic_hole = 3 * segmenter.smallest_cell() or LARGEST_HOLE
+    return CellRules(
         threshold=config.threshold,
         min_size=segmenter.smallest_cell(config.min_size),
         max_hole=config.max_hole if config.max_hole >= 0 else automatic_hole,
