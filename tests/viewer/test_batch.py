@@ -13,8 +13,12 @@ import pytest
 import tifffile
 from small_things import make_segmenter
 
+import napari_unet
 from napari_unet.core.config import PredictConfig
-from napari_unet.viewer.batch_job import BatchRequest, begin_batch
+from napari_unet.engine.files import read_labels
+from napari_unet.engine.imagefile import open_image
+from napari_unet.errors import InputError
+from napari_unet.viewer.beginning import BatchRequest, begin_batch
 from napari_unet.viewer.session import Session
 
 CONFIG = PredictConfig(device="cpu", min_size=0)
@@ -38,7 +42,7 @@ def run(session: Session, finish: Any) -> Any:
     return run_it
 
 
-def refuse(block: np.ndarray) -> np.ndarray:
+def refuse(_: np.ndarray) -> np.ndarray:
     """Be a file that cannot be read."""
     raise OSError("the disk is gone")
 
@@ -90,6 +94,51 @@ def test_an_image_that_cannot_be_read_is_one_row(run: Any, viewer: Any, messages
     assert "gone segmentation (unfinished)" in viewer.layers
 
 
+def test_open_images_become_files(run: Any, viewer: Any, tmp_path: Path) -> None:
+    """Lazy ones, too; a click shows the labels where the image is, and nothing is done twice."""
+    pixels = noise(2, 40, 50)
+    spatial: Any = {"scale": (1, 0.5, 0.5), "units": ("pixel", "um", "um"), "translate": (0, 7, 7)}
+    viewer.add_image(pixels, name="worm/1", axis_labels=("t", "y", "x"), **spatial)
+    viewer.add_image(da.from_array(noise(2, 40, 50, seed=1)), name="lazy", contrast_limits=(0, 1))
+    viewer.add_image(noise(40, 50, 3), name="photograph", rgb=True)
+    rows = run(folder=str(tmp_path / "out"), measure=True)
+    segmenter = Session.of(viewer).segmenter
+
+    assert [text.split(":")[0] for text in rows.values()] == ["done", "done", "skipped"]
+    path = tmp_path / "out" / "worm_1_labels.tif"
+    expected = napari_unet.segment(segmenter, pixels[None], CONFIG)
+    np.testing.assert_array_equal(read_labels(path), expected)
+    assert open_image(path).pixel_size == (0.5, 0.5)
+    assert open_image(path).plane_axes == "T"
+    assert "area_um2" in (tmp_path / "out" / "worm_1_objects.csv").read_text().splitlines()[0]
+    row = Session.of(viewer).batch.rows[0]
+    assert row.show is not None
+    row.show(viewer)
+    row.show(viewer)
+    layer = viewer.layers["worm_1_labels.tif"]
+    np.testing.assert_array_equal(layer.translate, (0, 7, 7))
+    assert len(viewer.layers) == 4
+
+    viewer.layers["worm/1"].data = 1 - pixels
+    rows = run(folder=str(tmp_path / "out"), measure=True)
+    assert [text.split(":")[0] for text in rows.values()] == ["done", "skipped", "skipped"]
+
+
+def test_what_is_too_large_for_a_layer_is_told_where_to_go(
+    run: Any, viewer: Any, session: Session
+) -> None:
+    """By its row, or by the button; pixels in memory are never refused."""
+    viewer.add_image(noise(40, 50), name="cells")
+    slide = da.zeros((8200, 8200), dtype=np.uint8, chunks=4100)
+    large = viewer.add_image([slide, slide[::8, ::8]], name="slide", contrast_limits=(0, 1))
+    rows = run()
+
+    assert rows["cells"].startswith("done: ")
+    assert "'slide' (8200 x 8200 px, 1 channel) is too large for a layer" in rows["slide"]
+    with pytest.raises(InputError, match="choose files in a folder beside Results"):
+        session.segment(large, "whole layer", CONFIG)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Images that take a moment."""
@@ -114,7 +163,7 @@ def states(session: Session) -> list[str]:
 
 
 def test_a_batch_that_is_stopped_goes_on_where_it_was(
-    session: Session, finish: Any, qtbot: Any, folder: Path, run: Any
+    session: Session, finish: Any, qtbot: Any, folder: Path
 ) -> None:
     """What is done is not done again, and nothing half-written is left."""
     begin(session, folder, qtbot, done=1)

@@ -20,7 +20,7 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.fixture
-def batch_hand(viewer: Any, open_dock: Any) -> Any:
+def batch_hand(open_dock: Any) -> Any:
     """The dock with a small model, and the batch unfolded."""
     hand = open_dock()
     hand.session.segmenter = make_segmenter()

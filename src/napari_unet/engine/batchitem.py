@@ -19,7 +19,6 @@ from napari_unet.engine.batchorder import Order
 from napari_unet.engine.batchoutput import plane_of, write_result
 from napari_unet.engine.batchscratch import LabelPlanes, is_kept, keep_plane, results_folder
 from napari_unet.engine.events import SegmentEvent, TileDone
-from napari_unet.engine.imagefile import open_image
 from napari_unet.engine.inference import predict, segment_into
 from napari_unet.engine.manifest import (
     Record,
@@ -50,7 +49,7 @@ def segment_plane(segmenter: Segmenter, order: Order, plane: int) -> Steps:
     """Segment one plane into the scratch folder."""
     if is_kept(order, plane):
         return None
-    pixels = np.asarray(plane_of(open_image(order.item.image), plane))
+    pixels = np.asarray(plane_of(order.item.open(), plane))
     labels = np.zeros(pixels.shape[1:], np.uint32)
     kept = None
     if order.options.probabilities:
@@ -72,7 +71,7 @@ def segment_plane(segmenter: Segmenter, order: Order, plane: int) -> Steps:
 
 def finish_item(segmenter: Segmenter, order: Order) -> Steps:
     """Write the results of an item whose planes are segmented, and remember them."""
-    image, outputs = open_image(order.item.image), order.outputs()
+    image, outputs = order.item.open(), order.outputs()
     labels = LabelPlanes(order, numbered=segmenter.kind == "cells")
     folder = results_folder(order)
     for number, (kind, path) in enumerate(outputs.items(), start=1):
@@ -86,7 +85,7 @@ def finish_item(segmenter: Segmenter, order: Order) -> Steps:
 def _commit(order: Order, made: Path, objects: int | None) -> None:
     """Move complete results to their places; from a crash in between the next run learns all."""
     item, outputs = order.item, order.outputs()
-    if fingerprint(item.image) != order.fingerprint:
+    if (item.seen or fingerprint(item.image)) != order.fingerprint:
         raise InputError(f"{item.image} was changed while it was read; run the batch again.")
     if not order.options.overwrite and (foreign := find_foreign(item, outputs.values())):
         raise InputError(f"{foreign[0]} was made or changed meanwhile; move it away.")

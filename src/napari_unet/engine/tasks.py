@@ -6,7 +6,7 @@ host must never import torch, so these stand in for the engine's own generators.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -31,6 +31,7 @@ __all__ = [
     "BatchPlanned",
     "BatchTold",
     "batch",
+    "batch_open",
     "find_doubt",
     "number_cells",
     "segment_plane",
@@ -94,6 +95,29 @@ def batch(
     items = plan(images, folder)
     yield BatchPlanned(names=tuple(item.name.as_posix() for item in items))
     yield from run_batch(items, segmenter, config, options)
+
+
+def batch_open(
+    open_images: Sequence[Mapping[str, Any]],
+    folder: str,
+    segmenter: Segmenter,
+    config: PredictConfig,
+    options: BatchOptions,
+) -> Iterator[BatchTold]:
+    """Run `napari_unet.engine.batch.run_batch` for images that are open in the program.
+
+    Parameters
+    ----------
+    open_images : sequence of mappings
+        What an `OpenItem` is made of, the folder aside.
+    folder, segmenter, config, options
+        As for `batch`.
+    """
+    from napari_unet.engine.batch import run_batch
+    from napari_unet.engine.openitem import OpenItem
+
+    items = [OpenItem(folder=Path(folder), **described) for described in open_images]
+    return run_batch(items, segmenter, config, options)
 
 
 def segment_plane(

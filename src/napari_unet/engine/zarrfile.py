@@ -90,7 +90,9 @@ def zarr_levels(path: Path) -> list[Any]:
         As `open_zarr`.
     """
     opened = open_group(path)
-    image = None if isinstance(opened, zarr.Array) else multiscale(ome_attributes(opened.attrs), path)
+    image = (
+        None if isinstance(opened, zarr.Array) else multiscale(ome_attributes(opened.attrs), path)
+    )
     if image is None or isinstance(opened, zarr.Array):
         return [open_zarr(path).data]
     return [_array(opened, name, path) for name in image.paths]

@@ -6,16 +6,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from napari_unet.engine.batchevents import BatchProgress
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["Batch", "BatchRow", "State", "images", "in_cells"]
+__all__ = ["Batch", "BatchRow", "Show", "State", "images", "in_cells"]
 
 State = Literal["waiting", "running", "done", "skipped", "failed", "stopped"]
+
+Show: TypeAlias = "Callable[[ViewerModel], object]"
+"""Shows the result of an image in a viewer."""
 
 MEASURED_SECONDS = 1.0
 """Of work, before a speed is told."""
@@ -40,7 +43,7 @@ class BatchRow:
     """
 
     name: str
-    show: Callable[[ViewerModel], object] | None = None
+    show: Show | None = None
     state: State = "waiting"
     share: float = 0.0
     said: str = ""
@@ -140,7 +143,7 @@ class Batch:
 
     def _summary(self) -> str:
         counts = Counter(row.state for row in self.rows)
-        states = ("done", "skipped", "failed", "stopped")
+        states: tuple[State, ...] = ("done", "skipped", "failed", "stopped")
         told = ", ".join(f"{counts[state]} {state}" for state in states if counts[state])
         took = f" in {_in_words(self._seconds)}" if counts["done"] else ""
         return f"{images(len(self.rows))}: {told}{took}." + f" {self.why}" * bool(self.why)

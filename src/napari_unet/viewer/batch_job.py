@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari.layers import Image
@@ -22,16 +23,14 @@ from napari_unet.engine.batchevents import (
 )
 from napari_unet.engine.batchplan import BatchOptions
 from napari_unet.engine.starter import starter_model
-from napari_unet.errors import InputError
-from napari_unet.viewer.batch import Batch, BatchRow, images, in_cells
-from napari_unet.viewer.layers import image_layers
+from napari_unet.viewer.batch import Batch, BatchRow, Show, images, in_cells
 from napari_unet.viewer.opening import FileResult
 from napari_unet.viewer.session_job import SessionJob
 
 if TYPE_CHECKING:
     from napari_unet.viewer.session import Session
 
-__all__ = ["BatchRequest", "FilesJob", "begin_batch"]
+__all__ = ["BatchRequest", "FilesJob"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,27 +58,6 @@ class BatchRequest:
     measure: bool = False
 
 
-def begin_batch(session: Session, request: BatchRequest, config: PredictConfig) -> None:
-    """Segment images with the present model, or the starter; ``session.batch`` tells how it goes.
-
-    Raises
-    ------
-    InputError
-        If there is no image, or none that fits the model.
-    JobError
-        If a job is running.
-    """
-    session.jobs.require_idle(FilesJob.title)
-    if request.given:
-        session.start(FilesJob(session, request, config))
-        return
-    open_images = image_layers(session.viewer)
-    if not open_images:
-        raise InputError("No image is open: open some, or choose files or a folder.")
-    first = open_images[0] if request.first is None else request.first
-    session.segment(first, "all open images", config, measure=request.measure)
-
-
 class FilesJob(SessionJob[tasks.BatchTold]):
     """Segments images on disk into a folder, in the compute process.
 
@@ -91,18 +69,23 @@ class FilesJob(SessionJob[tasks.BatchTold]):
         With files and a folder.
     config : PredictConfig
         How.
+    channels : int
+        Of the images, for the starter model.
     """
 
     title = "Segmenting files"
 
-    def __init__(self, session: Session, request: BatchRequest, config: PredictConfig) -> None:
+    def __init__(
+        self, session: Session, request: BatchRequest, config: PredictConfig, *, channels: int = 1
+    ) -> None:
         super().__init__(session)
         self._request, self._config = request, config
-        self._segmenter = session.segmenter or starter_model()
+        self._segmenter = session.segmenter or starter_model(channels)
         self._options = BatchOptions(
             format=request.format, measure="csv" if request.measure else ""
         )
         self._batch = session.batch = Batch()
+        self._rows: list[BatchRow] = []
         self._notes: set[str] = set()
 
     def say(self, sentence: str) -> None:
@@ -124,13 +107,15 @@ class FilesJob(SessionJob[tasks.BatchTold]):
         """Note what became of an image."""
         batch = self._batch
         if isinstance(event, tasks.BatchPlanned):
-            batch.rows = [BatchRow(name) for name in event.names]
+            self._rows = [BatchRow(name) for name in event.names]
+            batch.rows = list(self._rows)
             return
         batch.progress = event.progress
         if isinstance(event, BatchDone):
             batch.end(why="" if self._session.segmenter else "It was the starter model.")
             return
-        row = batch.rows[event.index - 1]
+        number = event.index - 1
+        row = self._rows[number]
         match event:
             case ItemStarted():
                 row.begin()
@@ -139,11 +124,11 @@ class FilesJob(SessionJob[tasks.BatchTold]):
                 self._warn_once(note)
             case ItemDone(objects=objects, outputs=outputs):
                 row.end("done", "classes" if objects is None else in_cells(objects))
-                row.show = FileResult(event.item.image, outputs[0])
+                row.show = self.result(number, event.item.image, outputs[0])
             case ItemSkipped(reason=reason, outputs=outputs):
                 row.end("skipped", reason)
                 if outputs:
-                    row.show = FileResult(event.item.image, outputs[0])
+                    row.show = self.result(number, event.item.image, outputs[0])
             case ItemFailed(reason=reason):
                 row.end("failed", reason.removeprefix(f"{event.item.image} "))
 
@@ -171,6 +156,10 @@ class FilesJob(SessionJob[tasks.BatchTold]):
         failed = sum(row.state == "failed" for row in self._batch.rows)
         if failed:
             show_warning(f"{images(failed)} could not be segmented: see Batch in the dock.")
+
+    def result(self, number: int, image: Path, labels: Path) -> Show:  # noqa: ARG002
+        """Return what shows a result."""
+        return FileResult(image, labels)
 
     def _warn_once(self, note: str) -> None:
         if note and note not in self._notes:

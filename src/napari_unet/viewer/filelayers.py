@@ -102,8 +102,8 @@ class _Opened:
 
     def spatial(self, *, flat: bool, channels: bool) -> dict[str, Any]:
         """Return names, steps and units of the axes of these arrays, colours aside."""
-        letters = "Q" * bool(self.planes) if flat else "".join(
-            self.source.axes[i] for i in self.planes
+        letters = (
+            "Q" * bool(self.planes) if flat else "".join(self.source.axes[i] for i in self.planes)
         )
         letters = "C" * (channels and not self.rgb) + letters + "YX"
         size = self.source.size
@@ -115,9 +115,7 @@ class _Opened:
                 f"axis {i}" if letter == "Q" else letter.lower() for i, letter in enumerate(letters)
             ],
             "scale": [steps.get(letter, 1.0) for letter in letters],
-            "units": [
-                (size.unit if letter in known else "") or "pixel" for letter in letters
-            ],
+            "units": [(size.unit if letter in known else "") or "pixel" for letter in letters],
         }
 
 

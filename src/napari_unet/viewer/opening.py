@@ -12,11 +12,12 @@ from napari.layers import Image, Labels, Layer
 from napari_unet.errors import InputError
 from napari_unet.viewer.filelayers import file_layers, labels_layer
 from napari_unet.viewer.layers import is_result
+from napari_unet.viewer.stack import ImageStack, finest, spatial_metadata
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["FileResult", "LayerResult"]
+__all__ = ["FileResult", "LayerResult", "OpenFileResult"]
 
 
 class LayerResult:
@@ -70,16 +71,60 @@ class FileResult:
         InputError
             If a file is gone, or damaged.
         """
-        layers = [layer for ref in self._opened if (layer := ref()) in viewer.layers]
+        opened = [layer for ref in self._opened if (layer := ref()) is not None]
+        layers = [layer for layer in opened if layer in viewer.layers]
         if len(layers) < 2:
             for layer in layers:
                 viewer.layers.remove(layer)
             layers = [*file_layers(self._image, self._labels)]
             viewer.layers.extend(layers)
             for layer in layers:
-                layer.visible = False  # until all that belongs together is shown
+                layer.visible = False  # until both are shown
             self._opened = [weakref.ref(layer) for layer in layers]
         _show_only(viewer, layers)
+
+
+class OpenFileResult:
+    """The segmentation on disk of an open image; does not keep the image alive.
+
+    Parameters
+    ----------
+    image : Image
+        What was segmented.
+    labels : Path
+        What became of it.
+    """
+
+    def __init__(self, image: Image, labels: Path) -> None:
+        self._image, self._labels = weakref.ref(image), labels
+        self._opened: weakref.ref[Layer] | None = None
+
+    def __call__(self, viewer: ViewerModel) -> None:
+        """Open it as a layer, unless it is open, and show it on its image.
+
+        Raises
+        ------
+        InputError
+            If the file is gone, or damaged.
+        """
+        image, layer = self._image(), self._opened and self._opened()
+        if layer is None or layer not in viewer.layers:
+            layer = labels_layer(self._labels)
+            if image is not None:
+                _lie_on(layer, image)
+            viewer.add_layer(layer)
+            layer.visible = False  # until both are shown
+            self._opened = weakref.ref(layer)
+        below = [image] if image is not None and image in viewer.layers else []
+        _show_only(viewer, [*below, layer])
+
+
+def _lie_on(layer: Labels, image: Image) -> None:
+    """Put labels where the image is, if they have its planes."""
+    stack = ImageStack.of(image)
+    if finest(layer).shape == stack.shape:
+        for name, value in spatial_metadata(image, stack).items():
+            setattr(layer, name, value)
 
 
 def _show_only(viewer: ViewerModel, layers: Sequence[Layer]) -> None:

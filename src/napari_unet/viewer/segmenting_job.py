@@ -6,8 +6,11 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+import numpy as np
+import psutil
 from napari.layers import Image
 from napari.utils.notifications import show_warning
 
@@ -30,9 +33,12 @@ if TYPE_CHECKING:
 
     from napari_unet.viewer.session import Session
 
-__all__ = ["SEGMENTING", "ImageFailed", "Scope", "SegmentingJob"]
+__all__ = ["SEGMENTING", "ImageFailed", "Scope", "SegmentingJob", "check_fits"]
 
 SEGMENTING = "Segmenting"
+
+LARGEST_PLANE = 2**26
+"""Pixels of a plane, of an image that is not in memory, up to which its result is a layer."""
 
 Scope = Literal["current plane", "whole layer", "all open images"]
 
@@ -209,7 +215,9 @@ class SegmentingJob(SessionJob[Event]):
     def _of_one(self, image: Image, scope: Scope) -> Batch:
         """Make what shows the result of one image."""
         row = BatchRow(image.name)
-        _check(self._segmenter, image)
+        check_fits(self._segmenter, image)
+        if scope == "whole layer":
+            _check_room(image)
         only = shown_plane(self._session.viewer, image) if scope == "current plane" else None
         self._add(image, row, only)
         return Batch([row])
@@ -221,7 +229,8 @@ class SegmentingJob(SessionJob[Event]):
         for layer in (image, *others):
             rows.append(BatchRow(layer.name))
             try:
-                _check(self._segmenter, layer)
+                check_fits(self._segmenter, layer)
+                _check_room(layer)
                 self._add(layer, rows[-1], None)
             except UNetError as error:
                 rows[-1].end("skipped", str(error))
@@ -253,13 +262,27 @@ class SegmentingJob(SessionJob[Event]):
         self._rows.append(row)
 
 
-def _check(segmenter: Segmenter, image: Image) -> None:
+def check_fits(segmenter: Segmenter, image: Image) -> None:
     """Raise an `InputError` if an image has other channels than the model knows."""
     stack = ImageStack.of(image)
     if stack.channels != segmenter.in_channels:
         raise InputError(
             f"The model was trained on {segmenter.in_channels} channel(s) and cannot be used on "
             f"{image.name!r} ({stack.describe()}); train a new model there (New model)."
+        )
+
+
+def _check_room(image: Image) -> None:
+    """Raise an `InputError` if an image on disk is so large that its result must be there, too."""
+    stack = ImageStack.of(image)
+    if stack.in_memory:
+        return
+    pixels = prod(stack.shape)
+    too_much = pixels * np.dtype(np.uint32).itemsize > psutil.virtual_memory().available / 2
+    if prod(stack.plane_shape) > LARGEST_PLANE or too_much:
+        raise InputError(
+            f"The segmentation of {image.name!r} ({stack.describe()}) is too large for a layer. "
+            f"Open Batch in the dock and choose files in a folder beside Results."
         )
 
 

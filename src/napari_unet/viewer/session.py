@@ -252,9 +252,7 @@ class Session:
             If a job is running.
         """
         self.jobs.require_idle(SEGMENTING)
-        job = SegmentingJob(
-            self, image, scope, config, probability=probability, measure=measure
-        )
+        job = SegmentingJob(self, image, scope, config, probability=probability, measure=measure)
         self.start(job)
 
     def _on_removed(self, event: Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from magicgui.widgets import CheckBox, ComboBox, LineEdit
 from qtpy.QtWidgets import QFileDialog
@@ -10,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_unet.core.config import PredictConfig
 from napari_unet.errors import InputError
 from napari_unet.viewer.batch import BatchRow
-from napari_unet.viewer.batch_job import BatchRequest, begin_batch
+from napari_unet.viewer.beginning import BatchRequest, begin_batch
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.batch_source import BatchSource
 from napari_unet.widgets.batch_table import BatchTable
@@ -21,7 +22,11 @@ from napari_unet.widgets.telling import telling_errors
 __all__ = ["BatchPanel"]
 
 LAYERS, FOLDER = "layers", "files in a folder"
-FORMATS = {"automatic": "auto", "TIFF": "tiff", "OME-Zarr": "ome-zarr"}
+FORMATS: dict[str, Literal["auto", "tiff", "ome-zarr"]] = {
+    "automatic": "auto",
+    "TIFF": "tiff",
+    "OME-Zarr": "ome-zarr",
+}
 SEGMENT = "Segment all"
 
 
@@ -50,7 +55,11 @@ class BatchPanel:
         self._proposed = ""
         self._choose = button("Choose", "Choose or make the folder for the results.")
         self._folder_row = row(
-            self._folder, self._choose, label="Save in", tooltip=self._folder.tooltip, stretch=(1, 0)
+            self._folder,
+            self._choose,
+            label="Save in",
+            tooltip=self._folder.tooltip,
+            stretch=(1, 0),
         )
         self._format = narrow(ComboBox(label="Format", choices=list(FORMATS)))
         self._format.tooltip = (
@@ -110,9 +119,7 @@ class BatchPanel:
 
     def _request(self) -> BatchRequest:
         if self.into_files and not self._folder.value.strip():
-            raise InputError(
-                "No folder for the results is chosen: press Choose beside Save in."
-            )
+            raise InputError("No folder for the results is chosen: press Choose beside Save in.")
         return BatchRequest(
             first=self._data.choice.image if self.source.open_images else None,
             given=() if self.source.open_images else tuple(self.source.given),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from magicgui.widgets import Container
 from magicgui.widgets.bases import Widget
-
 from qtpy.QtCore import QTimer
 
 from napari_unet.widgets.parts import Scroll, button, stack
