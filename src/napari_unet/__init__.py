@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from napari_unet.core.boundary import boundary_weight_map
     from napari_unet.core.config import PredictConfig, TrainConfig
     from napari_unet.core.unet import UNet
+    from napari_unet.engine.batch import segment_files
+    from napari_unet.engine.batchplan import BatchOptions
     from napari_unet.engine.inference import predict, probabilities, segment
     from napari_unet.engine.segmenter import Segmenter
     from napari_unet.engine.training import train
@@ -27,6 +29,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Annotation",
+    "BatchOptions",
     "DeviceError",
     "InputError",
     "JobError",
@@ -43,11 +46,13 @@ __all__ = [
     "probabilities",
     "sample_data",
     "segment",
+    "segment_files",
     "train",
 ]
 
 _LAZY = {
     "Annotation": "napari_unet.core.annotation",
+    "BatchOptions": "napari_unet.engine.batchplan",
     "PredictConfig": "napari_unet.core.config",
     "Segmenter": "napari_unet.engine.segmenter",
     "TrainConfig": "napari_unet.core.config",
@@ -57,6 +62,7 @@ _LAZY = {
     "predict": "napari_unet.engine.inference",
     "probabilities": "napari_unet.engine.inference",
     "segment": "napari_unet.engine.inference",
+    "segment_files": "napari_unet.engine.batch",
     "train": "napari_unet.engine.training",
 }
 _LAZY_MODULES = {"metrics": "napari_unet.core.metrics", "sample_data": "napari_unet.sample_data"}

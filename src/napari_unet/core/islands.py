@@ -35,10 +35,10 @@ Box: TypeAlias = tuple[slice, slice]
 Read: TypeAlias = Callable[[Box], NDArray[np.float32]]
 Mask: TypeAlias = NDArray[np.bool_]
 
-MOST_PIXELS = 1 << 25
-"""Pixels of the largest window."""
+MOST_PIXELS = 1 << 24
+"""Pixels of the largest window; finding cells in it takes a gigabyte."""
 
-MARGIN = 256
+MARGIN = 128
 """Pixels around a block that are looked at in any case."""
 
 SIDES = ((0, 0), (0, -1), (1, 0), (1, -1))

@@ -13,7 +13,7 @@ __all__ = ["ObjectSums", "measure_objects"]
 Array = NDArray[Any]
 
 BAND = 256
-"""Rows that are measured at a time."""
+"""Rows that are added at a time."""
 
 
 def measure_objects(labels: NDArray[np.integer], image: Array) -> dict[str, Array]:
@@ -32,9 +32,7 @@ def measure_objects(labels: NDArray[np.integer], image: Array) -> dict[str, Arra
         Columns with a row for every object; see `ObjectSums.table`.
     """
     sums = ObjectSums(len(image), labels.shape)
-    for y in range(0, labels.shape[0], BAND):  # what is in the cache is counted faster
-        band = slice(y, y + BAND)
-        sums.add(labels[band], image[:, band], (y, 0))
+    sums.add(labels, image, (0, 0))
     return sums.table()
 
 
@@ -63,24 +61,9 @@ class ObjectSums:
 
     def add(self, labels: NDArray[np.integer], image: Array, origin: Sequence[int]) -> None:
         """Add a block: its labels (Y, X), its pixels (C, Y, X), and where it lies in the plane."""
-        at = np.flatnonzero(labels)
-        if not len(at):
-            return
-        found = labels.reshape(-1)[at].astype(np.int64)
-        first, count = int(found.min()), int(found.max()) + 1
-        self._reserve(count)
-        # the numbers in a block are close to each other, those of the plane may be many
-        here, span = found - first, slice(first, count)
-        length = count - first
-        self._area[span] += np.bincount(here, minlength=length)
-        for axis, places in enumerate(np.unravel_index(at, labels.shape)):
-            places = places + origin[axis]
-            self._place[axis, span] += np.bincount(here, places, minlength=length)
-            outermost = (places == 0) | (places == self._shape[axis] - 1)
-            self._edge[found[outermost]] = True
-        for channel in range(self._channels):
-            values = np.asarray(image[channel]).reshape(-1)[at].astype(np.float64)
-            self._add_values(channel, found, values)
+        for y in range(0, labels.shape[0], BAND):  # what is in the cache is counted faster
+            band = slice(y, y + BAND)
+            self._add(labels[band], image[:, band], (origin[0] + y, origin[1]))
 
     def table(self) -> dict[str, Array]:
         """Return the columns: a row for every object that has pixels, in the order of the numbers.
@@ -104,6 +87,26 @@ class ObjectSums:
                 values = np.where(known, extremes[channel, labels], np.nan)
                 columns[f"intensity_{name}_{channel}"] = values
         return columns
+
+    def _add(self, labels: NDArray[np.integer], image: Array, origin: Sequence[int]) -> None:
+        at = np.flatnonzero(labels)
+        if not len(at):
+            return
+        found = labels.reshape(-1)[at].astype(np.int64)
+        first, count = int(found.min()), int(found.max()) + 1
+        self._reserve(count)
+        # the numbers in a block are close to each other, those of the plane may be many
+        here, span = found - first, slice(first, count)
+        length = count - first
+        self._area[span] += np.bincount(here, minlength=length)
+        for axis, places in enumerate(np.unravel_index(at, labels.shape)):
+            places = places + origin[axis]
+            self._place[axis, span] += np.bincount(here, places, minlength=length)
+            outermost = (places == 0) | (places == self._shape[axis] - 1)
+            self._edge[found[outermost]] = True
+        for channel in range(self._channels):
+            values = np.asarray(image[channel]).reshape(-1)[at].astype(np.float64)
+            self._add_values(channel, found, values)
 
     def _add_values(self, channel: int, found: Array, values: Array) -> None:
         finite = np.isfinite(values)

@@ -22,6 +22,7 @@ from napari_unet.core.tiles import mirror_indices, read_mirrored
 __all__ = [
     "TARGET_DIAMETER",
     "choose_factor",
+    "coarse_box",
     "coarse_shape",
     "coarsen",
     "coarsen_labels",
@@ -36,6 +37,20 @@ TARGET_DIAMETER = 46.0
 def coarse_shape(shape: tuple[int, ...], factor: int) -> tuple[int, ...]:
     """Return the spatial shape at the working resolution (partial blocks count)."""
     return tuple(-(-n // factor) for n in shape)
+
+
+def coarse_box(box: tuple[slice, ...], factor: int, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Return what of the working resolution `refine` needs for a box of an image of this shape."""
+    if factor == 1:
+        return box
+    middle = (factor - 1) / 2
+    return tuple(
+        slice(
+            max(math.floor((span.start - middle) / factor), 0),
+            min(math.ceil((span.stop - 1 - middle) / factor) + 1, n),
+        )
+        for span, n in zip(box, coarse_shape(shape, factor), strict=True)
+    )
 
 
 def choose_factor(diameter: float, target: float = TARGET_DIAMETER) -> int:

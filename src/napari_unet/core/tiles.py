@@ -31,7 +31,15 @@ from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
 
-__all__ = ["Tile", "halve", "mirror_indices", "read_mirrored", "smallest_output", "tile_grid"]
+__all__ = [
+    "Tile",
+    "halve",
+    "mirror_indices",
+    "read_mirrored",
+    "smallest_output",
+    "tile_grid",
+    "tiles_over",
+]
 
 SMALLEST = 5
 """Fewest strides that a tile moves on by. On maps narrower than nine pixels the library of
@@ -101,6 +109,36 @@ def tile_grid(
             f"A tile output of {min(outputs)} pixels is too small; this network needs {stride + 4}."
         )
     axes = [_cut(n, limit, context, stride) for n, limit in zip(shape, outputs, strict=True)]
+    return [Tile(*zip(*spans, strict=True)) for spans in itertools.product(*axes)]
+
+
+def tiles_over(box: Sequence[slice], *, output: int, context: int, stride: int) -> list[Tile]:
+    """Cut a part of an image into tiles that give exactly the pixels of the whole.
+
+    Parameters
+    ----------
+    box : sequence of slice
+        The part, in pixels of the image; the writes cover it once.
+    output, context, stride : int
+        As for `tile_grid`.
+
+    Returns
+    -------
+    list of Tile
+        In row-major order. The first ones begin at a multiple of the stride, at or before the box.
+    """
+    axes = []
+    for span in box:
+        # not narrower than tiles of the whole would be
+        first = min(span.start, span.stop - smallest_output(stride))
+        start = max(first, 0) // stride * stride
+        tiles = []
+        for _, out, write in _cut(span.stop - start, output, context, stride):
+            kept = slice(max(write.start + start, span.start), write.stop + start)
+            if kept.start < kept.stop:
+                step = out.stop - out.start - 4
+                tiles.append(_span(out.start + start, step, kept, context))
+        axes.append(tiles)
     return [Tile(*zip(*spans, strict=True)) for spans in itertools.product(*axes)]
 
 

@@ -10,15 +10,13 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.engine.batcherrors import again, attempt, complete
 from napari_unet.engine.batchevents import (
     BatchEvent,
-    ItemDone,
     ItemFailed,
-    ItemProgress,
     ItemSkipped,
 )
 from napari_unet.engine.batchorder import Order, place_order
 from napari_unet.engine.batchplan import AnyPath, BatchOptions, Item, plan
 from napari_unet.engine.batchtally import Tally
-from napari_unet.engine.batchtasks import Executor, Task, stages
+from napari_unet.engine.batchtasks import Executor, Task, is_one_unit, stages
 from napari_unet.engine.device import select_device
 from napari_unet.engine.itemlocks import ItemLocks
 from napari_unet.engine.manifest import Record, find_complete, find_foreign, identify
@@ -178,7 +176,8 @@ def _here(batch: _Batch, index: int, order: Order, locks: ItemLocks) -> Iterator
     began, reached = time.perf_counter(), 0.0
     objects: int | None = None
     try:
-        for task in (task for stage in stages(batch.segmenter, order) for task in stage):
+        parts = attempt(stages, batch.segmenter, order)
+        for task in (task for stage in parts for task in stage):
             steps = attempt(task.unit, *task.arguments)
             while True:
                 try:
@@ -191,7 +190,7 @@ def _here(batch: _Batch, index: int, order: Order, locks: ItemLocks) -> Iterator
     except UNetError as error:
         event: BatchEvent = batch.tally.failed(index, error)
     else:
-        outputs = tuple(order.outputs().values())
+        outputs = order.outputs().values()
         event = batch.tally.done(index, outputs, objects, time.perf_counter() - began)
     locks.give_back(order.item.kept(".lock"))
     yield event
@@ -201,47 +200,50 @@ def _elsewhere(
     batch: _Batch, orders: dict[int, Order], executor: Executor, locks: ItemLocks
 ) -> Iterator[BatchEvent]:
     """Let an executor do the work: all small items side by side, then each large one."""
-    work: dict[int, list[list[Task]]] = {}
+    small: list[tuple[int, Task]] = []
+    large: list[int] = []
     for index, order in orders.items():
         if (other := batch.claim(index, locks)) is not None:
             yield other
+        elif is_one_unit(order):
+            small += [(index, task) for task in next(stages(batch.segmenter, order))]
         else:
-            work[index] = list(stages(batch.segmenter, order))
-    small = {index: parts for index, parts in work.items() if len(parts) == 1}
-    large = [{index: parts} for index, parts in work.items() if len(parts) > 1]
-    for together in (small, *large):
-        for event in _mapped(batch, together, orders, executor):
-            if not isinstance(event, ItemProgress):
-                locks.give_back(event.item.kept(".lock"))
-            yield event
+            large.append(index)
+    for index, _, result in _mapped(small, executor):
+        locks.give_back(orders[index].item.kept(".lock"))
+        if isinstance(result, UNetError):
+            yield batch.tally.failed(index, result)
+        else:
+            yield batch.tally.done(index, orders[index].outputs().values(), *result)
+    for index in large:
+        yield from _in_stages(batch, index, orders[index], executor)
+        locks.give_back(orders[index].item.kept(".lock"))
+
+
+def _in_stages(batch: _Batch, index: int, order: Order, executor: Executor) -> Iterator[BatchEvent]:
+    """Let an executor do the parts of an item."""
+    reached, seconds = 0.0, 0.0
+    objects: int | None = None
+    try:
+        for stage in attempt(stages, batch.segmenter, order):
+            for _, task, result in _mapped([(index, task) for task in stage], executor):
+                if isinstance(result, UNetError):
+                    raise result
+                objects, took = result
+                reached += task.share
+                seconds += took
+                yield batch.tally.reached(index, reached)
+    except UNetError as error:
+        yield batch.tally.failed(index, error)
+    else:
+        yield batch.tally.done(index, order.outputs().values(), objects, seconds)
 
 
 def _mapped(
-    batch: _Batch,
-    work: dict[int, list[list[Task]]],
-    orders: dict[int, Order],
-    executor: Executor,
-) -> Iterator[ItemProgress | ItemDone | ItemFailed]:
-    """Run items with equally many stages, all of a stage side by side."""
-    reached, seconds = dict.fromkeys(work, 0.0), dict.fromkeys(work, 0.0)
-    stages_left = max((len(parts) for parts in work.values()), default=0)
-    left = set(work)
-    for stage in range(stages_left):
-        tasks = [(index, task) for index in sorted(left) for task in work[index][stage]]
-        arguments = [(task.unit, *task.arguments) for _, task in tasks]
+    tasks: Sequence[tuple[int, Task]], executor: Executor
+) -> Iterator[tuple[int, Task, tuple[int | None, float] | UNetError]]:
+    """Run tasks of items side by side; yield the item, the task, and what it returned."""
+    arguments = [(task.unit, *task.arguments) for _, task in tasks]
+    if arguments:
         for number, result in executor.map(complete, arguments):
-            index, task = tasks[number]
-            if index not in left:
-                continue  # another part of it failed
-            if isinstance(result, UNetError):
-                left.discard(index)
-                yield batch.tally.failed(index, result)
-                continue
-            objects, took = result
-            reached[index] += task.share
-            seconds[index] += took
-            if stage + 1 < stages_left:
-                yield batch.tally.reached(index, reached[index])
-            else:
-                outputs = tuple(orders[index].outputs().values())
-                yield batch.tally.done(index, outputs, objects, seconds[index])
+            yield (*tasks[number], result)

@@ -9,15 +9,21 @@ that folder, the record is written, and they are moved to their places; see
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 
 from napari_unet.engine.batchorder import Order
-from napari_unet.engine.batchoutput import plane_of, write_result
-from napari_unet.engine.batchscratch import LabelPlanes, is_kept, keep_plane, results_folder
+from napari_unet.engine.batchoutput import write_result
+from napari_unet.engine.batchscratch import (
+    LabelPlanes,
+    Steps,
+    is_kept,
+    keep_plane,
+    plane_of,
+    results_folder,
+)
 from napari_unet.engine.events import SegmentEvent, TileDone
 from napari_unet.engine.inference import predict, segment_into
 from napari_unet.engine.manifest import (
@@ -31,10 +37,7 @@ from napari_unet.engine.manifest import (
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
-__all__ = ["Steps", "finish_item", "segment_item", "segment_plane"]
-
-Steps: TypeAlias = Generator[tuple[float, str], None, int | None]
-"""Shares of a unit that are done and notes; then how many cells it found, if it counts them."""
+__all__ = ["finish_item", "segment_item", "segment_plane"]
 
 
 def segment_item(segmenter: Segmenter, order: Order) -> Steps:
@@ -72,7 +75,7 @@ def segment_plane(segmenter: Segmenter, order: Order, plane: int) -> Steps:
 def finish_item(segmenter: Segmenter, order: Order) -> Steps:
     """Write the results of an item whose planes are segmented, and remember them."""
     image, outputs = order.item.open(), order.outputs()
-    labels = LabelPlanes(order, numbered=segmenter.kind == "cells")
+    labels = LabelPlanes(segmenter, order, image)
     folder = results_folder(order)
     for number, (kind, path) in enumerate(outputs.items(), start=1):
         write_result(kind, folder / path.name, segmenter, order, image, labels)

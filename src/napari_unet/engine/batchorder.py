@@ -10,12 +10,13 @@ from typing import Any
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.batchplan import SUFFIX, BatchOptions, Item
+from napari_unet.engine.blocks import is_large
 from napari_unet.engine.manifest import fingerprint, wanted
 
 __all__ = ["Order", "place_order"]
 
 LARGEST_TIFF = 2**31
-"""Bytes of labels beyond which OME-Zarr is the automatic format."""
+"""Bytes of labels beyond which OME-Zarr is the automatic format, as it is for large planes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,11 @@ class Order:
         return self.spatial[0] if len(self.spatial) == 3 else 1
 
     @property
+    def is_large(self) -> bool:
+        """Whether its planes are too large for memory."""
+        return is_large(self.spatial[-2:])
+
+    @property
     def scratch(self) -> Path:
         """Where what is done so far is kept; of other pixels or settings it is another folder."""
         made_from = f"{self.fingerprint} {self.made_by} {self.options.probabilities}"
@@ -90,7 +96,7 @@ def place_order(
     spatial = tuple(item.open().data.shape[1:])
     form = options.format
     if form == "auto":
-        huge = 4 * prod(spatial) > LARGEST_TIFF
+        huge = 4 * prod(spatial) > LARGEST_TIFF or is_large(spatial[-2:])
         form = "ome-zarr" if huge or item.image.is_dir() else "tiff"
     return Order(
         item=item,

@@ -1,4 +1,4 @@
-"""Write the results of an item: labels, probabilities and a table, plane by plane."""
+"""Write the results of an item: labels, probabilities and a table, plane by plane or in blocks."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.measure import measure_objects
+from napari_unet.core.measure import ObjectSums
 from napari_unet.engine.batchorder import Order
-from napari_unet.engine.batchscratch import LabelPlanes, ProbabilityPlanes
+from napari_unet.engine.batchscratch import LabelPlanes, Planes, ProbabilityPlanes, plane_of
 from napari_unet.engine.files import write_labels, write_probabilities
 from napari_unet.engine.imagefile import ImageFile
-from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.engine.measurements import physical, write_table
 from napari_unet.engine.omezarr import create_labels, finish
 from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["plane_of", "write_result"]
+__all__ = ["write_result"]
 
 Columns = dict[str, NDArray[Any]]
 
@@ -37,7 +36,7 @@ def write_result(
     if kind == "objects":
         write_table(path, _tables(segmenter, labels, image))
         return
-    planes = labels if kind == "labels" else ProbabilityPlanes(order)
+    planes = labels if kind == "labels" else ProbabilityPlanes(segmenter, order, image)
     if order.format == "ome-zarr":
         _write_zarr(path, planes, image)
         return
@@ -46,28 +45,27 @@ def write_result(
     write(path, planes, axes=axes, plane_shape=image.plane_shape, **_sizes(image))
 
 
-def plane_of(image: ImageFile, plane: int) -> Any:
-    """Return a plane (C, Y, X) of an image; nothing is read before it is indexed."""
-    return image.data if image.data.ndim == 3 else LazyPlane(image.data, {1: plane}, 0)
-
-
-def _write_zarr(path: Path, planes: LabelPlanes | ProbabilityPlanes, image: ImageFile) -> None:
+def _write_zarr(path: Path, planes: Planes, image: ImageFile) -> None:
     """Write planes as OME-Zarr, with the axes of the image."""
-    channels = planes.shape[: planes.ndim - len(image.data.shape) + 1]
+    channels = planes.shape[: planes.ndim - image.data.ndim + 1]
     shape = (*channels, *image.plane_shape, *planes.shape[-2:])
     axes = "C" * len(channels) + f"{image.plane_axes}YX"
     out = create_labels(path, shape, axes=axes, dtype=planes.dtype, **_sizes(image))
     for at in np.ndindex(planes.shape[:-2]):
-        out[at] = planes[at]
+        for box, values in planes.blocks(at):
+            out[(*at, *box)] = values
     finish(path)
 
 
 def _tables(segmenter: Segmenter, labels: LabelPlanes, image: ImageFile) -> Iterator[Columns]:
-    """Measure plane by plane."""
+    """Measure plane by plane, in blocks."""
     for plane, before in enumerate(labels.before[:-1]):
-        pixels = np.asarray(plane_of(image, plane))
-        columns = measure_objects(labels.local(plane), pixels)
-        columns = physical(columns, image.pixel_size, image.unit)
+        pixels = plane_of(image, plane)
+        sums = ObjectSums(pixels.shape[0], labels.shape[-2:])
+        for (y, x), found in labels.blocks((plane,) if labels.ndim == 3 else ()):
+            local = np.where(found > 0, found - np.uint32(before), np.uint32(0))
+            sums.add(local, np.asarray(pixels[:, y, x]), (y.start, x.start))
+        columns = physical(sums.table(), image.pixel_size, image.unit)
         yield _named(segmenter, columns, image, plane, before)
 
 

@@ -38,8 +38,8 @@ class BatchOptions:
     Attributes
     ----------
     format : {"auto", "tiff", "ome-zarr"}
-        Of labels and probabilities; "auto" is TIFF, but OME-Zarr where the image is one, or where
-        the labels take more than 2 GiB.
+        Of labels and probabilities; "auto" is TIFF, but OME-Zarr where the image is one, where a
+        plane has more than 67 megapixels, or where the labels take more than 2 GiB.
     probabilities : bool
         Also write the probability of cells, or of every class.
     measure : {"", "csv", "parquet"}

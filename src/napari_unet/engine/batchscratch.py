@@ -1,10 +1,11 @@
-"""The scratch folder of an item of a batch: its planes that are segmented, until all are.
+"""The scratch folder of an item of a batch: what is segmented of it, until all is.
 
 ::
 
     OUT/.live-unet/NAME.scratch/KEY/
         0.labels.npy            cells of a plane, numbered from 1; or its classes
         0.probabilities.npy     if they are wanted
+        0/                      of a plane that is too large for memory, its `PlaneStore` instead
         results/                what is about to be moved to its place
 
 KEY differs for other pixels, models and settings, so what lies there is never mistaken.
@@ -12,18 +13,37 @@ KEY differs for other pixels, models and settings, so what lies there is never m
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.islands import Box
 from napari_unet.engine.atomic import write_atomically
 from napari_unet.engine.batchorder import Order
+from napari_unet.engine.blocks import BLOCK, PlaneStore, number_blocks, open_store
+from napari_unet.engine.imagefile import ImageFile
+from napari_unet.engine.lazyplane import LazyPlane
+from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["LabelPlanes", "ProbabilityPlanes", "is_kept", "keep_plane", "results_folder"]
+__all__ = [
+    "LabelPlanes",
+    "Planes",
+    "ProbabilityPlanes",
+    "Steps",
+    "is_kept",
+    "keep_plane",
+    "plane_of",
+    "results_folder",
+    "store_of",
+]
 
 Array = NDArray[Any]
+Place: TypeAlias = tuple[int, ...]
+Steps: TypeAlias = Generator[tuple[float, str], None, int | None]
+"""Shares of a unit of work that are done, and notes; then how many cells it found, if it counts."""
 
 
 def is_kept(order: Order, plane: int) -> bool:
@@ -39,6 +59,17 @@ def keep_plane(order: Order, plane: int, labels: Array, probabilities: Array | N
     _save(_path(order, plane, "labels"), narrow)  # the last: they tell that all is there
 
 
+def plane_of(image: ImageFile, plane: int) -> Any:
+    """Return a plane (C, Y, X) of an image; nothing is read before it is indexed."""
+    return image.data if image.data.ndim == 3 else LazyPlane(image.data, {1: plane}, 0)
+
+
+def store_of(segmenter: Segmenter, order: Order, image: ImageFile, plane: int) -> PlaneStore:
+    """Open, or make, the store of a large plane."""
+    folder = order.scratch / str(plane)
+    return open_store(folder, segmenter, plane_of(image, plane), order.config, side=BLOCK)
+
+
 def results_folder(order: Order) -> Path:
     """Make and return the folder for results that are not at their place yet; raises OSError."""
     folder = order.scratch / "results"
@@ -46,58 +77,106 @@ def results_folder(order: Order) -> Path:
     return folder
 
 
-class LabelPlanes:
-    """The labels of an item, read from its scratch folder plane by plane.
+class Planes:
+    """What is segmented of an item, read from its scratch folder plane by plane, or in blocks.
 
-    Parameters
+    Attributes
     ----------
-    order : Order
-        Of the item.
-    numbered : bool
-        Whether they are cells, which are numbered through all planes.
+    shape : tuple of int
+        Of all planes.
+    dtype : dtype
+        Of the numbers.
+    """
+
+    dtype: np.dtype[Any]
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape, self.ndim = shape, len(shape)
+
+    def __getitem__(self, at: Place) -> Array:
+        """Return a plane (Y, X)."""
+        plane = np.empty(self.shape[-2:], self.dtype)
+        for box, values in self.blocks(at):
+            plane[box] = values
+        return plane
+
+    def blocks(self, at: Place) -> Iterator[tuple[Box, Array]]:
+        """Yield the parts of a plane that are kept, and where they lie in it."""
+        raise NotImplementedError
+
+
+class LabelPlanes(Planes):
+    """The labels of an item; their place is () or (plane,).
 
     Attributes
     ----------
     before : list of int
-        Of each plane, the cells of those before it; then of all.
+        Of each plane, the cells of those before it; then of all. Zeros for classes.
     """
 
     dtype = np.dtype(np.uint32)
 
-    def __init__(self, order: Order, *, numbered: bool) -> None:
-        self._order = order
-        self.shape, self.ndim = order.spatial, len(order.spatial)
+    def __init__(self, segmenter: Segmenter, order: Order, image: ImageFile) -> None:
+        super().__init__(order.spatial)
+        self._order, self._stores = order, _stores(segmenter, order, image)
         self.before = [0]
         for plane in range(order.planes):
-            cells = int(self.local(plane).max(initial=0)) if numbered else 0
+            cells = self._count(plane) if segmenter.kind == "cells" else 0
             self.before.append(self.before[-1] + cells)
 
-    def local(self, plane: int) -> Array:
-        """Return a plane (Y, X) with its cells numbered from 1."""
-        return _load(self._order, plane, "labels")
-
-    def __getitem__(self, at: tuple[int, ...]) -> Array:
-        """Return a plane; its place is () or (plane,)."""
+    def blocks(self, at: Place) -> Iterator[tuple[Box, Array]]:
+        """Yield the parts of a plane, and where they lie in it."""
         plane = at[0] if at else 0
-        labels = self.local(plane).astype(np.uint32)
-        return np.where(labels > 0, labels + np.uint32(self.before[plane]), np.uint32(0))
+        before = np.uint32(self.before[plane])
+        for box, found in self._local(plane):
+            labels = np.asarray(found, np.uint32)
+            yield box, np.where(labels > 0, labels + before, np.uint32(0))
+
+    def _local(self, plane: int) -> Iterator[tuple[Box, Array]]:
+        """Yield the same with the cells of each plane numbered from 1."""
+        if not self._stores:
+            yield _whole(self.shape), _load(self._order, plane, "labels")
+            return
+        store = self._stores[plane]
+        for box in store.boxes():
+            first = store.first_pixels(box)
+            yield box, store.labels[box] if first is None else store.numbered(box, first)
+
+    def _count(self, plane: int) -> int:
+        if self._stores:
+            return number_blocks(self._stores[plane])
+        return int(_load(self._order, plane, "labels").max(initial=0))
 
 
-class ProbabilityPlanes:
-    """The probabilities of an item, as `LabelPlanes`."""
+class ProbabilityPlanes(Planes):
+    """The probabilities of an item; their place is (channel,) or (channel, plane)."""
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, order: Order) -> None:
-        self._order = order
-        channels = _load(order, 0, "probabilities").shape[0]
-        self.shape = (channels, *order.spatial)
-        self.ndim = len(self.shape)
+    def __init__(self, segmenter: Segmenter, order: Order, image: ImageFile) -> None:
+        channels = segmenter.n_classes if segmenter.kind == "classes" else 1
+        super().__init__((channels, *order.spatial))
+        self._order, self._stores = order, _stores(segmenter, order, image)
 
-    def __getitem__(self, at: tuple[int, ...]) -> Array:
-        """Return a plane of a channel; its place is (channel,) or (channel, plane)."""
-        channel, *plane = at
-        return np.array(_load(self._order, plane[0] if plane else 0, "probabilities")[channel])
+    def blocks(self, at: Place) -> Iterator[tuple[Box, Array]]:
+        """Yield the parts of a plane of a channel, and where they lie in it."""
+        channel, plane = at[0], at[1] if len(at) > 1 else 0
+        if not self._stores:
+            yield _whole(self.shape), _load(self._order, plane, "probabilities")[channel]
+            return
+        store = self._stores[plane]
+        for box in store.boxes():
+            yield box, store.probabilities[box]
+
+
+def _stores(segmenter: Segmenter, order: Order, image: ImageFile) -> list[PlaneStore]:
+    """Open the stores of an item with large planes; none for any other."""
+    planes = range(order.planes if order.is_large else 0)
+    return [store_of(segmenter, order, image, plane) for plane in planes]
+
+
+def _whole(shape: tuple[int, ...]) -> Box:
+    return slice(0, shape[-2]), slice(0, shape[-1])
 
 
 def _path(order: Order, plane: int, what: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from napari_unet.engine.batchevents import (
@@ -49,6 +49,7 @@ class Tally:
 
     def reached(self, index: int, share: float, note: str = "") -> ItemProgress:
         """Note which share of an item is done."""
+        share = min(share, 1.0)  # parts that are tried again count once
         self.pace.reach(index, share)
         return ItemProgress(
             index=index + 1,
@@ -59,7 +60,7 @@ class Tally:
         )
 
     def done(
-        self, index: int, outputs: Sequence[Path], objects: int | None, seconds: float
+        self, index: int, outputs: Iterable[Path], objects: int | None, seconds: float
     ) -> ItemDone:
         """Note that an item is done."""
         self._end(index, "done")

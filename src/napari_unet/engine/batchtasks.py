@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from napari_unet.engine.batchitem import Steps, finish_item, segment_item, segment_plane
+from napari_unet.engine.batchitem import finish_item, segment_item, segment_plane
+from napari_unet.engine.batchlarge import find_part, predict_part
 from napari_unet.engine.batchorder import Order
+from napari_unet.engine.batchscratch import Steps, store_of
+from napari_unet.engine.blocks import plan_blocks
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.errors import UNetError
+from napari_unet.errors import InputError, UNetError
 
-__all__ = ["Executor", "Task", "stages"]
+__all__ = ["Executor", "Task", "is_one_unit", "stages"]
 
 R = TypeVar("R")
 
 ALONE = 2**26
 """Pixels up to which an item is one unit of work; a larger one is several."""
+
+PREDICTING = 0.8
+"""Of the work on a block, what the network does; the rest is to find its cells."""
 
 
 class Executor(Protocol):
@@ -42,11 +48,38 @@ class Task:
     share: float
 
 
-def stages(segmenter: Segmenter, order: Order) -> Iterator[list[Task]]:
+def is_one_unit(order: Order) -> bool:
+    """Whether an item is small enough to be done in one go."""
+    return not order.is_large and (order.planes == 1 or order.pixels <= ALONE)
+
+
+def stages(segmenter: Segmenter, order: Order) -> Generator[list[Task], None, None]:
     """Yield the work of an item: tasks that can run side by side, then those that need them."""
-    if order.planes == 1 or order.pixels <= ALONE:
+    if is_one_unit(order):
         yield [Task(segment_item, (segmenter, order), 1.0)]
         return
     share = 0.95 / order.planes
-    yield [Task(segment_plane, (segmenter, order, n), share) for n in range(order.planes)]
+    if order.is_large:
+        yield from _in_blocks(segmenter, order, share)
+    else:
+        yield [Task(segment_plane, (segmenter, order, n), share) for n in range(order.planes)]
     yield [Task(finish_item, (segmenter, order), 0.05)]
+
+
+def _in_blocks(segmenter: Segmenter, order: Order, share: float) -> Iterator[list[Task]]:
+    """Yield the work of large planes; to find the cells of a block takes the blocks around it."""
+    image = order.item.open()
+    cells = segmenter.kind == "cells"
+    if order.options.probabilities and not cells:
+        raise InputError(
+            f"{order.item.image} has planes of {order.spatial[-2]} x {order.spatial[-1]} pixels; "
+            f"the probabilities of classes of so large planes are not kept, so leave them out."
+        )
+    for plane in range(order.planes):
+        store = store_of(segmenter, order, image, plane)
+        boxes = plan_blocks(store)
+        part = share / len(boxes) * (PREDICTING if cells else 1)
+        yield [Task(predict_part, (segmenter, order, plane, store, box), part) for box in boxes]
+        if cells:
+            part = share / len(boxes) * (1 - PREDICTING)
+            yield [Task(find_part, (segmenter, order, store, box), part) for box in boxes]

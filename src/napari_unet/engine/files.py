@@ -14,7 +14,7 @@ from napari_unet.engine.findfiles import find_images, pair_files, relative_name
 from napari_unet.engine.imagefile import explained, open_source
 from napari_unet.engine.source import PixelSize
 from napari_unet.engine.tiff import is_tiff, read_tiff
-from napari_unet.engine.tiffwriter import write_tiff
+from napari_unet.engine.tiffwriter import pieces, write_tiff
 from napari_unet.errors import InputError
 
 __all__ = [
@@ -125,8 +125,7 @@ def write_labels(
             f"Labels of shape {labels.shape} and dtype {labels.dtype} cannot be written to {path}; "
             f"give whole numbers of shape (Y, X) or (Z, Y, X)."
         )
-    planes = (labels[at] for at in np.ndindex(labels.shape[:-2]))
-    limits = [(int(plane.min()), int(plane.max())) for plane in planes]
+    limits = [(int(piece.min()), int(piece.max())) for piece in pieces(labels)]
     low, high = min(low for low, _ in limits), max(high for _, high in limits)
     if low < 0 or high > 2**32 - 1:
         raise InputError(f"The labels for {path} run from {low} to {high}; use 0 to 4294967295.")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.config import PredictConfig
+from napari_unet.engine.blocks import is_large, segment_large
 from napari_unet.engine.cells import find_cells
+from napari_unet.engine.checkedimage import check_room, checked_image
 from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
 from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.engine.mailbox import Mailbox
@@ -42,7 +47,7 @@ def probabilities(
     float32 array
         (K, Y, X), or (K, Z, Y, X) for a stack; sums to 1 over K.
     """
-    image = _checked(segmenter, image)
+    image = checked_image(segmenter, image)
     out = np.empty((segmenter.n_classes, *image.shape[1:]), dtype=np.float32)
     for _ in predict(segmenter, image, out, config):
         pass
@@ -69,7 +74,7 @@ def segment(
         (Y, X) or (Z, Y, X). Of a model of cells: 0 background, 1 ... n cells, numbered through
         all planes of a stack. Of a model of classes: the painted class of each pixel, 1 ... K.
     """
-    image = _checked(segmenter, image)
+    image = checked_image(segmenter, image)
     labels = np.zeros(image.shape[1:], dtype=np.uint32)
     for _ in segment_into(segmenter, image, labels, config):
         pass
@@ -115,7 +120,7 @@ def predict(
         If the device does not exist or a tile does not fit into its memory.
     """
     config = config or PredictConfig()
-    image = _checked(segmenter, image)
+    image = checked_image(segmenter, image)
     spatial = image.shape[1:]
     if out.shape not in (spatial, (segmenter.n_classes, *spatial)):
         raise InputError(
@@ -157,7 +162,8 @@ def segment_into(
         Of the spatial shape; also receives the probability of cells; for a model of classes, of
         the class that wins: how sure the network is.
     numbered : int
-        The first cell gets the number after this one.
+        The first cell gets the number after this one. Large planes are done block by block, on
+        disk, unless ``foreground`` is given: memory does not grow with them.
     mailbox : Mailbox, optional
         Where the user looks, as for `predict`.
 
@@ -167,9 +173,12 @@ def segment_into(
         A `TileDone` per tile, a `PlaneDone` per plane.
     """
     config = config or PredictConfig()
-    image = _checked(segmenter, image)
+    image = checked_image(segmenter, image)
     if tuple(labels.shape) != image.shape[1:]:
         raise InputError(f"labels has shape {labels.shape}; give {image.shape[1:]}.")
+    if is_large(image.shape[-2:]) and config.rotations == 1 and foreground is None:
+        yield from _block_by_block(segmenter, image, labels, config, numbered)
+        return
     predictor = PlanePredictor(segmenter, config, mailbox)
     planes, index = _planes(image), 0
     for number, (where, pixels) in enumerate(planes, start=1):
@@ -188,11 +197,33 @@ def segment_into(
         if segmenter.kind == "cells":
             cells = find_cells(segmenter, probability[1], config)
             objects = int(cells.max(initial=0))
-            _check_room(labels.dtype, numbered + objects)
+            check_room(labels.dtype, numbered + objects)
             region = (*where, *(slice(0, n) for n in cells.shape))
             labels[region] = _shaped(np.where(cells > 0, cells + numbered, 0), region)
             numbered += objects
         yield PlaneDone(plane=number, planes=len(planes), objects=objects)
+
+
+def _block_by_block(
+    segmenter: Segmenter, image: Any, labels: Array, config: PredictConfig, numbered: int
+) -> Iterator[SegmentEvent]:
+    """Segment planes that are too large for memory, one after the other."""
+    planes = _planes(image)
+    beside = getattr(getattr(labels, "store", None), "root", None)  # of a zarr array in a folder
+    with TemporaryDirectory(dir=beside and Path(beside).parent, prefix=".live-unet-") as folder:
+        for number, (where, pixels) in enumerate(planes):
+            for event in segment_large(
+                segmenter, pixels, labels, config, Path(folder), where=where, numbered=numbered
+            ):
+                if isinstance(event, PlaneDone):
+                    numbered += event.objects
+                    yield replace(event, plane=number + 1, planes=len(planes))
+                    continue
+                yield replace(
+                    event,
+                    index=number * event.total + event.index,
+                    total=len(planes) * event.total,
+                )
 
 
 def _planes(image: Any) -> list[tuple[Region, Any]]:
@@ -233,32 +264,3 @@ def _write(
 def _shaped(values: NDArray[Any], region: Region) -> NDArray[Any]:
     """Give values the axes of their region: zarr does not broadcast."""
     return values.reshape([span.stop - span.start for span in region])
-
-
-def _check_room(dtype: np.dtype[Any], objects: int) -> None:
-    if np.dtype(dtype).kind in "iu" and objects > np.iinfo(dtype).max:
-        raise InputError(
-            f"{objects} cells were found, but labels of {dtype} can hold {np.iinfo(dtype).max}; "
-            f"give an array of uint32."
-        )
-
-
-def _checked(segmenter: Segmenter, image: Any) -> Any:
-    if getattr(image, "shape", None) is None:  # nested lists
-        image = np.asarray(image)
-    if len(image.shape) == 2:
-        image = image[None] if isinstance(image, np.ndarray) else LazyPlane(image, {}, None)
-    if len(image.shape) not in (3, 4) or 0 in image.shape:
-        raise InputError(
-            f"The image has shape {tuple(image.shape)}; give (Y, X), (C, Y, X) or (C, Z, Y, X) "
-            f"with at least one pixel."
-        )
-    if np.dtype(image.dtype).kind not in "iufb":
-        raise InputError(f"The image has dtype {image.dtype}; convert it to real numbers first.")
-    if image.shape[0] != segmenter.in_channels:
-        raise InputError(
-            f"The model was trained on {segmenter.in_channels} channel(s), the image has "
-            f"{image.shape[0]} (shape {tuple(image.shape)}, channels first); choose the channels "
-            f"the model knows, or train a new one."
-        )
-    return image

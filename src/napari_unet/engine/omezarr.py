@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import zarr
@@ -132,7 +132,8 @@ def finish(path: AnyPath) -> None:
         ome: dict[str, Any] = dict(group.attrs["ome"])  # type: ignore[arg-type]
         is_labels = "image-label" in ome
         (image,) = ome["multiscales"]
-        first, fine = image["datasets"][0], cast(zarr.Array[Any], group["0"])
+        first = image["datasets"][0]
+        fine: Any = group["0"]
         image["datasets"] = [first]
         while max(fine.shape[-2:]) > CHUNK:
             level = len(image["datasets"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.normalise import grey_statistics, normalise
 from napari_unet.core.order import box_distance, outward
-from napari_unet.core.resolution import coarse_shape, read_coarse, refine
+from napari_unet.core.resolution import coarse_box, coarse_shape, read_coarse, refine
 from napari_unet.core.rotation import rotate, rotate_back, rotated_shape
-from napari_unet.core.tiles import Tile, smallest_output, tile_grid
+from napari_unet.core.tiles import Tile, smallest_output, tile_grid, tiles_over
 from napari_unet.engine.device import select_device
 from napari_unet.engine.mailbox import InView, Mailbox
 from napari_unet.engine.memory import largest_output
@@ -63,6 +63,8 @@ class PlanePredictor:
     ----------
     runner : TileRunner
         Where the tiles are computed.
+    tile_size : int
+        Largest side of a tile in network pixels, as in a `PredictConfig`.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class PlanePredictor:
             self._output = max(config.tile_size - self._context, least)
         else:
             self._output = largest_output(segmenter, device)
+        self.tile_size = self._output + self._context
 
     def pieces(self, image: Array) -> Iterator[Piece]:
         """Yield the probabilities of a (C, Y, X) plane as they become final.
@@ -85,11 +88,40 @@ class PlanePredictor:
         """
         statistics = grey_statistics(image)
         if self._config.rotations == 1:
-            total = len(self._tiles(image.shape[1:]))
-            for region, values in self._predict(image, statistics, self._mailbox):
+            tiles = self._tiles(image.shape[1:])
+            total = len(tiles)
+            ordered = _in_view_first(tiles, self._segmenter.downsample, self._mailbox)
+            for region, values in self._predict(image, statistics, ordered):
                 yield Piece(region, values, total)
             return
         yield from self._averaged(image, statistics)
+
+    def pieces_of(
+        self, image: Array, box: Region, statistics: NDArray[np.float32]
+    ) -> Iterator[Piece]:
+        """Yield the probabilities of a part of a plane, which are those of the whole plane.
+
+        Parameters
+        ----------
+        image : array
+            (C, Y, X), the plane; read around the box only.
+        box : (slice, slice)
+            The part.
+        statistics : float32 array
+            `grey_statistics` of the plane.
+        """
+        tiles = self.tiles_of(box, image.shape[1:])
+        for region, values in self._predict(image, statistics, tiles, box):
+            yield Piece(region, values, len(tiles))
+
+    def tiles_of(self, box: Region, shape: tuple[int, ...]) -> list[Tile]:
+        """Plan the tiles of a part of a plane of a shape, in pixels of the working resolution."""
+        return tiles_over(
+            coarse_box(box, self._segmenter.downsample, shape),
+            output=self._output,
+            context=self._context,
+            stride=self._stride,
+        )
 
     def _averaged(self, image: Array, statistics: NDArray[np.float32]) -> Iterator[Piece]:
         nothing: Region = (slice(0, 0), slice(0, 0))
@@ -105,7 +137,8 @@ class PlanePredictor:
         index = 0
         for angle, canvas in zip(angles, canvases, strict=True):
             out = np.empty((self._segmenter.n_classes, *canvas), dtype=np.float32)
-            for region, values in self._predict(rotate(upright, angle), statistics):
+            rotated, tiles = rotate(upright, angle), self._tiles(canvas)
+            for region, values in self._predict(rotated, statistics, tiles):
                 out[(slice(None), *region)] = values
                 index += 1
                 if index < total:
@@ -123,11 +156,15 @@ class PlanePredictor:
         )
 
     def _predict(
-        self, image: Array, statistics: NDArray[np.float32], mailbox: Mailbox | None = None
+        self,
+        image: Array,
+        statistics: NDArray[np.float32],
+        tiles: Iterable[Tile],
+        box: Region | None = None,
     ) -> Iterator[tuple[Region, NDArray[np.float32]]]:
-        """Yield (region, its probabilities (K, *region)) of a (C, Y, X) plane."""
+        """Yield (region, its probabilities (K, *region)) for tiles of a (C, Y, X) plane."""
         factor, shape = self._segmenter.downsample, image.shape[1:]
-        tiles = _in_view_first(self._tiles(shape), factor, mailbox)
+        whole = box or tuple(slice(0, n) for n in shape)
 
         def read(box: Region) -> NDArray[np.float32]:
             return normalise(read_coarse(image, box, factor), statistics)
@@ -137,8 +174,8 @@ class PlanePredictor:
                 yield tile.write, values[(slice(None), *tile.crop)]
                 continue
             y, x = (
-                slice(w.start * factor, min(w.stop * factor, n))
-                for w, n in zip(tile.write, shape, strict=True)
+                slice(max(w.start * factor, b.start), min(w.stop * factor, b.stop))
+                for w, b in zip(tile.write, whole, strict=True)
             )
             origin = tuple(span.start for span in tile.output)
             yield (y, x), refine(values, factor, origin, (y, x), shape)

@@ -71,7 +71,7 @@ def _axes(n: int, meta: dict[str, Any]) -> str:
     axes = [*letters, "Y", "X", *colour]
     if channel is not None:
         axes.insert(channel % n, "C")
-    return "".join(axes)[-n:] if n < 2 else "".join(axes)
+    return "".join(axes)[max(-planes, 0) :]
 
 
 def _size(axes: str, meta: dict[str, Any]) -> PixelSize:

@@ -146,4 +146,4 @@ def _guessed(array: zarr.Array[Any]) -> str:
         return letters
     if array.ndim > 2 and array.shape[-1] in (3, 4) and min(array.shape[-3:-1]) > 4:
         return "Q" * (array.ndim - 3) + "YXS"
-    return "Q" * (array.ndim - 2) + "YX"
+    return ("Q" * array.ndim + "YX")[2:]

@@ -1,0 +1,240 @@
+"""Segment a plane of any size block by block, in bounded memory, with the cells of the whole plane.
+
+::
+
+    predict_block   every block     pixels           -> probabilities   on disk, in the scratch
+    find_block      every block     probabilities    -> its cells       folder of the plane
+    number_blocks   once            cells            -> their numbers   (`PlaneStore`)
+    write_block     every block     cells, numbers   -> labels
+
+Each step may run in any process, in any order within the step, and again: what is complete is not
+done twice, and what was killed half way is done anew. `segment_large` does them all, here.
+A block is found from the blocks around it, so those must be predicted first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.config import PredictConfig
+from napari_unet.core.islands import Box, cells_of_block
+from napari_unet.engine.cells import cell_rules
+from napari_unet.engine.checkedimage import check_room, checked_image
+from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
+from napari_unet.engine.plane import PlanePredictor
+from napari_unet.engine.planestore import BLOCK, PlaneStore
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.errors import InputError
+
+__all__ = [
+    "BLOCK",
+    "PlaneStore",
+    "find_block",
+    "is_large",
+    "number_blocks",
+    "open_store",
+    "plan_blocks",
+    "predict_block",
+    "segment_large",
+    "write_block",
+]
+
+LARGE = 1 << 26
+"""Pixels of the largest plane that is segmented in memory."""
+
+NOTHING = (slice(0, 0), slice(0, 0))
+
+Region = tuple[slice, ...]
+
+
+def is_large(shape: tuple[int, ...]) -> bool:
+    """Tell whether a plane (Y, X) should be segmented block by block."""
+    return shape[0] * shape[1] > LARGE
+
+
+def open_store(
+    scratch: Path, segmenter: Segmenter, image: Any, config: PredictConfig, *, side: int = BLOCK
+) -> PlaneStore:
+    """Open, or make, the scratch files of a plane.
+
+    Parameters
+    ----------
+    scratch : Path
+        A folder for this plane alone; it is made where it is missing.
+    segmenter : Segmenter
+        The trained network.
+    image : array
+        (C, Y, X), read region by region.
+    config : PredictConfig
+        All but ``rotations``: rotated copies of a plane cannot be had in blocks.
+    side : int
+        Of the blocks: a multiple of 1024, or smaller.
+    """
+    if config.rotations != 1:
+        raise InputError(
+            f"A plane of {image.shape[1]} x {image.shape[2]} pixels is segmented block by block, "
+            f"which rotations={config.rotations} does not allow; use rotations=1."
+        )
+    tile_size = PlanePredictor(segmenter, config).tile_size
+    return PlaneStore.open(scratch, segmenter, image, config, tile_size=tile_size, side=side)
+
+
+def plan_blocks(store: PlaneStore) -> list[Box]:
+    """Return the blocks of a plane, row by row; they are whole chunks of its scratch files."""
+    return list(store.boxes())
+
+
+def predict_block(
+    store: PlaneStore, segmenter: Segmenter, image: Any, box: Box, config: PredictConfig
+) -> None:
+    """Compute the probabilities of a block, or for a model of classes the classes."""
+    for _ in _predict_tiles(store, segmenter, image, box, config):
+        pass
+
+
+def find_block(store: PlaneStore, segmenter: Segmenter, box: Box, config: PredictConfig) -> int:
+    """Find the cells of a block; return how many have their first pixel in it."""
+    first = store.first_pixels(box)
+    if first is None:
+        # one plane is one island in the worst case, so the window is limited there
+        cells = cells_of_block(
+            store.probabilities.__getitem__, box, store.shape, cell_rules(segmenter, config)
+        )
+        first = cells.first
+        store.keep_cells(box, cells.labels, first)
+    y, x = np.divmod(first, store.shape[1])
+    here = (y >= box[0].start) & (y < box[0].stop) & (x >= box[1].start) & (x < box[1].stop)
+    return int(here.sum())
+
+
+def number_blocks(store: PlaneStore) -> int:
+    """Number the cells of all blocks through the plane; return how many there are."""
+    return store.number_cells()
+
+
+def write_block(
+    store: PlaneStore, out: Any, box: Box, *, where: Region = (), numbered: int = 0
+) -> None:
+    """Write the final labels of a block.
+
+    Parameters
+    ----------
+    store : PlaneStore
+        With all cells numbered, or with the classes of the block.
+    out : array
+        NumPy or zarr; in whole chunks if these are not larger than those of the store.
+    box : (slice, slice)
+        The block.
+    where : tuple of slice
+        Which plane of ``out``, where it has axes before (Y, X).
+    numbered : int
+        Cell 1 gets the number after this one.
+    """
+    first = store.first_pixels(box)
+    if first is None:
+        labels: NDArray[Any] = store.labels[box]
+    else:
+        labels = store.numbered(box, first)
+        labels[labels > 0] += np.uint32(numbered)
+    _put(out, (*where, *box), labels)
+
+
+def segment_large(
+    segmenter: Segmenter,
+    image: Any,
+    out: Any,
+    config: PredictConfig,
+    scratch: Path,
+    *,
+    where: Region = (),
+    numbered: int = 0,
+    side: int = BLOCK,
+) -> Iterator[SegmentEvent]:
+    """Segment a plane block by block into ``out``.
+
+    Run again with the same arguments after it was stopped, it goes on; at the end the scratch files
+    are deleted.
+
+    Parameters
+    ----------
+    segmenter, image, config, scratch, side
+        As for `open_store`; also (Y, X).
+    out, where, numbered
+        As for `write_block`.
+
+    Yields
+    ------
+    SegmentEvent
+        A `TileDone` per tile, and per block that is complete, that is found, and that is written;
+        then a `PlaneDone`. Regions of complete blocks hold the foreground (1) or the classes,
+        of written ones the cells.
+    """
+    image = checked_image(segmenter, image)
+    store = open_store(scratch, segmenter, image, config, side=side)
+    boxes, index, objects = plan_blocks(store), 0, 0
+    planner = PlanePredictor(segmenter, replace(config, tile_size=store.tile_size))
+    tiles = [len(planner.tiles_of(box, store.shape)) for box in boxes]
+    cells = segmenter.kind == "cells"
+    total = sum(tiles) + (3 if cells else 1) * len(boxes)
+    note = ""
+    for box, count in zip(boxes, tiles, strict=True):
+        for done, said in enumerate(_predict_tiles(store, segmenter, image, box, config), start=1):
+            note = said
+            yield TileDone(index=index + done, total=total, region=(*where, *NOTHING), note=note)
+        index += count + 1
+        _put(out, (*where, *box), _shown(store, box, config, cells=cells))
+        yield TileDone(index=index, total=total, region=(*where, *box), note=note)
+    if cells:
+        for box in boxes:
+            index += 1
+            find_block(store, segmenter, box, config)
+            yield TileDone(index=index, total=total, region=(*where, *NOTHING), note=note)
+        objects = number_blocks(store)
+        check_room(out.dtype, numbered + objects)
+        for box in boxes:
+            index += 1
+            write_block(store, out, box, where=where, numbered=numbered)
+            yield TileDone(index=index, total=total, region=(*where, *box), note=note)
+    store.remove()
+    yield PlaneDone(plane=1, planes=1, objects=objects)
+
+
+def _predict_tiles(
+    store: PlaneStore, segmenter: Segmenter, image: Any, box: Box, config: PredictConfig
+) -> Iterator[str]:
+    """Predict a block unless that is done; after each tile yield what is to be said about it."""
+    if store.is_predicted(box):
+        return
+    classes = segmenter.kind == "classes"
+    predictor = PlanePredictor(segmenter, replace(config, tile_size=store.tile_size))
+    shape = tuple(span.stop - span.start for span in box)
+    values = np.empty(shape, dtype=np.uint8 if classes else np.float32)
+    for piece in predictor.pieces_of(image, box, store.statistics):
+        there = tuple(
+            slice(r.start - b.start, r.stop - b.start)
+            for r, b in zip(piece.region, box, strict=True)
+        )
+        if piece.values is not None:
+            values[there] = piece.values.argmax(axis=0) + 1 if classes else piece.values[1]
+        yield predictor.runner.shrunk
+    store.keep_prediction(box, values, classes=classes)
+
+
+def _shown(store: PlaneStore, box: Box, config: PredictConfig, *, cells: bool) -> NDArray[Any]:
+    """Return what can be seen of a block before all cells are numbered."""
+    if not cells:
+        return np.asarray(store.labels[box])
+    foreground: NDArray[Any] = store.probabilities[box] >= config.threshold
+    return foreground
+
+
+def _put(out: Any, region: Region, values: NDArray[Any]) -> None:
+    """Write values in the axes of their region: zarr does not broadcast."""
+    shape = [span.stop - span.start for span in region]
+    out[region] = values.reshape(shape).astype(out.dtype, copy=False)

@@ -1,0 +1,44 @@
+"""Whether an image can be segmented, and whether labels can hold its cells; needs no torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from napari_unet.engine.lazyplane import LazyPlane
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.errors import InputError
+
+__all__ = ["check_room", "checked_image"]
+
+
+def checked_image(segmenter: Segmenter, image: Any) -> Any:
+    """Return an image as (C, Y, X) or (C, Z, Y, X); `InputError` if the model cannot take it."""
+    if getattr(image, "shape", None) is None:  # nested lists
+        image = np.asarray(image)
+    if len(image.shape) == 2:
+        image = image[None] if isinstance(image, np.ndarray) else LazyPlane(image, {}, None)
+    if len(image.shape) not in (3, 4) or 0 in image.shape:
+        raise InputError(
+            f"The image has shape {tuple(image.shape)}; give (Y, X), (C, Y, X) or (C, Z, Y, X) "
+            f"with at least one pixel."
+        )
+    if np.dtype(image.dtype).kind not in "iufb":
+        raise InputError(f"The image has dtype {image.dtype}; convert it to real numbers first.")
+    if image.shape[0] != segmenter.in_channels:
+        raise InputError(
+            f"The model was trained on {segmenter.in_channels} channel(s), the image has "
+            f"{image.shape[0]} (shape {tuple(image.shape)}, channels first); choose the channels "
+            f"the model knows, or train a new one."
+        )
+    return image
+
+
+def check_room(dtype: np.dtype[Any], objects: int) -> None:
+    """`InputError` if an array of a dtype cannot hold so many cells."""
+    if np.dtype(dtype).kind in "iu" and objects > np.iinfo(dtype).max:
+        raise InputError(
+            f"{objects} cells were found, but labels of {dtype} can hold {np.iinfo(dtype).max}; "
+            f"give an array of uint32."
+        )

@@ -1,0 +1,205 @@
+"""The scratch folder of one plane that is segmented block by block.
+
+::
+
+    scratch/<key>/              key: the model, what is asked of it, and the shape of the plane
+        plane.json              how large tiles are, so that all blocks are computed alike
+        statistics.npy          of the grey values of the whole plane
+        probabilities/          (Y, X) float32, zarr; of cells
+        labels/                 (Y, X) zarr: the cells of each block 1 ... n, or the classes
+        predicted-0-3           block (0, 3) of the probabilities, or of the classes, is complete
+        cells-0-3.npy           so are its labels; the first pixels of the cells in it
+        numbers.npy             the first pixels of all cells, in order
+
+Whole chunks belong to one block, and a file that says that something is complete appears at once,
+after it. So whatever is killed, and whenever, what is there is right, and the rest is done again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.config import PredictConfig
+from napari_unet.core.islands import Box
+from napari_unet.core.normalise import grey_statistics
+from napari_unet.engine.atomic import write_atomically
+from napari_unet.engine.cells import cell_rules
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.errors import JobError
+
+__all__ = ["BLOCK", "PlaneStore"]
+
+BLOCK = 2048
+"""Side of a block in pixels of the image."""
+
+CHUNK = 1024
+"""Side of the largest chunks; blocks are whole numbers of them."""
+
+Integers = NDArray[np.integer]
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneStore:
+    """What is known of a plane so far, on disk. Small, and the same in every process.
+
+    Attributes
+    ----------
+    folder : Path
+        Of this plane, this model and these settings only.
+    shape : (int, int)
+        Of the plane.
+    side : int
+        Of its blocks: a multiple of `CHUNK`, or smaller.
+    tile_size : int
+        As in a `PredictConfig`.
+    """
+
+    folder: Path
+    shape: tuple[int, int]
+    side: int
+    tile_size: int
+
+    @classmethod
+    def open(
+        cls,
+        scratch: Path,
+        segmenter: Segmenter,
+        image: Any,
+        config: PredictConfig,
+        *,
+        tile_size: int,
+        side: int = BLOCK,
+    ) -> PlaneStore:
+        """Open the store of a (C, Y, X) plane in a folder of scratch files, or make it there.
+
+        The pixels of the image are taken to be the same as when it was made; so use one scratch
+        folder for one image. ``tile_size`` is what a new store begins with.
+        """
+        shape = (image.shape[1], image.shape[2])
+        folder = scratch / _key(segmenter, config, image.shape, side)
+        if not folder.exists():
+            _make(folder, segmenter, image, tile_size, min(side, CHUNK))
+        settings = json.loads((folder / "plane.json").read_text())
+        return cls(folder, shape, side, settings["tile_size"])
+
+    @property
+    def probabilities(self) -> Any:
+        """Of cells, (Y, X) float32, a zarr array."""
+        return _array(self.folder / "probabilities")
+
+    @property
+    def labels(self) -> Any:
+        """The cells of each block by their number in it, or classes; (Y, X), a zarr array."""
+        return _array(self.folder / "labels")
+
+    @property
+    def statistics(self) -> NDArray[np.float32]:
+        """As `grey_statistics` of the whole plane."""
+        statistics: NDArray[np.float32] = np.load(self.folder / "statistics.npy")
+        return statistics
+
+    def boxes(self) -> Iterator[Box]:
+        """Yield the blocks, row by row."""
+        for y, x in product(*(range(0, n, self.side) for n in self.shape)):
+            yield (
+                slice(y, min(y + self.side, self.shape[0])),
+                slice(x, min(x + self.side, self.shape[1])),
+            )
+
+    def is_predicted(self, box: Box) -> bool:
+        """Tell whether the probabilities, or the classes, of a block are complete."""
+        return self._path("predicted", box).exists()
+
+    def keep_prediction(self, box: Box, values: NDArray[Any], *, classes: bool) -> None:
+        """Write the probabilities, or the classes, of a block."""
+        (self.labels if classes else self.probabilities)[box] = values
+        write_atomically(self._path("predicted", box), lambda file: file.write(b"complete"))
+
+    def first_pixels(self, box: Box) -> NDArray[np.int64] | None:
+        """Return the first pixels of the cells in a block, or None if it is not complete."""
+        path = self._path("cells", box, ".npy")
+        return np.load(path) if path.exists() else None
+
+    def keep_cells(self, box: Box, labels: Integers, first: NDArray[np.int64]) -> None:
+        """Write the cells of a block."""
+        self.labels[box] = labels
+        write_atomically(self._path("cells", box, ".npy"), lambda file: np.save(file, first))
+
+    def number_cells(self) -> int:
+        """Number the cells of all blocks, and return how many there are."""
+        tables = [self.first_pixels(box) for box in self.boxes()]
+        known = [table for table in tables if table is not None]
+        if len(known) < len(tables):
+            raise JobError(
+                f"{len(tables) - len(known)} of the {len(tables)} blocks of {self.folder} are not "
+                f"segmented yet; run the same command again."
+            )
+        numbers = np.unique(np.concatenate(known))
+        path = self.folder / "numbers.npy"
+        write_atomically(path, lambda file: np.save(file, numbers))
+        return len(numbers)
+
+    def numbered(self, box: Box, first: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """Return the cells of a block by their numbers in the plane."""
+        numbers = np.load(self.folder / "numbers.npy", mmap_mode="r")
+        names = np.zeros(len(first) + 1, dtype=np.uint32)
+        names[1:] = np.searchsorted(numbers, first) + 1
+        labels: NDArray[np.uint32] = names[self.labels[box]]
+        return labels
+
+    def remove(self) -> None:
+        """Delete all of it; from now on it is not there, even if this is killed."""
+        away = Path(mkdtemp(dir=self.folder.parent, prefix=".removed-"))
+        self.folder.replace(away / "plane")
+        shutil.rmtree(away)
+
+    def _path(self, what: str, box: Box, suffix: str = "") -> Path:
+        y, x = (span.start // self.side for span in box)
+        return self.folder / f"{what}-{y}-{x}{suffix}"
+
+
+def _key(segmenter: Segmenter, config: PredictConfig, shape: tuple[int, ...], side: int) -> str:
+    known = [segmenter.describe(), tuple(map(int, shape)), side, config.tile_size]
+    if segmenter.kind == "cells":
+        known.append(asdict(cell_rules(segmenter, config)))
+    digest = hashlib.blake2b(repr(known).encode(), digest_size=12)
+    for name in sorted(segmenter.weights):
+        digest.update(np.ascontiguousarray(segmenter.weights[name]).data)
+    return digest.hexdigest()
+
+
+def _make(folder: Path, segmenter: Segmenter, image: Any, tile_size: int, chunk: int) -> None:
+    import zarr
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    begun = Path(mkdtemp(dir=folder.parent, prefix=".begun-"))
+    create = partial(zarr.create_array, shape=image.shape[1:], chunks=(chunk, chunk))
+    if segmenter.kind == "cells":
+        create(store=begun / "probabilities", dtype="f4")
+        create(store=begun / "labels", dtype="i4")
+    else:
+        create(store=begun / "labels", dtype="u1")
+    np.save(begun / "statistics.npy", grey_statistics(image))
+    (begun / "plane.json").write_text(json.dumps({"tile_size": tile_size}))
+    try:
+        begun.rename(folder)
+    except OSError:  # another process was first
+        shutil.rmtree(begun)
+
+
+def _array(path: Path) -> Any:
+    import zarr
+
+    return zarr.open_array(path, mode="r+")

@@ -1,0 +1,384 @@
+"""A batch makes every result once, tells what happens, and stops at no image."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from napari_unet import InputError, PredictConfig, Segmenter, UNetError, segment
+from napari_unet.engine import batchtasks
+from napari_unet.engine.batch import run_batch, segment_files
+from napari_unet.engine.batchevents import (
+    BatchDone,
+    BatchEvent,
+    ItemDone,
+    ItemFailed,
+    ItemProgress,
+    ItemSkipped,
+    ItemStarted,
+)
+from napari_unet.engine.batchorder import place_order
+from napari_unet.engine.batchplan import BatchOptions, plan, take_shard
+from napari_unet.engine.files import read_image, read_labels
+from napari_unet.engine.imagefile import open_image
+from napari_unet.engine.manifest import identify
+from napari_unet.engine.omezarr import create_labels, finish
+from napari_unet.engine.starter import starter_model
+from napari_unet.sample_data import touching_cells
+
+CPU = PredictConfig(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def model() -> Segmenter:
+    """Take the model that every installation has."""
+    return starter_model()
+
+
+def cells(*shape: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.uint16]]:
+    """Make a small image of cells."""
+    return (touching_cells(shape or (80, 96), seed=seed)[0] * 1000).astype(np.uint16)
+
+
+def save(path: Path, *planes: np.ndarray[Any, Any], axes: str = "TYX") -> Path:
+    """Write an image, or a stack."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if len(planes) == 1:
+        tifffile.imwrite(path, planes[0])
+    else:
+        kind = {"metadata": {"axes": axes}, "photometric": "minisblack"}
+        tifffile.imwrite(path, np.stack(planes), ome=True, **kind)
+    return path
+
+
+def names(events: Sequence[BatchEvent]) -> list[str]:
+    """List what happened, without the progress in between."""
+    return [type(event).__name__ for event in events if not isinstance(event, ItemProgress)]
+
+
+def test_every_item_ends_once_and_the_progress_counts_pixels(
+    model: Segmenter, tmp_path: Path
+) -> None:
+    """Images weigh what they have; the events say which, what, and how far all is."""
+    save(tmp_path / "in" / "a1.tif", cells())
+    save(tmp_path / "in" / "a2.tif", cells(seed=1), cells(seed=2))
+    events = list(segment_files(model, tmp_path / "in", tmp_path / "out", CPU))
+
+    assert names(events) == ["ItemStarted", "ItemDone"] * 2 + ["BatchDone"]
+    pixels = [event.progress.pixels for event in events]
+    assert pixels == sorted(pixels)
+    assert {event.progress.all_pixels for event in events} == {3 * 80 * 96}
+    first, second = (event for event in events if isinstance(event, ItemDone))
+    assert (first.index, second.index) == (1, 2)
+    assert (first.progress.items, first.progress.pixels) == (1, 80 * 96)
+    assert first.outputs == (tmp_path / "out" / "a1_labels.tif",)
+    assert first.objects == read_labels(first.outputs[0]).max() > 3
+    last = events[-1]
+    assert isinstance(last, BatchDone)
+    assert (last.done, last.skipped, last.failed) == (2, 0, 0)
+    assert last.progress.pixels == last.progress.all_pixels
+    assert last.progress.pixels_per_second > 0
+    assert last.progress.seconds_left == 0
+
+
+def test_results_are_those_of_segment(model: Segmenter, tmp_path: Path) -> None:
+    """A batch is many calls of it; cells are numbered through the planes."""
+    stack = np.stack([cells(seed=1), cells(seed=2), cells(seed=3)])
+    save(tmp_path / "a.tif", *stack)
+    list(segment_files(model, tmp_path / "a.tif", tmp_path / "out", CPU))
+
+    written = tifffile.TiffFile(tmp_path / "out" / "a_labels.tif")
+    with written:
+        assert written.series[0].axes == "TYX"
+        np.testing.assert_array_equal(written.asarray(), segment(model, stack[None], CPU))
+
+
+def test_what_is_skipped_counts_in_no_speed(model: Segmenter, tmp_path: Path) -> None:
+    """What was done before is told at once, and what is left is what the progress is of."""
+    for seed in range(2):
+        save(tmp_path / f"{seed}.tif", cells(seed=seed))
+    list(segment_files(model, tmp_path / "0.tif", tmp_path / "out", CPU))
+    skipped, started, *_, done = segment_files(
+        model, [tmp_path / "0.tif", tmp_path / "1.tif"], tmp_path / "out", CPU
+    )
+
+    assert isinstance(skipped, ItemSkipped)
+    assert skipped.complete
+    assert skipped.outputs == (tmp_path / "out" / "0_labels.tif",)
+    assert started.progress.all_pixels == 80 * 96
+    assert isinstance(done, BatchDone)
+    assert (done.done, done.skipped) == (1, 1)
+
+
+@pytest.mark.parametrize("change", ["pixels", "result", "gone", "record"])
+def test_only_what_the_batch_made_itself_is_made_anew(
+    model: Segmenter, tmp_path: Path, change: str
+) -> None:
+    """Another image or a lost result is done again; a result that was edited is kept."""
+    image = save(tmp_path / "a.tif", cells())
+    (result,) = _done(segment_files(model, image, tmp_path / "out", CPU))[0].outputs
+    before = result.read_bytes()
+    if change == "pixels":
+        save(image, cells(seed=1))
+    elif change == "result":
+        result.write_bytes(b"corrected by hand")
+    elif change == "gone":
+        result.unlink()
+    else:
+        (tmp_path / "out" / ".live-unet" / "a.json").write_text("{")
+    events = list(segment_files(model, image, tmp_path / "out", CPU))
+
+    if change in ("pixels", "gone"):
+        assert names(events) == ["ItemStarted", "ItemDone", "BatchDone"]
+        assert (result.read_bytes() == before) == (change == "gone")
+        return
+    assert names(events) == ["ItemSkipped", "BatchDone"]
+    assert isinstance(events[0], ItemSkipped)
+    assert not events[0].complete
+    assert str(result) in events[0].reason
+    assert result.read_bytes() == (before if change == "record" else b"corrected by hand")
+    again = segment_files(model, image, tmp_path / "out", CPU, BatchOptions(overwrite=True))
+    assert len(_done(again)) == 1
+    assert result.read_bytes() == before
+
+
+def test_a_batch_that_is_stopped_goes_on_at_the_plane_where_it_was(
+    model: Segmenter, tmp_path: Path
+) -> None:
+    """Planes that are segmented are not segmented again; the result is that of one run."""
+    stack = [cells(seed=seed) for seed in range(4)]
+    image = save(tmp_path / "movie.tif", *stack)
+    events = segment_files(model, image, tmp_path / "out", CPU)
+    for event in events:
+        if event.progress.pixels >= 3 * 80 * 96:
+            break
+    events.close()  # type: ignore[attr-defined]
+    (scratch,) = (tmp_path / "out" / ".live-unet" / "movie.scratch").iterdir()
+    kept = {path: path.stat().st_mtime_ns for path in scratch.glob("*.npy")}
+    assert len(kept) >= 2
+    assert not (tmp_path / "out" / "movie_labels.tif").exists()
+
+    again = segment_files(model, image, tmp_path / "out", CPU)
+    reached = [event.fraction for event in again if isinstance(event, ItemProgress)]
+    assert len(reached) == 4 - len(kept) + 1
+    whole = segment(model, np.stack(stack)[None], CPU)
+    np.testing.assert_array_equal(read_labels(tmp_path / "out" / "movie_labels.tif"), whole)
+    assert not scratch.parent.exists()
+
+
+class Threads:
+    """An executor of two threads, which pickles nothing but keeps no order either."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def map(
+        self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
+    ) -> Iterator[tuple[int, Any]]:
+        """Run calls as `Executor` says."""
+        self.calls.append(len(arguments))
+        with ThreadPoolExecutor(2) as pool:
+            futures = {pool.submit(function, *given): n for n, given in enumerate(arguments)}
+            for future in as_completed(futures):
+                error = future.exception()
+                assert error is None or isinstance(error, UNetError)
+                yield futures[future], error or future.result()
+
+
+def test_an_executor_gives_the_same_files(
+    model: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small images are one call each, all side by side; a larger stack is a call for each plane."""
+    monkeypatch.setattr(batchtasks, "ALONE", 2 * 80 * 96)
+    for seed in range(3):
+        save(tmp_path / "in" / f"{seed}.tif", cells(seed=seed))
+    save(tmp_path / "in" / "4 movie.tif", *(cells(seed=seed) for seed in range(4)))
+    (tmp_path / "in" / "3 bad.tif").write_bytes(b"II*\0")
+    shutil.copytree(tmp_path / "in", tmp_path / "in2")
+    save(tmp_path / "in2" / "9 colour.tif", np.zeros((9, 9, 3), np.uint8))
+    options = BatchOptions(probabilities=True, measure="csv")
+    threads = Threads()
+
+    here = list(segment_files(model, tmp_path / "in", tmp_path / "1", CPU, options))
+    events = list(
+        segment_files(model, tmp_path / "in2", tmp_path / "2", CPU, options, executor=threads)
+    )
+
+    assert threads.calls == [4, 4, 1]
+    assert sorted(names(events)) == ["BatchDone", *["ItemDone"] * 4, *["ItemFailed"] * 2]
+    assert events[-1].progress.items == 6
+    assert events[-1].progress.pixels == events[-1].progress.all_pixels == 7 * 80 * 96
+    ours, theirs = ({e.item.name: e.objects for e in _done(run)} for run in (here, events))
+    assert ours == theirs
+    files = [path for path in (tmp_path / "1").glob("*") if path.is_file()]
+    assert len(files) == 3 * 4
+    for path in files:
+        assert (tmp_path / "2" / path.name).read_bytes() == path.read_bytes()
+    assert not list(tmp_path.rglob("*.lock"))
+
+
+def test_an_image_that_changes_while_it_is_read_fails(model: Segmenter, tmp_path: Path) -> None:
+    """Half of one and half of another image is no result."""
+    image = save(tmp_path / "a.tif", cells())
+    events = []
+    for event in segment_files(model, image, tmp_path / "out", CPU):
+        events.append(event)
+        if isinstance(event, ItemStarted):
+            save(image, cells(seed=1))
+
+    assert names(events) == ["ItemStarted", "ItemFailed", "BatchDone"]
+    failed = events[-2]
+    assert isinstance(failed, ItemFailed)
+    assert "was changed while it was read" in failed.reason
+    assert not list((tmp_path / "out").glob("*.tif"))
+    assert names(list(segment_files(model, image, tmp_path / "out", CPU)))[1] == "ItemDone"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
+    model: Segmenter, tmp_path: Path
+) -> None:
+    """The item fails with what to do; with room again the same call makes it."""
+    image, options = save(tmp_path / "a.tif", cells()), BatchOptions()
+    (item,) = plan(image, tmp_path / "out")
+    order = place_order(item, CPU, options, *identify(model, CPU))
+    order.scratch.mkdir(parents=True)
+    (order.scratch / f".0.labels.npy.{os.getpid()}.partial").symlink_to("/dev/full")
+
+    _, *_, failed, _ = run_batch([item], model, CPU, options)
+
+    assert isinstance(failed, ItemFailed)
+    assert failed.reason.startswith("The disk is full")
+    assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / ".live-unet"]
+    assert len(_done(run_batch([item], model, CPU, options))) == 1
+
+
+def test_two_batches_on_one_folder_share_the_work(model: Segmenter, tmp_path: Path) -> None:
+    """What one works on, or has done meanwhile, the other leaves alone."""
+    for seed in range(3):
+        save(tmp_path / "in" / f"{seed}.tif", cells(seed=seed))
+    first, second = (segment_files(model, tmp_path / "in", tmp_path / "out", CPU) for _ in "12")
+    events: list[BatchEvent] = [next(first), next(second)]  # both on the first image
+
+    assert isinstance(events[0], ItemStarted)
+    assert isinstance(events[1], ItemSkipped)
+    assert f"process {os.getpid()} is working on it" in events[1].reason
+    while not isinstance(next(first), ItemDone):
+        pass
+    assert isinstance(next(first), ItemStarted)
+    assert names([next(second)]) == ["ItemSkipped"]
+    assert names(list(first)) == ["ItemDone", "ItemStarted", "ItemDone", "BatchDone"]
+    (skipped, ended) = second
+    assert isinstance(skipped, ItemSkipped)
+    assert skipped.complete
+    assert isinstance(ended, BatchDone)
+    assert not list(tmp_path.rglob("*.lock"))
+
+
+def test_zarr_in_is_zarr_out_with_axes_and_sizes(model: Segmenter, tmp_path: Path) -> None:
+    """Labels, probabilities and sizes in micrometres are those of the image."""
+    stack = np.stack([cells(seed=seed) for seed in range(4)]).reshape(2, 2, 80, 96)
+    size: dict[str, Any] = {"pixel_size": (500.0, 250.0), "unit": "nanometer"}
+    out = create_labels(tmp_path / "a.ome.zarr", stack.shape, axes="TZYX", dtype="u2", **size)
+    for plane in range(4):
+        out[plane] = stack.reshape(4, 80, 96)[plane]
+    finish(tmp_path / "a.ome.zarr")
+    options = BatchOptions(probabilities=True, measure="csv")
+    (done,) = _done(segment_files(model, tmp_path / "a.ome.zarr", tmp_path / "out", CPU, options))
+
+    labels, probabilities, table = done.outputs
+    assert [path.name for path in done.outputs] == [
+        "a_labels.ome.zarr",
+        "a_probabilities.ome.zarr",
+        "a_objects.csv",
+    ]
+    written = open_image(labels)
+    assert (written.plane_axes, written.plane_shape) == ("TZ", (2, 2))
+    assert (written.pixel_size, written.unit) == ((500, 250), "nanometer")
+    whole = segment(model, stack.reshape(1, 4, 80, 96), CPU)
+    np.testing.assert_array_equal(np.asarray(written.data)[0], whole)
+    sure = np.asarray(open_image(probabilities).data)[0]
+    assert sure[whole > 0].mean() > 0.5 > sure[whole == 0].mean()
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["label"]) for row in rows] == list(range(1, whole.max() + 1))
+    assert [(row["plane"], row["t"], row["z"]) for row in rows][-1] == ("3", "1", "1")
+    area = (whole == 5).sum()
+    assert (int(rows[4]["area"]), float(rows[4]["area_um2"])) == (area, area / 8)
+    again = segment_files(model, tmp_path / "a.ome.zarr", tmp_path / "out", CPU, options)
+    assert names(list(again)) == ["ItemSkipped", "BatchDone"]
+    zarr.open_array(labels / "0", mode="r+")[0, 0, :9] = 1  # an edit of a single chunk is noticed
+    again = segment_files(model, tmp_path / "a.ome.zarr", tmp_path / "out", CPU, options)
+    assert "changed since" in next(iter(again)).reason  # type: ignore[union-attr]
+
+
+def test_a_format_can_be_asked_for(model: Segmenter, tmp_path: Path) -> None:
+    """TIFF in, OME-Zarr out; the other one, asked for later, does not get in its way."""
+    image = save(tmp_path / "a.tif", cells())
+    for form, name in (("ome-zarr", "a_labels.ome.zarr"), ("tiff", "a_labels.tif")):
+        options = BatchOptions(format=form)  # type: ignore[arg-type]
+        for _ in range(2):
+            *_, event, _ = segment_files(model, image, tmp_path / "out", CPU, options)
+            assert isinstance(event, ItemDone | ItemSkipped)
+            assert [path.name for path in event.outputs] == [name]
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "out" / "a_labels.ome.zarr"),
+        read_image(tmp_path / "out" / "a_labels.tif"),
+    )
+    *_, event, _ = segment_files(
+        model, image, tmp_path / "out", CPU, BatchOptions(format="ome-zarr", overwrite=True)
+    )
+    assert isinstance(event, ItemDone)
+
+
+def test_shards_are_parts_of_the_whole(tmp_path: Path) -> None:
+    """Together they are all items, in the order of their names, and no item is in two."""
+    for number in range(11):
+        save(tmp_path / "in" / f"a{number}.tif", np.zeros((4, 4), np.uint8))
+    whole = plan(tmp_path / "in", tmp_path / "out")
+    shards = [plan(tmp_path / "in", tmp_path / "out", shard=f"{i}/3") for i in (1, 2, 3)]
+
+    assert [item.name.name for item in whole] == [f"a{number}" for number in range(11)]
+    assert [len(shard) for shard in shards] == [4, 4, 3]
+    assert {item for shard in shards for item in shard} == set(whole)
+    assert take_shard(whole, "1/1") == whole
+    with pytest.raises(InputError, match="'4/3'"):
+        take_shard(whole, "4/3")
+
+
+def test_names_that_differ_in_their_folder_only_are_different(
+    model: Segmenter, tmp_path: Path
+) -> None:
+    """Subfolders are kept for results and records alike."""
+    for folder in ("1", "2"):
+        save(tmp_path / "in" / folder / "a.tif", cells(seed=int(folder)))
+    done = _done(segment_files(model, tmp_path / "in", tmp_path / "out", CPU))
+
+    assert [event.item.name for event in done] == [Path("1/a"), Path("2/a")]
+    for folder in ("1", "2"):
+        assert (tmp_path / "out" / ".live-unet" / folder / "a.json").is_file()
+        expected = segment(model, cells(seed=int(folder)), CPU)
+        written = read_labels(tmp_path / "out" / folder / "a_labels.tif")
+        np.testing.assert_array_equal(written, expected)
+
+
+def test_a_device_that_is_not_there_stops_the_batch(model: Segmenter, tmp_path: Path) -> None:
+    """Not every single image."""
+    image = save(tmp_path / "a.tif", cells())
+    with pytest.raises(UNetError, match="cuda:63"):
+        segment_files(model, image, tmp_path / "out", PredictConfig(device="cuda:63"))
+
+
+def _done(events: Iterator[BatchEvent]) -> list[ItemDone]:
+    """Run a batch and keep what was done."""
+    return [event for event in events if isinstance(event, ItemDone)]

@@ -1,0 +1,253 @@
+"""A plane in blocks, on disk: the cells of the whole plane, whatever was stopped and when."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_unet.core.config import PredictConfig
+from napari_unet.core.normalise import grey_statistics
+from napari_unet.core.unet import UNet
+from napari_unet.engine import blocks
+from napari_unet.engine.blocks import (
+    PlaneStore,
+    find_block,
+    is_large,
+    number_blocks,
+    open_store,
+    plan_blocks,
+    predict_block,
+    segment_large,
+    write_block,
+)
+from napari_unet.engine.cells import find_cells
+from napari_unet.engine.events import PlaneDone, TileDone
+from napari_unet.engine.inference import probabilities, segment, segment_into
+from napari_unet.engine.plane import PlanePredictor
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.errors import InputError, JobError
+
+torch.set_num_threads(1)
+SHAPE = (203, 151)
+
+
+def model(seed: int = 3, **settings_: Any) -> Segmenter:
+    """A tiny network with random weights, sharp enough that its classes differ."""
+    known = {"in_channels": 1, "n_classes": 2, "base_channels": 4, "depth": 2, "diameter": 9.0}
+    chosen = known | settings_
+    torch.manual_seed(seed)
+    network = UNet(*(chosen[n] for n in ("in_channels", "n_classes", "base_channels", "depth")))
+    with torch.no_grad():
+        network.head.weight.mul_(4)
+    return Segmenter(weights={}, **chosen).with_weights(network)
+
+
+def config(**knobs: Any) -> PredictConfig:
+    """On the CPU, in tiles as small as can be."""
+    return PredictConfig(**({"device": "cpu", "tile_size": 60} | knobs))
+
+
+def picture(shape: tuple[int, ...] = SHAPE, seed: int = 0) -> NDArray[np.float32]:
+    """Smooth noise."""
+    noise = np.random.default_rng(seed).normal(size=shape)
+    return ndimage.gaussian_filter(noise, 2).astype(np.float32)
+
+
+def on_disk(folder: Path, array: NDArray[Any], chunk: int = 32) -> Any:
+    """The array as a zarr array in a folder."""
+    return zarr.create_array(store=folder, data=array, chunks=(chunk,) * array.ndim)
+
+
+def steps(store: PlaneStore, segmenter: Segmenter, image: Any, chosen: PredictConfig) -> Any:
+    """All four steps, one after the other."""
+    out = np.zeros(store.shape, np.uint32)
+    for box in plan_blocks(store):
+        predict_block(store, segmenter, image, box, chosen)
+    found = [find_block(store, segmenter, box, chosen) for box in plan_blocks(store)]
+    assert number_blocks(store) == sum(found)
+    for box in plan_blocks(store):
+        write_block(store, out, box)
+    return out
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    sides=st.tuples(st.integers(1, 120), st.integers(1, 120)),
+    box=st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)),
+    depth=st.integers(1, 3),
+    downsample=st.integers(1, 3),
+)
+def test_a_part_of_a_plane_is_predicted_as_in_the_whole(
+    sides: tuple[int, int], box: tuple[float, ...], depth: int, downsample: int
+) -> None:
+    """Any box, any resolution: each pixel once, and its probabilities."""
+    segmenter = model(depth=depth, downsample=downsample)
+    image = picture(sides)
+    whole = probabilities(segmenter, image, config(tile_size=400))
+    first = [int(a * (n - 1)) for a, n in zip(box[:2], sides, strict=True)]
+    last = [f + 1 + int(a * (n - 1 - f)) for a, f, n in zip(box[2:], first, sides, strict=True)]
+    part = (slice(first[0], last[0]), slice(first[1], last[1]))
+    out = np.full(whole.shape, np.nan, np.float32)
+    predictor = PlanePredictor(segmenter, config())
+    for piece in predictor.pieces_of(image[None], part, grey_statistics(image[None])):
+        assert np.isnan(out[(slice(None), *piece.region)]).all()
+        out[(slice(None), *piece.region)] = piece.values
+    np.testing.assert_allclose(out[(slice(None), *part)], whole[(slice(None), *part)], atol=1e-5)
+    assert np.isfinite(out).sum() == out[(slice(None), *part)].size
+
+
+@pytest.mark.parametrize("downsample", [1, 2, 3])
+def test_blocks_are_segmented_as_the_whole_plane(tmp_path: Path, downsample: int) -> None:
+    """From zarr to zarr, of odd sides: the probabilities but for rounding, the cells exactly."""
+    segmenter = model(downsample=downsample)
+    image = on_disk(tmp_path / "in.zarr", picture()[None])
+    out = on_disk(tmp_path / "out.zarr", np.zeros(SHAPE, np.uint32), chunk=16)
+    store = open_store(tmp_path / "scratch", segmenter, image, config(), side=64)
+    assert (steps(store, segmenter, image, config()) > 0).any()
+    said = store.probabilities[...]
+    assert np.abs(said - probabilities(segmenter, picture(), config())[1]).max() < 1e-5
+    cells = find_cells(segmenter, said, config())
+    assert cells.max() > 20
+
+    events = list(segment_large(segmenter, image, out, config(), tmp_path / "scratch", side=64))
+
+    np.testing.assert_array_equal(out[...], cells)
+    np.testing.assert_array_equal(cells, segment(segmenter, picture(), config()))
+    assert events[-1] == PlaneDone(plane=1, planes=1, objects=int(cells.max()))
+    assert not any((tmp_path / "scratch").iterdir())
+
+
+def test_classes_are_written_block_by_block(tmp_path: Path) -> None:
+    """There is nothing to find or to number in them."""
+    segmenter = model(kind="classes", n_classes=3)
+    out = np.zeros(SHAPE, np.uint8)
+    events = list(segment_large(segmenter, picture(), out, config(), tmp_path, side=64))
+    expected = segment(segmenter, picture(), config())
+    assert (out == expected).mean() > 0.999  # where two are as probable, rounding decides
+    assert events[-1] == PlaneDone(plane=1, planes=1, objects=0)
+
+
+def test_progress_counts_to_the_end(tmp_path: Path) -> None:
+    """And names what can be shown: the foreground of a block, then its cells."""
+    out = np.zeros(SHAPE, np.uint32)
+    shown = np.zeros((2, *SHAPE), int)
+    indices = []
+    for event in segment_large(model(), picture(), out, config(), tmp_path, side=64):
+        if isinstance(event, TileDone):
+            indices.append(event.index)
+            total = event.total
+            shown[int(out[event.region].max(initial=0) > 1)][event.region] += 1
+    assert indices == list(range(1, total + 1))
+    assert (shown.sum(axis=0) == 2).all()
+
+
+def test_what_is_complete_is_not_done_again(tmp_path: Path) -> None:
+    """Stopped at any step and run again, the labels are those of a run that was not stopped."""
+    segmenter, image = model(), picture()
+    whole = segment(segmenter, image, config())
+    total = sum(
+        1
+        for _ in segment_large(
+            segmenter, image, np.zeros(SHAPE, np.uint32), config(), tmp_path / "whole", side=64
+        )
+    )
+    for stop in range(5, total, 45):
+        out = np.zeros(SHAPE, np.uint32)
+        work = segment_large(segmenter, image, out, config(), tmp_path / str(stop), side=64)
+        for _ in range(stop):
+            next(work)
+        work.close()
+        again = list(segment_large(segmenter, image, out, config(), tmp_path / str(stop), side=64))
+        np.testing.assert_array_equal(out, whole)
+        if stop > 40:
+            assert len(again) < total
+
+
+def test_what_is_not_complete_is_done_again(tmp_path: Path) -> None:
+    """Pixels that were written before a process was killed are not taken for a block."""
+    segmenter, image = model(), picture()[None]
+    store = open_store(tmp_path, segmenter, image, config(), side=64)
+    boxes = plan_blocks(store)
+    store.probabilities[boxes[0]] = 0.77
+    expected = segment(segmenter, picture(), config())
+    np.testing.assert_array_equal(steps(store, segmenter, image, config()), expected)
+    store.labels[boxes[1]] = 5
+    next(store.folder.glob("cells-0-1*")).unlink()
+    np.testing.assert_array_equal(steps(store, segmenter, image, config()), expected)
+
+
+def test_a_complete_block_is_not_computed(tmp_path: Path) -> None:
+    """It is read as it is."""
+    segmenter, image = model(), picture()[None]
+    store = open_store(tmp_path, segmenter, image, config(), side=64)
+    for box in plan_blocks(store):
+        shape = [span.stop - span.start for span in box]
+        store.keep_prediction(box, np.ones(shape, np.float32), classes=False)
+    assert (steps(store, segmenter, image, config()) == 1).all()
+
+
+def test_another_model_or_another_rule_begins_anew(tmp_path: Path) -> None:
+    """The same opens the same store, in whatever process."""
+    segmenter, image = model(), picture()[None]
+    store = open_store(tmp_path, segmenter, image, config(), side=64)
+    assert open_store(tmp_path, segmenter, image, config(), side=64) == store
+    assert pickle.loads(pickle.dumps(store)) == store  # noqa: S301
+    others = [
+        open_store(tmp_path, model(seed=4), image, config(), side=64),
+        open_store(tmp_path, replace(segmenter, split=0.7), image, config(), side=64),
+        open_store(tmp_path, segmenter, image, config(threshold=0.6), side=64),
+        open_store(tmp_path, segmenter, image[:, 1:], config(), side=64),
+        open_store(tmp_path, segmenter, image, config(), side=32),
+    ]
+    assert len({other.folder for other in [store, *others]}) == 6
+
+
+def test_cells_are_not_numbered_before_all_blocks_are_found(tmp_path: Path) -> None:
+    """The error says how many are missing."""
+    store = open_store(tmp_path, model(), picture()[None], config(), side=64)
+    with pytest.raises(JobError, match="12 of the 12 blocks"):
+        number_blocks(store)
+
+
+def test_rotated_copies_do_not_go_with_blocks(tmp_path: Path) -> None:
+    """They turn about the middle of the whole plane."""
+    with pytest.raises(InputError, match="rotations=2"):
+        open_store(tmp_path, model(), picture()[None], config(rotations=2))
+
+
+def test_large_planes_of_a_stack_are_segmented_in_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the output, where there is room; cells are numbered through all planes."""
+    assert is_large((40_000, 40_000))
+    assert not is_large((8192, 8192))
+    segmenter, image = model(), np.stack([picture(seed=seed) for seed in (0, 1)])[None]
+    expected = segment(segmenter, image, config())
+    monkeypatch.setattr(blocks, "LARGE", 1000)
+    out = zarr.create_array(tmp_path / "out.zarr", shape=(2, *SHAPE), dtype="u4")
+    planes = []
+    for event in segment_into(segmenter, image, out, config()):
+        if isinstance(event, PlaneDone):
+            planes.append((event.plane, event.planes, event.objects))
+        else:
+            assert any(entry.name.startswith(".live-unet-") for entry in tmp_path.iterdir())
+            last = event
+    np.testing.assert_array_equal(out[...], expected)
+    assert [plane[:2] for plane in planes] == [(1, 2), (2, 2)]
+    assert sum(plane[2] for plane in planes) == expected.max()
+    assert last.index == last.total
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.zarr"]
+    narrow = np.zeros((2, *SHAPE), np.uint8)
+    with pytest.raises(InputError, match="can hold 255"):
+        list(segment_into(segmenter, image, narrow, config(), numbered=250))

@@ -1,0 +1,147 @@
+"""A record says what was made from what, and is never believed when it is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_unet import BatchOptions, PredictConfig
+from napari_unet.engine.batchplan import Item
+from napari_unet.engine.manifest import (
+    Record,
+    explained,
+    find_complete,
+    find_foreign,
+    fingerprint,
+    identify,
+    read_record,
+    stamp,
+    write_record,
+)
+from napari_unet.engine.starter import starter_model
+
+OPTIONS = BatchOptions()
+
+
+@pytest.fixture
+def item(tmp_path: Path) -> Item:
+    """Make an image of 200 kB and its result."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.tif").write_bytes(bytes(200_000))
+    (tmp_path / "out" / "sub").mkdir(parents=True)
+    (tmp_path / "out" / "sub" / "a_labels.tif").write_bytes(b"labels")
+    return Item(tmp_path / "in" / "a.tif", Path("sub/a"), tmp_path / "out")
+
+
+def record_of(item: Item, **changes: Any) -> Record:
+    """Remember the result of an item."""
+    path = item.output("labels", ".tif")
+    record = Record(
+        image=str(item.image),
+        fingerprint=fingerprint(item.image),
+        made_by="me",
+        settings={"threshold": 0.5},
+        outputs={"labels": (path.name, str(stamp(path)))},
+    )
+    write_record(item, replace(record, **changes))
+    return record
+
+
+def test_a_record_comes_back_as_it_was(item: Item) -> None:
+    """It lies at the item's place in a hidden folder, and people can read it."""
+    record = record_of(item, objects=3)
+
+    assert read_record(item) == replace(record, objects=3)
+    assert record.paths(item) == (item.output("labels", ".tif"),)
+    content = json.loads((item.folder / ".live-unet" / "sub" / "a.json").read_text())
+    assert content["settings"] == {"threshold": 0.5}
+    assert content["image"] == str(item.image)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 99}', '{"format": 1}', "\xff"])
+def test_a_damaged_record_is_none(item: Item, text: str) -> None:
+    """Nothing is concluded from it, so the result is somebody else's."""
+    record_of(item)
+    item.kept(".json").write_bytes(text.encode("latin-1"))
+
+    assert read_record(item) is None
+    assert find_complete(item, "me", OPTIONS) is None
+    assert find_foreign(item, [item.output("labels", ".tif")])
+
+
+def test_complete_is_only_what_this_run_would_make(item: Item) -> None:
+    """The same image, model and settings, and all results that are asked for."""
+    record_of(item)
+
+    assert find_complete(item, "me", OPTIONS) is not None
+    assert find_complete(item, "another model", OPTIONS) is None
+    for more in ({"probabilities": True}, {"measure": "csv"}, {"format": "ome-zarr"}):
+        assert find_complete(item, "me", BatchOptions(**more)) is None  # type: ignore[arg-type]
+    item.output("labels", ".tif").unlink()
+    assert find_complete(item, "me", OPTIONS) is None
+
+
+@pytest.mark.parametrize("at", [0, 199_999, None])
+def test_another_image_is_stale_even_if_it_was_given_the_old_time(
+    item: Item, at: int | None
+) -> None:
+    """Both ends of the file are compared; and its time, for what lies between them."""
+    record_of(item)
+    times = item.image.stat().st_atime_ns, item.image.stat().st_mtime_ns
+    content = bytearray(item.image.read_bytes())
+    content[100_000 if at is None else at] = 1
+    item.image.write_bytes(content)
+    os.utime(item.image, ns=times if at is not None else (times[0], times[1] + 1000))
+
+    assert find_complete(item, "me", OPTIONS) is None
+    assert not find_foreign(item, [item.output("labels", ".tif")])
+
+
+def test_earlier_results_are_explained_until_they_change(item: Item) -> None:
+    """Killed between the record and the move, the old result is still ours."""
+    path = item.output("labels", ".tif")
+    record_of(item, outputs={"labels": (path.name, "7 7")}, earlier={path.name: str(stamp(path))})
+
+    assert not find_foreign(item, [path])
+    assert explained(item) == {path.name: "7 7"}
+    path.write_bytes(b"corrected")
+    assert find_foreign(item, [path]) == [path]
+
+
+def test_a_folder_is_its_files(tmp_path: Path) -> None:
+    """A chunk that changed, came or went makes another stamp."""
+    (tmp_path / "a.zarr" / "c").mkdir(parents=True)
+    (tmp_path / "a.zarr" / "c" / "0").write_bytes(b"1")
+    seen = [stamp(tmp_path / "a.zarr")]
+    (tmp_path / "a.zarr" / "c" / "1").write_bytes(b"1")
+    seen.append(stamp(tmp_path / "a.zarr"))
+    (tmp_path / "a.zarr" / "c" / "0").write_bytes(b"12")
+    seen.append(stamp(tmp_path / "a.zarr"))
+    assert len(set(seen)) == 3
+    (tmp_path / "a.zarr").rename(tmp_path / "b.zarr")
+    assert stamp(tmp_path / "b.zarr") == seen[-1]
+    assert stamp(tmp_path / "a.zarr") is None
+
+
+def test_a_model_is_its_weights_and_settings_not_its_history() -> None:
+    """Settings that change no result, and what is said of the model, do not count."""
+    model, config = starter_model(), PredictConfig()
+    known, settings = identify(model, config)
+    assert identify(replace(model, provenance={}, seen={}), config)[0] == known
+    assert identify(model, PredictConfig(tile_size=100, device="cpu"))[0] == known
+    weights = dict(model.weights)
+    name = next(iter(weights))
+    weights[name] = np.nextafter(weights[name], np.float32(1))
+    others = (
+        (replace(model, weights=weights), config),
+        (replace(model, split=0.3), config),
+        (model, PredictConfig(threshold=0.6)),
+    )
+    assert len({known, *(identify(*other)[0] for other in others)}) == 4
+    assert settings["threshold"] == 0.5
