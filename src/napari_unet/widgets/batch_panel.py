@@ -69,7 +69,7 @@ class BatchPanel:
         self._measure = CheckBox(text="Measure objects")
         self._measure.tooltip = (
             "Area, place and intensity of every object, and whether it touches the border: as CSV "
-            "beside the files, or as features of the layers (Layers > Visualize > Features table)."
+            "beside the files, or as features of the layers (Layers > Metadata)."
         )
         self._segment = button(SEGMENT, "Segment every image with the present model.")
         self._said, self._reason = sentence(), sentence()
