@@ -16,7 +16,7 @@ import tifffile
 import zarr
 
 from napari_unet import InputError, PredictConfig, Segmenter, UNetError, segment
-from napari_unet.engine import batchtasks
+from napari_unet.engine import batchscratch, batchtasks, blocks
 from napari_unet.engine.batch import run_batch, segment_files
 from napari_unet.engine.batchevents import (
     BatchDone,
@@ -225,6 +225,42 @@ def test_an_executor_gives_the_same_files(
     for path in files:
         assert (tmp_path / "2" / path.name).read_bytes() == path.read_bytes()
     assert not list(tmp_path.rglob("*.lock"))
+
+
+@pytest.mark.parametrize("form", ["tiff", "ome-zarr"])
+def test_large_planes_are_done_in_blocks(
+    model: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Any
+) -> None:
+    """Here and by an executor the results are those of whole planes; a stop costs a block."""
+    first, second = cells(150, 170), cells(150, 170, seed=1)
+    save(tmp_path / "in" / "movie.tif", first, second)
+    options = BatchOptions(format=form, probabilities=True, measure="csv")
+    arguments: Any = (model, tmp_path / "in", tmp_path / "whole", CPU, options)
+    (whole,) = _done(segment_files(*arguments))
+    monkeypatch.setattr(blocks, "LARGE", 128 * 128)
+    monkeypatch.setattr(batchscratch, "BLOCK", 128)
+    threads = Threads()
+
+    arguments = (model, tmp_path / "in", tmp_path / "here", CPU, options)
+    events = segment_files(*arguments)
+    for event in events:
+        if isinstance(event, ItemProgress) and event.fraction > 0.5:
+            break
+    events.close()  # type: ignore[attr-defined]
+    (here,) = _done(segment_files(*arguments))
+    arguments = (model, tmp_path / "in", tmp_path / "there", CPU, options)
+    (there,) = _done(segment_files(*arguments, executor=threads))
+
+    assert threads.calls == [4, 4, 4, 4, 1]  # to predict and to find the blocks of each plane
+    assert here.objects == there.objects == whole.objects
+    for one, other, third in zip(whole.outputs, here.outputs, there.outputs, strict=True):
+        if one.suffix == ".csv":
+            assert one.read_bytes() == other.read_bytes() == third.read_bytes()
+            continue
+        pixels = read_image(one)
+        np.testing.assert_allclose(read_image(other), pixels, atol=1e-5)
+        np.testing.assert_array_equal(read_image(third), read_image(other))
+    assert not list(tmp_path.rglob("*.scratch"))
 
 
 def test_an_image_that_changes_while_it_is_read_fails(model: Segmenter, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
 from napari_unet.core.measure import ObjectSums
@@ -40,9 +41,25 @@ def write_result(
     if order.format == "ome-zarr":
         _write_zarr(path, planes, image)
         return
+    pixels = _in_one_piece(planes, order.scratch / f"{kind}.zarr") if order.is_large else planes
     write = write_labels if kind == "labels" else write_probabilities
     axes = f"{image.plane_axes}YX"
-    write(path, planes, axes=axes, plane_shape=image.plane_shape, **_sizes(image))
+    write(path, pixels, axes=axes, plane_shape=image.plane_shape, **_sizes(image))
+
+
+def _in_one_piece(planes: Planes, path: Path) -> Any:
+    """Put blocks together on disk, so that any part can be read."""
+    chunks = (*(1 for _ in planes.shape[:-2]), 1024, 1024)
+    form: dict[str, Any] = {"shape": planes.shape, "chunks": chunks, "dtype": planes.dtype}
+    whole = zarr.create_array(path, overwrite=True, **form)
+    _fill(whole, planes)
+    return whole
+
+
+def _fill(out: Any, planes: Planes) -> None:
+    for at in np.ndindex(planes.shape[:-2]):
+        for box, values in planes.blocks(at):
+            out[(*at, *box)] = values
 
 
 def _write_zarr(path: Path, planes: Planes, image: ImageFile) -> None:
@@ -51,9 +68,7 @@ def _write_zarr(path: Path, planes: Planes, image: ImageFile) -> None:
     shape = (*channels, *image.plane_shape, *planes.shape[-2:])
     axes = "C" * len(channels) + f"{image.plane_axes}YX"
     out = create_labels(path, shape, axes=axes, dtype=planes.dtype, **_sizes(image))
-    for at in np.ndindex(planes.shape[:-2]):
-        for box, values in planes.blocks(at):
-            out[(*at, *box)] = values
+    _fill(out, planes)
     finish(path)
 
 

@@ -93,12 +93,11 @@ class Planes:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape, self.ndim = shape, len(shape)
 
-    def __getitem__(self, at: Place) -> Array:
-        """Return a plane (Y, X)."""
-        plane = np.empty(self.shape[-2:], self.dtype)
-        for box, values in self.blocks(at):
-            plane[box] = values
-        return plane
+    def __getitem__(self, index: tuple[Any, ...]) -> Array:
+        """Return a part of a plane that is kept in one piece."""
+        ((_, plane),) = self.blocks(index[:-2])
+        part: Array = plane[index[-2:]]
+        return part
 
     def blocks(self, at: Place) -> Iterator[tuple[Box, Array]]:
         """Yield the parts of a plane that are kept, and where they lie in it."""
