@@ -16,7 +16,16 @@ from napari_unet.viewer.session import Session
 from napari_unet.widgets.batch_source import BatchSource
 from napari_unet.widgets.batch_table import BatchTable
 from napari_unet.widgets.data_panel import DataPanel
-from napari_unet.widgets.parts import button, form, narrow, row, sentence, show_row, stack
+from napari_unet.widgets.parts import (
+    button,
+    form,
+    narrow,
+    row,
+    scroll_to,
+    sentence,
+    show_row,
+    stack,
+)
 from napari_unet.widgets.telling import telling_errors
 
 __all__ = ["BatchPanel"]
@@ -115,7 +124,8 @@ class BatchPanel:
         self._segment.text = "Stop" if batch.running else SEGMENT
         self._segment.enabled = batch.running or session.jobs.state == "idle"
         self._said.value, self._said.visible = batch.sentence, bool(batch.sentence)
-        self._table.show_batch(batch)
+        if self._table.show_batch(batch) and batch.running:
+            scroll_to(self.widget.native)
 
     def _request(self) -> BatchRequest:
         if self.into_files and not self._folder.value.strip():

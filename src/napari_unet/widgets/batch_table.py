@@ -105,10 +105,10 @@ class BatchTable(QTableView):
         self.clicked.connect(self._on_clicked)
         self.setVisible(False)
 
-    def show_batch(self, batch: Batch) -> None:
-        """Show a batch as it is now."""
+    def show_batch(self, batch: Batch) -> bool:
+        """Show a batch as it is now; return whether there are other rows than before."""
         if not self._rows.show(batch):
-            return
+            return False
         header, columns = self.verticalHeader(), self.horizontalHeader()
         assert header is not None
         assert columns is not None
@@ -116,6 +116,7 @@ class BatchTable(QTableView):
         height = columns.sizeHint().height() + shown * header.defaultSectionSize() + 4
         self.setFixedHeight(height)
         self.setVisible(bool(batch.rows))
+        return True
 
     def _on_clicked(self, index: QModelIndex) -> None:
         self._on_click(self._rows.batch.rows[index.row()])

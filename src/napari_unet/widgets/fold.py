@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from magicgui.widgets import Container
 from magicgui.widgets.bases import Widget
-from qtpy.QtCore import QTimer
-
-from napari_unet.widgets.parts import Scroll, button, stack
+from napari_unet.widgets.parts import button, scroll_to, stack
 
 __all__ = ["Fold"]
 
@@ -40,13 +38,7 @@ class Fold:
     def _on_click(self) -> None:
         self.toggle()
         if self.unfolded:
-            # what is under it has its height only after this
-            QTimer.singleShot(0, self._scroll_to_it)
-
-    def _scroll_to_it(self) -> None:
-        dock = self.widget.native.window().findChildren(Scroll)
-        for scroll in (one for one in dock if one.isAncestorOf(self.widget.native)):
-            scroll.show_all_of(self.widget.native)
+            scroll_to(self.widget.native)
 
     def toggle(self) -> None:
         """Show or hide what is under the title."""

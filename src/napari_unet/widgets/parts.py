@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from magicgui.widgets import ComboBox, Container, Label, PushButton
 from magicgui.widgets.bases import Widget
-from qtpy.QtCore import QPoint, QSize, Qt
+from qtpy.QtCore import QPoint, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -18,7 +18,17 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-__all__ = ["Scroll", "button", "form", "narrow", "row", "sentence", "show_row", "stack"]
+__all__ = [
+    "Scroll",
+    "button",
+    "form",
+    "narrow",
+    "row",
+    "scroll_to",
+    "sentence",
+    "show_row",
+    "stack",
+]
 
 DOCK_WIDTH = 360
 
@@ -100,6 +110,15 @@ def show_row(of: Container[Widget], widget: Widget, *, shown: bool) -> None:
     layout.setRowVisible(widget.native, shown)
 
 
+def scroll_to(part: QWidget) -> None:
+    """Scroll the dock until a part of it is seen."""
+    around = part.parentWidget()
+    while around is not None and not isinstance(around, Scroll):
+        around = around.parentWidget()
+    if around is not None:
+        around.show_soon(part)
+
+
 class Scroll(QScrollArea):
     """Lets the dock be lower than what it holds; magicgui's own scrolling is lost in a dock."""
 
@@ -108,15 +127,23 @@ class Scroll(QScrollArea):
         content.margins = (6, 6, 6, 6)
         content.native.layout().addStretch()
         self._content: QWidget = content.native
+        self._part = self._content
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.timeout.connect(self._show)
         self.setWidget(self._content)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
-    def show_all_of(self, part: QWidget) -> None:
-        """Scroll until a part is seen, or its beginning if it is too high."""
-        self.ensureWidgetVisible(part, 0, 0)
-        top = part.mapTo(self._content, QPoint(0, 0)).y()
+    def show_soon(self, part: QWidget) -> None:
+        """Scroll to a part once it has its height: until it is seen, or its top if it is high."""
+        self._part = part
+        self._later.start(0)
+
+    def _show(self) -> None:
+        self.ensureWidgetVisible(self._part, 0, 0)
+        top = self._part.mapTo(self._content, QPoint(0, 0)).y()
         bar = self.verticalScrollBar()
         if bar is not None:
             bar.setValue(min(bar.value(), top))
