@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -75,6 +76,11 @@ AXES: dict[str, tuple[tuple[int, ...], dict[str, Any], str]] = {
         "QYX->CQYX",
     ),
     "a nameless last axis of 3": ((9, 8, 3), {"photometric": "minisblack"}, "YXS->SYX"),
+    "a stack of another byte order": (
+        (5, 9, 8),
+        {"byteorder": ">", "metadata": {"axes": "ZYX"}},
+        "ZYX->CZYX",
+    ),
     "a stack of one plane": ((1, 9, 8), {"metadata": {"axes": "ZYX"}}, "CYX->CYX"),
 }
 
@@ -99,6 +105,7 @@ def test_axes_are_put_in_order(case: str, tmp_path: Path) -> None:
     )
     assert image.dtype == np.uint16
     opened = open_image(tmp_path / "a.tif")
+    assert opened.data[:].dtype == np.uint16
     np.testing.assert_array_equal(np.asarray(opened.data), image)
     np.testing.assert_array_equal(opened.data[:, ..., 2:4, 1::3], image[:, ..., 2:4, 1::3])
     planes = [axis for axis in after if axis not in "CSYX"]
@@ -433,6 +440,23 @@ def test_one_folder_may_hold_both(tmp_path: Path) -> None:
 
     expected = [("a.tif", "a_labels.tif"), ("b.png", "b_mask.tif")]
     assert pairs(tmp_path, ["."], ["."]) == expected
+
+
+def test_folders_of_zarr_are_paired_like_files(tmp_path: Path) -> None:
+    """An image of zarr is one file, in a folder and by name."""
+    tree(tmp_path / "i", "a.tif", "b.tif")
+    for path in ("i/c.ome.zarr", "l/a.zarr", "l/c_labels.ome.zarr"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        zarr.create_array(tmp_path / path, data=np.ones((4, 5), np.uint8))
+    tree(tmp_path / "l", "b.tif")
+
+    assert pairs(tmp_path, ["i"], ["l"]) == [
+        ("i/a.tif", "l/a.zarr"),
+        ("i/b.tif", "l/b.tif"),
+        ("i/c.ome.zarr", "l/c_labels.ome.zarr"),
+    ]
+    assert pairs(tmp_path, ["i/c.ome.zarr"], ["l"]) == [("i/c.ome.zarr", "l/c_labels.ome.zarr")]
+    np.testing.assert_array_equal(read_labels(tmp_path / "l" / "a.zarr"), np.ones((4, 5)))
 
 
 def test_named_files_are_a_selection(tmp_path: Path) -> None:

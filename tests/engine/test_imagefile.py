@@ -10,6 +10,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import npe2
 import numpy as np
 import pytest
 import tifffile
@@ -386,6 +387,22 @@ def test_a_compressed_stack_is_read_plane_by_plane(
     assert peak < (8 if largest else 3) * 2**20, f"{peak / 2**20:.1f} of 24 MiB"
 
 
+@pytest.mark.parametrize("change", ["gone", "cut short"])
+def test_a_file_that_changes_after_it_was_opened_is_an_error(change: str, tmp_path: Path) -> None:
+    """A share that drops, or somebody who writes it again: one file fails, the program goes on."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, noise(20, 64, 64), metadata={"axes": "TYX"})
+    image = open_image(path)
+    assert image.data[:, 3].any()
+    if change == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:9000])
+
+    with pytest.raises(InputError, match=r"pixels of .*a\.tif could not be read"):
+        image.data[:, 15]
+
+
 def test_a_tiff_that_is_opened_is_closed_with_its_array(tmp_path: Path) -> None:
     """No file stays open: thousands of them can be opened one after the other."""
     import psutil
@@ -416,6 +433,39 @@ def test_other_files_are_opened_by_a_plugin(tmp_path: Path) -> None:
     (tmp_path / "b.npy").write_bytes(b"damaged")
     with pytest.raises(InputError, match=r"b\.npy could not be read by the plugin napari"):
         open_image(tmp_path / "b.npy")
+
+
+def test_a_plugin_says_which_axes_are_what(tmp_path: Path) -> None:
+    """Channels, planes, units and the finest of several resolutions, and only what is indexed."""
+    pixels = noise(3, 2, 4, 9, 8)
+    array = zarr.create_array(tmp_path / "inside", data=pixels, chunks=(1, 1, 1, 9, 8))
+    shown = {
+        "channel_axis": 1,
+        "axis_labels": ("t", "z", "y", "x"),
+        "scale": (1, 2.0, 0.5, 0.25),
+        "units": ("s", "um", "um", "um"),
+        "multiscale": True,
+    }
+    (tmp_path / "a.scope").write_bytes(b"of a microscope")
+    with npe2.DynamicPlugin("of-a-microscope") as plugin:
+
+        @plugin.contribute.reader(filename_patterns=["*.scope"])
+        def get_reader(path: str) -> Any:
+            assert path == str(tmp_path / "a.scope")
+            return lambda _: [([array, array], shown, "image")]
+
+        image = open_image(tmp_path / "a.scope")
+
+    expected = pixels.transpose(1, 0, 2, 3, 4).reshape(2, 12, 9, 8)
+    assert image.data.shape == expected.shape
+    assert (image.plane_axes, image.plane_shape) == ("TZ", (3, 4))
+    assert (image.pixel_size, image.unit, image.plane_spacing) == ((0.5, 0.25), "micrometer", 2.0)
+    for chunk in (tmp_path / "inside" / "c" / "0").rglob("0"):
+        if chunk.is_file():
+            chunk.write_bytes(b"damaged")
+    np.testing.assert_array_equal(image.data[1, 7, 2:], expected[1, 7, 2:])
+    with pytest.raises(InputError, match=r"pixels of .*a\.scope could not be read"):
+        image.data[:, 0]
 
 
 def test_looking_for_a_plugin_loads_no_napari(tmp_path: Path) -> None:

@@ -10,13 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaozarrs
 import zarr
 
+from napari_unet.core.config import PredictConfig
+from napari_unet.core.unet import UNet
 from napari_unet.engine import omezarr
 from napari_unet.engine.files import read_image, read_labels
 from napari_unet.engine.imagefile import open_image
+from napari_unet.engine.inference import segment, segment_into
 from napari_unet.engine.omezarr import create_labels, finish, partial
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.engine.tiffwriter import write_tiff
 from napari_unet.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -144,9 +150,15 @@ def test_an_attempt_goes_on_or_begins_anew(tmp_path: Path) -> None:
 
     assert create_labels(path, (40, 40), axes="YX")[:].sum() == 16 * 40
     assert create_labels(path, (40, 41), axes="YX")[:].sum() == 0
-    (partial(path) / "zarr.json").write_text("")
-    assert create_labels(path, (40, 41), axes="YX")[:].sum() == 0
+    for damaged in ("zarr.json", "0/zarr.json"):
+        (partial(path) / damaged).write_text("{")
+        assert create_labels(path, (40, 41), axes="YX")[:].sum() == 0
+    create_labels(path, (40, 41), axes="YX")[:] = np.ones((40, 41))
     finish(path)
+    path.rename(partial(path))  # as if it had been stopped a moment before the end
+    assert create_labels(path, (40, 41), axes="YX")[:].sum() == 40 * 41
+    finish(path)
+    assert (read_labels(path) == 1).all()
     with pytest.raises(InputError, match=r"There is no .*a\.ome\.zarr\.partial"):
         finish(path)
 
@@ -192,3 +204,31 @@ def test_a_pyramid_takes_little_memory(tmp_path: Path, monkeypatch: pytest.Monke
     tracemalloc.stop()
 
     assert peak < 8 * 2**20, f"{peak / 2**20:.1f} MiB for an image of 64 MiB"
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "zarr"])
+def test_a_stack_goes_from_file_to_file(kind: str, tmp_path: Path) -> None:
+    """Segmented from an opened file into OME-Zarr, as from memory into memory."""
+    torch.manual_seed(0)
+    shape = {"in_channels": 2, "n_classes": 2, "base_channels": 4, "depth": 1}
+    segmenter = Segmenter(weights={}, **shape).with_weights(UNet(*shape.values()))
+    pixels = RNG.integers(0, 1000, (2, 2, 3, 70, 50)).astype(np.uint16)
+    path = tmp_path / "a.ome.zarr"
+    if kind == "zarr":
+        array = create_labels(path, (2, 2, 3, 70, 50), axes="CTZYX", dtype=np.float32)
+        array[...] = pixels.reshape(2, 6, 70, 50)
+        finish(path)
+    else:
+        write_tiff(path, pixels, "CTZYX", np.uint16)
+    image, config = open_image(path), PredictConfig(device="cpu", tile_size=60, threshold=0.45)
+
+    axes, whole = f"{image.plane_axes}YX", (*image.plane_shape, 70, 50)
+    labels = create_labels(tmp_path / "l.ome.zarr", whole, axes=axes)
+    for _ in segment_into(segmenter, image.data, labels, config):
+        pass
+    finish(tmp_path / "l.ome.zarr")
+
+    expected = segment(segmenter, pixels.reshape(2, 6, 70, 50), config)
+    assert expected.max() > 0
+    np.testing.assert_array_equal(read_labels(tmp_path / "l.ome.zarr"), expected)
+    assert open_image(tmp_path / "l.ome.zarr").plane_axes == "TZ"

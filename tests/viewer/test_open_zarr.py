@@ -27,6 +27,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(omezarr, "CHUNK", 32)
 
 
+@pytest.mark.parametrize("viewer", ["model", "real"], indirect=True)
 def test_labels_open_as_labels_in_their_size(viewer: Any, tmp_path: Path) -> None:
     """A multiscale Labels layer, scaled as the image, of which no level is loaded as a whole."""
     path = tmp_path / "cells.ome.zarr"

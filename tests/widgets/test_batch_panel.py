@@ -31,7 +31,7 @@ def batch_hand(open_dock: Any) -> Any:
 
 def texts(hand: Any) -> list[tuple[str, str]]:
     """Return what the table says."""
-    model = hand.panel._table.model()
+    model = hand.panel.table.model()
     return [
         (model.index(row, 0).data(), model.index(row, 1).data()) for row in range(model.rowCount())
     ]
@@ -39,7 +39,7 @@ def texts(hand: Any) -> list[tuple[str, str]]:
 
 def click_row(hand: Any, qtbot: Any, row: int) -> None:
     """Click on a row of the table."""
-    table = hand.panel._table
+    table = hand.panel.table
     place = table.visualRect(table.model().index(row, 1)).center()
     qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
 
@@ -84,7 +84,7 @@ def test_a_folder_is_segmented_into_another_and_a_broken_file_is_one_row(
 ) -> None:
     """The others are done; a second click does nothing again, and a row opens image and labels."""
     batch_hand.panel.source.choose([str(folder)])
-    batch_hand.panel._folder.value = str(tmp_path / "results")
+    batch_hand.panel.target.folder.value = str(tmp_path / "results")
     batch_hand.click("Segment all")
     batch_hand.wait_until_idle()
 
@@ -118,12 +118,12 @@ def test_without_a_folder_for_the_results_the_user_reads_what_to_do(
     batch_hand.click("Segment all")
     assert batch_hand.reads("No image is open: open some, or choose files or a folder.")
     panel.source.choose([str(folder)])
-    assert panel._folder.value == f"{folder}_segmented"
-    panel._folder.value = ""
+    assert panel.target.folder.value == f"{folder}_segmented"
+    panel.target.folder.value = ""
     batch_hand.click("Segment all")
     assert batch_hand.reads("No folder for the results is chosen: press Choose beside Save in.")
     panel.source.choose([])
-    panel._folder.value = str(folder)
+    panel.target.folder.value = str(folder)
     batch_hand.click("Segment all")
     assert batch_hand.reads("No images are chosen: press Folder or Files beside Images")
 
@@ -133,20 +133,20 @@ def test_only_what_is_needed_is_asked_for(batch_hand: Any) -> None:
     panel = batch_hand.panel
     shown = lambda widget: widget.native.isVisibleTo(panel.widget.native)  # noqa: E731
     assert not shown(panel.source.files_row)
-    assert not shown(panel._folder_row)
-    panel._results.value = "files in a folder"
-    assert shown(panel._folder_row)
-    assert shown(panel._format)
+    assert not shown(panel.target.folder_row)
+    panel.target.results.value = "files in a folder"
+    assert shown(panel.target.folder_row)
+    assert shown(panel.target.format)
     panel.source.choose(["somewhere"])
     assert shown(panel.source.files_row)
-    assert not shown(panel._results)
+    assert not shown(panel.target.results)
 
 
 def test_many_rows_scroll(batch_hand: Any) -> None:
     """The table is not higher than a few of them."""
     from napari_unet.viewer.batch import Batch, BatchRow
 
-    table = batch_hand.panel._table
+    table = batch_hand.panel.table
     table.show_batch(Batch(BatchRow(f"image {n}") for n in range(MOST_ROWS)))
     height = table.height()
     table.show_batch(Batch(BatchRow(f"image {n}") for n in range(5000)))

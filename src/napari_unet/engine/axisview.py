@@ -68,7 +68,7 @@ class AxisView:
         self._direct = {i: group[0] for i, group in enumerate(self._axes) if len(group) == 1}
         self.shape: tuple[int, ...] = tuple(math.prod(self._size(group)) for group in self._axes)
         self.ndim, self.size = len(self.shape), math.prod(self.shape)
-        self.dtype: np.dtype[Any] = np.dtype(data.dtype)
+        self.dtype: np.dtype[Any] = np.dtype(data.dtype).newbyteorder("=")
         self.chunks: tuple[int, ...] | None = None
         if getattr(data, "chunks", None) is not None:
             self.chunks = tuple(

@@ -164,28 +164,30 @@ def _metadata(
 
 def _begun(folder: Path, ome: dict[str, Any], form: dict[str, Any]) -> zarr.Array[Any]:
     """Return the array of an earlier attempt that was to become the same, or a new one."""
+    earlier = _earlier(folder, ome, form)
+    if earlier is not None:
+        return earlier
+    _remove(folder)
     names = [axis["name"] for axis in ome["multiscales"][0]["axes"]]
-    if folder.exists():
-        group = _group(folder)
-        earlier = group.get("0") if group is not None and group.attrs.get("ome") == ome else None
-        if isinstance(earlier, zarr.Array) and _has_form(earlier, form):
-            return earlier
-        _remove(folder)
     group = zarr.create_group(folder, zarr_format=3, attributes={"ome": ome})
     return group.create_array("0", **form, dimension_names=names, fill_value=0)
 
 
-def _group(folder: Path) -> zarr.Group | None:
+def _earlier(folder: Path, ome: dict[str, Any], form: dict[str, Any]) -> zarr.Array[Any] | None:
     try:
-        return zarr.open_group(folder, mode="r+", zarr_format=3)
-    except (OSError, ValueError):
+        group = zarr.open_group(folder, mode="r+", zarr_format=3)
+        described: Any = group.attrs["ome"]
+        # the pyramid may have been begun
+        image = described["multiscales"][0]
+        image["datasets"] = image["datasets"][:1]
+        array = group["0"]
+    except (OSError, LookupError, TypeError, ValueError):
         # it was interrupted before there was anything in it
         return None
-
-
-def _has_form(array: zarr.Array[Any], form: dict[str, Any]) -> bool:
-    same = array.dtype == np.dtype(form["dtype"])
-    return same and [list(array.shape), list(array.chunks)] == [form["shape"], form["chunks"]]
+    if described != ome or not isinstance(array, zarr.Array):
+        return None
+    found = {"shape": list(array.shape), "chunks": list(array.chunks), "dtype": array.dtype}
+    return array if found == form | {"dtype": np.dtype(form["dtype"])} else None
 
 
 def _halved(

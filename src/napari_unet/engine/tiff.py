@@ -14,6 +14,7 @@ import zarr
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
+from napari_unet.engine.rawpixels import RawPixels
 from napari_unet.engine.source import Source
 from napari_unet.engine.tiffsize import tiff_pixel_size
 from napari_unet.errors import InputError
@@ -111,9 +112,9 @@ def _lazy(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -
     page = series.keyframe
     shape: tuple[int, ...] = series.get_shape(squeeze=False)
     if series.dataoffset is not None and page.is_memmappable:
-        pixels: Array = series.asarray(out="memmap").reshape(shape)
         tif.close()
-        return pixels
+        dtype = series.dtype.newbyteorder(tif.byteorder)
+        return RawPixels(path, series.dataoffset, shape, dtype)
     try:
         page.decode(None, 0)
     except ValueError:

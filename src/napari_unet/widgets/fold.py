@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from magicgui.widgets import Container
 from magicgui.widgets.bases import Widget
-from napari_unet.widgets.parts import button, scroll_to, stack
+
+from napari_unet.widgets.parts import button, stack
+from napari_unet.widgets.scroll import scroll_to
 
 __all__ = ["Fold"]
 
