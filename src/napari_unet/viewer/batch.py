@@ -86,7 +86,7 @@ class Batch:
     progress : BatchProgress or None
         How far it is, as far as is known.
     why : str
-        Why it broke off, if it did.
+        A sentence about its end, such as why it broke off.
     """
 
     def __init__(self, rows: Iterable[BatchRow] = ()) -> None:
@@ -104,16 +104,14 @@ class Batch:
         batch.running = False
         return batch
 
-    def end(self, state: State = "stopped", why: str = "") -> None:
-        """Note that it is over; what ran becomes what is given, what did not begin is stopped."""
+    def end(self, why: str = "") -> None:
+        """Note that it is over, and what there is to say of that; what is not done is stopped."""
         if not self.running:
             return
         self.running, self.why = False, why
         self._seconds = time.monotonic() - self._began
         for row in self.rows:
-            if row.state == "running":
-                row.end(state, why)
-            elif row.state == "waiting":
+            if not row.over:
                 row.end("stopped")
 
     @property

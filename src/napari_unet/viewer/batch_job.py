@@ -112,7 +112,7 @@ class FilesJob(SessionJob[tasks.BatchTold]):
             return
         batch.progress = event.progress
         if isinstance(event, BatchDone):
-            batch.end(why="" if self._session.segmenter else "It was the starter model.")
+            batch.end("" if self._session.segmenter else "It was the starter model.")
             return
         number = event.index - 1
         row = self._rows[number]
@@ -142,12 +142,12 @@ class FilesJob(SessionJob[tasks.BatchTold]):
 
     def stopped(self) -> str:
         """Say what was done until it was stopped."""
-        self._batch.end("stopped", "Stopped; begin it again to do the rest.")
+        self._batch.end("Stopped; begin it again to do the rest.")
         return self._batch.sentence
 
     def failed(self, error: Exception) -> str:
         """Say why it broke off."""
-        self._batch.end("stopped", str(error))
+        self._batch.end(str(error))
         return self._batch.sentence
 
     def close(self) -> None:

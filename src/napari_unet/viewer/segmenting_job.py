@@ -198,12 +198,12 @@ class SegmentingJob(SessionJob[Event]):
 
     def stopped(self) -> str:
         """Say what is left when it was stopped."""
-        self._batch.end("stopped", "Stopped; unfinished results stay.")
+        self._batch.end("Stopped; unfinished results stay.")
         return "Stopped; the result is unfinished."
 
     def failed(self, error: Exception) -> str:
         """Say why it broke off."""
-        self._batch.end("stopped", str(error))
+        self._batch.end(str(error))
         return str(error)
 
     def close(self) -> None:

@@ -15,12 +15,10 @@ from qtpy.QtWidgets import (
 )
 
 __all__ = [
-    "Scroll",
     "button",
     "form",
     "narrow",
     "row",
-    "scroll_to",
     "sentence",
     "show_row",
     "stack",
