@@ -34,5 +34,6 @@ def test_what_is_unfolded_is_scrolled_to(qtbot: Any) -> None:
 
     for fold in folds[:2]:
         fold.toggle()
+    qtbot.wait(50)
     click_and_wait(folds[2], lambda _, bottom: bottom <= scroll.viewport().height())
     click_and_wait(folds[3], lambda top, _: 0 <= top < 10)
