@@ -306,4 +306,4 @@ def test_killed_at_any_moment_the_batch_goes_on(model: str, tmp_path: Path) -> N
     for name in results(cut):
         assert (cut / name).read_bytes() == (whole / name).read_bytes()
     assert all((cut / path.name).stat().st_mtime_ns == written for path, written in ended.items())
-    assert not list(cut.rglob("*.scratch"))
+    assert not [*cut.rglob("*.scratch"), *cut.rglob("*.lock")]

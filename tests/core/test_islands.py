@@ -17,7 +17,7 @@ from napari_unet.core import islands
 from napari_unet.core.instances import CellRules, instances
 from napari_unet.core.islands import Box, cells_of_block, find_window
 
-unhurried = settings(deadline=None, max_examples=50)
+unhurried = settings(deadline=None, max_examples=40)
 Plane = NDArray[np.float32]
 
 
@@ -93,7 +93,7 @@ rules_drawn = st.builds(
     shape=st.tuples(st.integers(1, 110), st.integers(1, 110)),
     size=st.sampled_from([0.6, 1.0, 2.0, 4.0]),
     least=st.sampled_from([-1.0, 0.0, 0.5, 1.0]),
-    side=st.integers(5, 40),
+    side=st.integers(11, 40),
     seed=st.integers(0, 10**6),
     rules=rules_drawn,
 )
@@ -109,7 +109,7 @@ def test_blobs_are_the_same_block_by_block(
 @unhurried
 @given(
     shape=st.tuples(st.integers(5, 70), st.integers(5, 70)),
-    side=st.integers(5, 40),
+    side=st.integers(11, 40),
     seed=st.integers(0, 10**6),
     rules=rules_drawn,
 )

@@ -170,7 +170,9 @@ def test_a_batch_that_is_stopped_goes_on_at_the_plane_where_it_was(
 
     again = segment_files(model, image, tmp_path / "out", CPU)
     reached = [event.fraction for event in again if isinstance(event, ItemProgress)]
-    assert len(reached) == 4 - len(kept) + 1
+    assert len(reached) == 2 * (4 - len(kept)) + 1  # each plane: a tile, and its cells; the files
+    assert reached == sorted(reached)
+    assert reached[-1] == 1
     whole = segment(model, np.stack(stack)[None], CPU)
     np.testing.assert_array_equal(read_labels(tmp_path / "out" / "movie_labels.tif"), whole)
     assert not scratch.parent.exists()

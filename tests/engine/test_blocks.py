@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -185,6 +187,34 @@ def test_what_is_not_complete_is_done_again(tmp_path: Path) -> None:
     store.labels[boxes[1]] = 5
     next(store.folder.glob("cells-0-1*")).unlink()
     np.testing.assert_array_equal(steps(store, segmenter, image, config()), expected)
+
+
+def test_a_process_may_be_killed_at_any_moment(tmp_path: Path) -> None:
+    """What it left behind is gone on with, and the labels are those of one run."""
+    segmenter = model()
+    segmenter.save(tmp_path / "model.safetensors")
+    image = on_disk(tmp_path / "in.zarr", picture()[None])
+    out = on_disk(tmp_path / "out.zarr", np.zeros(SHAPE, np.uint32))
+    code = f"""
+from pathlib import Path
+import zarr
+from napari_unet.core.config import PredictConfig
+from napari_unet.engine.blocks import segment_large
+from napari_unet.engine.segmenter import Segmenter
+folder = Path({str(tmp_path)!r})
+image, out = (zarr.open_array(folder / name) for name in ("in.zarr", "out.zarr"))
+segmenter = Segmenter.load(folder / "model.safetensors")
+for _ in segment_large(segmenter, image, out, {config()!r}, folder / "scratch", side=64):
+    print(flush=True)
+"""
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert child.stdout
+    for _ in range(int(np.random.default_rng().integers(1, 60))):
+        child.stdout.readline()
+    child.kill()
+    child.communicate()
+    list(segment_large(segmenter, image, out, config(), tmp_path / "scratch", side=64))
+    np.testing.assert_array_equal(out[...], segment(segmenter, picture(), config()))
 
 
 def test_a_complete_block_is_not_computed(tmp_path: Path) -> None:

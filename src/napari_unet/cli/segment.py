@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.cli.arguments import add_command, add_json, add_knobs, config_from
-from napari_unet.cli.output import Report, complain, progress_bar, remark
+from napari_unet.cli.output import Report, complain, progress_bar
 from napari_unet.core.config import PredictConfig
 from napari_unet.errors import InputError
 
@@ -79,6 +79,28 @@ def _shard(text: str) -> str:
 
 def _tell(events: Iterator[BatchEvent], report: Report) -> int:
     """Print what happens; return the exit code."""
+    failed, total = 0, 0
+    said: set[str] = set()
+    with progress_bar() as bar:
+        for event in events:
+            report.event(event)
+            result, remarks = _words(event)
+            if result or remarks - said:
+                bar.clear()
+            if result:
+                report.line(result)
+            for text in remarks - said:
+                complain(text)
+            said |= remarks
+            _show(bar, event.progress)
+            failed, total = getattr(event, "failed", 0), event.progress.total
+    if failed:
+        complain(f"{failed} of {total} images failed.")
+    return 5 if failed else 0
+
+
+def _words(event: BatchEvent) -> tuple[str, set[str]]:
+    """Return what an event says on standard output, and what on the other."""
     from napari_unet.engine.batchevents import (
         BatchDone,
         ItemDone,
@@ -87,28 +109,18 @@ def _tell(events: Iterator[BatchEvent], report: Report) -> int:
         ItemSkipped,
     )
 
-    failed, noted = 0, ""
-    with progress_bar("{l_bar}{bar}|{postfix}") as bar:
-        for event in events:
-            report.event(event)
-            bar.clear()
-            match event:
-                case ItemDone():
-                    report.line(f"{event.item.image}: {_found(event)}")
-                case ItemSkipped():
-                    report.line(f"{event.item.image}: skipped, {event.reason}")
-                case ItemFailed():
-                    complain(f"{event.item.image} failed: {event.reason}")
-                case ItemProgress() if event.note and not noted:
-                    noted = event.note
-                    remark(f"{event.item.image}: {noted}")
-                case BatchDone():
-                    failed = event.failed
-                    report.line(_summary(event))
-            _show(bar, event.progress)
-    if failed:
-        complain(f"{failed} of {event.progress.total} images failed.")
-    return 5 if failed else 0
+    match event:
+        case ItemDone():
+            return f"{event.item.image}: {_found(event)}", set()
+        case ItemSkipped():
+            return f"{event.item.image}: skipped, {event.reason}", set()
+        case ItemFailed():
+            return "", {f"{event.item.image} failed: {event.reason}"}
+        case ItemProgress() if event.note:
+            return "", {event.note}
+        case BatchDone():
+            return _summary(event), set()
+    return "", set()
 
 
 def _show(bar: Any, progress: BatchProgress) -> None:
@@ -127,7 +139,8 @@ def _found(event: ItemDone) -> str:
 def _summary(event: BatchDone) -> str:
     """Say in a line how the batch ended."""
     ended = f"{event.done} done, {event.skipped} skipped, {event.failed} failed"
-    return f"{ended} in {event.seconds:.1f} s, {_speed(event.progress)}"
+    speed = f", {_speed(event.progress)}" if event.progress.pixels else ""
+    return f"{ended} in {event.seconds:.1f} s{speed}"
 
 
 def _speed(progress: BatchProgress) -> str:

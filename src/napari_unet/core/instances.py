@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import label
-from skimage.segmentation import watershed
 
+from napari_unet.core.flood import flood
 from napari_unet.core.giveback import give_border_back
 from napari_unet.core.necks import split_necks
 
@@ -126,20 +126,7 @@ def _grow(
     lonely[components[cores > 0]] = False
     lonely[0] = False
     cores = np.where(lonely[components], cores.max() + components, cores)
-    left = (components > 0) & (cores == 0)
-    if not left.any():
-        return cores
-    # only what cores can grow from and over; inside of them there is nothing to decide
-    rim = ndimage.binary_dilation(left) & (components > 0)
-    # a thousand levels: equal results whatever the last bits of the probabilities are
-    level = np.zeros(foreground.shape)
-    level[rim] = np.round(-1000 * foreground[rim])
-    # of equal levels, those that start come first, in reading order: the queue has none for them
-    start = np.flatnonzero(rim & (cores > 0))
-    level.ravel()[start] -= 1 - (start + 1) / (level.size + 1)
-    grown: NDArray[np.integer] = watershed(level, np.where(rim, cores, 0), mask=rim)
-    grown[~rim] = cores[~rim]
-    return grown
+    return flood(cores, (components > 0) & (cores == 0), foreground)
 
 
 def diameters(labels: NDArray[np.integer]) -> NDArray[np.float64]:

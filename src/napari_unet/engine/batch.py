@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -108,11 +109,12 @@ class _Batch:
         self.made_by, self.settings = identify(segmenter, config)
         self.tally = Tally(items)
 
-    def look(self, index: int) -> Order | ItemSkipped | ItemFailed:
+    def look(self, index: int, locks: ItemLocks) -> Order | ItemSkipped | ItemFailed:
         """Decide what is to be made of an item, if anything."""
         item, options = self.items[index], self.options
         try:
             if (record := self._record(item)) is not None:
+                _clear(item, locks)
                 return self.tally.complete(index, record)
             order = again(place_order, item, self.config, options, self.made_by, self.settings)
             foreign = [] if options.overwrite else find_foreign(item, order.outputs().values())
@@ -142,10 +144,16 @@ class _Batch:
         """Return the record of an item that is complete, unless it is to be made anew."""
         if self.options.overwrite:
             return None
-        record = again(find_complete, item, self.made_by, self.options)
-        if record is not None:  # killed just before that, the process left it
-            shutil.rmtree(item.kept(".scratch"), ignore_errors=True)
-        return record
+        return again(find_complete, item, self.made_by, self.options)
+
+
+def _clear(item: Item, locks: ItemLocks) -> None:
+    """Remove what a process left that was killed when the item was complete."""
+    scratch, lock = item.kept(".scratch"), item.kept(".lock")
+    with contextlib.suppress(OSError):
+        if (scratch.exists() or lock.exists()) and not locks.take(lock):
+            shutil.rmtree(scratch, ignore_errors=True)
+            locks.give_back(lock)
 
 
 def _run(batch: _Batch, executor: Executor | None) -> Iterator[BatchEvent]:
@@ -153,7 +161,7 @@ def _run(batch: _Batch, executor: Executor | None) -> Iterator[BatchEvent]:
     with ItemLocks() as locks:
         orders: dict[int, Order] = {}
         for index in range(len(batch.items)):
-            order = batch.look(index)
+            order = batch.look(index, locks)
             if isinstance(order, Order):
                 orders[index] = order
             else:

@@ -19,8 +19,10 @@ from napari_unet.engine.batchoutput import write_result
 from napari_unet.engine.batchscratch import (
     LabelPlanes,
     Steps,
+    close,
     is_kept,
     keep_plane,
+    opened,
     plane_of,
     results_folder,
 )
@@ -37,14 +39,20 @@ from napari_unet.engine.manifest import (
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
-__all__ = ["finish_item", "segment_item", "segment_plane"]
+__all__ = ["FINISHING", "PREDICTING", "finish_item", "segment_item", "segment_plane"]
+
+FINISHING = 0.05
+"""Of the work on an item, what it takes to write its results."""
+
+PREDICTING = 0.8
+"""Of the work on a plane, what the network does; the rest is to find its cells."""
 
 
 def segment_item(segmenter: Segmenter, order: Order) -> Steps:
     """Make all of a small item."""
     for plane in range(order.planes):
         for share, note in segment_plane(segmenter, order, plane):
-            yield (plane + share) / order.planes, note
+            yield (1 - FINISHING) * (plane + share) / order.planes, note
     return (yield from finish_item(segmenter, order))
 
 
@@ -52,7 +60,7 @@ def segment_plane(segmenter: Segmenter, order: Order, plane: int) -> Steps:
     """Segment one plane into the scratch folder."""
     if is_kept(order, plane):
         return None
-    pixels = np.asarray(plane_of(order.item.open(), plane))
+    pixels = np.asarray(plane_of(opened(order), plane))
     labels = np.zeros(pixels.shape[1:], np.uint32)
     kept = None
     if order.options.probabilities:
@@ -63,25 +71,28 @@ def segment_plane(segmenter: Segmenter, order: Order, plane: int) -> Steps:
     else:
         foreground = None if kept is None else kept[0]
         events = segment_into(segmenter, pixels, labels, order.config, foreground)
+    predicting = PREDICTING if segmenter.kind == "cells" else 1.0
     for event in events:
         if isinstance(event, TileDone):
-            yield event.index / event.total, event.note
+            yield predicting * event.index / event.total, event.note
     if kept is not None and segmenter.kind == "classes":
         labels[...] = kept.argmax(axis=0) + 1
     keep_plane(order, plane, labels, kept)
+    yield 1.0, ""
     return None
 
 
 def finish_item(segmenter: Segmenter, order: Order) -> Steps:
     """Write the results of an item whose planes are segmented, and remember them."""
-    image, outputs = order.item.open(), order.outputs()
+    image, outputs = opened(order), order.outputs()
     labels = LabelPlanes(segmenter, order, image)
     folder = results_folder(order)
-    for number, (kind, path) in enumerate(outputs.items(), start=1):
+    for kind, path in outputs.items():
         write_result(kind, folder / path.name, segmenter, order, image, labels)
-        yield number / len(outputs), ""
     objects = labels.before[-1] if segmenter.kind == "cells" else None
+    close()
     _commit(order, folder, objects)
+    yield 1.0, ""
     return objects
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from napari_unet.core.islands import Box
 from napari_unet.engine.batchorder import Order
-from napari_unet.engine.batchscratch import Steps, plane_of
+from napari_unet.engine.batchscratch import Steps, opened, plane_of
 from napari_unet.engine.blocks import PlaneStore, find_block, predict_block
 from napari_unet.engine.segmenter import Segmenter
 
@@ -19,7 +19,7 @@ def predict_part(
     segmenter: Segmenter, order: Order, plane: int, store: PlaneStore, box: Box
 ) -> Steps:
     """Predict a block of a plane."""
-    pixels = plane_of(order.item.open(), plane)
+    pixels = plane_of(opened(order), plane)
     predict_block(store, segmenter, pixels, box, order.config)
     yield 1.0, ""
     return None

@@ -13,7 +13,9 @@ KEY differs for other pixels, models and settings, so what lies there is never m
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,7 +26,7 @@ from napari_unet.core.islands import Box
 from napari_unet.engine.atomic import write_atomically
 from napari_unet.engine.batchorder import Order
 from napari_unet.engine.blocks import BLOCK, PlaneStore, number_blocks, open_store
-from napari_unet.engine.imagefile import ImageFile
+from napari_unet.engine.imagefile import ImageFile, open_image
 from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.engine.segmenter import Segmenter
 
@@ -33,8 +35,10 @@ __all__ = [
     "Planes",
     "ProbabilityPlanes",
     "Steps",
+    "close",
     "is_kept",
     "keep_plane",
+    "opened",
     "plane_of",
     "results_folder",
     "store_of",
@@ -57,6 +61,18 @@ def keep_plane(order: Order, plane: int, labels: Array, probabilities: Array | N
         _save(_path(order, plane, "probabilities"), probabilities)
     narrow = labels.astype(np.min_scalar_type(int(labels.max(initial=0))))
     _save(_path(order, plane, "labels"), narrow)  # the last: they tell that all is there
+
+
+def opened(order: Order) -> ImageFile:
+    """Open the image of an item; to understand a file of 2 000 planes takes a second, so once."""
+    if order.item.seen:  # no file, and open already
+        return order.item.open()
+    return _opened(order.item.image, order.fingerprint, threading.get_ident())
+
+
+def close() -> None:
+    """Let go of what `opened` opened."""
+    _opened.cache_clear()
 
 
 def plane_of(image: ImageFile, plane: int) -> Any:
@@ -166,6 +182,12 @@ class ProbabilityPlanes(Planes):
         store = self._stores[plane]
         for box in store.boxes():
             yield box, store.probabilities[box]
+
+
+@lru_cache(maxsize=4)
+def _opened(path: Path, _fingerprint: str, _thread: int) -> ImageFile:
+    # of a thread: two cannot read through one open file
+    return open_image(path)
 
 
 def _stores(segmenter: Segmenter, order: Order, image: ImageFile) -> list[PlaneStore]:

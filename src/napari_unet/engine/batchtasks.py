@@ -6,10 +6,16 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from napari_unet.engine.batchitem import finish_item, segment_item, segment_plane
+from napari_unet.engine.batchitem import (
+    FINISHING,
+    PREDICTING,
+    finish_item,
+    segment_item,
+    segment_plane,
+)
 from napari_unet.engine.batchlarge import find_part, predict_part
 from napari_unet.engine.batchorder import Order
-from napari_unet.engine.batchscratch import Steps, store_of
+from napari_unet.engine.batchscratch import Steps, opened, store_of
 from napari_unet.engine.blocks import plan_blocks
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, UNetError
@@ -20,9 +26,6 @@ R = TypeVar("R")
 
 ALONE = 2**26
 """Pixels up to which an item is one unit of work; a larger one is several."""
-
-PREDICTING = 0.8
-"""Of the work on a block, what the network does; the rest is to find its cells."""
 
 
 class Executor(Protocol):
@@ -58,17 +61,17 @@ def stages(segmenter: Segmenter, order: Order) -> Generator[list[Task], None, No
     if is_one_unit(order):
         yield [Task(segment_item, (segmenter, order), 1.0)]
         return
-    share = 0.95 / order.planes
+    share = (1 - FINISHING) / order.planes
     if order.is_large:
         yield from _in_blocks(segmenter, order, share)
     else:
         yield [Task(segment_plane, (segmenter, order, n), share) for n in range(order.planes)]
-    yield [Task(finish_item, (segmenter, order), 0.05)]
+    yield [Task(finish_item, (segmenter, order), FINISHING)]
 
 
 def _in_blocks(segmenter: Segmenter, order: Order, share: float) -> Iterator[list[Task]]:
     """Yield the work of large planes; to find the cells of a block takes the blocks around it."""
-    image = order.item.open()
+    image = opened(order)
     cells = segmenter.kind == "cells"
     if order.options.probabilities and not cells:
         raise InputError(
