@@ -6,6 +6,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from napari_unet.viewer.batch import BatchRow, Show
 from napari_unet.viewer.batch_job import BatchRequest, FilesJob
 from napari_unet.viewer.layers import image_layers
 from napari_unet.viewer.opening import OpenFileResult
-from napari_unet.viewer.reading import served
+from napari_unet.viewer.reading import served_planes
 from napari_unet.viewer.segmenting_job import check_fits
 from napari_unet.viewer.stack import ImageStack
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from napari_unet.viewer.session import Session
 
 __all__ = ["OpenFilesJob"]
+
+LETTERS = {"t": "T", "time": "T", "z": "Z"}
+"""Of axes of planes, by their names."""
 
 
 class OpenFilesJob(FilesJob):
@@ -96,6 +100,8 @@ class _Source:
 
     layer: Image
     called: str
+    identity: str
+    path: str | None
     file_name: str
     stack: ImageStack
     size: PixelSize
@@ -105,19 +111,17 @@ class _Source:
     def of(cls, layer: Image, file_name: str) -> _Source:
         stack = ImageStack.of(layer)
         used = [i for i in range(layer.ndim) if stack.rgb or i != stack.channel_axis]
-        names = [str(layer.axis_labels[i]).upper()[:1] for i in used[:-2]]
-        axes = [name if name in ("T", "Z") else "Q" for name in names]
+        axes = [LETTERS.get(str(layer.axis_labels[i]).lower(), "Q") for i in used[:-2]]
         steps = [float(layer.scale[i]) for i in used]
         units = [length_unit(layer.units[i]) for i in used]
         size = PixelSize()
         if units[-1] and units[-1] == units[-2]:
-            depths = [
-                s
-                for s, u, a in zip(steps, units, axes, strict=False)
-                if a == "Z" and u == units[-1]
-            ]
+            named = zip(axes, steps, units, strict=False)
+            depths = [step for axis, step, unit in named if (axis, unit) == ("Z", units[-1])]
             size = PixelSize.of(steps[-2], steps[-1], units[-1], *depths[:1])
-        return cls(layer, layer.name, file_name, stack, size, "".join(axes))
+        identity = f"{layer.unique_id} {id(stack.data)}"
+        path = layer.source.path
+        return cls(layer, layer.name, identity, path, file_name, stack, size, "".join(axes))
 
     def arguments(self, stop: threading.Event) -> dict[str, Any]:
         """Return what an `OpenItem` is made of; for a worker thread."""
@@ -128,9 +132,7 @@ class _Source:
             "image": Path(f"layer {self.called!r}"),
             "name": Path(self.file_name),
             "seen": self._fingerprint(stop),
-            "planes": tuple(
-                served(self.stack, index, self.called) for index in self.stack.indices()
-            ),
+            "planes": served_planes(self.stack, self.called),
             "plane_axes": "".join(axis for _, axis in counted),
             "plane_shape": tuple(n for n, _ in counted),
             "pixel_size": self.size.yx,
@@ -148,9 +150,10 @@ class _Source:
                     break
                 digest.update(np.ascontiguousarray(stack.plane(index)).data)
             return digest.hexdigest()
-        path = self.layer.source.path
-        known = path is not None and Path(path).exists()
-        seen = fingerprint(Path(str(path))) if known else f"{self.layer.unique_id} {id(stack.data)}"
+        seen = self.identity
+        if self.path is not None:
+            with suppress(OSError):  # what a reader calls a path need not be one
+                seen = fingerprint(Path(self.path))
         digest.update(seen.encode())
         return digest.hexdigest()
 
