@@ -151,8 +151,9 @@ class _Source:
                 digest.update(np.ascontiguousarray(stack.plane(index)).data)
             return digest.hexdigest()
         seen = self.identity
-        if self.path is not None:
-            with suppress(OSError):  # what a reader calls a path need not be one
+        with suppress(OSError):
+            # what a reader calls a path need not be one
+            if self.path is not None and Path(self.path).exists():
                 seen = fingerprint(Path(self.path))
         digest.update(seen.encode())
         return digest.hexdigest()
