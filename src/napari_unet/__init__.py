@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from napari_unet.core.annotation import Annotation
     from napari_unet.core.augment import elastic_deform
     from napari_unet.core.boundary import boundary_weight_map
+    from napari_unet.core.cellclasses import object_classes
     from napari_unet.core.config import PredictConfig, TrainConfig
+    from napari_unet.core.linkstack import link_planes
     from napari_unet.core.unet import UNet
     from napari_unet.engine.batch import segment_files
     from napari_unet.engine.batchplan import BatchOptions
@@ -41,7 +43,9 @@ __all__ = [
     "UNetError",
     "boundary_weight_map",
     "elastic_deform",
+    "link_planes",
     "metrics",
+    "object_classes",
     "predict",
     "probabilities",
     "sample_data",
@@ -59,6 +63,8 @@ _LAZY = {
     "UNet": "napari_unet.core.unet",
     "boundary_weight_map": "napari_unet.core.boundary",
     "elastic_deform": "napari_unet.core.augment",
+    "link_planes": "napari_unet.core.linkstack",
+    "object_classes": "napari_unet.core.cellclasses",
     "predict": "napari_unet.engine.inference",
     "probabilities": "napari_unet.engine.inference",
     "segment": "napari_unet.engine.inference",

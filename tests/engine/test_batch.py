@@ -289,7 +289,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
     """The item fails with what to do; with room again the same call makes it."""
     image, options = save(tmp_path / "a.tif", cells()), BatchOptions()
     (item,) = plan(image, tmp_path / "out")
-    order = place_order(item, CPU, options, *identify(model, CPU))
+    order = place_order(item, CPU, options, *identify(model, CPU, options))
     order.scratch.mkdir(parents=True)
     (order.scratch / f".0.labels.npy.{os.getpid()}.partial").symlink_to("/dev/full")
 

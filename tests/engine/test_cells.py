@@ -99,6 +99,7 @@ def test_cells_are_numbered_after_those_of_other_planes() -> None:
     """Into the array that is given; the event says how many there are."""
     out = np.full((40, 110), 7, np.uint32)
     config = PredictConfig()
-    assert list(number_cells(plane(), model(), config, out, 100)) == [4]
+    (done,) = number_cells(plane(), model(), config, out, 100)
+    assert (done.objects, done.classes) == (4, ())
     cells = find_cells(model(), plane(), config).astype(int)
     np.testing.assert_array_equal(out, np.where(cells > 0, cells + 100, 0))

@@ -131,17 +131,19 @@ def test_a_folder_is_its_files(tmp_path: Path) -> None:
 
 def test_a_model_is_its_weights_and_settings_not_its_history() -> None:
     """Settings that change no result, and what is said of the model, do not count."""
-    model, config = starter_model(), PredictConfig()
-    known, settings = identify(model, config)
-    assert identify(replace(model, provenance={}, seen={}), config)[0] == known
-    assert identify(model, PredictConfig(tile_size=100, device="cpu"))[0] == known
+    model, config, plain = starter_model(), PredictConfig(), BatchOptions()
+    known, settings = identify(model, config, plain)
+    assert identify(replace(model, provenance={}, seen={}), config, plain)[0] == known
+    assert identify(model, PredictConfig(tile_size=100, device="cpu"), plain)[0] == known
+    assert identify(model, config, BatchOptions(measure="csv"))[0] == known
     weights = dict(model.weights)
     name = next(iter(weights))
     weights[name] = np.nextafter(weights[name], np.float32(1))
     others = (
-        (replace(model, weights=weights), config),
-        (replace(model, split=0.3), config),
-        (model, PredictConfig(threshold=0.6)),
+        (replace(model, weights=weights), config, plain),
+        (replace(model, split=0.3), config, plain),
+        (model, PredictConfig(threshold=0.6), plain),
+        (model, config, BatchOptions(link="objects")),
     )
-    assert len({known, *(identify(*other)[0] for other in others)}) == 4
+    assert len({known, *(identify(*other)[0] for other in others)}) == 5
     assert settings["threshold"] == 0.5

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to", "run"]
 
-FORMATS, TABLES = ("auto", "tiff", "ome-zarr"), ("csv", "parquet")
+FORMATS, TABLES, LINKS = ("auto", "tiff", "ome-zarr"), ("csv", "parquet"), ("objects", "tracks")
 
 
 def add_to(commands: Commands) -> None:
@@ -41,6 +41,7 @@ def add_to(commands: Commands) -> None:
     add(
         "--measure", choices=TABLES, default="", metavar="KIND", help=f"tables: {', '.join(TABLES)}"
     )
+    add("--link", choices=LINKS, default="", metavar="KIND", help=f"planes: {', '.join(LINKS)}")
     add("--overwrite", action="store_true", help="make everything anew")
     add("--shard", type=_shard, default="", metavar="I/N", help="every N-th image, from the I-th")
     add_json(parser)
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         format=args.format,
         probabilities=args.probabilities,
         measure=args.measure,
+        link=args.link,
         overwrite=args.overwrite,
     )
     events = run_batch(items, segmenter, config_from(args, PredictConfig), options)

@@ -47,6 +47,11 @@ def add_to(commands: Commands) -> None:
         "2... cells) or classes (0 not labelled, 1... classes)",
     )
     add("--region", nargs="+", metavar="PATH", help="masks of what is fully labelled")
+    add(
+        "--classes",
+        metavar="FILE",
+        help="CSV with the columns label and class (and file): the kinds of cells",
+    )
     add("-o", "--output", required=True, metavar="MODEL", help="the model file to write")
     add(
         "--continue",
@@ -143,16 +148,18 @@ def _measured(event: Validated) -> str:
 
 def _read(args: argparse.Namespace) -> list[Annotation]:
     from napari_unet.core.annotation import Annotation
+    from napari_unet.engine.classtable import read_classes
     from napari_unet.engine.files import pair_files, read_image, read_labels
 
     pairs = pair_files(args.images, args.labels)
     regions = dict(pair_files(args.images, args.region)) if args.region else {}
+    classes = read_classes(args.classes, pairs) if args.classes else [None] * len(pairs)
     annotations = []
-    for image, labels in pairs:
+    for (image, labels), kinds in zip(pairs, classes, strict=True):
         region = read_labels(regions[image]) > 0 if image in regions else None
         pixels, painted = read_image(image), read_labels(labels)
         try:
-            annotations.append(Annotation(pixels, painted, args.meaning, region))
+            annotations.append(Annotation(pixels, painted, args.meaning, region, kinds))
         except InputError as error:
             raise InputError(f"{image} with {labels}: {error}") from error
     return annotations

@@ -8,12 +8,14 @@ meaning        0                1           2, 3, ...
 ``classes``    not labelled     class 1     class 2, ...
 =============  ===============  ==========  ======================================
 
-A training region turns 0 into background inside and into "not labelled" outside.
+A training region turns 0 into background inside and into "not labelled" outside. Cells can be of
+several classes, and painted classes can have names: `Annotation.classes` says which.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -21,6 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.boundary import separate_touching
+from napari_unet.core.cellclasses import (
+    Classes,
+    class_title,
+    classes_by_label,
+    counted,
+    order_classes,
+)
 from napari_unet.errors import InputError
 
 __all__ = ["IGNORE", "Annotation", "Meaning", "Summary", "Target", "encode", "summarise"]
@@ -48,6 +57,9 @@ class Annotation:
     region : bool array, optional
         Training regions, of the shape of ``labels`` (or of one plane): inside, unpainted pixels
         are background; outside, they are not labelled.
+    classes : mapping of label to class, or sequence indexed by label, optional
+        Of cells, what kind each is: a name, or a number from 1 on; those that are left out are
+        cells of any kind. For labels that are classes, their names. Kept as a dictionary of text.
 
     Raises
     ------
@@ -59,6 +71,7 @@ class Annotation:
     labels: NDArray[np.integer]
     meaning: Meaning = "instances"
     region: NDArray[np.bool_] | None = None
+    classes: Classes | None = None
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -76,6 +89,13 @@ class Annotation:
             )
         if self.region is not None:
             set_(self, "region", self._checked_region(np.asarray(self.region, dtype=bool)))
+        set_(self, "classes", classes_by_label({} if self.classes is None else self.classes))
+
+    @property
+    def class_of(self) -> dict[int, str]:
+        """The class of every label that has one, present in the labels or not."""
+        assert isinstance(self.classes, dict)
+        return self.classes
 
     @property
     def channels(self) -> int:
@@ -91,7 +111,7 @@ class Annotation:
             region = None if self.region is None else self.region[z]
             # an empty plane of a stack says nothing, except inside a training region
             if labels.any() or (region is not None and region.any()):
-                yield Annotation(self.image[:, z], labels, self.meaning, region)
+                yield Annotation(self.image[:, z], labels, self.meaning, region, self.classes)
 
     def _checked_region(self, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
         if self.meaning == "classes":
@@ -144,25 +164,48 @@ def encode(
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What is labelled, in numbers; ``str()`` says it in words."""
+    """What is labelled, in numbers; ``str()`` says it in words.
+
+    Attributes
+    ----------
+    background, unlabelled, total : int
+        Pixels.
+    objects : int
+        Cells.
+    classes : tuple of int
+        Pixels of each class; empty for labels of cells.
+    names : tuple of str
+        What the classes are called, pixels or cells.
+    kinds : tuple of int
+        Cells of each class; empty where no cell has one.
+    """
 
     background: int
     objects: int
     unlabelled: int
     total: int
     classes: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    kinds: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         if self.classes:
-            painted = ", ".join(f"{_number(n)} px class {k}" for k, n in self._painted_classes())
-            painted = painted or "no class painted"
+            titles = [f"px {self._title(k)}" for k in range(len(self.classes))]
+            painted = counted(titles, self.classes) or "no class painted"
         else:
             cells = "1 cell" if self.objects == 1 else f"{_number(self.objects)} cells"
-            painted = f"{_number(self.background)} px background, {cells}"
+            painted = f"{_number(self.background)} px background, {cells}{self._in_kinds()}"
         return f"{painted}, {self._percent_unlabelled()} % unlabelled"
 
-    def _painted_classes(self) -> list[tuple[int, int]]:
-        return [(k, n) for k, n in enumerate(self.classes, start=1) if n]
+    def _title(self, index: int) -> str:
+        return class_title(self.names, index + 1)
+
+    def _in_kinds(self) -> str:
+        if not self.kinds:
+            return ""
+        titles = [self._title(k) for k in range(len(self.kinds))]
+        unknown = self.objects - sum(self.kinds)
+        return f" ({counted([*titles, 'without a class'], [*self.kinds, unknown])})"
 
     def _percent_unlabelled(self) -> str:
         percent = 100 * self.unlabelled / max(self.total, 1)
@@ -175,13 +218,13 @@ def _number(n: int) -> str:
     return f"{n:,}".replace(",", " ")
 
 
-def summarise(annotations: list[Annotation]) -> Summary:
+def summarise(annotations: Sequence[Annotation]) -> Summary:
     """Count what is labelled, over all annotations.
 
     Raises
     ------
     InputError
-        If instances and classes are mixed.
+        If instances and classes are mixed, or one class has two names.
     """
     if len({a.meaning == "classes" for a in annotations}) > 1:
         raise InputError(
@@ -189,6 +232,7 @@ def summarise(annotations: list[Annotation]) -> Summary:
             "Give all label layers the same kind of meaning."
         )
     counts = np.zeros(256, dtype=np.int64)
+    kinds: Counter[str] = Counter()
     objects, total = 0, 0
     for annotation in annotations:
         total += annotation.labels.size
@@ -196,13 +240,32 @@ def summarise(annotations: list[Annotation]) -> Summary:
             target = encode(plane.labels, plane.meaning, plane.region)
             counts += np.bincount(target.classes.ravel(), minlength=256)
             ids = np.unique(plane.labels)
-            objects += int((ids > (1 if plane.meaning == "scribbles" else 0)).sum())
+            ids = ids[ids > (1 if plane.meaning == "scribbles" else 0)]
+            objects += len(ids)
+            kinds.update(plane.class_of[i] for i in ids.tolist() if i in plane.class_of)
     labelled = int(counts[:IGNORE].sum())
     if annotations and annotations[0].meaning == "classes":
         last = int(np.flatnonzero(counts[:IGNORE]).max(initial=-1)) + 1
         per_class = tuple(int(n) for n in counts[:last]) or (0,)
-        return Summary(0, 0, total - labelled, total, per_class)
-    return Summary(int(counts[0]), objects, total - labelled, total)
+        names = _names_of_classes(annotations, last)
+        return Summary(0, 0, total - labelled, total, per_class, names)
+    names = order_classes(kinds)
+    cells = tuple(kinds[name] for name in names)
+    return Summary(int(counts[0]), objects, total - labelled, total, (), names, cells)
+
+
+def _names_of_classes(annotations: Sequence[Annotation], count: int) -> tuple[str, ...]:
+    """Return the names of classes 1 ... count, "" where there is none; () without any."""
+    names: dict[int, str] = {}
+    for annotation in annotations:
+        for number, name in annotation.class_of.items():
+            if names.setdefault(number, name) != name:
+                raise InputError(
+                    f"Class {number} is called {names[number]!r} in one place and {name!r} in "
+                    f"another; give it one name, and other pixels another number."
+                )
+    listed = tuple(names.get(number, "") for number in range(1, count + 1))
+    return listed if any(listed) else ()
 
 
 def _checked_image(image: NDArray[np.generic]) -> NDArray[np.generic]:

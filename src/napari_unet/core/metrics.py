@@ -26,6 +26,7 @@ from napari_unet.core.overlaps import (
     overlaps,
     overlaps_inside_objects,
 )
+from napari_unet.core.touching import touching_cells
 from napari_unet.core.warping import left_after_warping
 from napari_unet.errors import InputError
 
@@ -40,6 +41,7 @@ __all__ = [
     "pixel_error",
     "rand_error",
     "seg_score",
+    "touching_cells",
     "variation_of_information",
     "warping_error",
 ]

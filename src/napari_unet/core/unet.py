@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_unet.core.cellclasses import ANY_CELL
 from napari_unet.core.leanpass import lean_pass
 from napari_unet.errors import InputError
 
@@ -199,7 +200,9 @@ def _centre_crop(skip: Tensor, like: Tensor) -> Tensor:
     return skip[:, :, y : y + like.shape[2], x : x + like.shape[3]]
 
 
-def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+def weighted_cross_entropy(
+    logits: Tensor, target: Tensor, weight: Tensor, *, any_cell: bool = False
+) -> Tensor:
     """Return the pixel-wise softmax cross entropy times the weight map (eq. 1), averaged.
 
     Parameters
@@ -210,6 +213,9 @@ def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Te
         (N, Y, X) integer classes 0 ... K-1; any value where ``weight`` is 0.
     weight : Tensor
         (N, Y, X) float >= 0; 0 means "not labelled": the gradient there is exactly 0.
+    any_cell : bool
+        Whether a target may be `ANY_CELL`: there the probability of all classes but 0 counts, so
+        that pixel says nothing about which of them it is.
 
     Returns
     -------
@@ -219,5 +225,11 @@ def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Te
     labelled = weight > 0
     # ignore_index keeps unlabelled pixels out of the gradient exactly, whatever value they hold
     target = torch.where(labelled, target.long(), -100)
-    loss = F.cross_entropy(logits, target, ignore_index=-100, reduction="none")
+    if any_cell:
+        told = F.log_softmax(logits, dim=1)
+        cell = torch.logsumexp(told[:, 1:], dim=1, keepdim=True)
+        target = torch.where(target == ANY_CELL, told.shape[1], target)
+        loss = F.nll_loss(torch.cat([told, cell], 1), target, ignore_index=-100, reduction="none")
+    else:
+        loss = F.cross_entropy(logits, target, ignore_index=-100, reduction="none")
     return (loss * weight).sum() / labelled.sum().clamp(min=1)

@@ -8,18 +8,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import Annotation, summarise
+from napari_unet.core.annotation import Annotation, Summary, summarise
 from napari_unet.core.instances import diameters
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
-__all__ = ["check_channels", "check_classes", "check_labelled", "class_count", "object_diameters"]
+__all__ = ["check_channels", "check_classes", "check_labelled", "class_names", "object_diameters"]
 
 Kind = Literal["cells", "classes"]
 
 
-def check_labelled(annotations: Sequence[Annotation]) -> None:
-    """Check that at least two classes are painted.
+def check_labelled(annotations: Sequence[Annotation]) -> Summary:
+    """Check that at least two classes are painted; return what is.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def check_labelled(annotations: Sequence[Annotation]) -> None:
                 f"Only one class is painted ({summary}); paint at least two classes, also some "
                 f"background."
             )
-        return
+        return summary
     if summary.unlabelled == summary.total:
         raise InputError("Nothing is painted yet; paint a few cells and some background.")
     if summary.objects == 0:
@@ -45,6 +45,7 @@ def check_labelled(annotations: Sequence[Annotation]) -> None:
             f"No background is painted yet ({summary}); paint some background with label 1, or "
             f"draw a training region around cells that are all painted."
         )
+    return summary
 
 
 def check_channels(planes: Sequence[Annotation], segmenter: Segmenter | None) -> None:
@@ -85,19 +86,49 @@ def check_classes(count: int, kind: Kind, known_kind: Kind, known_count: int) ->
         )
 
 
-def class_count(planes: Sequence[Annotation], kind: Kind, segmenter: Segmenter | None) -> int:
-    """Return how many outputs the network has: those of the model to continue, if there is one.
+def class_names(
+    summary: Summary, planes: Sequence[Annotation], kind: Kind, segmenter: Segmenter | None
+) -> tuple[int, tuple[str, ...]]:
+    """Return how many outputs the network has, and what its classes are called.
+
+    A model to continue keeps its own; one of cells of a single class can learn more.
+
+    Parameters
+    ----------
+    summary : Summary
+        What is labelled.
+    planes, kind
+        What is learned from, and what.
+    segmenter : Segmenter or None
+        The model to continue.
 
     Raises
     ------
     InputError
-        If more classes are painted than it has.
+        If more classes are painted than it has, or others.
     """
-    count = 2 if kind == "cells" else max(2, *(int(plane.labels.max()) for plane in planes), 2)
+    if kind == "classes":
+        count = max(2, *(int(plane.labels.max()) for plane in planes), 2)
+        if segmenter is not None:
+            check_classes(count, kind, segmenter.kind, segmenter.n_classes)
+            count = segmenter.n_classes
+        names = summary.names or (segmenter.class_names if segmenter is not None else ())
+        return count, names and (*names, *[""] * (count - len(names)))
+    # a single class is no more than a cell
+    names = summary.names if len(summary.names) > 1 else ()
     if segmenter is None:
-        return count
-    check_classes(count, kind, segmenter.kind, segmenter.n_classes)
-    return segmenter.n_classes
+        return max(len(names), 1) + 1, names
+    check_classes(2, kind, segmenter.kind, segmenter.n_classes)
+    if segmenter.cell_classes == 1:
+        return max(len(names), 1) + 1, names
+    painted = [name for name, n in zip(summary.names, summary.kinds, strict=True) if n]
+    strange = [name for name in painted if name not in segmenter.class_names]
+    if strange:
+        raise InputError(
+            f"The model to continue knows cells of the classes {', '.join(segmenter.class_names)}, "
+            f"but {', '.join(strange)} is painted; start a new model."
+        )
+    return segmenter.n_classes, segmenter.class_names
 
 
 def object_diameters(plane: Annotation) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from napari_unet.engine.itemlocks import ItemLocks
 from napari_unet.engine.manifest import Record, find_complete, find_foreign, identify
 from napari_unet.engine.measurements import check_writer
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.errors import UNetError
+from napari_unet.errors import InputError, UNetError
 
 __all__ = ["run_batch", "segment_files"]
 
@@ -89,6 +89,11 @@ def run_batch(
     """Segment the items of a plan, as `segment_files` does."""
     config, options = config or PredictConfig(), options or BatchOptions()
     check_writer(options.measure)
+    if options.link and segmenter.kind != "cells":
+        raise InputError(
+            f"The model finds {segmenter.n_classes} classes, but only planes of cells can be "
+            f"linked; leave link = {options.link!r} out."
+        )
     if executor is None:
         select_device(config.device)  # its error is not that of the first image
     return _run(_Batch(items, segmenter, config, options), executor)
@@ -106,7 +111,7 @@ class _Batch:
     ) -> None:
         self.items, self.segmenter = items, segmenter
         self.config, self.options = config, options
-        self.made_by, self.settings = identify(segmenter, config)
+        self.made_by, self.settings = identify(segmenter, config, options)
         self.tally = Tally(items)
 
     def look(self, index: int, locks: ItemLocks) -> Order | ItemSkipped | ItemFailed:

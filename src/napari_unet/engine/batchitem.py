@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_unet.engine.batchlink import LinkedPlanes
 from napari_unet.engine.batchorder import Order
 from napari_unet.engine.batchoutput import write_result
 from napari_unet.engine.batchscratch import (
@@ -72,12 +73,15 @@ def segment_plane(segmenter: Segmenter, order: Order, plane: int) -> Steps:
         foreground = None if kept is None else kept[0]
         events = segment_into(segmenter, pixels, labels, order.config, foreground)
     predicting = PREDICTING if segmenter.kind == "cells" else 1.0
+    classes: tuple[int, ...] = ()
     for event in events:
         if isinstance(event, TileDone):
             yield predicting * event.index / event.total, event.note
+        else:
+            classes = event.classes
     if kept is not None and segmenter.kind == "classes":
         labels[...] = kept.argmax(axis=0) + 1
-    keep_plane(order, plane, labels, kept)
+    keep_plane(order, plane, labels, kept, classes)
     yield 1.0, ""
     return None
 
@@ -85,11 +89,14 @@ def segment_plane(segmenter: Segmenter, order: Order, plane: int) -> Steps:
 def finish_item(segmenter: Segmenter, order: Order) -> Steps:
     """Write the results of an item whose planes are segmented, and remember them."""
     image, outputs = opened(order), order.outputs()
-    labels = LabelPlanes(segmenter, order, image)
+    found = LabelPlanes(segmenter, order, image)
+    labels = LinkedPlanes(order, image, found) if order.options.link else found
     folder = results_folder(order)
     for kind, path in outputs.items():
         write_result(kind, folder / path.name, segmenter, order, image, labels)
-    objects = labels.before[-1] if segmenter.kind == "cells" else None
+    objects = found.before[-1] if segmenter.kind == "cells" else None
+    if isinstance(labels, LinkedPlanes):
+        objects = len(labels.links.tracks)
     close()
     _commit(order, folder, objects)
     yield 1.0, ""

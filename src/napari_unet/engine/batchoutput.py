@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,22 +11,33 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from napari_unet.core.cellclasses import class_title
 from napari_unet.core.measure import ObjectSums
+from napari_unet.engine.batchlink import LinkedPlanes
 from napari_unet.engine.batchorder import Order
-from napari_unet.engine.batchscratch import LabelPlanes, Planes, ProbabilityPlanes, plane_of
+from napari_unet.engine.batchplan import CHALLENGE
+from napari_unet.engine.batchscratch import (
+    LabelPlanes,
+    Planes,
+    ProbabilityPlanes,
+    kept_classes,
+    plane_of,
+)
 from napari_unet.engine.files import write_labels, write_probabilities
 from napari_unet.engine.imagefile import ImageFile
 from napari_unet.engine.measurements import physical, write_table
 from napari_unet.engine.omezarr import create_labels, finish
 from napari_unet.engine.segmenter import Segmenter
+from napari_unet.engine.tracks import write_challenge, write_points
 
 __all__ = ["write_result"]
 
 Columns = dict[str, NDArray[Any]]
+Labels = LabelPlanes | LinkedPlanes
 
 
 def write_result(
-    kind: str, path: Path, segmenter: Segmenter, order: Order, image: ImageFile, labels: LabelPlanes
+    kind: str, path: Path, segmenter: Segmenter, order: Order, image: ImageFile, labels: Labels
 ) -> None:
     """Write one kind of result from the scratch folder.
 
@@ -35,7 +47,10 @@ def write_result(
         If it cannot be written, or the image not be read.
     """
     if kind == "objects":
-        write_table(path, _tables(segmenter, labels, image))
+        write_table(path, _tables(segmenter, order, labels, image))
+        return
+    if kind in ("tracks", CHALLENGE[0]):
+        _write_tracks(kind, path, labels)
         return
     planes = labels if kind == "labels" else ProbabilityPlanes(segmenter, order, image)
     if order.format == "ome-zarr":
@@ -45,6 +60,16 @@ def write_result(
     write = write_labels if kind == "labels" else write_probabilities
     axes = f"{image.plane_axes}YX"
     write(path, pixels, axes=axes, plane_shape=image.plane_shape, **_sizes(image))
+
+
+def _write_tracks(kind: str, path: Path, labels: Labels) -> None:
+    assert isinstance(labels, LinkedPlanes)
+    links = labels.links
+    if kind == "tracks":
+        write_points(path, links.tracks, links.points)
+        return
+    shutil.rmtree(path, ignore_errors=True)  # of a run that was broken off
+    write_challenge(path, labels.array, links.tracks, links.points)
 
 
 def _in_one_piece(planes: Planes, path: Path) -> Any:
@@ -72,7 +97,9 @@ def _write_zarr(path: Path, planes: Planes, image: ImageFile) -> None:
     finish(path)
 
 
-def _tables(segmenter: Segmenter, labels: LabelPlanes, image: ImageFile) -> Iterator[Columns]:
+def _tables(
+    segmenter: Segmenter, order: Order, labels: Labels, image: ImageFile
+) -> Iterator[Columns]:
     """Measure plane by plane, in blocks."""
     for plane, before in enumerate(labels.before[:-1]):
         pixels = plane_of(image, plane)
@@ -81,7 +108,23 @@ def _tables(segmenter: Segmenter, labels: LabelPlanes, image: ImageFile) -> Iter
             local = np.where(found > 0, found - np.uint32(before), np.uint32(0))
             sums.add(local, np.asarray(pixels[:, y, x]), (y.start, x.start))
         columns = physical(sums.table(), image.pixel_size, image.unit)
+        if segmenter.cell_classes > 1:
+            own = labels.within(plane, columns["label"])
+            columns = _with_class(columns, segmenter, kept_classes(order, plane), own)
         yield _named(segmenter, columns, image, plane, before)
+
+
+def _with_class(
+    columns: Columns,
+    segmenter: Segmenter,
+    classes: NDArray[np.uint8] | None,
+    own: NDArray[np.integer],
+) -> Columns:
+    """Say the class of every cell, by its own number in the plane; "" where that is not known."""
+    names = segmenter.class_names
+    titles = ["", *(class_title(names, n) for n in range(1, segmenter.n_classes))]
+    told = np.zeros(len(own), np.uint8) if classes is None else classes[own - 1]
+    return {"label": columns["label"], "class": np.array(titles)[told], **columns}
 
 
 def _named(

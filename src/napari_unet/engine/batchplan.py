@@ -5,6 +5,7 @@ Results lie in the output folder, at the place that the image has in what was gi
     OUT/day1/a_labels.tif            or a_labels.ome.zarr
     OUT/day1/a_probabilities.tif     or a_probabilities.ome.zarr
     OUT/day1/a_objects.csv           or a_objects.parquet
+    OUT/day1/a_tracks.csv, a_RES/    where planes are linked into tracks
     OUT/.live-unet/day1/a.json       the record, see `napari_unet.engine.manifest`
 """
 
@@ -30,6 +31,9 @@ RECORDS = ".live-unet"
 
 SUFFIX = {"tiff": ".tif", "ome-zarr": ".ome.zarr"}
 
+CHALLENGE = ("RES", "")
+"""Ending and suffix of the folder of tracks, where programs of the challenge look for it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOptions:
@@ -44,6 +48,9 @@ class BatchOptions:
         Also write the probability of cells, or of every class.
     measure : {"", "csv", "parquet"}
         Also write a table of the objects.
+    link : {"", "objects", "tracks"}
+        Link the planes of a stack, so that an object keeps its number: into 3D objects, or into
+        tracks, which are also written as a table and as the Cell Tracking Challenge has them.
     overwrite : bool
         Make everything anew, and replace what others made or changed.
     """
@@ -51,6 +58,7 @@ class BatchOptions:
     format: Literal["auto", "tiff", "ome-zarr"] = "auto"
     probabilities: bool = False
     measure: Literal["", "csv", "parquet"] = ""
+    link: Literal["", "objects", "tracks"] = ""
     overwrite: bool = False
 
 
@@ -118,13 +126,14 @@ def plan(images: AnyPath | Iterable[AnyPath], folder: AnyPath, *, shard: str = "
                 for what in ("labels", "probabilities")
                 for suffix in SUFFIX.values()
             }
+            outputs.add(_key(item.output(*CHALLENGE)))
             earlier = items.setdefault(_key(labels), item)
             if _key(earlier.image) != _key(image):
                 raise InputError(
                     f"{earlier.image} and {image} would both become {labels}; segment them into "
                     f"different folders, or give the folder that holds both."
                 )
-    return take_shard([i for i in items.values() if _key(i.image) not in outputs], shard)
+    return take_shard([i for i in items.values() if not _within(i.image, outputs)], shard)
 
 
 def take_shard(items: Sequence[Item], shard: str) -> list[Item]:
@@ -142,6 +151,11 @@ def take_shard(items: Sequence[Item], shard: str) -> list[Item]:
     if not 1 <= index <= count:
         raise InputError(f"The shard is {shard!r}; give i/n, such as 1/4 for the first of four.")
     return list(items[index - 1 :: count])
+
+
+def _within(image: Path, outputs: set[str]) -> bool:
+    """Whether an image is a result, or lies in a folder that is one."""
+    return not outputs.isdisjoint(_key(path) for path in (image, *image.parents))
 
 
 def _key(path: Path) -> str:

@@ -5,6 +5,7 @@
     OUT/.live-unet/NAME.scratch/KEY/
         0.labels.npy            cells of a plane, numbered from 1; or its classes
         0.probabilities.npy     if they are wanted
+        0.classes.npy           of the cells, if the model tells several apart
         0/                      of a plane that is too large for memory, its `PlaneStore` instead
         results/                what is about to be moved to its place
 
@@ -14,7 +15,7 @@ KEY differs for other pixels, models and settings, so what lies there is never m
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -38,6 +39,7 @@ __all__ = [
     "close",
     "is_kept",
     "keep_plane",
+    "kept_classes",
     "opened",
     "plane_of",
     "results_folder",
@@ -55,12 +57,25 @@ def is_kept(order: Order, plane: int) -> bool:
     return _path(order, plane, "labels").exists()
 
 
-def keep_plane(order: Order, plane: int, labels: Array, probabilities: Array | None) -> None:
-    """Keep the labels (Y, X) and the probabilities (K, Y, X) of a plane; raises OSError."""
+def keep_plane(
+    order: Order,
+    plane: int,
+    labels: Array,
+    probabilities: Array | None,
+    classes: Sequence[int] = (),
+) -> None:
+    """Keep labels (Y, X), probabilities (K, Y, X) and classes of a plane; raises OSError."""
+    if classes:
+        _save(_path(order, plane, "classes"), np.array(classes, dtype=np.uint8))
     if probabilities is not None:
         _save(_path(order, plane, "probabilities"), probabilities)
     narrow = labels.astype(np.min_scalar_type(int(labels.max(initial=0))))
     _save(_path(order, plane, "labels"), narrow)  # the last: they tell that all is there
+
+
+def kept_classes(order: Order, plane: int) -> Array | None:
+    """Return the class of each cell of a plane, if that is known."""
+    return _load(order, plane, "classes") if _path(order, plane, "classes").exists() else None
 
 
 def opened(order: Order) -> ImageFile:
@@ -146,6 +161,10 @@ class LabelPlanes(Planes):
         for box, found in self._local(plane):
             labels = np.asarray(found, np.uint32)
             yield box, np.where(labels > 0, labels + before, np.uint32(0))
+
+    def within(self, _plane: int, numbers: Array) -> Array:
+        """Return what cells of a plane, numbered from 1, are called in it: just so."""
+        return numbers
 
     def _local(self, plane: int) -> Iterator[tuple[Box, Array]]:
         """Yield the same with the cells of each plane numbered from 1."""

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.cellclasses import foreground
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.islands import Box, cells_of_block
 from napari_unet.engine.cells import cell_rules
@@ -221,7 +222,8 @@ def _predict_tiles(
             for r, b in zip(piece.region, box, strict=True)
         )
         if piece.values is not None:
-            values[there] = piece.values.argmax(axis=0) + 1 if classes else piece.values[1]
+            said = piece.values.argmax(axis=0) + 1 if classes else foreground(piece.values)
+            values[there] = said
         yield predictor.runner.shrunk
     store.keep_prediction(box, values, classes=classes)
 
@@ -230,8 +232,8 @@ def _shown(store: PlaneStore, box: Box, config: PredictConfig, *, cells: bool) -
     """Return what can be seen of a block before all cells are numbered."""
     if not cells:
         return np.asarray(store.labels[box])
-    foreground: NDArray[Any] = store.probabilities[box] >= config.threshold
-    return foreground
+    found: NDArray[Any] = store.probabilities[box] >= config.threshold
+    return found
 
 
 def _put(out: Any, region: Region, values: NDArray[Any]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.cellclasses import foreground
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.quality import at_working_resolution, overlaps
@@ -60,13 +61,14 @@ def calibrate(segmenter: Segmenter, data: TrainingSet) -> Segmenter:
     views: list[View] = []
     for index in range(min(len(data.planes), MAX_PLANES)):
         box, cells = _window(data, index)
-        views.append((predict_window(network, data.planes[index].image, box)[1], cells))
+        said = predict_window(network, data.planes[index].image, box)
+        views.append((foreground(said), cells))
     choices = [replace(segmenter, core=core, split=split) for core, split in CHOICES]
     best = choices[int(np.argmax([_score(views, choice) for choice in choices]))]
     shifted = [[(_shifted(p, t), cells) for p, cells in views] for t in THRESHOLDS]
     threshold = THRESHOLDS[int(np.argmax([_score(some, best) for some in shifted]))]
     bias = best.weights["head.bias"].copy()
-    bias[1] -= np.log(threshold / (1 - threshold))
+    bias[1:] -= np.log(threshold / (1 - threshold))  # of all classes of cells alike
     return replace(best, weights={**best.weights, "head.bias": bias})
 
 
@@ -91,7 +93,7 @@ def _window(data: TrainingSet, index: int) -> tuple[tuple[slice, slice], NDArray
 def _score(views: Sequence[View], segmenter: Segmenter) -> float:
     """Return the mean score of the painted cells."""
     scores: list[float] = []
-    for foreground, cells in views:
+    for probability, cells in views:
         model = at_working_resolution(segmenter, cells)
-        scores += overlaps(cells, find_cells(model, foreground, PredictConfig()))
+        scores += overlaps(cells, find_cells(model, probability, PredictConfig()))
     return float(np.mean(scores)) if scores else 0.0

@@ -195,11 +195,15 @@ class PlaneDone:
         1 ... planes.
     objects : int
         Cells found in it (0 for a model of classes).
+    classes : tuple of int
+        Of a model for cells of several classes: the class 1 ... K of each of them, in the order of
+        their numbers; empty otherwise.
     """
 
     plane: int
     planes: int
     objects: int
+    classes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

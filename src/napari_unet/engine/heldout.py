@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_unet.core.augment import Plane
+from napari_unet.core.cellclasses import ANY_CELL
 from napari_unet.core.tiles import mirror_indices
 from napari_unet.core.unet import UNet
 
@@ -105,7 +106,7 @@ def hold_out(
     keys : sequence of str
         The fingerprints of the planes.
     n_classes : int
-        Classes 0 ... n_classes - 1 are labelled.
+        How many numbers those blocks have.
     seed : int
         Of the choice among blocks that are new.
     seen : Seen
@@ -139,13 +140,17 @@ def hold_out(
 
 
 def count_blocks(target: NDArray[np.uint8], n_classes: int) -> dict[Corner, NDArray[np.intp]]:
-    """Return how many pixels of each class the labelled blocks of a plane (Y, X) have."""
+    """Return how many pixels of each class the labelled blocks of a plane (Y, X) have.
+
+    The last number is that of cells whose class nobody told.
+    """
     counts = {}
+    values = [*range(n_classes), ANY_CELL]
     for y in range(0, target.shape[0], BLOCK):
         for x in range(0, target.shape[1], BLOCK):
             count = np.bincount(target[y : y + BLOCK, x : x + BLOCK].ravel(), minlength=256)
-            if count[:n_classes].any():
-                counts[y, x] = count[:n_classes]
+            if count[values].any():
+                counts[y, x] = count[values]
     return counts
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.cellclasses import class_evidence, object_classes
+from napari_unet.core.cellclasses import foreground as cells_in
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.blocks import is_large, segment_large
 from napari_unet.engine.cells import find_cells
@@ -146,6 +148,7 @@ def segment_into(
     config: PredictConfig | None = None,
     foreground: Array | None = None,
     *,
+    evidence: Array | None = None,
     numbered: int = 0,
     mailbox: Mailbox | None = None,
 ) -> Iterator[SegmentEvent]:
@@ -161,6 +164,9 @@ def segment_into(
     foreground : float array, optional
         Of the spatial shape; also receives the probability of cells; for a model of classes, of
         the class that wins: how sure the network is.
+    evidence : uint16 array, optional
+        (K, *spatial) of a model for cells of K classes; also receives what their classes are told
+        by, see `napari_unet.core.cellclasses.class_evidence`.
     numbered : int
         The first cell gets the number after this one. Large planes are done block by block, on
         disk, unless ``foreground`` is given: memory does not grow with them.
@@ -191,17 +197,21 @@ def segment_into(
                 _write(labels, piece.values, region, segmenter, config)
                 if foreground is not None:
                     foreground[region] = _shaped(_sureness(segmenter, piece.values), region)
+                if evidence is not None:
+                    _write(evidence, class_evidence(piece.values), region, segmenter, config)
             note = predictor.runner.shrunk
             yield TileDone(index=index, total=piece.total * len(planes), region=region, note=note)
-        objects = 0
+        objects, classes = 0, ()
         if segmenter.kind == "cells":
-            cells = find_cells(segmenter, probability[1], config)
+            cells = find_cells(segmenter, cells_in(probability), config)
             objects = int(cells.max(initial=0))
+            if segmenter.cell_classes > 1:
+                classes = tuple(object_classes(probability, cells)[1:].tolist())
             check_room(labels.dtype, numbered + objects)
             region = (*where, *(slice(0, n) for n in cells.shape))
             labels[region] = _shaped(np.where(cells > 0, cells + numbered, 0), region)
             numbered += objects
-        yield PlaneDone(plane=number, planes=len(planes), objects=objects)
+        yield PlaneDone(plane=number, planes=len(planes), objects=objects, classes=classes)
 
 
 def _block_by_block(
@@ -239,23 +249,22 @@ def _planes(image: Any) -> list[tuple[Region, Any]]:
 
 def _sureness(segmenter: Segmenter, values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the probability of cells, or of the class that wins."""
-    sureness: NDArray[np.float32] = values[1] if segmenter.kind == "cells" else values.max(axis=0)
-    return sureness
+    return cells_in(values) if segmenter.kind == "cells" else values.max(axis=0)
 
 
 def _write(
     out: Array,
-    values: NDArray[np.float32],
+    values: Array,
     where: tuple[slice, ...],
     segmenter: Segmenter,
     config: PredictConfig,
 ) -> None:
-    """Write probabilities (K, *region) into ``out``, as they are or as classes."""
+    """Write probabilities, or evidence, (K, *region) into ``out``, as they are or as classes."""
     if out.ndim > len(where):
         out[(slice(None), *where)] = _shaped(values, (slice(0, len(values)), *where))
         return
     if segmenter.kind == "cells":
-        classes = (values[1] >= config.threshold).astype(np.uint8)
+        classes = (cells_in(values) >= config.threshold).astype(np.uint8)
     else:
         classes = values.argmax(axis=0).astype(np.uint8) + np.uint8(1)
     out[where] = _shaped(classes, where)

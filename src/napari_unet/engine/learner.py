@@ -53,6 +53,7 @@ class Learner:
 
     def __init__(self, start: Segmenter, recipe: Recipe, seed: int, device: torch.device) -> None:
         self._recipe, self._seed, self.step = recipe, seed, 0
+        self._any_cell = start.cell_classes > 1
         self.network = start.network(device)
         self.average = start.network(device) if recipe.average else self.network
         self.network.dropout = self._dropout = SeededDropout()
@@ -125,7 +126,8 @@ class Learner:
         image, target, weight = self._patches
         with self._precision():
             logits = self.network(image)
-        self._update.apply(weighted_cross_entropy(logits.float(), target, weight))
+        loss = weighted_cross_entropy(logits.float(), target, weight, any_cell=self._any_cell)
+        self._update.apply(loss)
 
     def _empty_patches(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return room for the images, targets and weights of a step, always the same."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,8 @@ class Look:
     inner : (slice, slice)
         The part of ``pixels`` that is shown.
     out : uint8 array or SharedArray
-        (Y, X) of ``inner``; receives 1 where a cell is (0 elsewhere), or the class 1 ... K.
+        (Y, X) of ``inner``; receives the class 1 ... K, and 0 where no cell is. Of cells of one
+        class that is 1.
     every : float
         Seconds between two previews, at least.
     """
@@ -76,6 +77,8 @@ class Repainted:
         (C, Y, X) of the plane; for a new one only, with a box that is the whole plane.
     meaning : {"instances", "scribbles", "classes"}
         What the labels of a new plane mean.
+    classes : mapping of label to class, optional
+        The classes of all cells, as they are now; without it, as they were.
     """
 
     plane: int
@@ -84,6 +87,7 @@ class Repainted:
     region: NDArray[np.bool_] | None = None
     image: NDArray[Any] | None = None
     meaning: Meaning = "scribbles"
+    classes: Mapping[int, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

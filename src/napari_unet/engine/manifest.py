@@ -24,7 +24,7 @@ from typing import Any
 import napari_unet
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.atomic import write_atomically
-from napari_unet.engine.batchplan import SUFFIX, BatchOptions, Item
+from napari_unet.engine.batchplan import CHALLENGE, SUFFIX, BatchOptions, Item
 from napari_unet.engine.segmenter import Segmenter
 
 __all__ = [
@@ -63,7 +63,7 @@ class Record:
     settings, version : dict, str
         The same settings in words, and the version of this program: for people.
     outputs : dict of str to (str, str)
-        Of "labels", "probabilities", "objects": name of the file, and its `stamp`.
+        Of each kind of result, such as "labels": name of the file or folder, and its `stamp`.
     earlier : dict of str to str
         Names and stamps of what was made of it before, or lay there and was to be replaced.
     objects : int or None
@@ -116,9 +116,12 @@ def stamp(path: Path) -> str | None:
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def identify(segmenter: Segmenter, config: PredictConfig) -> tuple[str, dict[str, Any]]:
+def identify(
+    segmenter: Segmenter, config: PredictConfig, options: BatchOptions
+) -> tuple[str, dict[str, Any]]:
     """Return a digest of a model and the settings that change results, and these settings."""
     settings = {k: v for k, v in asdict(config).items() if k not in WITHOUT_INFLUENCE}
+    settings["link"] = options.link
     model = {name: getattr(segmenter, name) for name in segmenter.__dataclass_fields__}
     for name in ("weights", "provenance", "seen"):
         del model[name]
@@ -136,6 +139,8 @@ def wanted(options: BatchOptions) -> dict[str, tuple[str, ...]]:
         kinds["probabilities"] = pictures
     if options.measure:
         kinds["objects"] = (f".{options.measure}",)
+    if options.link == "tracks":
+        kinds |= {"tracks": (".csv",), CHALLENGE[0]: (CHALLENGE[1],)}
     return kinds
 
 

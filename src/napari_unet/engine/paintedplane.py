@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import IGNORE, Annotation, encode
 from napari_unet.core.boundary import around, boundary_weights_in
+from napari_unet.core.cellclasses import class_targets
 from napari_unet.core.normalise import grey_statistics, normalise
 from napari_unet.core.resolution import coarsen, coarsen_labels
 from napari_unet.engine.heldout import count_blocks, fingerprint
@@ -32,6 +34,8 @@ class PaintedPlane:
         Working resolution: image pixels per network pixel and side.
     w0, sigma : float
         Height, and width in network pixels, of the border weights.
+    names : sequence of str, optional
+        The classes of cells that are told apart; without two of them, a cell is a cell.
     device : torch.device or str, optional
         Where torch is to weigh the whole plane, as for `boundary_weights_in`. What is painted
         later is weighed on the CPU: that takes less time than starting the work on a GPU.
@@ -61,11 +65,14 @@ class PaintedPlane:
         w0: float,
         sigma: float,
         device: torch.device | str | None = None,
+        *,
+        names: Sequence[str] = (),
     ) -> None:
         native = annotation.labels.astype(annotation.labels.dtype.newbyteorder("="), copy=False)
         self.annotation = Annotation(
-            annotation.image, native, annotation.meaning, annotation.region
+            annotation.image, native, annotation.meaning, annotation.region, annotation.classes
         )
+        self._names = names if annotation.meaning != "classes" and len(names) > 1 else ()
         self._factor, self._w0, self._sigma = factor, w0, sigma
         self.image = normalise(coarsen(annotation.image, factor), grey_statistics(annotation.image))
         self.key = fingerprint(self.image)
@@ -79,7 +86,11 @@ class PaintedPlane:
         self._encode(everything, device)
 
     def repaint(
-        self, box: Box, labels: NDArray[np.integer], region: NDArray[np.bool_] | None
+        self,
+        box: Box,
+        labels: NDArray[np.integer],
+        region: NDArray[np.bool_] | None,
+        classes: Mapping[int, str] | None = None,
     ) -> None:
         """Take over what was painted; only what can have changed is computed again.
 
@@ -89,6 +100,8 @@ class PaintedPlane:
             Image pixels (Y, X) that changed.
         labels, region : array
             Labels and, where there are any, training regions of the box.
+        classes : mapping of label to class, optional
+            The classes of all cells, where they may have changed.
         """
         old = self.annotation
         # the arrays that came may be read-only, or somebody else's
@@ -101,10 +114,15 @@ class PaintedPlane:
                 np.zeros(every_label.shape, bool) if every_region is None else every_region.copy()
             )
             every_region[box] = region
-        self.annotation = Annotation(old.image, every_label, old.meaning, every_region)
+        others = classes is not None and classes != old.class_of
+        known = classes if others else old.classes
+        self.annotation = Annotation(old.image, every_label, old.meaning, every_region, known)
         self.cells = self.cells.astype(dtype, copy=False)
         self.version += 1
-        self._encode(box)
+        if every_label[box].size:
+            self._encode(box)
+        if others and self._names:
+            self._classify((slice(None), slice(None)))
 
     def blocks(self, n_classes: int) -> dict[tuple[int, int], NDArray[np.intp]]:
         """Return the labelled blocks, and how many pixels of each class they have."""
@@ -132,6 +150,8 @@ class PaintedPlane:
         )
         self.target[inner] = target.classes[within]
         self.cells[inner] = target.cells[within]
+        if self._names:
+            self._classify(inner)
         if meaning == "classes":
             return
         near = around(inner, shape, w0=self._w0, sigma=self._sigma)
@@ -139,6 +159,11 @@ class PaintedPlane:
             self.cells, near, w0=self._w0, sigma=self._sigma, device=device
         )
         self.border[near] = weights - 1
+
+    def _classify(self, box: tuple[slice, ...]) -> None:
+        """Write the classes of the cells in a box into the target."""
+        classes = class_targets(self.cells[box], self.annotation.class_of, self._names)
+        np.copyto(self.target[box], classes, where=classes > 0)
 
 
 def _grown(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from napari_unet.core.cellclasses import foreground
 from napari_unet.core.normalise import normalise
 from napari_unet.core.resolution import coarsen, refine
 from napari_unet.core.unet import UNet
@@ -84,6 +85,7 @@ def _pieces(network: UNet, look: Look, model: Segmenter, device: torch.device) -
         origin = (y.start, x.start)
         values = refine(values, factor, origin, look.inner, (shape[0], shape[1]))
     if model.kind == "cells":
-        look.out[...] = values[1] >= 0.5
+        classes = values[1:].argmax(axis=0).astype(np.uint8) + 1
+        look.out[...] = np.where(foreground(values) >= 0.5, classes, 0)
     else:
         look.out[...] = values.argmax(axis=0).astype(np.uint8) + 1

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_unet.core.cellclasses import ANY_CELL, foreground
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.instances import diameters, typical_diameter
 from napari_unet.core.unet import UNet, weighted_cross_entropy
@@ -31,9 +32,10 @@ MARGIN = 64
 def measure(network: UNet, data: TrainingSet) -> tuple[float, float]:
     """Return weighted cross entropy and mean IoU on the held-out blocks.
 
-    The mean is over the classes; of cells, that of the foreground alone.
+    The mean is over the classes; of cells, without the background.
     """
     network.eval()
+    several = data.kind == "cells" and data.n_classes > 2
     total, pixels = 0.0, 0
     confusion = torch.zeros(data.n_classes, data.n_classes)
     for block in data.held_out:
@@ -41,14 +43,32 @@ def measure(network: UNet, data: TrainingSet) -> tuple[float, float]:
         image, target, weight = cut_block(plane, held_out, block, network)
         logits = network(image).cpu()
         known = weight > 0
-        total += float(weighted_cross_entropy(logits, target, weight)) * int(known.sum())
+        loss = weighted_cross_entropy(logits, target, weight, any_cell=several)
+        total += float(loss) * int(known.sum())
         pixels += int(known.sum())
-        pair = target[known] * data.n_classes + logits.argmax(1)[known]
+        said = logits.argmax(1)
+        if several:
+            said, target = _with_classes(logits, target)
+        pair = target[known] * data.n_classes + said[known]
         confusion += torch.bincount(pair, minlength=confusion.numel()).view_as(confusion)
     union = confusion.sum(0) + confusion.sum(1) - confusion.diagonal()
     iou = confusion.diagonal() / union.clamp(min=1)
-    iou = iou[1:] if data.kind == "cells" else iou[union > 0]
+    if data.kind == "cells":
+        iou, union = iou[1:], union[1:]
+    if data.kind == "classes" or (several and union.any()):
+        iou = iou[union > 0]
     return total / max(pixels, 1), float(iou.mean())
+
+
+def _with_classes(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what is said of each pixel, and what should be: a cell first, and then its class.
+
+    A cell whose class nobody told counts as one of the likeliest class.
+    """
+    likeliest = logits[:, 1:].argmax(1) + 1
+    cell = torch.logsumexp(logits[:, 1:], dim=1) >= logits[:, 0]
+    said = torch.where(cell, likeliest, 0)
+    return said, torch.where(target == ANY_CELL, likeliest, target)
 
 
 def compare(before: Segmenter | None, after: Segmenter, data: TrainingSet) -> Score | None:
@@ -91,8 +111,8 @@ def _seg(network: UNet, segmenter: Segmenter, data: TrainingSet) -> float:
         model = at_working_resolution(segmenter, cells)
         for cell in ids:
             box = _around(cells == cell)
-            foreground = predict_window(network, plane.image, box)[1]
-            found = find_cells(model, foreground, PredictConfig())
+            said = predict_window(network, plane.image, box)
+            found = find_cells(model, foreground(said), PredictConfig())
             scores += overlaps((cells[box] == cell).astype(np.uint8), found)
     return float(np.mean(scores))
 

@@ -28,8 +28,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Segmenter"]
 
-FORMAT = 1
-"""Version of the file's meaning; a newer one is refused, never guessed at."""
+MOST_OUTPUTS = 254
+"""Of a network: the numbers above mark pixels of which too little is known."""
+
+FORMAT = 2
+"""Version of the file's meaning; a newer one is refused, never guessed at.
+
+2 is written only where 1 cannot say it: for cells of several classes, and for names of classes. So
+older programs read all other models, and say that they are too old for these.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -43,7 +50,8 @@ class Segmenter:
     in_channels, n_classes, base_channels, depth : int
         Its architecture.
     kind : {"cells", "classes"}
-        What the classes are: background and cells, or the painted classes 1, 2, ...
+        What the classes are: background and cells (of one class or several), or the painted
+        classes 1, 2, ...
     downsample : int
         Working resolution: image pixels per network pixel and side.
     core, split : float
@@ -56,6 +64,8 @@ class Segmenter:
     seen : dict
         Which labelled blocks of which images it was trained on, and which were held out; see
         `napari_unet.engine.heldout.Seen`.
+    class_names : tuple of str
+        What the painted classes, or the classes of cells, are called, 1 first; or empty.
     """
 
     weights: dict[str, NDArray[np.float32]]
@@ -70,6 +80,16 @@ class Segmenter:
     diameter: float = 0.0
     provenance: dict[str, Any] = field(default_factory=dict)
     seen: dict[str, Any] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Take a list, as JSON has it."""
+        object.__setattr__(self, "class_names", tuple(self.class_names))
+
+    @property
+    def cell_classes(self) -> int:
+        """How many classes of cells it tells apart: 0 of a model of classes, else 1 or more."""
+        return self.n_classes - 1 if self.kind == "cells" else 0
 
     def network(self, device: torch.device | str = "cpu") -> UNet:
         """Build the network with these weights, on a device, in evaluation mode."""
@@ -98,13 +118,24 @@ class Segmenter:
 
     def describe(self) -> str:
         """Say in a line what this model is."""
-        classes = "cells" if self.kind == "cells" else f"{self.n_classes} classes"
         parameters = sum(w.size for w in self.weights.values())
         resolution = "" if self.downsample == 1 else f", at 1/{self.downsample} of the resolution"
         return (
             f"U-Net of depth {self.depth}, {self.base_channels} channels ({parameters:,} weights)"
-            f": {self.in_channels} channel{'s' * (self.in_channels > 1)} to {classes}{resolution}"
+            f": {self.in_channels} channel{'s' * (self.in_channels > 1)} to {self.finds}"
+            f"{self._names()}{resolution}"
         )
+
+    @property
+    def finds(self) -> str:
+        """What it finds, in words: "cells", "cells of 2 classes" or "3 classes"."""
+        if self.kind == "classes":
+            return f"{self.n_classes} classes"
+        return "cells" if self.cell_classes == 1 else f"cells of {self.cell_classes} classes"
+
+    def _names(self) -> str:
+        named = [name for name in self.class_names if name and not name.isdecimal()]
+        return f" ({', '.join(named)})" if named else ""
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model file; it is either complete or the old one is still there.
@@ -122,7 +153,10 @@ class Segmenter:
                 f"Go back to an earlier model, or train a new one."
             )
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "weights"}
-        header = {"napari_unet": json.dumps({"format": FORMAT, **settings})}
+        version = FORMAT if self.class_names or self.cell_classes > 1 else 1
+        if version == 1:
+            del settings["class_names"]
+        header = {"napari_unet": json.dumps({"format": version, **settings})}
         try:
             content = save(dict(self.weights), metadata=header)
             write_atomically(path, lambda file: file.write(content))
@@ -161,10 +195,10 @@ class Segmenter:
         try:
             settings = json.loads(header)
             version = settings.pop("format")
-            if version != FORMAT:
+            if version not in range(1, FORMAT + 1):
                 raise ModelFileError(
-                    f"{path} has model format {version}, this program reads format {FORMAT}; "
-                    f"update the program."
+                    f"{path} has model format {version}, this program reads format {FORMAT} and "
+                    f"older; update the program."
                 )
             segmenter = cls(weights=weights, **settings)
             _check_settings(segmenter)
@@ -196,8 +230,7 @@ def _check_settings(segmenter: Segmenter) -> None:
         raise ValueError(f"depth is {segmenter.depth}")
     if segmenter.kind not in ("cells", "classes"):
         raise ValueError(f"kind is {segmenter.kind!r}")
-    if segmenter.n_classes < 2 or (segmenter.kind == "cells" and segmenter.n_classes != 2):
-        raise ValueError(f"n_classes is {segmenter.n_classes} for {segmenter.kind}")
+    _check_outputs(segmenter)
     for name in ("core", "split", "diameter"):
         value = getattr(segmenter, name)
         if type(value) not in (int, float) or not 0 <= value < 1e9:
@@ -205,6 +238,15 @@ def _check_settings(segmenter: Segmenter) -> None:
     for name in ("provenance", "seen"):
         if type(getattr(segmenter, name)) is not dict:
             raise ValueError(f"{name} is {getattr(segmenter, name)!r}")
+
+
+def _check_outputs(segmenter: Segmenter) -> None:
+    """Raise ValueError for numbers and names of classes that no training writes."""
+    if not 2 <= segmenter.n_classes <= MOST_OUTPUTS:
+        raise ValueError(f"n_classes is {segmenter.n_classes}")
+    names, count = segmenter.class_names, segmenter.cell_classes or segmenter.n_classes
+    if not all(type(name) is str for name in names) or len(names) not in (0, count):
+        raise ValueError(f"class_names are {names!r} for {count}")
 
 
 def _weight_shapes(segmenter: Segmenter) -> dict[str, tuple[int, ...]]:

@@ -6,6 +6,7 @@ are free of rights; ``docs/starter-model.md`` is its card. Needs no torch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from napari_unet.core.config import TrainConfig
 from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["begins_with_starter", "starter_model", "with_starter_weights"]
+__all__ = ["begins_with_starter", "starter_model", "with_classes", "with_starter_weights"]
 
 FILE = Path(__file__).with_name("starter.safetensors")
 FIRST = "down.0.0.weight"
@@ -57,7 +58,28 @@ def begins_with_starter(config: TrainConfig, kind: str) -> bool:
 
 def with_starter_weights(new: Segmenter) -> Segmenter:
     """Return a new model of cells with the weights of the starter."""
-    return replace(new, weights=starter_model(new.in_channels).weights)
+    starter = starter_model(new.in_channels)
+    if new.cell_classes > 1:
+        starter = with_classes(starter, new.class_names)
+    return replace(new, weights=starter.weights)
+
+
+def with_classes(segmenter: Segmenter, names: Sequence[str]) -> Segmenter:
+    """Return a model of cells that can learn their classes; it finds the same cells.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        Of cells of one class. The output for cells is shared out among the classes, alike.
+    names : sequence of str
+        The classes, two or more.
+    """
+    weight, bias = segmenter.weights["head.weight"], segmenter.weights["head.bias"]
+    outputs = [0] + [1] * len(names)
+    shared = bias[outputs]
+    shared[1:] -= np.float32(np.log(len(names)))
+    weights = {**segmenter.weights, "head.weight": weight[outputs], "head.bias": shared}
+    return replace(segmenter, weights=weights, n_classes=len(names) + 1, class_names=tuple(names))
 
 
 def _spread(kernels: NDArray[np.float32], channels: int) -> NDArray[np.float32]:

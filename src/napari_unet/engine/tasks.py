@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import IGNORE, Annotation, Meaning, encode
 from napari_unet.core.boundary import boundary_weights_in
+from napari_unet.core.cellclasses import class_sums, likeliest_classes
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.doubt import Doubt, doubt
+from napari_unet.core.linking import Kind, Links
+from napari_unet.core.linkstack import linking
 from napari_unet.core.measure import measure_objects
 from napari_unet.core.resolution import coarsen_labels
 from napari_unet.engine.batchevents import BatchEvent
@@ -33,6 +36,7 @@ __all__ = [
     "batch",
     "batch_open",
     "find_doubt",
+    "link_stack",
     "number_cells",
     "segment_plane",
     "train",
@@ -129,6 +133,7 @@ def segment_plane(
     config: PredictConfig,
     numbered: int,
     mailbox: Mailbox | None = None,
+    evidence: NDArray[np.uint16] | None = None,
     *,
     measure: bool = False,
 ) -> Iterator[SegmentEvent | Measured]:
@@ -144,6 +149,8 @@ def segment_plane(
         Index into the leading axes.
     numbered : int
         Cells that the other planes have already.
+    evidence : uint16 array, optional
+        (K, Y, X) of the plane alone, shared with the program.
     measure : bool
         Whether to measure the cells, before the plane is said to be done.
     """
@@ -152,7 +159,14 @@ def segment_plane(
     part = None if foreground is None else foreground[plane]
     out = labels[plane]
     for event in segment_into(
-        segmenter, image, out, config, part, numbered=numbered, mailbox=mailbox
+        segmenter,
+        image,
+        out,
+        config,
+        part,
+        evidence=evidence,
+        numbered=numbered,
+        mailbox=mailbox,
     ):
         if measure and isinstance(event, PlaneDone):
             yield Measured(columns=_measured(out, np.asarray(image), numbered))
@@ -173,8 +187,9 @@ def number_cells(
     config: PredictConfig,
     out: NDArray[np.integer],
     numbered: int,
-) -> Iterator[int]:
-    """Find the cells of a plane in its probabilities again; yield how many there are.
+    evidence: NDArray[np.uint16] | None = None,
+) -> Iterator[PlaneDone]:
+    """Find the cells of a plane in its probabilities again.
 
     Parameters
     ----------
@@ -184,10 +199,52 @@ def number_cells(
         (Y, X), shared with the program; receives the numbers of the cells.
     numbered : int
         The first cell gets the number after this one.
+    evidence : uint16 array, optional
+        (K, Y, X), by which the classes of the cells are told.
+
+    Yields
+    ------
+    PlaneDone
+        Once: how many there are, and their classes.
     """
     cells = find_cells(segmenter, foreground, config)
     out[...] = np.where(cells > 0, cells + numbered, 0)
-    yield int(cells.max(initial=0))
+    classes: tuple[int, ...] = ()
+    if evidence is not None:
+        classes = tuple(likeliest_classes(class_sums(evidence, cells))[1:].tolist())
+    yield PlaneDone(plane=1, planes=1, objects=int(cells.max(initial=0)), classes=classes)
+
+
+def link_stack(
+    planes: Sequence[Any], leading: tuple[int, ...], out: NDArray[np.uint32], kind: Kind
+) -> Iterator[float | Links]:
+    """Run `napari_unet.core.linkstack.linking`; yield the share that is done, then the tables.
+
+    Parameters
+    ----------
+    planes : sequence of array
+        (1, Y, X) labels of every plane, or the `Remote` of them: one is read at a time.
+    leading : tuple of int
+        Sizes of the axes that count them.
+    out : uint32 array
+        (*leading, Y, X), shared with the program; receives the numbers.
+    kind : {"objects", "tracks"}
+        What is linked.
+    """
+    yield (yield from linking(_Stacked(planes, leading), out, kind))
+
+
+class _Stacked:
+    """Planes as one array, of which a plane is read when it is indexed."""
+
+    def __init__(self, planes: Sequence[Any], leading: tuple[int, ...]) -> None:
+        self._planes, self._leading = planes, leading
+        self.shape = (*leading, *planes[0].shape[1:])
+
+    def __getitem__(self, place: tuple[int, ...]) -> NDArray[Any]:
+        number = int(np.ravel_multi_index(place, self._leading))
+        plane: NDArray[Any] = np.asarray(self._planes[number])[0]
+        return plane
 
 
 def weigh_box(

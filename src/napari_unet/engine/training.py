@@ -27,7 +27,7 @@ from napari_unet.engine.preview import Preview
 from napari_unet.engine.quality import compare, measure
 from napari_unet.engine.recipe import recipe_named
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.engine.starter import begins_with_starter, with_starter_weights
+from napari_unet.engine.starter import begins_with_starter, with_classes, with_starter_weights
 from napari_unet.engine.trainingset import TrainingSet, prepare
 from napari_unet.errors import InputError
 
@@ -101,7 +101,7 @@ def train(
         if saved is not None:
             segmenter, seen = state_file.unpack_segmenter(saved["start"]), Seen.of(saved["seen"])
         data = prepare(annotations, config, segmenter, device, seen)
-        start = segmenter or _new_segmenter(data, config)
+        start = _new_segmenter(data, config) if segmenter is None else _known(segmenter, data)
         run = _Run(start, data, config, device, None if checkpoint is None else Path(checkpoint))
         if saved is not None:
             run.resume(saved)
@@ -121,8 +121,18 @@ def _new_segmenter(data: TrainingSet, config: TrainConfig) -> Segmenter:
         kind=data.kind,
         downsample=data.downsample,
         diameter=data.diameter,
+        class_names=data.class_names,
     ).with_weights(network, steps=0, seconds=0.0)
     return with_starter_weights(new) if begins_with_starter(config, data.kind) else new
+
+
+def _known(segmenter: Segmenter, data: TrainingSet) -> Segmenter:
+    """Return a model to continue that knows the classes that are painted."""
+    if data.kind == "cells" and data.n_classes > segmenter.n_classes:
+        return with_classes(segmenter, data.class_names)
+    if data.class_names != segmenter.class_names:
+        return replace(segmenter, class_names=data.class_names)
+    return segmenter
 
 
 class _Run:

@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from napari_unet.core.annotation import IGNORE, Annotation, Summary, summarise
 from napari_unet.core.augment import Plane
+from napari_unet.core.cellclasses import ANY_CELL
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.instances import typical_diameter
 from napari_unet.core.resolution import choose_factor
@@ -20,15 +21,15 @@ from napari_unet.engine.annotationchecks import (
     check_channels,
     check_classes,
     check_labelled,
-    class_count,
+    class_names,
     object_diameters,
 )
 from napari_unet.engine.heldout import Block, Seen, block_mask, cells_mostly_in, hold_out
+from napari_unet.engine.lossweights import border_share, cell_balance, class_balance
 from napari_unet.engine.mailbox import Repainted
 from napari_unet.engine.paintedplane import PaintedPlane
 from napari_unet.engine.recipe import recipe_named
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.errors import InputError
 
 __all__ = ["TrainingSet", "prepare"]
 
@@ -39,7 +40,8 @@ MAX_CENTRES = 1 << 18
 class _Tensors:
     """What is made of one plane, and of which state of the labels it was made.
 
-    ``labelled`` holds, per class, the pixels to put patches around, as in the flattened plane.
+    ``labelled`` holds, per class, and of cells of any class, the pixels to put patches around, as
+    in the flattened plane.
     """
 
     state: object
@@ -67,13 +69,16 @@ class TrainingSet:
         Per plane: the ids of the cells that lie mostly in held-out blocks. All their pixels are
         held out.
     centres : list of (n, 3) int array
-        Per class: (plane, y, x) of labelled pixels to put patches around.
+        Per class, and of cells of any class: (plane, y, x) of labelled pixels to put patches
+        around.
     seen : Seen
         What was trained on, and what was held out, since the model was new.
     channels, n_classes : int
         Of the network.
     kind : {"cells", "classes"}
         What is learned.
+    class_names : tuple of str
+        What the classes are called.
     downsample : int
         Working resolution.
     diameter : float
@@ -89,12 +94,13 @@ class TrainingSet:
         *,
         kind: Literal["cells", "classes"],
         n_classes: int,
+        class_names: tuple[str, ...],
         downsample: int,
         diameter: float,
     ) -> None:
         self._config, self._device = config, device
         self.seen, self.kind, self.n_classes = seen, kind, n_classes
-        self.downsample, self.diameter = downsample, diameter
+        self.downsample, self.diameter, self.class_names = downsample, diameter, class_names
         self.channels = planes[0].channels
         self._painted = [self._painted_plane(plane) for plane in planes]
         self._images = [torch.from_numpy(p.image).to(device) for p in self._painted]
@@ -112,12 +118,14 @@ class TrainingSet:
         config = self._config
         counts = [plane.blocks(self.n_classes) for plane in self._painted]
         recipe = recipe_named(config.recipe)
-        balance = _class_balance(counts, self.n_classes, recipe.balance)
-        border = _border_share(self._painted, recipe.border_limit)
+        balance = class_balance(counts, self.n_classes, recipe.balance)
+        if self.kind == "cells" and self.n_classes > 2:
+            balance[: self.n_classes] *= cell_balance(counts, self.n_classes)
+        border = border_share(self._painted, recipe.border_limit)
         keys = [plane.key for plane in self._painted]
         self.held_out: list[Block] = []
         if config.validate:
-            self.held_out = hold_out(counts, keys, self.n_classes, config.seed, self.seen)
+            self.held_out = hold_out(counts, keys, self.n_classes + 1, config.seed, self.seen)
         else:
             for key, labelled in zip(keys, counts, strict=True):
                 self.seen.note(key, set(labelled), set())
@@ -159,7 +167,10 @@ class TrainingSet:
             cells,
             ids,
             held_out_weights,
-            [np.flatnonzero(known & (painted.target == k)) for k in range(self.n_classes)],
+            [
+                np.flatnonzero(known & (painted.target == k))
+                for k in (*range(self.n_classes), ANY_CELL)
+            ],
         )
 
     def repaint(self, strokes: Sequence[Repainted]) -> None:
@@ -175,10 +186,14 @@ class TrainingSet:
                 count = int(stroke.labels.max(initial=0))
                 check_classes(count, self.kind, self.kind, self.n_classes)
             if stroke.plane < len(self._painted):
-                self._painted[stroke.plane].repaint(stroke.box, stroke.labels, stroke.region)
+                self._painted[stroke.plane].repaint(
+                    stroke.box, stroke.labels, stroke.region, stroke.classes
+                )
                 continue
             assert stroke.image is not None  # the first of a plane brings its image
-            plane = Annotation(stroke.image, stroke.labels, stroke.meaning, stroke.region)
+            plane = Annotation(
+                stroke.image, stroke.labels, stroke.meaning, stroke.region, stroke.classes
+            )
             self._painted.append(self._painted_plane(plane))
             self._images.append(torch.from_numpy(self._painted[-1].image).to(self._device))
             self._tensors.append(None)
@@ -196,7 +211,9 @@ class TrainingSet:
 
     def _painted_plane(self, plane: Annotation) -> PaintedPlane:
         on = self._device if self._device.type == "cuda" else None
-        return PaintedPlane(plane, self.downsample, self._config.w0, self._config.sigma, on)
+        w0, sigma = self._config.w0, self._config.sigma
+        names = self.class_names if self.kind == "cells" else ()
+        return PaintedPlane(plane, self.downsample, w0, sigma, on, names=names)
 
 
 def prepare(
@@ -222,7 +239,7 @@ def prepare(
     InputError
         If nothing or only one class is labelled, or annotations and Segmenter do not fit.
     """
-    check_labelled(annotations)
+    summary = check_labelled(annotations)
     planes = [plane for annotation in annotations for plane in annotation.planes()]
     check_channels(planes, segmenter)
     kind: Literal["cells", "classes"] = "classes" if planes[0].meaning == "classes" else "cells"
@@ -234,47 +251,18 @@ def prepare(
     if segmenter is not None:
         factor, diameter = segmenter.downsample, segmenter.diameter or diameter
         seen = seen or Seen.of(segmenter.seen)
+    n_classes, names = class_names(summary, planes, kind, segmenter)
     return TrainingSet(
         planes,
         config,
         device,
         seen or Seen(),
         kind=kind,
-        n_classes=class_count(planes, kind, segmenter),
+        n_classes=n_classes,
+        class_names=names,
         downsample=factor,
         diameter=diameter,
     )
-
-
-def _class_balance(
-    counts: Sequence[dict[tuple[int, int], NDArray[np.intp]]], n_classes: int, exponent: float
-) -> NDArray[np.float32]:
-    """Return w_c by class over all planes: frequency ** -exponent, mean 1 over labelled pixels."""
-    total = np.zeros(n_classes)
-    for blocks in counts:
-        total += sum(blocks.values(), np.zeros(n_classes))
-    balance = np.zeros(256, dtype=np.float32)
-    present = total > 0
-    if present.sum() < 2:
-        raise InputError(
-            "Too little is painted: only one class is left at the working resolution; paint more "
-            "of the others, or set downsample=1."
-        )
-    raw = total[present] ** -exponent
-    balance[:n_classes][present] = raw * total.sum() / (raw * total[present]).sum()
-    return balance
-
-
-def _border_share(planes: Sequence[PaintedPlane], limit: float) -> float:
-    """Return which part of the border weights counts: they add at most ``limit`` on average.
-
-    On average over labelled background, that is. In tissue all background is border; weights ten
-    times as high would be those of a class, and every membrane would come out too thick.
-    """
-    background = [plane.border[plane.target == 0] for plane in planes]
-    pixels = sum(border.size for border in background)
-    added = sum(float(border.sum()) for border in background)
-    return limit * pixels / added if limit and added > limit * pixels else 1.0
 
 
 def _centres(planes: Sequence[_Tensors], seed: int) -> list[NDArray[np.intp]]:

@@ -92,7 +92,8 @@ def _python_training(plan: Plan, config: TrainConfig) -> list[str]:
                 f"for box in {lesson.region}:",
                 "    region[tuple(slice(*span) for span in box)] = True",
             ]
-        annotation = f"Annotation(image, labels, meaning={lesson.meaning!r}{region})"
+        classes = f", classes={lesson.classes}" if lesson.classes else ""
+        annotation = f"Annotation(image, labels, meaning={lesson.meaning!r}{region}{classes})"
         lines.append(f"annotations.append({annotation})")
     start = ", segmenter=segmenter" if plan.start else ""
     loop = [
@@ -173,6 +174,11 @@ def _check_sayable(plan: Plan) -> None:
         raise InputError(
             f"{lossy[0]} will be saved from a layer with channels, but napari does not write which "
             f"axis they are on, so the command line would take them for planes. Copy as Python."
+        )
+    if any(lesson.classes for lesson in plan.lessons):
+        raise InputError(
+            "The labels have classes, which the command line reads from a table in a file "
+            "(--classes). Copy as Python."
         )
     meanings = sorted({lesson.meaning for lesson in plan.lessons})
     regions = {lesson.region is None for lesson in plan.lessons}

@@ -113,6 +113,8 @@ class Lesson:
         Of the labels: (Y, X), or (Z, Y, X) of more than one plane.
     region : list of Box or None
         Where everything is labelled, in boxes without overlap; None without training regions.
+    classes : dict
+        The class of every label that has one.
     """
 
     file: ImageFile
@@ -120,6 +122,7 @@ class Lesson:
     meaning: Meaning
     shape: tuple[int, ...]
     region: list[Box] | None
+    classes: dict[int, str]
 
 
 class Plan:
@@ -177,7 +180,8 @@ class Plan:
                 z = _number(index, stack)
                 region += [((z, z + 1), *box) if planes > 1 else box for box in _boxes(mask)]
         shape = (planes, *stack.plane_shape) if planes > 1 else stack.plane_shape
-        return Lesson(file, path.as_posix(), snapshot.meaning, shape, region)
+        labels = path.as_posix()
+        return Lesson(file, labels, snapshot.meaning, shape, region, snapshot.classes)
 
     def _image(self, layer: Image) -> ImageFile:
         if layer not in self._files:

@@ -92,6 +92,7 @@ class Changes:
             (events.paint, self._on_paint),
             (events.metadata, self._on_metadata),
             (events.data, self._on_data),
+            (events.features, self._on_features),
         ]
 
     def _on_paint(self, event: Any) -> None:
@@ -106,6 +107,11 @@ class Changes:
     def _on_data(self, _: object) -> None:
         if self.worth_saving:
             self._all_due = self.in_memory
+            self.noticed.emit()
+
+    def _on_features(self, _: object) -> None:
+        """Save the classes of the cells, too."""
+        if self.worth_saving:
             self.noticed.emit()
 
     def _on_metadata(self, _: object = None) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 
 from napari_unet.engine.measurements import physical
 from napari_unet.engine.source import length_unit
+from napari_unet.viewer.cellclasses import classes_of, write_classes
 from napari_unet.viewer.stack import PlaneIndex
 
-__all__ = ["Features"]
+__all__ = ["Features", "forget_features"]
 
 Columns = dict[str, NDArray[Any]]
 
@@ -44,7 +46,26 @@ class Features:
         del columns["label"]  # napari wants the number as "index"
         self._parts.append(physical(columns, self._size, self._unit))
 
-    def table(self) -> Columns:
-        """Return all of them: a row for every cell, whose number is in the column "index"."""
+    def table(self, classes: Mapping[int, str]) -> dict[str, Any]:
+        """Return all of them: a row for every cell, whose number is in the column "index".
+
+        Parameters
+        ----------
+        classes : mapping of int to str
+            What class a cell is of, where it has one; makes one more column.
+        """
         parts = self._parts
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        table: dict[str, Any] = {
+            name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+        }
+        if classes:
+            table["class"] = [classes.get(label) for label in table["index"].tolist()]
+        return table
+
+
+def forget_features(layer: Layer) -> None:
+    """Take away what was measured of cells that are found anew; their classes stay."""
+    if isinstance(layer, Labels) and "area" in layer.features:
+        classes = classes_of(layer)
+        layer.features = {}
+        write_classes(layer, classes)

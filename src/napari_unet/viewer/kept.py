@@ -28,10 +28,18 @@ class KeptPlane:
         Probability of cells; of the winning class for a model of classes.
     segmenter : Segmenter
         The model that said it.
+    evidence : (K, Y, X) uint16 array, optional
+        Of a model for cells of several classes: what their classes are told by.
     """
 
     foreground: NDArray[np.float32]
     segmenter: Segmenter
+    evidence: NDArray[np.uint16] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """The memory it takes."""
+        return self.foreground.nbytes + (0 if self.evidence is None else self.evidence.nbytes)
 
 
 class Kept:
@@ -55,19 +63,20 @@ class Kept:
         plane: PlaneIndex,
         foreground: NDArray[np.float32],
         segmenter: Segmenter,
+        evidence: NDArray[np.uint16] | None = None,
     ) -> None:
-        """Keep what a model said of a plane; the array must not be written to any more.
+        """Keep what a model said of a plane; the arrays must not be written to any more.
 
         What was kept of that plane goes, then the oldest planes until the budget holds; a plane
         that alone is too large is not kept.
         """
         key = (str(image.unique_id), plane)
         self._planes.pop(key, None)
-        self._planes[key] = KeptPlane(foreground, segmenter)
-        size = sum(kept.foreground.nbytes for kept in self._planes.values())
+        self._planes[key] = KeptPlane(foreground, segmenter, evidence)
+        size = sum(kept.nbytes for kept in self._planes.values())
         while size > self._budget:
             oldest = self._planes.pop(next(iter(self._planes)))
-            size -= oldest.foreground.nbytes
+            size -= oldest.nbytes
         self.changed.emit()
 
     def get(self, image: Layer, plane: PlaneIndex) -> KeptPlane | None:

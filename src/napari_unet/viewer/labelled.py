@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ from napari.layers import Image, Labels, Shapes
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import IGNORE, Annotation, Meaning, Summary, encode
+from napari_unet.core.cellclasses import order_classes
+from napari_unet.viewer.cellclasses import classes_of
 from napari_unet.viewer.layers import check_same_grid, meaning_of
 from napari_unet.viewer.regions import region_mask, region_masks
 from napari_unet.viewer.stack import ImageStack, finest
@@ -34,7 +37,7 @@ def count(image: Image, labels: Labels, regions: Shapes | None = None) -> Iterat
     check_same_grid(image, labels, stack)
     meaning, data = meaning_of(labels), finest(labels)
     masks = None if regions is None else region_masks(regions, image)
-    tally = _Tally(meaning, int(np.prod(stack.shape)))
+    tally = _Tally(meaning, int(np.prod(stack.shape)), classes_of(labels))
     for index in stack.indices():
         plane, region = np.asarray(data[index]), region_mask(masks, index, stack)
         if len(stack.leading) and not plane.any() and not (region is not None and region.any()):
@@ -66,8 +69,9 @@ def advice(summary: Summary, meaning: Meaning) -> str:
 class _Tally:
     """Adds up blocks to what `napari_unet.core.annotation.summarise` says of the whole."""
 
-    def __init__(self, meaning: Meaning, total: int) -> None:
-        self._meaning, self._total = meaning, total
+    def __init__(self, meaning: Meaning, total: int, classes: dict[int, str]) -> None:
+        self._meaning, self._total, self._classes = meaning, total, classes
+        self._kinds: Counter[str] = Counter()
         self._counts = np.zeros(256, dtype=np.int64)
         self._objects = 0
         self._ids: set[int] = set()
@@ -87,7 +91,10 @@ class _Tally:
         target = encode(checked.labels, checked.meaning, checked.region)
         self._counts += np.bincount(target.classes[counted].ravel(), minlength=256)
         ids = np.unique(checked.labels[counted])
-        self._ids.update(ids[ids > (1 if self._meaning == "scribbles" else 0)].tolist())
+        cells = ids[ids > (1 if self._meaning == "scribbles" else 0)].tolist()
+        new = set(cells) - self._ids
+        self._kinds.update(self._classes[i] for i in new if i in self._classes)
+        self._ids |= new
 
     def summary(self) -> Summary:
         labelled = int(self._counts[:IGNORE].sum())
@@ -95,6 +102,10 @@ class _Tally:
         if self._meaning == "classes":
             last = int(np.flatnonzero(self._counts[:IGNORE]).max(initial=-1)) + 1
             classes = tuple(int(n) for n in self._counts[:last]) or (0,)
-            return Summary(0, 0, unlabelled, self._total, classes)
+            named = tuple(self._classes.get(k, "") for k in range(1, last + 1))
+            names = named if any(named) else ()
+            return Summary(0, 0, unlabelled, self._total, classes, names)
         objects = self._objects + len(self._ids)
-        return Summary(int(self._counts[0]), objects, unlabelled, self._total)
+        names = order_classes(self._kinds)
+        kinds = tuple(self._kinds[name] for name in names)
+        return Summary(int(self._counts[0]), objects, unlabelled, self._total, (), names, kinds)

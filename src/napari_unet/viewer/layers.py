@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Annotation, Meaning
 from napari_unet.errors import InputError
+from napari_unet.viewer.cellclasses import classes_of
 from napari_unet.viewer.planes import zeros
 from napari_unet.viewer.reading import read_planes
 from napari_unet.viewer.regions import region_mask, region_masks
@@ -52,7 +53,9 @@ L = TypeVar("L", bound="Layer")
 
 _links = count()  # orders links, so that the last one is known
 
-ResultKind = Literal["segmentation", "probability", "weights", "preview", "uncertainty", "errors"]
+ResultKind = Literal[
+    "segmentation", "probability", "weights", "preview", "uncertainty", "errors", "tracks"
+]
 
 
 def entry(layer: Layer) -> dict[str, Any]:
@@ -178,12 +181,15 @@ class Painted:
         What the numbers say.
     planes : list of (index, labels, region)
         The planes with labels or a training region: copies, for the user paints on.
+    classes : dict
+        The class of every label that has one.
     """
 
     name: str
     stack: ImageStack
     meaning: Meaning
     planes: list[tuple[PlaneIndex, NDArray[Any], NDArray[np.bool_] | None]]
+    classes: dict[int, str] = field(default_factory=dict)
 
     def annotations(self, stop: threading.Event) -> list[Annotation]:
         """Read the image, until ``stop`` is set; for a worker thread.
@@ -196,7 +202,7 @@ class Painted:
         indices = [index for index, _, _ in self.planes]
         images = read_planes(self.stack, indices, self.name, stop)
         return [
-            Annotation(image, labels, self.meaning, region)
+            Annotation(image, labels, self.meaning, region, self.classes)
             for image, (_, labels, region) in zip(images, self.planes, strict=False)
         ]
 
@@ -229,7 +235,7 @@ def painted(image: Image, labels: Labels, regions: Shapes | None = None) -> Pain
             f"Nothing is painted in layer {labels.name!r} yet: paint a few cells, and some "
             f"background."
         )
-    return Painted(image.name, stack, meaning_of(labels), planes)
+    return Painted(image.name, stack, meaning_of(labels), planes, classes_of(labels))
 
 
 def check_same_grid(image: Image, labels: Labels, stack: ImageStack) -> None:

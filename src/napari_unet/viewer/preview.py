@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 from napari.utils import DirectLabelColormap
+from napari.utils.colormaps import label_colormap
 from numpy.typing import NDArray
 
 from napari_unet.core.normalise import grey_statistics
@@ -19,6 +20,7 @@ from napari_unet.engine.mailbox import Look, Mailbox
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.shared_memory import SharedArray
 from napari_unet.errors import UNetError
+from napari_unet.viewer.cellclasses import name_classes
 from napari_unet.viewer.field import Box, Field, View
 from napari_unet.viewer.layers import ResultKind, is_result
 from napari_unet.viewer.results import Result
@@ -83,8 +85,11 @@ class Preview:
             Of the kind that is trained: its classes, working resolution and depth count.
         """
         self._model = model
-        if model.kind == "cells":
+        if model.cell_classes == 1:
             self._result.layer.colormap = CELLS
+        elif isinstance(self._result.layer.colormap, DirectLabelColormap):
+            self._result.layer.colormap = label_colormap()
+        name_classes(self._result.layer, model.class_names)
         self._view = View(self._viewer, self._image)
         self._view.changed.connect(self._ask)
         if self._view.intact:

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import DeviceError
+from napari_unet.viewer.features import forget_features
 from napari_unet.viewer.layers import ResultKind, is_result, mark_result
 from napari_unet.viewer.planes import Pixels, Planes, zeros
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, spatial_metadata
@@ -18,7 +19,7 @@ from napari_unet.viewer.stack import ImageStack, PlaneIndex, spatial_metadata
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["UNFINISHED", "Result", "forget_features", "label_dtype", "outdate_errors"]
+__all__ = ["UNFINISHED", "Result", "label_dtype", "outdate_errors"]
 
 UNFINISHED = " (unfinished)"
 
@@ -151,12 +152,6 @@ class Result:
 
     def _rename(self, mark: str) -> None:
         self.layer.name = self.layer.name.replace(UNFINISHED, "") + mark
-
-
-def forget_features(layer: Layer) -> None:
-    """Take away what was measured of cells that are found anew."""
-    if isinstance(layer, Labels) and len(layer.features.columns):
-        layer.features = {}
 
 
 def outdate_errors(viewer: ViewerModel, image: Image) -> None:

@@ -19,13 +19,15 @@ from psygnal import Signal, SignalInstance
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine import tasks
+from napari_unet.engine.events import PlaneDone
 from napari_unet.engine.host import SharedArray
+from napari_unet.viewer.cellclasses import class_titles, classes_of, colour_by_class, show_classes
+from napari_unet.viewer.features import forget_features
 from napari_unet.viewer.kept import KeptPlane
 from napari_unet.viewer.layers import is_result
 from napari_unet.viewer.results import (
     UNFINISHED,
     Result,
-    forget_features,
     label_dtype,
     outdate_errors,
 )
@@ -49,6 +51,8 @@ class _Work:
         After which number the cells of a plane that is done are numbered.
     objects : dict
         How many they are.
+    classes : dict
+        What kind each of them is, where the model tells.
     """
 
     image: Image
@@ -57,6 +61,7 @@ class _Work:
     base: int
     numbered: dict[PlaneIndex, int] = field(default_factory=dict)
     objects: dict[PlaneIndex, int] = field(default_factory=dict)
+    classes: dict[PlaneIndex, list[str]] = field(default_factory=dict)
 
     @property
     def left(self) -> list[PlaneIndex]:
@@ -211,6 +216,7 @@ class Rethreshold:
             work.config,
             memory,
             numbered,
+            known.evidence,
             on_event=partial(self._on_found, asked),
             on_lost=partial(self._on_lost, asked),
         )
@@ -222,7 +228,7 @@ class Rethreshold:
             self._asked = self._work = None
             self._go_on()
 
-    def _on_found(self, asked: _Asked, objects: int) -> None:
+    def _on_found(self, asked: _Asked, event: PlaneDone) -> None:
         cells, work, plane = asked.memory.array, asked.work, asked.plane
         asked.memory.close()
         if asked is not self._asked:
@@ -230,11 +236,13 @@ class Rethreshold:
         self._asked = None
         known = self._session.kept.get(work.image, plane)
         if known is work.kept[plane] and not self.is_segmenting(work.image):
-            work.numbered[plane], work.objects[plane] = asked.numbered, objects
+            work.numbered[plane], work.objects[plane] = asked.numbered, event.objects
+            work.classes[plane] = class_titles(known.segmenter, event.classes)
             outdate_errors(self._session.viewer, work.image)
             self._show(work, plane, cells)
             if not work.left:
                 self._number(work)
+                self._show_classes(work)
             self.told.emit()
         self._go_on()
 
@@ -257,6 +265,14 @@ class Rethreshold:
                 cells = layer.data[plane].astype(np.int64)
                 work.numbered[plane] = start
                 self._show(work, plane, np.where(cells > 0, cells + start - before, 0))
+
+    def _show_classes(self, work: _Work) -> None:
+        layer = self._layer(work.image)
+        if layer is None or not (any(work.classes.values()) or classes_of(layer)):
+            return
+        for plane, objects in work.objects.items():
+            show_classes(layer, work.numbered[plane], objects, work.classes[plane])
+        colour_by_class(layer, next(iter(work.kept.values())).segmenter)
 
     def _present_start(self, image: Image, plane: PlaneIndex, otherwise: int) -> int:
         """Return after which number the cells of a plane are numbered now."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.savedsession import SavedImage, SavedLabels
 from napari_unet.errors import InputError
+from napari_unet.viewer.cellclasses import classes_of, write_classes
 from napari_unet.viewer.layers import METADATA, image_layers, is_linked, meaning_of
 from napari_unet.viewer.stack import ImageStack, finest
 
@@ -47,7 +48,7 @@ def saved_labels(viewer: ViewerModel, layer: Labels, folder: str) -> SavedLabels
         shape=tuple(int(n) for n in data.shape),
         dtype=np.dtype(data.dtype).str,
         meaning=meaning_of(layer),
-        entry=_plain(layer.metadata.get(METADATA, {})),
+        entry=_plain({**layer.metadata.get(METADATA, {}), "classes": _classes(layer)}),
         spatial=spatial,
         image=None if image is None else _saved_image(image),
     )
@@ -70,11 +71,12 @@ def add_labels(viewer: ViewerModel, saved: SavedLabels, pixels: NDArray[Any]) ->
     InputError
         If the description makes no sense to napari.
     """
-    entry = {name: value for name, value in saved.entry.items() if name != "image"}
+    entry = {n: value for n, value in saved.entry.items() if n not in ("image", "classes")}
     entry["meaning"] = saved.meaning
     try:
         layer = Labels(pixels, name=saved.name, metadata={METADATA: entry}, **saved.spatial)
-    except (ValueError, TypeError, KeyError) as error:
+        write_classes(layer, dict(saved.entry.get("classes", [])))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
             f"{saved.name!r} is not a layer that napari can show ({error})."
         ) from error
@@ -90,6 +92,12 @@ def find_image(viewer: ViewerModel, saved: SavedImage | None) -> Image | None:
         if image.name == saved.name and tuple(finest(image).shape) == saved.shape:
             return image
     return None
+
+
+def _classes(layer: Labels) -> list[tuple[int, str]]:
+    with suppress(InputError):  # a table of something else must not keep the rest from it
+        return list(classes_of(layer).items())
+    return []
 
 
 def _image_of(viewer: ViewerModel, layer: Labels) -> Image | None:

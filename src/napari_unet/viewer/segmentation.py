@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,13 @@ from napari_unet.engine.events import Measured, PlaneDone, SegmentEvent, TileDon
 from napari_unet.engine.host import Host, Served, SharedArray
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.viewer.batch import in_cells
+from napari_unet.viewer.cellclasses import (
+    class_titles,
+    classes_of,
+    colour_by_class,
+    name_classes,
+    show_classes,
+)
 from napari_unet.viewer.features import Features
 from napari_unet.viewer.gaze import Gaze
 from napari_unet.viewer.kept import Kept
@@ -51,6 +59,8 @@ class StreamEvent:
         The plane, in memory that the compute process writes.
     foreground : (Y, X) float32 array
         Its probabilities; after a `PlaneDone` a copy that nobody writes to any more.
+    evidence : (K, Y, X) uint16 array or None
+        The same of what the classes of cells are told by, where there are several.
     """
 
     image: int
@@ -59,6 +69,7 @@ class StreamEvent:
     event: SegmentEvent | Measured
     labels: NDArray[Any]
     foreground: NDArray[np.float32]
+    evidence: NDArray[np.uint16] | None = None
 
     @property
     def region(self) -> tuple[slice, ...]:
@@ -91,12 +102,16 @@ class Segmentation:
         self.stack = ImageStack.of(image)
         self.objects = 0
         self.finds_cells = segmenter.kind == "cells"
+        self.classes: Counter[str] = Counter()
         dtype = label_dtype(segmenter, self.stack.shape, config.min_size)
         self._labels = Result(viewer, image, "segmentation", dtype, plane=only)
+        assert isinstance(self._labels.layer, Labels)
+        self._table = self._labels.layer
+        if only is None or not self.finds_cells:
+            name_classes(self._table, () if self.finds_cells else segmenter.class_names)
         self._features: Features | None = None
         if measure and self.finds_cells:
-            assert isinstance(self._labels.layer, Labels)
-            self._features = Features(self._labels.layer)
+            self._features = Features(self._table)
         self._foreground: Result | None = None
         if probability:
             self._foreground = Result(viewer, image, "probability", np.float32, plane=only)
@@ -137,17 +152,19 @@ class Segmentation:
             if stop.is_set():
                 return
             # memory of its own for every plane: the viewer shows the last one a little later
-            with self._memory() as (labels, foreground):
+            with self._memory() as (labels, foreground, evidence):
                 events = host.run(
                     tasks.segment_plane, segmenter, self._pixels(index), labels, foreground, (),
-                    config, numbered, self._gaze.mailbox,
+                    config, numbered, self._gaze.mailbox, evidence,
                     measure=self._features is not None, stop=stop,
                 )  # fmt: skip
                 for event in events:
                     share, probabilities = 1.0, foreground.array
+                    told = None if evidence is None else evidence.array
                     if isinstance(event, PlaneDone):
                         numbered += event.objects
                         probabilities = probabilities.copy()
+                        told = None if told is None else told.copy()
                     elif isinstance(event, TileDone):
                         share = event.index / event.total
                     yield StreamEvent(
@@ -157,6 +174,7 @@ class Segmentation:
                         event=event,
                         labels=labels.array,
                         foreground=probabilities,
+                        evidence=told,
                     )
 
     def on_event(self, event: StreamEvent) -> None:
@@ -171,22 +189,34 @@ class Segmentation:
             pixels = event.foreground[event.region]
             self._foreground.write(event.plane, event.region, pixels, now=now)
         if isinstance(event.event, PlaneDone):
-            self._kept.put(self._image, event.plane, event.foreground, self._segmenter)
+            self._kept.put(
+                self._image, event.plane, event.foreground, self._segmenter, event.evidence
+            )
             self.objects += event.event.objects
+            if self.finds_cells:
+                self._tell_classes(event.event, int(event.labels.max(initial=0)))
             self._left -= 1
             if self.complete:
                 self.finish()
         within = event.event.index / event.event.total if isinstance(event.event, TileDone) else 0
         self.share = (len(self.planes) - self._left + within) / len(self.planes)
 
+    def _tell_classes(self, event: PlaneDone, last: int) -> None:
+        """Write the classes of the cells of a plane, of which the last number is known."""
+        titles = class_titles(self._segmenter, event.classes)
+        self.classes.update(titles)
+        show_classes(self._table, last - event.objects, event.objects, titles)
+
     def finish(self) -> None:
         """Name the layers for what they are; an unfinished result must not look finished."""
         self._gaze.close()
+        if self.complete:
+            colour_by_class(self._table, self._segmenter)
         self._labels.finish(complete=self.complete)
         if self._foreground is not None:
             self._foreground.finish(complete=self.complete)
         if self._features is not None and self.complete and self._labels.shown:
-            self._labels.layer.features = self._features.table()
+            self._table.features = self._features.table(classes_of(self._table))
 
     def _pixels(self, index: PlaneIndex) -> NDArray[Any] | Served:
         """Return a plane that lies in memory, or what serves its regions when they are needed."""
@@ -195,13 +225,16 @@ class Segmentation:
         return served(self.stack, index, self._name)
 
     @contextmanager
-    def _memory(self) -> Iterator[tuple[SharedArray, SharedArray]]:
+    def _memory(self) -> Iterator[tuple[SharedArray, SharedArray, SharedArray | None]]:
         shape, dtype = self.stack.plane_shape, self._labels.array.dtype
-        with (
-            SharedArray.create(shape, dtype) as labels,
-            SharedArray.create(shape, np.float32) as foreground,
-        ):
-            yield labels, foreground
+        count = self._segmenter.cell_classes
+        with ExitStack() as opened:
+            labels = opened.enter_context(SharedArray.create(shape, dtype))
+            foreground = opened.enter_context(SharedArray.create(shape, np.float32))
+            evidence = None
+            if count > 1:
+                evidence = opened.enter_context(SharedArray.create((count, *shape), np.uint16))
+            yield labels, foreground, evidence
 
 
 def _numbers_used(labels: Pixels) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
@@ -14,6 +15,7 @@ import psutil
 from napari.layers import Image
 from napari.utils.notifications import show_warning
 
+from napari_unet.core.cellclasses import counted
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.events import TileDone
 from napari_unet.engine.pace import Pace
@@ -21,6 +23,7 @@ from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.starter import starter_model
 from napari_unet.errors import DeviceError, InputError, UNetError
 from napari_unet.viewer.batch import Batch, BatchRow, in_cells
+from napari_unet.viewer.cellclasses import class_titles
 from napari_unet.viewer.layers import image_layers, is_result
 from napari_unet.viewer.opening import LayerResult
 from napari_unet.viewer.preview import hide
@@ -187,7 +190,12 @@ class SegmentingJob(SessionJob[Event]):
             return f"Segmenting, {100 * event.progress:.0f} % ...{self._note}"
         seconds = time.monotonic() - self._began
         objects = sum(item.objects for item in items)
-        what = in_cells(objects) if items[0].finds_cells else "classes"
+        found = in_cells(objects)
+        classes = sum((item.classes for item in items), Counter())
+        if classes:
+            titles = class_titles(self._segmenter, range(1, self._segmenter.n_classes))
+            found += f" ({counted(titles, [classes[title] for title in titles])})"
+        what = found if items[0].finds_cells else "classes"
         done = sum(item.complete for item in items)
         where = "" if len(items) == 1 else f" in {done} images"
         failed = f"; {len(items) - done} failed" * (done < len(items))

@@ -16,6 +16,7 @@ from napari.layers import Image, Labels, Shapes
 from psygnal import Signal
 
 from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.core.linking import Kind
 from napari_unet.engine.host import Host
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, JobError
@@ -24,6 +25,7 @@ from napari_unet.viewer.batch import Batch
 from napari_unet.viewer.history import History
 from napari_unet.viewer.jobs import Jobs
 from napari_unet.viewer.kept import Kept
+from napari_unet.viewer.linking_job import LINKING, LinkingJob
 from napari_unet.viewer.record import Record
 from napari_unet.viewer.segmenting_job import SEGMENTING, Scope, SegmentingJob
 from napari_unet.viewer.session_job import SessionJob
@@ -254,6 +256,19 @@ class Session:
         self.jobs.require_idle(SEGMENTING)
         job = SegmentingJob(self, image, scope, config, probability=probability, measure=measure)
         self.start(job)
+
+    def link(self, image: Image, kind: Kind) -> None:
+        """Link the planes of the segmentation of an image into 3D objects or tracks.
+
+        Raises
+        ------
+        InputError
+            If there is no finished one, or no planes to link.
+        JobError
+            If a job is running.
+        """
+        self.jobs.require_idle(LINKING)
+        self.start(LinkingJob(self, image, kind))
 
     def _on_removed(self, event: Event) -> None:
         if isinstance(event.value, Image):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,8 @@ from napari_unet.engine.events import Prepared, Previewed, TrainEvent
 from napari_unet.engine.host import Host
 from napari_unet.engine.mailbox import Finish, Mailbox, Repainted
 from napari_unet.engine.segmenter import Segmenter
+from napari_unet.errors import InputError
+from napari_unet.viewer.cellclasses import classes_of
 from napari_unet.viewer.edits import Edit, Edits
 from napari_unet.viewer.layers import Painted, link, meaning_of, painted
 from napari_unet.viewer.preview import Preview
@@ -93,6 +96,8 @@ class Training:
         self._preview = Preview(viewer, self.image, self._mailbox, every=preview_every)
         self._edits: list[Edits] = []
         self._regions: dict[int, RegionMasks] = {}
+        self._followed: list[tuple[Labels, Callable[..., None]]] = []
+        self._classes = [snapshot.classes for snapshot in self._snapshots]
         if live:
             self._follow(_drawn(snapshot) for snapshot in self._snapshots)
 
@@ -164,6 +169,10 @@ class Training:
         for index, (source, masks) in enumerate(zip(self._sources, drawn, strict=True)):
             edits = Edits(source.labels, self._viewer)
             edits.changed.connect(partial(self._on_edit, index))
+            followed = partial(self._on_classes, index)
+            followed()  # what was changed before this was followed
+            source.labels.events.features.connect(followed)
+            self._followed.append((source.labels, followed))
             self._edits.append(edits)
             if source.regions is not None:
                 self._regions[index] = RegionMasks(source.regions, source.image, masks)
@@ -191,7 +200,9 @@ class Training:
             edits.close()
         for masks in self._regions.values():
             masks.close()
-        self._edits, self._regions = [], {}
+        for labels, followed in self._followed:
+            labels.events.features.disconnect(followed)
+        self._edits, self._regions, self._followed = [], {}, []
 
     def _fits(self, index: int) -> bool:
         source, stack = self._sources[index], self._snapshots[index].stack
@@ -202,6 +213,19 @@ class Training:
             self._send(index, edit.plane, edit.box)
         else:
             self._send_plane(index, edit.plane)
+
+    def _on_classes(self, index: int, _: object = None) -> None:
+        """Send the classes of the cells, if they are others now."""
+        with suppress(InputError):  # which the dock says, and nothing is to be learned from it
+            classes = classes_of(self._sources[index].labels)
+            if classes != self._classes[index] and self._fits(index):
+                self._send_classes(index, classes)
+
+    def _send_classes(self, index: int, classes: dict[int, str]) -> None:
+        self._classes[index] = classes
+        for source, plane in list(self._numbers):
+            if source == index:
+                self._send(index, plane, (slice(0, 0), slice(0, 0)))
 
     def _on_regions(self, index: int, planes: Iterable[PlaneIndex]) -> None:
         """Send whole planes, unless there is nothing on them and never was."""
@@ -227,6 +251,7 @@ class Training:
         known = (index, plane) in self._numbers
         number = self._numbers.setdefault((index, plane), len(self._numbers))
         meaning, name = meaning_of(source.labels), source.image.name
+        classes = self._classes[index]
 
         def stroke() -> Repainted:
             return Repainted(
@@ -236,6 +261,7 @@ class Training:
                 region=region,
                 image=None if known else read_plane(stack, plane, name),
                 meaning=meaning,
+                classes=classes,
             )
 
         self._mailbox.put(stroke)  # a lazy image is read in the thread that sends it

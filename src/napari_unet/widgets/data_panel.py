@@ -10,6 +10,7 @@ from napari.layers import Image, Labels, Shapes
 from napari_unet.viewer import doubts, layers
 from napari_unet.viewer.session import Session
 from napari_unet.viewer.sources import Source, painted_sources
+from napari_unet.widgets.class_choice import ClassChoice
 from napari_unet.widgets.labelled_text import LabelledText
 from napari_unet.widgets.layer_choice import LayerChoice
 from napari_unet.widgets.parts import form, narrow, stack
@@ -52,7 +53,9 @@ class DataPanel:
             "from the chosen one alone."
         )
         choice = self.choice
-        rows = form(choice.image_box, choice.labels_row, self._meaning, choice.regions_row)
+        self._class = ClassChoice()
+        meaning = (self._meaning, self._class.widget)
+        rows = form(choice.image_box, choice.labels_row, *meaning, choice.regions_row)
         self.widget = stack(rows, self._others, self.text.widget)
         self._meaning.changed.connect(self._on_meaning)
         self.choice.changed.connect(self._on_choice)
@@ -100,6 +103,7 @@ class DataPanel:
         events = self._viewer.layers.events
         for emitter in (events.inserted, events.removed, events.renamed):
             emitter.disconnect(self.choice.follow)
+        self._class.leave()
         self.text.forget()
 
     def settle_meaning(self) -> bool:
@@ -130,6 +134,7 @@ class DataPanel:
     def _on_choice(self) -> None:
         self._count_others()
         self._renew_meaning()
+        self._class.follow(self.choice.labels)
         self.text.watch()
 
     def _renew_meaning(self) -> None:

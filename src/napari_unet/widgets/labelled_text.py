@@ -18,7 +18,7 @@ from napari_unet.widgets.parts import sentence, stack
 
 __all__ = ["LabelledText"]
 
-WATCHED = ("paint", "set_data", "data", "axis_labels", "scale", "translate")
+WATCHED = ("paint", "set_data", "data", "features", "axis_labels", "scale", "translate")
 COUNTING_DELAY = 300
 """Milliseconds after the last stroke until what is labelled is counted again."""
 TURN_SECONDS = 0.008

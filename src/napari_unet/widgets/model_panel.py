@@ -81,5 +81,4 @@ class ModelPanel:
 
 def _in_short(model: Segmenter) -> str:
     channels = "1 channel" if model.in_channels == 1 else f"{model.in_channels} channels"
-    found = "cells" if model.kind == "cells" else f"{model.n_classes} classes"
-    return f"Model: {channels} to {found}, {model.provenance.get('steps', 0)} steps."
+    return f"Model: {channels} to {model.finds}, {model.provenance.get('steps', 0)} steps."

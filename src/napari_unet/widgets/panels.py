@@ -16,6 +16,7 @@ from napari_unet.widgets.code_panel import CodePanel
 from napari_unet.widgets.correct_panel import CorrectPanel
 from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.fold import Fold
+from napari_unet.widgets.link_panel import LinkPanel
 from napari_unet.widgets.model_panel import ModelPanel
 from napari_unet.widgets.restore_panel import RestorePanel
 from napari_unet.widgets.score_panel import ScorePanel
@@ -49,6 +50,7 @@ class Panels:
         self.training = TrainPanel(session, self.data, self.train_config)
         self.segmentation = SegmentPanel(session, self.data, self.predict_config)
         self.adjust = AdjustPanel(session, self.data, self.settings.predict_config)
+        self.link = LinkPanel(session, self.data)
         self.batch = BatchPanel(session, self.data, self.predict_config)
         self.correction = CorrectPanel(session, self.data)
         self.score = ScorePanel(session, self.data)
@@ -62,6 +64,11 @@ class Panels:
             "Adjust the result",
             "Threshold, sizes and borders: they act at once on the last result.",
             self.adjust.widget,
+        )
+        self.link_fold = Fold(
+            "3D objects and tracks",
+            "Of a stack: let every cell keep its number from plane to plane.",
+            self.link.widget,
         )
         self.batch_fold = Fold(
             "Batch",
@@ -96,14 +103,14 @@ class Panels:
     def widgets(self) -> list[Container[Widget]]:
         """Return what is shown, from top to bottom."""
         above = (self.restore, self.data, self.training, self.segmentation, self.adjust_fold)
-        amid = (self.correction, self.score_fold, self.batch_fold, self.model)
-        below = (self.weights_fold, self.settings, self.shortcuts, self.code)
+        amid = (self.link_fold, self.correction, self.score_fold, self.batch_fold)
+        below = (self.model, self.weights_fold, self.settings, self.shortcuts, self.code)
         return [panel.widget for panel in (*above, *amid, *below)]
 
     def renew(self) -> None:
         """Show the present state."""
-        amid = (self.adjust, self.correction, self.batch, self.model)
-        for panel in (self.training, self.segmentation, *amid):
+        above = (self.training, self.segmentation, self.adjust, self.link)
+        for panel in (*above, self.correction, self.batch, self.model):
             panel.renew()
 
     def follow(self) -> None:
@@ -118,7 +125,7 @@ class Panels:
             panel.leave()
 
     def _followers(self) -> tuple[_Follower, ...]:
-        above = (self.data, self.adjust, self.correction, self.score)
+        above = (self.data, self.adjust, self.link, self.correction, self.score)
         return (*above, self.weights, self.shortcuts)
 
     def _keys(self) -> list[Shortcut]:

@@ -1,0 +1,143 @@
+"""Link whole stacks, plane by plane, in memory or on disk: what `napari_unet.core.linking` says."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_unet.core.linking import Ids, Kind, Linker, Links
+from napari_unet.errors import InputError
+
+__all__ = ["Linked", "link_into", "link_planes", "linking"]
+
+
+class Linked(NamedTuple):
+    """Labels in which an object keeps its number, and the tables of `Links`."""
+
+    labels: NDArray[np.uint32]
+    tracks: Ids
+    points: NDArray[np.float64]
+
+
+def link_planes(labels: ArrayLike, *, kind: Kind = "objects") -> Linked:
+    """Number the objects of a stack of planes anew, so that each keeps its number.
+
+    What belongs together shares at least half of the smaller piece; see `napari_unet.core.linking`.
+
+    Parameters
+    ----------
+    labels : integer or boolean array
+        (Z, Y, X) or (T, Y, X), or (T, Z, Y, X): 0 background; in a plane every other label is an
+        object. Labels of different planes need not have anything to do with each other.
+    kind : {"objects", "tracks"}
+        ``"objects"``: all that overlaps is one 3D object, along Z. ``"tracks"``: along T, and what
+        divides ends; of (T, Z, Y, X) the 3D objects are tracked.
+
+    Returns
+    -------
+    labels : uint32 array
+        The same pixels, with numbers 1 ... n.
+    tracks : (n, 4) int64 array
+        Number, first plane, last plane, parent (0 if none) of every object.
+    points : float64 array
+        Number, plane and centroid of every piece.
+
+    Raises
+    ------
+    InputError
+        If these are not integer labels of planes, or the kind is another.
+    """
+    array = np.asarray(labels)
+    out = np.zeros(array.shape, np.uint32)
+    links = link_into(array, out, kind)
+    return Linked(out, links.tracks, links.points)
+
+
+def link_into(labels: Any, out: Any, kind: Kind = "objects") -> Links:
+    """Link as `link_planes` does, from an array into another or the same one.
+
+    Parameters
+    ----------
+    labels, out : array
+        NumPy, zarr or any other that is read and written with an index; one plane at a time is in
+        memory, or one volume of (T, Z, Y, X) that is tracked.
+    kind : {"objects", "tracks"}
+        As there.
+
+    Raises
+    ------
+    InputError
+        As there, or if the numbers do not fit the dtype of ``out``.
+    """
+    steps = linking(labels, out, kind)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            links: Links = end.value
+            return links
+
+
+def linking(labels: Any, out: Any, kind: Kind = "objects") -> Generator[float, None, Links]:
+    """Do as `link_into`, and yield the share that is done after every plane."""
+    shape = tuple(labels.shape)
+    if len(shape) not in (3, 4) or tuple(out.shape) != shape:
+        raise InputError(
+            f"labels have shape {shape}, and what is linked goes into {tuple(out.shape)}: both are "
+            "(Z, Y, X), (T, Y, X) or (T, Z, Y, X)."
+        )
+    if len(shape) == 3:
+        return (yield from _link(labels, out, kind))
+    if kind == "tracks":
+        yield from _link_each(labels, out)
+        return (yield from _link(out, out, kind))
+    return (yield from _link_each(labels, out))
+
+
+def _link_each(labels: Any, out: Any) -> Generator[float, None, Links]:
+    """Link the objects of every volume of (T, Z, Y, X); no two volumes share a number."""
+    parts: list[Links] = []
+    for t in range(labels.shape[0]):
+        used = sum(len(part.tracks) for part in parts)
+        links = yield from _link(labels, out, "objects", t, used)
+        tracks = links.tracks + (np.arange(4) == 0) * used
+        points = np.insert(links.points + (np.arange(5)[:4] == 0) * used, 1, t, axis=1)
+        parts.append(Links(links.numbers, tracks, points))
+    numbers = np.arange(sum(len(part.tracks) for part in parts) + 1, dtype=np.uint32)
+    tables = zip(*((part.tracks, part.points) for part in parts), strict=True)
+    return Links(numbers, *(np.concatenate(table) for table in tables))
+
+
+def _link(
+    labels: Any, out: Any, kind: Kind, t: int | None = None, used: int = 0
+) -> Generator[float, None, Links]:
+    """Link along the first axis, or along the second one of volume ``t``."""
+    at = () if t is None else (t,)
+    linker, places = Linker(kind), [(*at, i) for i in range(labels.shape[len(at)])]
+    passes = 2 if kind == "objects" else 1
+    of_all = labels.shape[0] if at else 1
+    for done, place in enumerate(places, start=1):
+        _write(out, place, linker.add(labels[place]), used)
+        yield ((t or 0) + done / len(places) / passes) / of_all
+    links = linker.finish()
+    if np.array_equal(links.numbers, np.arange(links.numbers.size)):
+        return links
+    for done, place in enumerate(places, start=1):
+        provisional = np.asarray(out[place]).astype(np.int64)
+        provisional[provisional > 0] -= used
+        _write(out, place, links.numbers[provisional], used)
+        yield ((t or 0) + (1 + done / len(places)) / passes) / of_all
+    return links
+
+
+def _write(out: Any, place: tuple[int, ...], plane: NDArray[np.uint32], used: int) -> None:
+    """Write a plane whose numbers go on after ``used``."""
+    highest = int(plane.max(initial=0)) + used
+    if highest > np.iinfo(out.dtype).max:
+        raise InputError(
+            f"Object {highest} does not fit an array of {out.dtype}: link into one of uint32."
+        )
+    out[place] = np.where(plane > 0, plane + np.uint32(used), 0) if used else plane

@@ -1,0 +1,62 @@
+"""Which cells touch: those are the ones that a segmentation runs together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_unet.errors import InputError
+
+__all__ = ["touching_cells"]
+
+
+def touching_cells(labels: ArrayLike, within: float = 2.0) -> NDArray[Any]:
+    """Return the ids of the cells with a pixel near a pixel of another cell.
+
+    ``seg_score(np.where(np.isin(truth, touching_cells(truth)), truth, 0), predicted)`` scores
+    these cells only.
+
+    Parameters
+    ----------
+    labels : integer array
+        (Y, X), 0 background.
+    within : float
+        Largest distance between the two pixels; neighbours are 1 apart, so 2 lets a line of one
+        pixel lie between them.
+
+    Returns
+    -------
+    integer array
+        The ids, rising.
+
+    Raises
+    ------
+    InputError
+        If the labels are not one 2D plane of integers.
+    """
+    plane = np.asarray(labels)
+    if plane.ndim != 2 or plane.dtype.kind not in "iu":
+        raise InputError(
+            f"the labels are {plane.dtype} values of shape {plane.shape}: pass the integer "
+            "labels of one 2D plane."
+        )
+    reach = int(within)
+    found = [plane[:0, 0]]
+    for dy, dx in np.argwhere(np.ones((reach + 1, 2 * reach + 1), bool)) - (0, reach):
+        # half of the disk: a pair of pixels counts for both cells
+        if (dy, dx) > (0, 0) and dy**2 + dx**2 <= within**2:
+            one, other = _shifted(plane, int(dy), int(dx))
+            meet = (one != other) & (one != 0) & (other != 0)
+            found += [one[meet], other[meet]]
+    ids: NDArray[Any] = np.unique(np.concatenate(found))
+    return ids
+
+
+def _shifted(plane: NDArray[Any], dy: int, dx: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the pixels that have a neighbour at an offset, and those neighbours."""
+    height, width = plane.shape
+    if dx < 0:
+        return plane[: max(height - dy, 0), -dx:], plane[dy:, : max(width + dx, 0)]
+    return plane[: max(height - dy, 0), : max(width - dx, 0)], plane[dy:, dx:]

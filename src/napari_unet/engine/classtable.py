@@ -1,0 +1,93 @@
+"""Classes of labels as a table in a CSV file: the columns label and class, and perhaps file."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from napari_unet.engine.findfiles import LABEL_ENDING
+from napari_unet.errors import InputError
+
+__all__ = ["read_classes"]
+
+AnyPath = str | os.PathLike[str]
+
+
+def read_classes(path: AnyPath, pairs: Sequence[tuple[Path, Path]]) -> list[dict[int, str]]:
+    """Read which class the labels of some files have.
+
+    The first row names the columns. A row is about the file that its column ``file`` names: an
+    image or its labels, with or without folders in front and a suffix behind. Without that column,
+    every row is about all files. Other columns are not read.
+
+    Parameters
+    ----------
+    path : path
+        The table.
+    pairs : sequence of (image, labels)
+        The files.
+
+    Returns
+    -------
+    list of dict
+        The class of each label, for every pair.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be read, has no such columns, or names a file that is not there, or
+        that is there twice.
+    """
+    classes: list[dict[int, str]] = [{} for _ in pairs]
+    for number, row in enumerate(_rows(Path(path)), start=2):
+        try:
+            label = int(row["label"])
+        except ValueError as error:
+            raise InputError(
+                f"{path}, row {number}: the label is {row['label']!r}; labels are whole numbers."
+            ) from error
+        for index in _meant(row.get("file"), pairs, f"{path}, row {number}"):
+            classes[index][label] = row["class"] or ""
+    return classes
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        # the mark in front that Excel writes is not part of the first name
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            table = csv.DictReader(file)
+            columns = table.fieldnames or ()
+            rows = list(table)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a table of classes: {error}.") from error
+    if not {"label", "class"} <= set(columns):
+        raise InputError(
+            f"{path} has the columns {', '.join(columns) or 'none'}; it needs "
+            f"label and class, separated by commas, and file where there are several images."
+        )
+    return rows
+
+
+def _meant(name: str | None, pairs: Sequence[tuple[Path, Path]], where: str) -> list[int]:
+    """Return which pairs of files a row is about."""
+    if name is None:
+        return list(range(len(pairs)))
+    wanted = _parts(Path(name))
+    found = [
+        index
+        for index, pair in enumerate(pairs)
+        if any(_parts(file)[-len(wanted) :] == wanted for file in pair)
+    ]
+    if len(found) != 1:
+        raise InputError(
+            f"{where}: {name!r} is the name of {len(found) or 'none'} of the images; give enough "
+            f"of its path to tell it from the others."
+        )
+    return found
+
+
+def _parts(path: Path) -> tuple[str, ...]:
+    stem = LABEL_ENDING.sub("", path.stem) or path.stem
+    return (*path.parts[:-1], stem)

@@ -1,0 +1,179 @@
+"""The job of linking the planes of a segmentation: an object keeps its number through them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels, Tracks
+from numpy.typing import NDArray
+
+from napari_unet.core.linking import Kind, Links
+from napari_unet.engine import tasks
+from napari_unet.engine.host import Served, SharedArray
+from napari_unet.engine.lazyplane import LazyPlane
+from napari_unet.engine.tracks import napari_tracks
+from napari_unet.errors import InputError
+from napari_unet.viewer.layers import is_result, mark_result
+from napari_unet.viewer.results import UNFINISHED
+from napari_unet.viewer.session_job import SessionJob
+from napari_unet.viewer.stack import ImageStack, spatial_metadata
+
+if TYPE_CHECKING:
+    from napari_unet.viewer.session import Session
+
+__all__ = ["LINKING", "LinkingJob"]
+
+LINKING = "Linking planes"
+CHANGED = "The segmentation changed while its planes were linked: press Link planes again."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Linked:
+    """The result: labels, None if the segmentation changed meanwhile, and the tables."""
+
+    labels: NDArray[Any] | None
+    links: Links
+
+
+class LinkingJob(SessionJob["float | _Linked"]):
+    """Links the planes of the segmentation of an image; the layer shows the result at the end.
+
+    Parameters
+    ----------
+    session : Session
+        Whose viewer shows it.
+    image : Image
+        Was segmented.
+    kind : {"objects", "tracks"}
+        What the planes are linked into; tracks are also shown in a layer of their own.
+
+    Raises
+    ------
+    InputError
+        If the image is one plane, has more than two axes of planes, or no segmentation into cells.
+    """
+
+    title = LINKING
+
+    def __init__(self, session: Session, image: Image, kind: Kind) -> None:
+        super().__init__(session)
+        self._image, self._kind = image, kind
+        self._stack = ImageStack.of(image)
+        if not 1 <= len(self._stack.leading) <= 2:
+            raise InputError(
+                f"Layer {image.name!r} has {len(self._stack.leading)} axes of planes "
+                f"({self._stack.describe()}); planes are linked along Z, along T, or both."
+            )
+        self._layer = _segmentation(session, image)
+        self._data = self._layer.data
+        self._sentence = ""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the segmentation is still there."""
+        return self._layer in self._session.viewer.layers and self._layer.data is self._data
+
+    def say(self, sentence: str) -> None:
+        """Put a sentence beside the button that segments."""
+        self._session.about_result = sentence
+
+    def events(self, stop: threading.Event) -> Iterator[float | _Linked]:
+        """Link in the compute process, which asks for the planes; for a worker thread."""
+        planes = [
+            Served(LazyPlane(self._data, dict(enumerate(index)), None), repr(self._layer.name))
+            for index in self._stack.indices()
+        ]
+        with SharedArray.create(self._stack.shape, np.uint32) as out:
+            for event in self._session.host.run(
+                tasks.link_stack, planes, self._stack.leading, out, self._kind, stop=stop
+            ):
+                yield _Linked(self._copied(out.array), event) if isinstance(event, Links) else event
+
+    def on_event(self, event: float | _Linked) -> None:
+        """Show what was linked."""
+        if isinstance(event, float) or not self.wanted:
+            return
+        self._sentence = CHANGED
+        if event.labels is not None:
+            self._layer.data = self._data = event.labels
+            self._layer.editable = False
+            if self._kind == "tracks":
+                self._show_tracks(event.links)
+            self._sentence = self._found(event.links)
+
+    def fraction(self, event: float | _Linked) -> float:
+        """Return the share that is done, 0 ... 1."""
+        return event if isinstance(event, float) else 1.0
+
+    def describe(self, event: float | _Linked) -> str:
+        """Say how far it is, or what was linked."""
+        return self._sentence or f"{self.title}, {100 * self.fraction(event):.0f} % ..."
+
+    def stopped(self) -> str:
+        """Say what is left when it was stopped."""
+        return "Stopped; the numbers are as they were."
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def _copied(self, linked: NDArray[np.uint32]) -> NDArray[Any] | None:
+        """Copy the labels in the narrowest dtype, unless the pixels are not those that were read.
+
+        Shared memory is short, and napari shows uint16 a hundred times quicker than uint32.
+        """
+        copy = np.empty(linked.shape, np.uint16 if linked.max(initial=0) < 2**16 else np.uint32)
+        for index in self._stack.indices():
+            if not np.array_equal(linked[index] > 0, self._data[index] > 0):
+                return None
+            copy[index] = linked[index]
+        return copy
+
+    def _show_tracks(self, links: Links) -> None:
+        """Show the tracks in place of those of before."""
+        layers = self._session.viewer.layers
+        selected = set(layers.selection)
+        for layer in [one for one in layers if is_result(one, "tracks", self._image)]:
+            layers.remove(layer)
+        data, graph = napari_tracks(links.tracks, links.points)
+        if len(data):
+            spatial = spatial_metadata(self._image, self._stack)
+            tracks = Tracks(data, graph=graph, name=f"{self._image.name} tracks", **spatial)
+            mark_result(tracks, "tracks", self._image)
+            layers.append(tracks)
+        layers.selection = {layer for layer in selected if layer in layers}
+
+    def _found(self, links: Links) -> str:
+        """Say what was found."""
+        number, planes = len(links.tracks), int(np.prod(self._stack.leading))
+        if self._kind == "objects":
+            return f"Linked {planes} planes into {number} object{'s' * (number != 1)}."
+        parents = links.tracks[:, 3]
+        divisions = len(np.unique(parents[parents > 0]))
+        return (
+            f"Linked {planes} planes into {number} track{'s' * (number != 1)}, with {divisions} "
+            f"division{'s' * (divisions != 1)}."
+        )
+
+
+def _segmentation(session: Session, image: Image) -> Labels:
+    """Return the layer whose planes can be linked."""
+    shape = ImageStack.of(image).shape
+    for layer in session.viewer.layers:
+        ours = isinstance(layer, Labels) and is_result(layer, "segmentation", image)
+        if ours and layer.data.shape == shape and UNFINISHED not in layer.name:
+            kept = session.kept.planes(image)
+            known = session.kept.get(image, kept[0]) if kept else None
+            if known is not None and known.segmenter.kind == "classes":
+                raise InputError(
+                    f"The segmentation of layer {image.name!r} tells classes of pixels apart, and "
+                    f"only cells can be linked: segment with a model of cells first."
+                )
+            return layer
+    raise InputError(
+        f"Layer {image.name!r} has no finished segmentation: segment the whole layer, then link "
+        f"its planes."
+    )

@@ -1,0 +1,77 @@
+"""Link the planes of a segmentation into 3D objects or tracks."""
+
+from __future__ import annotations
+
+from magicgui.widgets import ComboBox
+
+from napari_unet.core.linking import Kind
+from napari_unet.errors import InputError
+from napari_unet.viewer.session import Session
+from napari_unet.viewer.stack import ImageStack
+from napari_unet.widgets.data_panel import DataPanel
+from napari_unet.widgets.parts import button, narrow, row, sentence, stack
+from napari_unet.widgets.telling import telling_errors
+
+__all__ = ["LinkPanel"]
+
+CHOICES = [("3D objects, along Z", "objects"), ("tracks, along T", "tracks")]
+
+
+class LinkPanel:
+    """Lets objects keep their numbers through the planes of a stack.
+
+    Parameters
+    ----------
+    session : Session
+        Links.
+    data : DataPanel
+        Whose segmentation is linked.
+    """
+
+    def __init__(self, session: Session, data: DataPanel) -> None:
+        self._session, self._data = session, data
+        self._kind = narrow(ComboBox(choices=CHOICES))
+        self._kind.tooltip = (
+            "3D objects: what overlaps from section to section is one. Tracks: a cell keeps its "
+            "number until it divides or leaves; they are also shown as a layer of tracks."
+        )
+        self._link = button(
+            "Link planes",
+            "Number the cells of the last segmentation anew, so that each keeps its number through "
+            "all planes.",
+        )
+        self._said = sentence()
+        self._said.visible = False
+        self.widget = stack(row(self._link, self._kind, stretch=(1, 1)), self._said)
+        self._link.changed.connect(self.link)
+        self.renew()
+
+    def follow(self) -> None:
+        """Follow the chosen image."""
+        self._data.choice.changed.connect(self._on_image)
+        self._on_image()
+
+    def leave(self) -> None:
+        """Follow it no more."""
+        self._data.choice.changed.disconnect(self._on_image)
+
+    def renew(self) -> None:
+        """Show what can be clicked."""
+        self._link.enabled = self._session.jobs.state == "idle"
+
+    def link(self) -> None:
+        """Link the planes of the chosen image."""
+        self._said.visible = False
+        kind: Kind = self._kind.value
+        with telling_errors(self._said):
+            self._session.link(self._data.image, kind)
+
+    def _on_image(self) -> None:
+        """Propose what fits the axes of another image."""
+        image = self._data.choice.image
+        try:
+            names = () if image is None else ImageStack.of(image).leading_names
+        except InputError:  # the panel that chooses it says why
+            return
+        if names:
+            self._kind.value = "tracks" if "time points" in names else "objects"

@@ -1,0 +1,204 @@
+"""Objects keep their numbers from plane to plane, whatever those were before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+import napari_unet
+from napari_unet import metrics
+from napari_unet.core.linking import Linker
+from napari_unet.core.linkstack import link_into, link_planes
+from napari_unet.errors import InputError
+
+Labels = NDArray[Any]
+STACKS = arrays(
+    np.uint8, st.tuples(st.integers(1, 5), st.just(5), st.just(6)), elements=st.integers(0, 4)
+)
+KINDS = pytest.mark.parametrize("kind", ["objects", "tracks"])
+
+
+def disks(*frames: list[tuple[int, int, int]], shape: tuple[int, int] = (40, 60)) -> Labels:
+    """Draw disks (y, x, radius) in every frame, numbered as they come."""
+    y, x = np.indices(shape)
+    out = np.zeros((len(frames), *shape), np.uint16)
+    for plane, frame in zip(out, frames, strict=True):
+        for number, (cy, cx, radius) in enumerate(frame, start=1):
+            plane[(y - cy) ** 2 + (x - cx) ** 2 <= radius**2] = number
+    return out
+
+
+def partition(plane: Labels) -> Labels:
+    """Number the regions of a plane by their first pixel, so that equal partitions are equal."""
+    _, first, which = np.unique(plane, return_index=True, return_inverse=True)
+    first = np.where(plane.ravel()[first] == 0, -1, first)
+    numbers: Labels = np.searchsorted(np.sort(first), first)[which].reshape(plane.shape)
+    return numbers
+
+
+def shuffled(stack: Labels, seed: int) -> Labels:
+    """Number the objects of every plane anew, at random."""
+    rng, out = np.random.default_rng(seed), np.zeros(stack.shape, np.uint32)
+    for plane, old in zip(out, stack, strict=True):
+        ids = np.unique(old[old > 0])
+        for one, number in zip(ids, rng.choice(2**32 - 1, len(ids), replace=False), strict=True):
+            plane[old == one] = number + 1
+    return out
+
+
+@KINDS
+@given(stack=STACKS, seed=st.integers(0, 9))
+def test_pieces_stay_as_they_are_and_their_old_numbers_do_not_matter(
+    kind: Any, stack: Labels, seed: int
+) -> None:
+    """Tracks only renumber each plane; objects may join pieces, but cut none and move no pixel."""
+    linked = link_planes(stack, kind=kind)
+
+    assert np.array_equal(linked.labels > 0, stack > 0)
+    for old, new in zip(stack, linked.labels, strict=True):
+        if kind == "tracks":
+            assert np.array_equal(partition(old), partition(new))
+        assert all(len(np.unique(new[old == one])) == 1 for one in np.unique(old))
+    again = link_planes(shuffled(stack, seed), kind=kind)
+    assert all(np.array_equal(one, other) for one, other in zip(linked, again, strict=True))
+
+
+@KINDS
+@given(stack=STACKS)
+def test_the_tables_say_what_the_labels_hold(kind: Any, stack: Labels) -> None:
+    """Numbers are 1 ... n; first and last plane, centroids and parents are those of the labels."""
+    labels, tracks, points = link_planes(stack, kind=kind)
+
+    assert tracks[:, 0].tolist() == np.unique(labels[labels > 0]).tolist()
+    assert tracks[:, 0].tolist() == list(range(1, len(tracks) + 1))
+    for number, first, last, parent in tracks:
+        planes = np.flatnonzero((labels == number).any((1, 2)))
+        assert (first, last) == (planes[0], planes[-1])
+        assert parent == 0 or tracks[parent - 1, 2] < first
+    for number, plane, y, x in points:
+        if kind == "tracks":
+            inside = np.nonzero(labels[int(plane)] == number)
+            assert np.allclose((y, x), np.mean(inside, axis=1))
+
+
+def test_a_moving_disk_keeps_its_number() -> None:
+    """Also where another one is, that appears later and leaves again."""
+    stack = disks(*[[(10, 8 + 5 * t, 6)] + [(30, 40, 5)] * (1 < t < 4) for t in range(6)])
+
+    labels, tracks, points = link_planes(shuffled(stack, 0), kind="tracks")
+
+    assert tracks.tolist() == [[1, 0, 5, 0], [2, 2, 3, 0]]
+    assert np.array_equal(labels, stack)
+    assert points[:6].tolist() == [[1, t, 10, 8 + 5 * t] for t in range(6)]
+
+
+def test_a_division_gives_two_daughters_with_their_parent() -> None:
+    """Both get new numbers, and the parent ends."""
+    mother, daughters = [(20, 30, 10)], [(20, 23, 7), (20, 37, 7)]
+
+    _, tracks, _ = link_planes(disks(mother, mother, daughters, daughters), kind="tracks")
+
+    assert tracks.tolist() == [[1, 0, 1, 0], [2, 2, 3, 1], [3, 2, 3, 1]]
+
+
+def test_a_speck_beside_a_cell_is_no_daughter() -> None:
+    """A piece that is like the object before continues it; the other one begins by itself."""
+    cell, speck = (20, 30, 10), (20, 41, 2)
+
+    _, tracks, _ = link_planes(disks([cell], [cell, speck], [cell]), kind="tracks")
+
+    assert tracks.tolist() == [[1, 0, 2, 0], [2, 1, 1, 0]]
+
+
+@KINDS
+def test_what_is_missed_in_one_plane_goes_on(kind: Any) -> None:
+    """In two planes it is another object."""
+    cell = [(20, 30, 10)]
+
+    assert len(link_planes(disks(cell, [], cell, cell), kind=kind).tracks) == 1
+    assert len(link_planes(disks(cell, [], [], cell), kind=kind).tracks) == 2
+
+
+def test_branches_that_meet_later_are_one_object() -> None:
+    """The first plane of an arch shows two pieces, the last one; all of it gets one number."""
+    arch = disks([(20, 20, 8), (20, 40, 8)], [(20, 20, 8), (20, 40, 8)], [(20, 30, 19)])
+
+    labels, tracks, _ = link_planes(arch)
+
+    assert tracks.tolist() == [[1, 0, 2, 0]]
+    assert np.array_equal(labels > 0, labels == 1)
+
+
+def test_objects_are_told_apart_where_they_only_touch() -> None:
+    """A tip below another object's rim shares less than half of the smaller one."""
+    linked = link_planes(disks([(20, 20, 9)], [(20, 36, 9)]))
+
+    assert len(linked.tracks) == 2
+
+
+@KINDS
+def test_planes_can_come_one_after_the_other_and_stay_on_disk(kind: Any, tmp_path: Path) -> None:
+    """The result in a zarr array, also in place, is that of the array in memory."""
+    rng = np.random.default_rng(0)
+    stack = rng.integers(0, 3, (6, 8, 9)) * rng.integers(0, 2, (6, 8, 9))
+    whole = link_planes(stack, kind=kind)
+    stored = zarr.create_array(tmp_path / "a.zarr", shape=stack.shape, dtype="uint32")
+    stored[...] = stack.astype(np.uint32)
+
+    links = link_into(stored, stored, kind)
+    linker = Linker(kind)
+    streamed = np.stack([linker.add(plane) for plane in stack])
+
+    assert np.array_equal(np.asarray(stored[...]), whole.labels)
+    assert np.array_equal(links.tracks, whole.tracks)
+    assert np.array_equal(linker.finish().numbers[streamed], whole.labels)
+
+
+def test_volumes_are_linked_along_z_and_then_tracked() -> None:
+    """Of (T, Z, Y, X) every time point has objects of its own, and tracks go through them."""
+    volume = disks([(20, 15, 6), (20, 45, 6)], [(20, 15, 6), (20, 45, 6)])
+    stack = np.stack([shuffled(np.roll(volume, 2 * t, axis=2), t) for t in range(3)])
+
+    objects, tracks = (link_planes(stack, kind=kind) for kind in ("objects", "tracks"))
+
+    assert objects.tracks[:, 0].tolist() == [1, 2, 3, 4, 5, 6]
+    assert np.unique(objects.labels[2]).tolist() == [0, 5, 6]
+    assert objects.points[0].tolist() == [1, 0, 0, 20, 15]
+    assert tracks.tracks.tolist() == [[1, 0, 2, 0], [2, 0, 2, 0]]
+    assert tracks.points[1].tolist() == [1, 1, 0.5, 20, 17]
+
+
+def test_what_cannot_be_linked_is_said() -> None:
+    """A wrong kind, values, shapes, or too small an output."""
+    stack = np.zeros((3, 4, 5), int)
+    with pytest.raises(InputError, match="choose one of objects, tracks"):
+        link_planes(stack, kind="cells")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="float64 values"):
+        link_planes(stack.astype(float))
+    with pytest.raises(InputError, match=r"shape \(4, 5\)"):
+        link_planes(stack[0])
+    linker = Linker()
+    linker.add(stack[0])
+    with pytest.raises(InputError, match=r"plane 1 has shape \(3, 5\)"):
+        linker.add(stack[0, 1:])
+    with pytest.raises(InputError, match="Object 300 does not fit an array of uint8"):
+        link_into(np.arange(1, 301).reshape(1, 15, 20), np.zeros((1, 15, 20), np.uint8))
+
+
+def test_sections_of_real_nuclei_become_the_nuclei(data_dir: Path) -> None:
+    """Numbered at random in every section, 54 nuclei are found again, all of them exactly."""
+    truth = tifffile.imread(data_dir / "nuclei_3d" / "mask.tif")
+
+    linked = napari_unet.link_planes(shuffled(truth, 0))
+
+    assert len(linked.tracks) == 54
+    assert metrics.average_precision(truth, linked.labels, 0.99) == 1

@@ -1,0 +1,48 @@
+"""Which cells touch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from napari_unet import metrics
+from napari_unet.errors import InputError
+
+PLANES = arrays(
+    np.uint8, st.tuples(st.integers(1, 7), st.integers(1, 7)), elements=st.integers(0, 3)
+)
+
+
+@given(plane=PLANES, within=st.floats(0, 9))
+def test_cells_touch_if_two_of_their_pixels_are_near(
+    plane: NDArray[np.uint8], within: float
+) -> None:
+    """As distances between all pixels of all cells say."""
+    cells = {int(k): np.argwhere(plane == k) for k in np.unique(plane) if k}
+    near = [
+        one
+        for one in cells
+        if any(other != one and cdist(cells[one], cells[other]).min() <= within for other in cells)
+    ]
+
+    assert metrics.touching_cells(plane, within).tolist() == near
+
+
+def test_one_pixel_between_cells_still_counts() -> None:
+    """Of four cells in a row the last one stands apart."""
+    plane = np.array([[7, 7, 9, 0, 2, 2, 0, 0, 5]])
+
+    assert metrics.touching_cells(plane).tolist() == [2, 7, 9]
+    assert metrics.touching_cells(plane, 1).tolist() == [7, 9]
+
+
+@pytest.mark.parametrize("labels", [np.zeros((3, 3)), np.zeros((3, 3, 3), int)])
+def test_only_labels_of_a_plane_can_touch(labels: NDArray[np.generic]) -> None:
+    """Anything else is an error that names it."""
+    with pytest.raises(InputError, match="one 2D plane"):
+        metrics.touching_cells(labels)

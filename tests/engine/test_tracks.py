@@ -1,0 +1,82 @@
+"""Tracks as other programs read them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from napari.layers import Tracks
+
+from napari_unet.core.linkstack import Linked, link_planes
+from napari_unet.engine.tracks import napari_tracks, write_challenge, write_points
+from napari_unet.errors import InputError
+
+
+@pytest.fixture
+def linked() -> Linked:
+    """A cell that is missed in plane 1 and divides after plane 3."""
+    stack = np.zeros((5, 8, 20), np.uint16)
+    stack[[0, 2, 3], 2:6, 2:18] = 7
+    stack[4, 2:6, 2:9] = 1
+    stack[4, 2:6, 11:18] = 2
+    return link_planes(stack, kind="tracks")
+
+
+def test_the_challenge_finds_its_masks_and_its_table(linked: Linked, tmp_path: Path) -> None:
+    """A track ends at a gap, the rest of it has it as parent, and the daughters have the rest."""
+    write_challenge(tmp_path / "01_RES", *linked)
+
+    lines = (tmp_path / "01_RES" / "res_track.txt").read_text().splitlines()
+    masks = sorted((tmp_path / "01_RES").glob("*.tif"))
+    assert [mask.name for mask in masks] == [f"mask{t:03}.tif" for t in range(5)]
+    assert lines == ["1 0 0 0", "2 4 4 4", "3 4 4 4", "4 2 3 1"]
+    for t, mask in enumerate(masks):
+        plane = tifffile.imread(mask)
+        rows = [list(map(int, line.split())) for line in lines]
+        assert plane.dtype == np.uint16
+        assert np.unique(plane[plane > 0]).tolist() == [n for n, b, e, _ in rows if b <= t <= e]
+        assert np.array_equal(plane > 0, linked.labels[t] > 0)
+
+
+def test_nothing_is_overwritten_and_nothing_half_written_stays(
+    linked: Linked, tmp_path: Path
+) -> None:
+    """An existing folder is refused; what breaks off leaves no folder."""
+    (tmp_path / "01_RES").mkdir()
+    with pytest.raises(InputError, match="exists already"):
+        write_challenge(tmp_path / "01_RES", *linked)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        write_challenge(tmp_path / "file" / "01_RES", *linked)
+    many = np.arange(1, 65_538)[:, None] * [1, 0, 0, 0]
+    points = np.zeros((len(many), 4))
+    points[:, 0] = many[:, 0]
+    with pytest.raises(InputError, match="65537 tracks"):
+        write_challenge(tmp_path / "02_RES", linked.labels, many, points)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["01_RES", "file"]
+
+
+def test_a_table_says_where_tracks_are(linked: Linked, tmp_path: Path) -> None:
+    """One row a track and plane, with the parent of the track."""
+    write_points(tmp_path / "tracks.csv", linked.tracks, linked.points)
+
+    with (tmp_path / "tracks.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0] == {"track_id": "1", "t": "0", "y": "3.50", "x": "9.50", "parent": "0"}
+    assert [(row["track_id"], row["t"], row["parent"]) for row in rows[3:]] == [
+        ("2", "4", "1"),
+        ("3", "4", "1"),
+    ]
+
+
+def test_napari_takes_tracks_with_their_parents(linked: Linked) -> None:
+    """Its layer has every point, and knows from which track the daughters come."""
+    data, graph = napari_tracks(linked.tracks, linked.points)
+
+    layer = Tracks(data, graph=graph)
+
+    assert np.array_equal(layer.data, linked.points)
+    assert layer.graph == {2: [1], 3: [1]}

@@ -1,0 +1,52 @@
+"""A name is typed beside Class, and the selected label has that class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qtpy.QtWidgets import QLineEdit
+
+from napari_unet.sample_data import painted_scribbles, touching_cells
+from napari_unet.viewer.cellclasses import classes_of
+
+SCRIBBLES = painted_scribbles(touching_cells((128, 128))[1])
+
+
+def field(hand: Any) -> QLineEdit:
+    """Return where the class is typed."""
+    widget: QLineEdit = hand.dock.panels.data._class.widget.native
+    return widget
+
+
+def test_typing_a_name_gives_the_selected_label_a_class(hand: Any, sample: Any, qtbot: Any) -> None:
+    """It is counted, offered again, and taken away when it is deleted; no pixel changes."""
+    _, labels = sample
+    labels.selected_label = 2
+    assert field(hand).placeholderText() == "of label 2: any"
+    qtbot.keyClicks(field(hand), "dividing")
+    field(hand).editingFinished.emit()
+    assert classes_of(labels) == {2: "dividing"}
+    hand.wait_to_read("(1 dividing, ", 100)
+    labels.selected_label = 3
+    assert field(hand).text() == ""
+    qtbot.keyClicks(field(hand), "healthy")
+    labels.selected_label = 2  # before Enter: it was meant for the label that was selected
+    assert classes_of(labels) == {2: "dividing", 3: "healthy"}
+    assert field(hand).text() == "dividing"
+    field(hand).clear()
+    field(hand).editingFinished.emit()
+    assert classes_of(labels) == {3: "healthy"}
+    np.testing.assert_array_equal(labels.data, SCRIBBLES)
+
+
+def test_the_field_follows_the_table_and_the_chosen_layer(hand: Any, sample: Any) -> None:
+    """What others write into the table is shown; without labels, nothing can be typed."""
+    _, labels = sample
+    labels.selected_label = 4
+    labels.features = {"index": [4], "class": ["dead"]}
+    assert field(hand).text() == "dead"
+    labels.features = {"index": [4], "class": [-1]}
+    assert "The class of label 4 is -1" in field(hand).placeholderText()
+    hand.session.viewer.layers.remove(labels)
+    assert not field(hand).isEnabled()
