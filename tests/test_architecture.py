@@ -232,6 +232,7 @@ def test_training_in_the_compute_process_loads_no_torch_in_the_program() -> None
 
 HEADLESS = """
 from napari_unet import Annotation, PredictConfig, TrainConfig, sample_data, segment, train
+import napari_unet.engine.batch, napari_unet.engine.cluster
 
 image, truth = sample_data.touching_cells((128, 128))
 scribbles = sample_data.painted_scribbles(truth, n_cells=3)
@@ -244,8 +245,8 @@ assert labels.shape == image.shape
 
 
 def test_training_and_segmenting_need_no_gui() -> None:
-    """Two training steps and a segmentation load neither napari, nor magicgui, nor Qt."""
-    assert loaded_by(HEADLESS, GUI) == ""
+    """Two training steps and a segmentation load neither napari, nor magicgui, nor Qt, nor Dask."""
+    assert loaded_by(HEADLESS, {"distributed", "dask_jobqueue", *GUI}) == ""
 
 
 @pytest.mark.parametrize(

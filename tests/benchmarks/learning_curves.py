@@ -27,7 +27,7 @@ from typing import Any, get_args
 
 import numpy as np
 from kinds import DATA, HIGHER, KINDS, Kind, Split
-from peers import MOST_PIXELS, TREES, cells, forest, monai_unet, smallest_cell
+from peers import MOST_PIXELS, TREES, cells, forest, monai_unet, sizes
 
 THREADS = 2
 
@@ -101,11 +101,11 @@ def score_peer(kind: Kind, method: str, seconds: float, better: Callable[..., fl
     """Train and segment with another method; read its cells in the way that scores better."""
     learned = {"forest": forest, "monai": monai_unet}[method](kind.painted, seconds)
     classes = kind.painted[0].meaning == "classes"
-    smallest = 0 if classes else smallest_cell(kind.painted)
+    smallest_and_hole = (0, 0) if classes else sizes(kind.painted)
     scores = []
     for image, truth in kind.images:
         found = learned.probabilities(image)
-        readings = (found.argmax(0) + 1,) if classes else cells(found, smallest)
+        readings = (found.argmax(0) + 1,) if classes else cells(found, *smallest_and_hole)
         scores.append([kind.score(truth, labels, found) for labels in readings])
     ways = [mean(each) for each in zip(*scores, strict=True)]
     chosen = {score: better(way[score] for way in ways) for score in ways[0]}

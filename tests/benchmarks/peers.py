@@ -16,9 +16,10 @@ from kinds import Array
 from skimage.feature import multiscale_basic_features
 
 from napari_unet.core.annotation import IGNORE, Annotation, encode
-from napari_unet.core.instances import diameters, instances, typical_diameter
+from napari_unet.core.instances import diameters, instances, smallest_diameter, typical_diameter
+from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["MOST_PIXELS", "TREES", "Learned", "cells", "forest", "monai_unet", "smallest_cell"]
+__all__ = ["MOST_PIXELS", "TREES", "Learned", "cells", "forest", "monai_unet", "sizes"]
 
 TREES, TREES_AT_ONCE = 100, 10
 """A whole forest, and how many trees grow between two looks at the clock."""
@@ -186,21 +187,25 @@ def _count(planes: Sequence[tuple[Array, Array]]) -> int:
     return 1 + max(int(classes[classes != IGNORE].max()) for _, classes in planes)
 
 
-def smallest_cell(painted: Sequence[Annotation]) -> int:
-    """Return a tenth of the pixels of a typical painted cell, as our own segmenter has it."""
+def sizes(painted: Sequence[Annotation]) -> tuple[int, int]:
+    """Return the pixels of the smallest cell and of the largest hole, as our own segmenter does."""
     painted_cells = [
         np.where(plane.labels > (plane.meaning == "scribbles"), plane.labels, 0)
         for annotation in painted
         for plane in annotation.planes()
     ]
-    typical = typical_diameter(np.concatenate([diameters(each) for each in painted_cells]))
-    return round(0.1 * np.pi / 4 * typical**2)
+    found = np.concatenate([diameters(each) for each in painted_cells])
+    model = Segmenter(
+        weights={}, in_channels=1, n_classes=2, base_channels=1, depth=1,
+        diameter=typical_diameter(found), smallest=smallest_diameter(found),
+    )  # fmt: skip
+    return model.smallest_cell(), model.largest_hole()
 
 
-def cells(probabilities: Array, smallest: int) -> tuple[Array, Array]:
+def cells(probabilities: Array, smallest: int, hole: int) -> tuple[Array, Array]:
     """Read cells in two ways: connected components from 0.5 on, and split as ours are."""
     # holes as our own segmenter fills them: all of them would drown membranes
-    foreground, hole = probabilities[1], 3 * smallest
+    foreground = probabilities[1]
     plain = instances(foreground, min_size=smallest, max_hole=hole, border=0)
     split = instances(foreground, min_size=smallest, max_hole=hole, core=0.8, split=0.2)
     return plain, split

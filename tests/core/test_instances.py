@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.core.giveback import _between, _disk, _distance_to_cells, give_border_back
-from napari_unet.core.instances import diameters, instances, typical_diameter
+from napari_unet.core.instances import diameters, instances, smallest_diameter, typical_diameter
 
 unhurried = settings(deadline=None, max_examples=60)
 SURE, NOT = 0.98, 0.02
@@ -260,3 +260,10 @@ def test_the_typical_diameter_is_that_of_what_covers_the_most() -> None:
     assert typical_diameter(np.array([2.0] * 50 + [30.0, 31.0, 60.0])) == 60.0
     assert typical_diameter(np.array([2.0] * 50 + [30.0, 31.0, 32.0])) == 31.0
     assert typical_diameter(np.array([])) == 0.0
+
+
+def test_the_smallest_diameter_is_that_of_cells_and_not_of_specks() -> None:
+    """What together covers less than a hundredth does not count."""
+    assert smallest_diameter(np.array([2.0] * 9 + [20.0, 30.0, 60.0])) == 20.0
+    assert smallest_diameter(np.array([30.0])) == 30.0
+    assert smallest_diameter(np.array([])) == 0.0

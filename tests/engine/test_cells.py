@@ -56,6 +56,15 @@ def test_every_knob_reaches_the_cells(knobs: dict[str, Any], spelled_out: dict[s
         assert (found != find_cells(model(), plane(), PredictConfig())).any()
 
 
+def test_small_cells_stay_where_small_ones_were_painted() -> None:
+    """They need half the size of the smallest painted ones, where a tenth of a typical is more."""
+    assert model(diameter=40.0).smallest_cell() == round(0.1 * np.pi / 4 * 40**2)
+    assert model(diameter=40.0, smallest=30.0).smallest_cell() == round(0.1 * np.pi / 4 * 40**2)
+    various = model(diameter=40.0, smallest=10.0)
+    assert various.smallest_cell() == round(0.5 * np.pi / 4 * 10**2)
+    assert various.largest_hole() == 3 * round(0.1 * np.pi / 4 * 40**2)
+
+
 def test_holes_and_borders_can_be_left_as_they_are() -> None:
     """With 0 for each, the cells are the pixels that reach the threshold."""
     config = PredictConfig(min_size=0, max_hole=0, border=0.0)

@@ -93,13 +93,14 @@ class PlainLoop:
         for group in self.optimiser.param_groups:
             rate = learning_rate(self.recipe, self.step, progress)
             group["lr"] = rate * group.get("pace", 1.0)
-        patches = [self.dealer._draw_patch(data) for _ in range(self.recipe.batch)]
+        self.dealer.step, numbers = self.step, range(self.recipe.batch)
+        patches = [self.dealer._draw_patch(data, number) for number in numbers]
         image, target, weight = (
             torch.stack([getattr(patch, name) for patch in patches])
             for name in ("image", "target", "weight")
         )
         self.network.train()
-        with self.dropout.seeded(self.seed * 1_000_003 + self.step, CPU):
+        with self.dropout.seeded(self.seed * 1_000_003 + self.step, CPU, numbers):
             loss = weighted_cross_entropy(self.network(image), target, weight)
         self.optimiser.zero_grad()
         loss.backward()
@@ -199,12 +200,12 @@ def test_a_gradient_that_is_not_finite_is_never_applied(recipe: Recipe) -> None:
     first, second = (next(network.parameters()) for network in networks)
     updates[0].prepare(1, 0.01)
     # the root of 0 is 0, and infinitely steep
-    updates[0].apply((sum(p.sum() for p in networks[0].parameters()) * 0).sqrt())
+    updates[0].apply((sum(p.sum() for p in networks[0].parameters()) * 0).sqrt(), torch.ones(1))
     assert updates[0].told.isnan().tolist() == [True, False]
     assert torch.equal(first, second)
     for update, network in zip(updates, networks, strict=True):
         update.prepare(1, 0.01)
-        update.apply(sum(p.square().sum() for p in network.parameters()))
+        update.apply(sum(p.square().sum() for p in network.parameters()), torch.ones(1))
     assert not torch.equal(first, next(new_model().network().parameters()))
     assert torch.equal(first, second)
     assert [update.state()["bad_steps"] for update in updates] == [1, 0]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from napari_unet import metrics
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import TrainConfig
+from napari_unet.core.normalise import grey_statistics, normalise
 from napari_unet.engine.inference import probabilities, segment
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.starter import FILE, starter_model
@@ -39,6 +42,23 @@ def test_channels_count_alike() -> None:
     colour = probabilities(starter_model(3), np.stack([IMAGE] * 3))
 
     np.testing.assert_allclose(colour, grey, atol=1e-5)
+
+
+def test_none_of_its_levels_is_silent() -> None:
+    """A node that is 0 everywhere never learns again; once the deepest level was one of those."""
+    network = starter_model().network()
+    silent: dict[str, float] = {}
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d) and name != "head":
+            module.register_forward_hook(
+                lambda _, __, out, name=name: silent.update(
+                    {name: float((out.amax((0, 2, 3)) <= 0).float().mean())}
+                )
+            )
+    network(torch.from_numpy(normalise(IMAGE[None], grey_statistics(IMAGE[None])))[..., :188, :188])
+
+    assert len(silent) == 14
+    assert max(silent.values()) < 0.5, silent
 
 
 def test_a_few_steps_from_it_beat_as_many_from_nothing() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.cli.arguments import add_command, add_json, add_knobs, config_from
 from napari_unet.cli.output import Report, complain, progress_bar
+from napari_unet.cli.workers import add_workers, executor_from
 from napari_unet.core.config import PredictConfig
 from napari_unet.errors import InputError
 
@@ -44,6 +46,7 @@ def add_to(commands: Commands) -> None:
     add("--link", choices=LINKS, default="", metavar="KIND", help=f"planes: {', '.join(LINKS)}")
     add("--overwrite", action="store_true", help="make everything anew")
     add("--shard", type=_shard, default="", metavar="I/N", help="every N-th image, from the I-th")
+    add_workers(parser)
     add_json(parser)
     add_knobs(parser, PredictConfig)
     parser.set_defaults(run=run)
@@ -64,8 +67,12 @@ def run(args: argparse.Namespace) -> int:
         link=args.link,
         overwrite=args.overwrite,
     )
-    events = run_batch(items, segmenter, config_from(args, PredictConfig), options)
-    return _tell(events, Report(args.json))
+    config = config_from(args, PredictConfig)
+    with (
+        executor_from(args) as executor,
+        closing(run_batch(items, segmenter, config, options, executor=executor)) as events,
+    ):
+        return _tell(events, Report(args.json))
 
 
 def _shard(text: str) -> str:

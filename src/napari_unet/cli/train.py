@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +68,7 @@ def add_to(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; 130 after Ctrl-C."""
+    from napari_unet.engine.ranks import placed
     from napari_unet.engine.segmenter import Segmenter
     from napari_unet.engine.training import train
 
@@ -74,8 +76,12 @@ def run(args: argparse.Namespace) -> int:
     config = config_from(args, TrainConfig)
     start = Segmenter.load(args.continued) if args.continued else None
     report, keeper = Report(args.json), Keeper(Path(args.output))
+    events = train(annotations, config, segmenter=start, checkpoint=args.checkpoint)
+    if not placed().is_first:
+        # the first of the processes prints, and writes the model
+        deque(events, maxlen=0)
+        return 0
     try:
-        events = train(annotations, config, segmenter=start, checkpoint=args.checkpoint)
         with closing(events):
             follow(events, report, keeper)
     except KeyboardInterrupt:

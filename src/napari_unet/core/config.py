@@ -37,6 +37,7 @@ class TrainConfig:
     recipe: Literal["default", "paper"] = _knob(
         "default", "default: quickest to a useful result; paper: the optimiser and tiles of 2015"
     )
+    batch: int = _knob(0, "patches per step (0 = one per process)", 0, 1024)
     start: Literal["starter", "random"] = _knob("starter", "what new models of cells begin with")
     downsample: int = _knob(
         0,
@@ -64,7 +65,7 @@ class PredictConfig:
     threshold: float = _knob(0.5, "probability from which a pixel is of a cell", 0, 1)
     min_size: int = _knob(
         -1,
-        "smallest cell in pixels (-1 = a tenth of a typical painted cell, 0 = keep all)",
+        "smallest cell in pixels (-1 = from the painted cells, 0 = keep all)",
         -1,
         10**9,
     )

@@ -26,6 +26,7 @@ __all__ = [
     "find_pieces",
     "first_pixels",
     "instances",
+    "smallest_diameter",
     "typical_diameter",
 ]
 
@@ -150,6 +151,18 @@ def typical_diameter(diameters: NDArray[np.floating]) -> float:
     if not len(ordered):
         return 0.0
     return float(ordered[np.searchsorted(covered, covered[-1] / 2)])
+
+
+def smallest_diameter(diameters: NDArray[np.floating]) -> float:
+    """Return the diameter that the smallest objects have, or 0 without any.
+
+    All smaller ones together cover a hundredth of the object pixels: those may be specks.
+    """
+    ordered = np.sort(diameters)
+    covered = np.cumsum(ordered**2)
+    if not len(ordered):
+        return 0.0
+    return float(ordered[np.searchsorted(covered, covered[-1] / 100)])
 
 
 def _drop_small(labels: NDArray[np.integer], min_size: int) -> NDArray[np.integer]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.batcherrors import again, attempt, complete
@@ -37,7 +37,7 @@ def segment_files(
     *,
     shard: str = "",
     executor: Executor | None = None,
-) -> Iterator[BatchEvent]:
+) -> Generator[BatchEvent, None, None]:
     """Segment images, folders of images and patterns into a folder.
 
     What is complete is skipped, what was broken off goes on, and what others made or changed in
@@ -85,7 +85,7 @@ def run_batch(
     options: BatchOptions | None = None,
     *,
     executor: Executor | None = None,
-) -> Iterator[BatchEvent]:
+) -> Generator[BatchEvent, None, None]:
     """Segment the items of a plan, as `segment_files` does."""
     config, options = config or PredictConfig(), options or BatchOptions()
     check_writer(options.measure)
@@ -161,7 +161,7 @@ def _clear(item: Item, locks: ItemLocks) -> None:
             locks.give_back(lock)
 
 
-def _run(batch: _Batch, executor: Executor | None) -> Iterator[BatchEvent]:
+def _run(batch: _Batch, executor: Executor | None) -> Generator[BatchEvent, None, None]:
     """Look at all items, then work on those that are left."""
     with ItemLocks() as locks:
         orders: dict[int, Order] = {}
@@ -211,7 +211,7 @@ def _here(batch: _Batch, index: int, order: Order, locks: ItemLocks) -> Iterator
 
 def _elsewhere(
     batch: _Batch, orders: dict[int, Order], executor: Executor, locks: ItemLocks
-) -> Iterator[BatchEvent]:
+) -> Generator[BatchEvent, None, None]:
     """Let an executor do the work: all small items side by side, then each large one."""
     small: list[tuple[int, Task]] = []
     large: list[int] = []

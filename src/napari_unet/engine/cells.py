@@ -44,7 +44,7 @@ def find_cells(
 def cell_rules(segmenter: Segmenter, config: PredictConfig) -> CellRules:
     """Return what makes cells of a model's probabilities, for `find_cells`."""
     border = BORDER * segmenter.downsample
-    automatic_hole = 3 * segmenter.smallest_cell() or LARGEST_HOLE
+    automatic_hole = segmenter.largest_hole() or LARGEST_HOLE
     return CellRules(
         threshold=config.threshold,
         min_size=segmenter.smallest_cell(config.min_size),

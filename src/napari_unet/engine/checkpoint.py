@@ -85,10 +85,12 @@ def load(path: str | os.PathLike[str], config: TrainConfig) -> State | None:
         ) from error
     if not known:
         raise ModelFileError(f"{path} is from another version of the program; delete it.")
+    # what it does not know was not there to choose
+    started = dataclasses.asdict(TrainConfig()) | state["config"]
     for name, value in dataclasses.asdict(config).items():
-        if name not in BUDGET and state["config"].get(name) != value:
+        if name not in BUDGET and started[name] != value:
             raise InputError(
-                f"The training in {path} was started with {name}={state['config'].get(name)}, not "
+                f"The training in {path} was started with {name}={started[name]}, not "
                 f"{value}. Use the same settings to go on, or another file to start anew."
             )
     return state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,10 +22,12 @@ class SeededDropout(nn.Dropout):
 
     def __init__(self) -> None:
         super().__init__(0.5)
-        self._rng = np.random.default_rng()
+        self._rngs = [np.random.default_rng()]
 
     @contextmanager
-    def seeded(self, seed: int, device: torch.device) -> Iterator[None]:
+    def seeded(
+        self, seed: int, device: torch.device, patches: Sequence[int] = (0,)
+    ) -> Iterator[None]:
         """Draw from a seed; what others draw from torch afterwards is as if nothing had been drawn.
 
         A CUDA graph draws anew at each launch, from the seed of that launch.
@@ -36,14 +38,17 @@ class SeededDropout(nn.Dropout):
             At least 0.
         device : torch.device
             Of what passes; of a GPU with its number, as the device of a tensor has it.
+        patches : sequence of int
+            Numbers of the patches that pass. On a CPU what is drawn for each depends on its number
+            and the seed, whatever passes with it; a GPU draws for all at once.
         """
-        self._rng = np.random.default_rng(seed)
+        self._rngs = [np.random.default_rng([seed, n] if n else seed) for n in patches]
         if device.type == "cpu":
             yield
             return
         get_state, manual_seed, set_state = _drawing(device)
         state = get_state()
-        manual_seed(seed)
+        manual_seed(seed + (patches[0] << 32))
         try:
             yield
         finally:
@@ -54,8 +59,9 @@ class SeededDropout(nn.Dropout):
         if x.device.type != "cpu" or not self.training:
             return super().forward(x)
         n, channels, height, width = x.shape
-        some = np.frombuffer(self._rng.bytes(-(-x.numel() // 8)), dtype=np.uint8)
-        bits = torch.from_numpy(np.unpackbits(some, count=x.numel()))
+        each = x.numel() // len(self._rngs)
+        drawn = [np.frombuffer(rng.bytes(-(-each // 8)), dtype=np.uint8) for rng in self._rngs]
+        bits = torch.from_numpy(np.concatenate([np.unpackbits(some, count=each) for some in drawn]))
         # as the values of a channels-last tensor lie
         kept = bits.to(x.dtype).mul_(2).view(n, height, width, channels).permute(0, 3, 1, 2)
         return x * kept

@@ -13,6 +13,7 @@ import torch
 from napari_unet.core.augment import Patch, cut_patch
 from napari_unet.core.unet import valid_size, weighted_cross_entropy
 from napari_unet.engine.dropout import SeededDropout
+from napari_unet.engine.ranks import ALONE, Ranks
 from napari_unet.engine.recipe import Recipe, learning_rate
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.stepgraph import Captured, Late
@@ -41,6 +42,8 @@ class Learner:
         Of patches and dropout.
     device : torch.device
         Where.
+    ranks : Ranks
+        Which of several processes, that take the same steps together, this is.
 
     Attributes
     ----------
@@ -51,13 +54,21 @@ class Learner:
         Steps taken.
     """
 
-    def __init__(self, start: Segmenter, recipe: Recipe, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        start: Segmenter,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+        ranks: Ranks = ALONE,
+    ) -> None:
         self._recipe, self._seed, self.step = recipe, seed, 0
         self._any_cell = start.cell_classes > 1
+        self._ranks, self._numbers = ranks, ranks.patches(recipe.batch)
         self.network = start.network(device)
         self.average = start.network(device) if recipe.average else self.network
         self.network.dropout = self._dropout = SeededDropout()
-        self._update = Update(self.network, self.average, recipe)
+        self._update = Update(self.network, self.average, recipe, ranks)
         self._rng = np.random.default_rng(seed)
         self._size = valid_size(recipe.patch + self.network.context, self.network.depth)
         self._device = self._update.told.device  # with its number
@@ -88,7 +99,8 @@ class Learner:
         if not self.network.training:
             self.network.train()
         # dropout depends on the seed and the step only
-        with self._dropout.seeded(self._seed * 1_000_003 + self.step, self._device):
+        seed = self._seed * 1_000_003 + self.step
+        with self._dropout.seeded(seed, self._device, self._numbers):
             self._captured(self._learn)
         loss, bad_steps = self._told.read()
         if bad_steps >= MOST_BAD_STEPS:
@@ -118,7 +130,8 @@ class Learner:
         self._take_up()
 
     def _take_up(self) -> None:
-        self._captured = Captured(self._device)
+        # no graph where a step waits for other processes
+        self._captured = Captured(self._device if self._ranks.count == 1 else torch.device("cpu"))
         self._told = Late(self._update.told, late=self._device.type == "cuda")
 
     def _learn(self) -> None:
@@ -127,11 +140,11 @@ class Learner:
         with self._precision():
             logits = self.network(image)
         loss = weighted_cross_entropy(logits.float(), target, weight, any_cell=self._any_cell)
-        self._update.apply(loss)
+        self._update.apply(loss, weight)
 
     def _empty_patches(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return room for the images, targets and weights of a step, always the same."""
-        count, inner = self._recipe.batch, self._size - self.network.context
+        count, inner = len(self._numbers), self._size - self.network.context
         return (
             torch.empty(
                 (count, self.network.in_channels, self._size, self._size),
@@ -144,22 +157,24 @@ class Learner:
 
     def _cut_patches(self, data: TrainingSet) -> None:
         images, targets, weights = self._patches
-        for index in range(self._recipe.batch):
-            patch = self._draw_patch(data)
+        for index, number in enumerate(self._numbers):
+            patch = self._draw_patch(data, number)
             images[index].copy_(patch.image)
             targets[index].copy_(patch.target)
             weights[index].copy_(patch.weight)
 
-    def _draw_patch(self, data: TrainingSet) -> Patch:
-        plane, y, x = data.draw_centre(self._rng)
+    def _draw_patch(self, data: TrainingSet, number: int) -> Patch:
+        # further patches depend on seed, step and number only, whichever process cuts them
+        rng = np.random.default_rng([self._seed, self.step, number]) if number else self._rng
+        plane, y, x = data.draw_centre(rng)
         reach = (self._size - self.network.context) / 4
-        y, x = y + self._rng.uniform(-reach, reach), x + self._rng.uniform(-reach, reach)
+        y, x = y + rng.uniform(-reach, reach), x + rng.uniform(-reach, reach)
         return cut_patch(
             data.planes[plane],
             (y, x),
             self._size,
             self.network.context,
-            self._rng,
+            rng,
             self._recipe.augmentation,
         )
 

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from napari_unet.core.cellclasses import ANY_CELL, foreground
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.instances import diameters, typical_diameter
+from napari_unet.core.instances import diameters, smallest_diameter, typical_diameter
 from napari_unet.core.unet import UNet, weighted_cross_entropy
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import Score
@@ -119,7 +119,13 @@ def _seg(network: UNet, segmenter: Segmenter, data: TrainingSet) -> float:
 
 def at_working_resolution(segmenter: Segmenter, cells: NDArray[np.integer]) -> Segmenter:
     """Return a Segmenter whose sizes are those of cells (Y, X) in network pixels."""
-    return replace(segmenter, downsample=1, diameter=typical_diameter(diameters(cells)))
+    sizes = diameters(cells)
+    return replace(
+        segmenter,
+        downsample=1,
+        diameter=typical_diameter(sizes),
+        smallest=smallest_diameter(sizes),
+    )
 
 
 def _around(mask: NDArray[np.bool_]) -> tuple[slice, slice]:

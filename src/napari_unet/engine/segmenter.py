@@ -59,6 +59,8 @@ class Segmenter:
         of cells, and depth of the necks at which they are cut; see `napari_unet.core.instances`.
     diameter : float
         Typical equivalent diameter of the painted objects in image pixels; 0 when unknown.
+    smallest : float
+        Diameter of the smallest ones, but for specks; 0 when unknown.
     provenance : dict
         How it was made: steps, seconds, what was labelled, versions, date.
     seen : dict
@@ -78,6 +80,7 @@ class Segmenter:
     core: float = 0.8
     split: float = 0.2
     diameter: float = 0.0
+    smallest: float = 0.0
     provenance: dict[str, Any] = field(default_factory=dict)
     seen: dict[str, Any] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
@@ -113,8 +116,18 @@ class Segmenter:
         return replace(self, weights=weights, provenance=self.provenance | provenance)
 
     def smallest_cell(self, min_size: int = -1) -> int:
-        """Return the pixels a cell must have: ``min_size``, or for -1 a tenth of a typical cell."""
-        return min_size if min_size >= 0 else round(0.1 * np.pi / 4 * self.diameter**2)
+        """Return the pixels a cell must have: ``min_size``, or for -1 what is painted says.
+
+        That is a tenth of a typical cell, or half of the smallest ones if that is less.
+        """
+        if min_size >= 0:
+            return min_size
+        areas = 0.1 * self.diameter**2, 0.5 * (self.smallest or self.diameter) ** 2
+        return round(np.pi / 4 * min(areas))
+
+    def largest_hole(self, max_hole: int = -1) -> int:
+        """Return the pixels of a hole to fill: ``max_hole``, or for -1 0.3 typical cells."""
+        return max_hole if max_hole >= 0 else 3 * round(0.1 * np.pi / 4 * self.diameter**2)
 
     def describe(self) -> str:
         """Say in a line what this model is."""
@@ -231,7 +244,7 @@ def _check_settings(segmenter: Segmenter) -> None:
     if segmenter.kind not in ("cells", "classes"):
         raise ValueError(f"kind is {segmenter.kind!r}")
     _check_outputs(segmenter)
-    for name in ("core", "split", "diameter"):
+    for name in ("core", "split", "diameter", "smallest"):
         value = getattr(segmenter, name)
         if type(value) not in (int, float) or not 0 <= value < 1e9:
             raise ValueError(f"{name} is {value!r}")

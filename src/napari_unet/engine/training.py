@@ -14,24 +14,28 @@ import torch
 import napari_unet
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import TrainConfig
-from napari_unet.core.unet import UNet
 from napari_unet.engine import checkpoint as state_file
 from napari_unet.engine.budget import Budget
 from napari_unet.engine.calibration import calibrate
-from napari_unet.engine.device import describe, select_device, torch_errors
+from napari_unet.engine.device import describe, torch_errors
 from napari_unet.engine.events import Prepared, StepDone, Trained, TrainEvent, Validated
 from napari_unet.engine.heldout import Seen
 from napari_unet.engine.learner import Learner
 from napari_unet.engine.mailbox import Finish, Look, Mailbox, Repainted
+from napari_unet.engine.newmodel import continued, new_model
 from napari_unet.engine.preview import Preview
 from napari_unet.engine.quality import compare, measure
+from napari_unet.engine.ranks import Ranks, together
 from napari_unet.engine.recipe import recipe_named
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.engine.starter import begins_with_starter, with_classes, with_starter_weights
+from napari_unet.engine.starter import begins_with_starter
 from napari_unet.engine.trainingset import TrainingSet, prepare
 from napari_unet.errors import InputError
 
 __all__ = ["train"]
+
+OVER = -1.0
+"""Instead of a used share of the budget: no step is left."""
 
 TOLERANCE = 0.15
 """A network is kept if its IoU on the held-out pixels is at most this much below the best one.
@@ -58,6 +62,10 @@ def train(
 
     Every event carries the best Segmenter so far, so the generator can be closed after any of
     them and nothing that was learned until the last validation is lost.
+
+    Where torchrun started several processes that all call this, they train together, each with its
+    part of the patches of a step. The first alone validates, reads and writes the checkpoint; the
+    others are told what came out at the end.
 
     Parameters
     ----------
@@ -91,48 +99,24 @@ def train(
     DeviceError
         If the device does not exist or its memory is too small.
     JobError
-        If the loss stops being a number.
+        If the loss stops being a number, or another process of this training ends.
     """
     config = config or TrainConfig()
-    device = select_device(config.device)
-    with torch_errors("Use fewer base channels or a smaller depth, or train on the CPU."):
-        saved = None if checkpoint is None else state_file.load(checkpoint, config)
+    with (
+        together(config.device, alone=mailbox is not None) as (ranks, device),
+        torch_errors("Use fewer base channels or a smaller depth, or train on the CPU."),
+    ):
+        file = Path(checkpoint) if checkpoint is not None and ranks.is_first else None
+        saved = ranks.hand_out(None if file is None else state_file.load(file, config))
         seen = None
         if saved is not None:
             segmenter, seen = state_file.unpack_segmenter(saved["start"]), Seen.of(saved["seen"])
         data = prepare(annotations, config, segmenter, device, seen)
-        start = _new_segmenter(data, config) if segmenter is None else _known(segmenter, data)
-        run = _Run(start, data, config, device, None if checkpoint is None else Path(checkpoint))
+        start = new_model(data, config) if segmenter is None else continued(segmenter, data)
+        run = _Run(start, data, config, device, file, ranks)
         if saved is not None:
             run.resume(saved)
         yield from run.events(mailbox or Mailbox())
-
-
-def _new_segmenter(data: TrainingSet, config: TrainConfig) -> Segmenter:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        network = UNet(data.channels, data.n_classes, config.base_channels, config.depth)
-    new = Segmenter(
-        weights={},
-        in_channels=data.channels,
-        n_classes=data.n_classes,
-        base_channels=config.base_channels,
-        depth=config.depth,
-        kind=data.kind,
-        downsample=data.downsample,
-        diameter=data.diameter,
-        class_names=data.class_names,
-    ).with_weights(network, steps=0, seconds=0.0)
-    return with_starter_weights(new) if begins_with_starter(config, data.kind) else new
-
-
-def _known(segmenter: Segmenter, data: TrainingSet) -> Segmenter:
-    """Return a model to continue that knows the classes that are painted."""
-    if data.kind == "cells" and data.n_classes > segmenter.n_classes:
-        return with_classes(segmenter, data.class_names)
-    if data.class_names != segmenter.class_names:
-        return replace(segmenter, class_names=data.class_names)
-    return segmenter
 
 
 class _Run:
@@ -145,10 +129,13 @@ class _Run:
         config: TrainConfig,
         device: torch.device,
         checkpoint: Path | None,
+        ranks: Ranks,
     ) -> None:
         self.start = self.best = start
-        self.data, self.config, self.device = data, config, device
-        self.learner = Learner(start, recipe_named(config.recipe), config.seed, device)
+        self.data, self.config, self.device, self.ranks = data, config, device, ranks
+        recipe = recipe_named(config.recipe)
+        recipe = replace(recipe, batch=config.batch or recipe.batch * ranks.count)
+        self.learner = Learner(start, recipe, config.seed, device, ranks)
         self.preview = Preview(device)
         self.checkpoint, self.next_saving = checkpoint, 0.0
         self.best_iou: float | None = None
@@ -162,38 +149,55 @@ class _Run:
         labelled = str(self.data.summary())
         yield Prepared(message=self.describe(labelled), segmenter=self.best, earlier=self.earlier)
         if self.best_iou is None:
-            fine_tuned = self.data.held_out and self.before[0]
+            fine_tuned = self.data.held_out and self.before[0] and self.ranks.is_first
             # what a fine-tuned network has to keep up with
             self.best_iou = measure(self.learner.average, self.data)[1] if fine_tuned else 0.0
         try:
             while True:
                 if self.read(mailbox):
                     labelled = str(self.data.summary())
-                if self.budget.over(self.learner.step) and not self.repainted:
+                progress = self.ranks.agree(self.progress())
+                if progress == OVER:
                     break
                 yield from self.preview.events(self.learner.average, self.learner.step, self.best)
-                loss = self.learner.take_step(self.data, self.budget.progress(self.learner.step))
+                loss = self.learner.take_step(self.data, progress)
                 told: list[StepDone | Validated] = [self.step_done(loss)]
                 if self.learner.step == 1 or self.budget.validation_due(self.learner.step):
-                    told.append(self.validate(labelled))
+                    told += self.validate(labelled)
                 # nothing is left to do for this step when somebody closes this generator
                 yield from told
                 self.save_now_and_then()
-            yield self.validate(labelled)
+            yield from self.validate(labelled)
         except GeneratorExit:
             self.save()
             raise
-        self.best = calibrate(self.best, self.data)
-        score = compare(self.start if self.before[0] else None, self.best, self.data)
+        yield self.end()
+
+    def progress(self) -> float:
+        """Return the used share of the budget before a step, or `OVER`."""
+        step = self.learner.step
+        over = self.budget.over(step) and not self.repainted
+        return OVER if over else self.budget.progress(step)
+
+    def end(self) -> Trained:
+        """Fit and score the best network; return it, in every process."""
+        score = None
+        if self.ranks.is_first:
+            self.best = calibrate(self.best, self.data)
+            score = compare(self.start if self.before[0] else None, self.best, self.data)
         if self.checkpoint is not None:
             self.checkpoint.unlink(missing_ok=True)
+        self.best, score = self.ranks.hand_out((self.best, score))
         steps = self.learner.step
-        yield Trained(steps=steps, seconds=self.budget.seconds, segmenter=self.best, score=score)
+        return Trained(steps=steps, seconds=self.budget.seconds, segmenter=self.best, score=score)
 
     def describe(self, labelled: str) -> str:
         resolution = ""
         if self.data.downsample > 1:
             resolution = f", at 1/{self.data.downsample} of the resolution"
+        where = describe(self.device)
+        if self.ranks.count > 1:
+            where = f"{self.ranks.count} processes, each on {where}"
         held_out = f"{len(self.data.held_out)} blocks held out to measure the quality"
         if not self.data.held_out:
             held_out = "too little labelled to hold any out"
@@ -201,7 +205,7 @@ class _Run:
         if not self.before[0] and begins_with_starter(self.config, self.data.kind):
             beginning = "; begins with the starter model"
         resumed = f"; resumed at step {self.learner.step}" if self.learner.step else ""
-        return f"{labelled}; {held_out}; on {describe(self.device)}{resolution}{beginning}{resumed}"
+        return f"{labelled}; {held_out}; on {where}{resolution}{beginning}{resumed}"
 
     def read(self, mailbox: Mailbox) -> bool:
         """Do what the program asks for; return whether the labels are others now."""
@@ -237,8 +241,10 @@ class _Run:
         self.log.append((event.step, event.seconds, loss, event.progress, "step"))
         return event
 
-    def validate(self, labelled: str) -> Validated:
+    def validate(self, labelled: str) -> Iterator[Validated]:
         """Measure on the held-out blocks; keep the network unless it got worse."""
+        if not self.ranks.is_first:
+            return
         average, step = self.learner.average, self.learner.step
         held_out = bool(self.data.held_out)
         loss, iou = measure(average, self.data) if held_out else (float("nan"), float("nan"))
@@ -264,7 +270,7 @@ class _Run:
             step=step, seconds=self.budget.seconds, loss=loss, iou=iou, segmenter=self.best
         )
         self.log.append((step, event.seconds, loss, iou, "validated"))
-        return event
+        yield event
 
     def save_now_and_then(self) -> None:
         if self.checkpoint is None or self.budget.seconds < self.next_saving:

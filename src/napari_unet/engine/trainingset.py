@@ -15,7 +15,7 @@ from napari_unet.core.annotation import IGNORE, Annotation, Summary, summarise
 from napari_unet.core.augment import Plane
 from napari_unet.core.cellclasses import ANY_CELL
 from napari_unet.core.config import TrainConfig
-from napari_unet.core.instances import typical_diameter
+from napari_unet.core.instances import smallest_diameter, typical_diameter
 from napari_unet.core.resolution import choose_factor
 from napari_unet.engine.annotationchecks import (
     check_channels,
@@ -81,8 +81,8 @@ class TrainingSet:
         What the classes are called.
     downsample : int
         Working resolution.
-    diameter : float
-        Median diameter of the painted objects in image pixels.
+    diameter, smallest : float
+        Typical diameter of the painted objects in image pixels, and that of the smallest ones.
     """
 
     def __init__(
@@ -97,10 +97,12 @@ class TrainingSet:
         class_names: tuple[str, ...],
         downsample: int,
         diameter: float,
+        smallest: float,
     ) -> None:
         self._config, self._device = config, device
         self.seen, self.kind, self.n_classes = seen, kind, n_classes
-        self.downsample, self.diameter, self.class_names = downsample, diameter, class_names
+        self.class_names, self.downsample = class_names, downsample
+        self.diameter, self.smallest = diameter, smallest
         self.channels = planes[0].channels
         self._painted = [self._painted_plane(plane) for plane in planes]
         self._images = [torch.from_numpy(p.image).to(device) for p in self._painted]
@@ -247,9 +249,11 @@ def prepare(
     # pieces of classes range from specks to networks through the whole image: count, not area
     classes = kind == "classes"
     diameter = float(np.median(sizes)) if classes and len(sizes) else typical_diameter(sizes)
+    smallest = smallest_diameter(sizes)
     factor = config.downsample or choose_factor(diameter)
     if segmenter is not None:
         factor, diameter = segmenter.downsample, segmenter.diameter or diameter
+        smallest = segmenter.smallest or smallest
         seen = seen or Seen.of(segmenter.seen)
     n_classes, names = class_names(summary, planes, kind, segmenter)
     return TrainingSet(
@@ -262,6 +266,7 @@ def prepare(
         class_names=names,
         downsample=factor,
         diameter=diameter,
+        smallest=smallest,
     )
 
 

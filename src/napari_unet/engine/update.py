@@ -9,6 +9,7 @@ from torch import Tensor
 
 from napari_unet.core.unet import UNet, incoming_nodes
 from napari_unet.engine.flatweights import FlatWeights
+from napari_unet.engine.ranks import ALONE, Ranks
 from napari_unet.engine.recipe import Recipe, make_optimiser, skips_by_itself
 
 __all__ = ["Update"]
@@ -27,6 +28,8 @@ class Update:
         What learns, and what follows it; the same where nothing follows.
     recipe : Recipe
         Optimiser, clipping, average.
+    ranks : Ranks
+        Which of several processes, that all take the same steps, this is.
 
     Attributes
     ----------
@@ -34,8 +37,8 @@ class Update:
         The loss of the last step, or NaN if it was not taken; and how many were not taken.
     """
 
-    def __init__(self, network: UNet, average: UNet, recipe: Recipe) -> None:
-        self._recipe = recipe
+    def __init__(self, network: UNet, average: UNet, recipe: Recipe, ranks: Ranks = ALONE) -> None:
+        self._recipe, self._ranks = recipe, ranks
         self._weights = FlatWeights(network)
         self._average = None if average is network else FlatWeights(average).vector
         vector = self._weights.vector
@@ -63,11 +66,20 @@ class Update:
         # the first steps are far from anything worth averaging
         self._follow.fill_(1 - min(self._recipe.average, (1 + step) / (10 + step)))
 
-    def apply(self, loss: Tensor) -> None:
-        """Change the weights, against the gradient of a loss."""
+    def apply(self, loss: Tensor, weight: Tensor) -> None:
+        """Change the weights, against the gradient of a loss.
+
+        Parameters
+        ----------
+        loss : scalar Tensor
+            A mean over labelled pixels.
+        weight : Tensor
+            Of the pixels; above 0 where they are labelled.
+        """
         weights = self._weights
         gradient = weights.gather(torch.autograd.grad(loss, weights.parameters))
-        loss, norm = loss.detach(), torch.linalg.vector_norm(gradient)
+        loss = self._ranks.join(gradient, loss.detach(), weight)
+        norm = torch.linalg.vector_norm(gradient)
         fine = loss.isfinite() & norm.isfinite()
         self.told[0] = torch.where(fine, loss, torch.nan)
         self.told[1].add_(~fine)

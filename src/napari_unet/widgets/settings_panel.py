@@ -12,7 +12,7 @@ from napari_unet.widgets.parts import stack
 __all__ = ["SettingsPanel"]
 
 NEW_MODEL = ["start", "base_channels", "depth", "downsample"]
-TRAINING = ["recipe", "validate", "seed", "device"]
+TRAINING = ["recipe", "batch", "validate", "seed", "device"]
 PREDICTION = ["tile_size", "split", "rotations", "device"]
 
 

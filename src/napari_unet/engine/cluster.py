@@ -1,0 +1,303 @@
+"""Run the units of a batch in other processes and on other machines, with Dask.
+
+::
+
+    run_batch ──> DaskExecutor.map ──> scheduler ──> workers: read images, write results
+                          small records <──────────────┘
+
+Nothing here loads Dask before it is asked for workers.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import signal
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
+from typing import Any, TypeVar
+
+import torch
+
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.errors import InputError, JobError, UNetError
+
+__all__ = ["DaskExecutor", "local_workers", "scheduler_at", "slurm_jobs"]
+
+R = TypeVar("R")
+
+AHEAD = 1000
+"""Units of work that the scheduler knows of at a time."""
+
+DEATHS = 5
+"""Workers that may die over one unit of work until it is given up."""
+
+PATIENCE = 10.0
+"""Seconds to wait for a scheduler."""
+
+SLURM = (
+    "account",
+    "cores",
+    "interface",
+    "job_name",
+    "log_directory",
+    "memory",
+    "queue",
+    "walltime",
+)
+"""Options of SLURM jobs that Dask has a name for; it must know cores and memory."""
+
+
+class DaskExecutor:
+    """Runs units of work on the workers of a Dask scheduler; see `Executor` in batchtasks.py.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Of the scheduler.
+    threads : int
+        With how many threads a worker computes; 0 is as many as Dask gave it.
+    """
+
+    def __init__(self, client: Any, threads: int = 0) -> None:
+        self._client, self._threads = client, threads
+        self._models: dict[int, tuple[Segmenter, Any]] = {}
+
+    def map(
+        self, function: Callable[..., R], arguments: Sequence[tuple[Any, ...]]
+    ) -> Iterator[tuple[int, R | UNetError]]:
+        """Call a function with each of the arguments on the workers.
+
+        Parameters
+        ----------
+        function : callable
+            Of a module that the workers can import. It may be called again when a worker dies.
+        arguments : sequence of tuple
+            A Segmenter among them travels once to each worker.
+
+        Yields
+        ------
+        (int, result or UNetError)
+            Index of the arguments, and what came of them, as soon as it is known.
+
+        Raises
+        ------
+        JobError
+            If the scheduler is gone, or the workers lack what the work needs.
+        """
+        from distributed import as_completed
+
+        from napari_unet.engine.clusterworker import call
+
+        given = [tuple(map(self._light, some)) for some in arguments]
+        waiting, done = iter(enumerate(given)), as_completed(loop=self._client.loop)
+        running: dict[str, int] = {}
+
+        def start(count: int) -> None:
+            for index, some in islice(waiting, count):
+                future = self._client.submit(call, function, some, self._threads, pure=False)
+                running[future.key] = index
+                done.add(future)
+
+        try:
+            start(AHEAD)
+            while running:
+                key, result = _outcome(next(done))
+                start(1)
+                yield running.pop(key), result
+        finally:
+            if self._client.status == "running":
+                self._client.cancel(list(done.futures))
+
+    def _light(self, argument: Any) -> Any:
+        """Return what stands for an argument on its way."""
+        if not isinstance(argument, Segmenter):
+            return argument
+        if id(argument) not in self._models:
+            from napari_unet.engine.clusterworker import Model, ModelPlugin
+
+            # a name of its own: another program may use the same model on the same workers
+            model = Model(f"live-unet-{uuid.uuid4().hex}")
+            self._client.register_plugin(ModelPlugin(model, argument))
+            self._models[id(argument)] = argument, model
+        return self._models[id(argument)][1]
+
+    def close(self) -> None:
+        """Let the workers forget the models."""
+        for _, model in self._models.values():
+            self._client.unregister_worker_plugin(model.name)
+        self._models.clear()
+
+
+@contextmanager
+def local_workers(count: int) -> Iterator[DaskExecutor]:
+    """Start processes on this machine, which share its cores, and end them.
+
+    Parameters
+    ----------
+    count : int
+        How many; where there are GPUs, as many as those.
+    """
+    distributed = _dask("distributed")
+    settings = {
+        "threads_per_worker": 1,
+        "memory_limit": None,
+        "dashboard_address": "127.0.0.1:0",
+        "silence_logs": logging.CRITICAL,
+    }
+    with (
+        _patient(),
+        distributed.LocalCluster(n_workers=count, **settings) as cluster,
+        _client(cluster) as client,
+    ):
+        yield DaskExecutor(client, max(1, torch.get_num_threads() // count))
+
+
+@contextmanager
+def scheduler_at(address: str) -> Iterator[DaskExecutor]:
+    """Use the workers of a Dask scheduler that runs already.
+
+    Parameters
+    ----------
+    address : str
+        Such as ``tcp://10.0.0.1:8786``.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    _dask("distributed")
+    with _client(address) as client:
+        executor = DaskExecutor(client)
+        try:
+            yield executor
+        finally:
+            if client.status == "running":
+                executor.close()
+
+
+@contextmanager
+def slurm_jobs(count: int, options: str) -> Iterator[DaskExecutor]:
+    """Submit jobs to SLURM that are workers, and cancel them at the end.
+
+    Parameters
+    ----------
+    count : int
+        How many.
+    options : str
+        Such as ``cores=4,memory=16GB,walltime=02:00:00,queue=gpu,gres=gpu:1``: what Dask has no
+        name for becomes an option of ``sbatch``.
+
+    Raises
+    ------
+    InputError
+        If cores or memory are missing.
+    """
+    jobs = _dask("dask_jobqueue.slurm")
+    settings = slurm_settings(options)
+    with (
+        _patient(),
+        jobs.SLURMCluster(
+            n_workers=count,
+            scheduler_options={"dashboard_address": ":0"},
+            silence_logs=logging.CRITICAL,
+            **settings,
+        ) as cluster,
+        _client(cluster) as client,
+    ):
+        yield DaskExecutor(client, settings["cores"])
+
+
+def slurm_settings(options: str) -> dict[str, Any]:
+    """Return what `dask_jobqueue.SLURMCluster` is given for options as `slurm_jobs` takes them."""
+    pairs = [part.strip().partition("=") for part in options.split(",") if part.strip()]
+    settings: dict[str, Any] = {name: value for name, _, value in pairs if name in SLURM}
+    if not settings.get("cores", "").isdecimal() or "memory" not in settings:
+        raise InputError(
+            f"The options of SLURM are {options!r}; cores and memory are needed, such as "
+            f"cores=4,memory=16GB,walltime=02:00:00,queue=gpu,gres=gpu:1."
+        )
+    more = [f"--{name}{equals}{value}" for name, equals, value in pairs if name not in SLURM]
+    # one process with one unit of work at a time, which computes with all cores
+    return settings | {
+        "cores": int(settings["cores"]),
+        "processes": 1,
+        "worker_extra_args": ["--nthreads", "1"],
+        "job_extra_directives": more,
+    }
+
+
+def _dask(module: str) -> Any:
+    """Import a part of Dask."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(
+            f'Workers need Dask ({error}); run: pip install "napari-live-unet[cluster]".'
+        ) from error
+    finally:
+        if signal.getsignal(signal.SIGINT) is not handler:
+            # dask_jobqueue lets Ctrl-C end the program without a word
+            signal.signal(signal.SIGINT, handler)
+
+
+def _patient() -> AbstractContextManager[None]:
+    """Let a new scheduler not give up early, nor count a death against work that only waited."""
+    import dask
+
+    scheduler = {"allowed-failures": DEATHS, "worker-saturation": 1.0}
+    settings = {f"distributed.scheduler.{name}": value for name, value in scheduler.items()}
+    patience: AbstractContextManager[None] = dask.config.set(settings)
+    return patience
+
+
+@contextmanager
+def _client(address: Any) -> Iterator[Any]:
+    """Connect to a scheduler."""
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"There is no Dask scheduler at {address} ({error}); give the address that "
+            f"`dask scheduler` prints, such as tcp://10.0.0.1:8786."
+        ) from error
+    with client:
+        yield client
+
+
+def _outcome(future: Any) -> tuple[str, Any]:
+    """Return the key of a unit of work and what came of it; what would fail for all is raised.
+
+    Nobody holds the future any more then, so nothing is done again if its worker dies.
+    """
+    if future.status == "finished":
+        result, error = future.result()
+        return future.key, result if error is None else error
+    return future.key, _failure(future)
+
+
+def _failure(future: Any) -> UNetError:
+    from distributed import KilledWorker
+
+    if future.cancelled():
+        raise JobError(
+            "The Dask scheduler is gone. What is done is kept: start a scheduler and run the same "
+            "batch again."
+        )
+    reason = future.exception()
+    if isinstance(reason, KilledWorker):
+        return JobError(
+            "The workers that tried it died, one after the other. Perhaps memory does not suffice: "
+            "give them more, or set a smaller tile size."
+        )
+    words = str(reason).strip().split("\n")[0]
+    raise JobError(
+        f"The workers cannot do their part ({type(reason).__name__}: {words}). Install the same "
+        f"versions of Python and napari-live-unet for the scheduler and all workers."
+    ) from reason

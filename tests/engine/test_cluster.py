@@ -1,0 +1,193 @@
+"""A batch on workers: the same files, whoever made them, and whoever was killed meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tifffile
+
+from napari_unet.core.config import PredictConfig
+from napari_unet.engine import batchscratch, blocks
+from napari_unet.engine.batch import segment_files
+from napari_unet.engine.batchevents import BatchDone
+from napari_unet.engine.batchplan import BatchOptions
+from napari_unet.engine.starter import starter_model
+from napari_unet.errors import InputError, JobError
+from napari_unet.sample_data import touching_cells
+
+pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+sys.path.append(str(Path(__file__).parent))  # test modules are not a package, nor on the workers
+import toy_units
+
+from napari_unet.engine import cluster
+from napari_unet.engine.cluster import DaskExecutor, local_workers, scheduler_at, slurm_settings
+
+# what dask does with sockets of processes that were killed is not ours
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+HERE = {"PYTHONPATH": os.pathsep.join((str(Path(__file__).parent), *sys.path))}
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[DaskExecutor]:
+    """Two processes."""
+    with local_workers(2) as executor:
+        yield executor
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    """Read what a batch wrote, but for what it remembers."""
+    files = (path for path in sorted(folder.rglob("*.*")) if ".live-unet" not in path.parts)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.is_file()}
+
+
+def attempts(folder: Path) -> dict[int, int]:
+    """Count how often each unit of work was begun."""
+    numbers = [int(path.name.split("-")[0]) for path in folder.iterdir()]
+    return {number: numbers.count(number) for number in numbers}
+
+
+def test_workers_write_the_files_that_one_process_writes(
+    workers: DaskExecutor, tmp_path: Path
+) -> None:
+    """Byte by byte; a file that cannot be read is one failed item."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for seed in range(3):
+        tifffile.imwrite(images / f"{seed}.tif", touching_cells((128, 128), seed=seed)[0])
+    (images / "bad.tif").write_bytes(b"not an image")
+    tifffile.imwrite(images / "large.tif", touching_cells((300, 300), seed=9)[0])
+    usual = blocks.LARGE, batchscratch.BLOCK
+    # what is larger is segmented in blocks, here and there
+    for run in (lambda f, *given: f(*given), workers._client.run):
+        run(toy_units.cut_into_blocks, 200 * 200, 128)
+    options, config = BatchOptions(measure="csv"), PredictConfig(device="cpu")
+    model = starter_model()
+    done = {}
+    for where, executor in (("here", None), ("there", workers)):
+        *_, last = segment_files(
+            model, images, tmp_path / where, config, options, executor=executor
+        )
+        assert isinstance(last, BatchDone)
+        done[where] = (last.done, last.failed), outputs(tmp_path / where)
+    for run in (lambda f, *given: f(*given), workers._client.run):
+        run(toy_units.cut_into_blocks, *usual)
+    assert done["here"] == done["there"]
+    assert done["here"][0] == (4, 1)
+    assert len(done["here"][1]) > 6
+
+
+def test_a_model_travels_once_to_each_worker(workers: DaskExecutor) -> None:
+    """And is the same object for all that the worker does."""
+    model = starter_model()
+    given = [(model, number) for number in range(12)]
+    seen = [result for _, result in workers.map(toy_units.look, given)]
+    numbers, processes, models, threads = zip(*seen, strict=True)
+    assert sorted(numbers) == list(range(12))
+    assert os.getpid() not in processes
+    assert len(set(zip(processes, models, strict=True))) == len(set(processes)) == 2
+    assert set(threads) == {1}
+
+
+def test_errors_come_back_as_they_are(workers: DaskExecutor) -> None:
+    """Those that a user is told, of the unit that failed; another is the end of the batch."""
+    results = dict(workers.map(toy_units.refuse, [(5,), (6,)]))
+    assert {type(error) for error in results.values()} == {InputError}
+    assert str(results[1]) == "Image 6 cannot be read."
+    with pytest.raises(JobError, match=r"cannot do their part \(ZeroDivisionError: of nothing\)"):
+        list(workers.map(toy_units.refuse, [(0,)]))
+    assert list(workers.map(toy_units.refuse, [])) == []
+
+
+def test_a_killed_worker_costs_only_its_task(tmp_path: Path) -> None:
+    """It is done again; what kills every worker is given up, with a sentence."""
+    with local_workers(2) as executor:
+        given: list[Any] = [(tmp_path, number, min(number, 1)) for number in range(6)]
+        results, killed = {}, None
+        for index, result in executor.map(toy_units.linger, given):
+            results[index] = result
+            while killed is None:
+                for path in tmp_path.glob("[1-9]-*"):  # one that takes a second has begun
+                    killed, process = map(int, path.name.split("-"))
+                    os.kill(process, signal.SIGKILL)
+                    break
+        assert results == {number: number**2 for number in range(6)}
+        assert attempts(tmp_path) == {number: 1 + (number == killed) for number in range(6)}
+        executor._client.cluster.scheduler.allowed_failures = 0  # not to wait for as many deaths
+        ((index, error),) = executor.map(toy_units.die, [()])
+    assert isinstance(error, JobError)
+    assert "died, one after the other. Perhaps memory does not suffice" in str(error)
+
+
+def test_when_the_scheduler_dies_a_sentence_says_what_to_do(tmp_path: Path) -> None:
+    """At once; and where there is none, that is said too."""
+    file = tmp_path / "scheduler.json"
+    run = [sys.executable, "-m"]
+    options = ["--scheduler-file", str(file), "--no-dashboard"]
+    quiet: dict[str, Any] = {"env": os.environ | HERE, "stderr": subprocess.DEVNULL}
+    scheduler = subprocess.Popen(
+        [*run, "distributed.cli.dask_scheduler", "--port", "0", *options], **quiet
+    )
+    worker = subprocess.Popen(
+        [*run, "distributed.cli.dask_worker", "--no-nanny", "--nthreads", "1", *options], **quiet
+    )
+    try:
+        while not file.exists():
+            time.sleep(0.1)
+        address = json.loads(file.read_text())["address"]
+        with scheduler_at(address) as executor:
+            results = executor.map(toy_units.linger, [(tmp_path, n, 0.1) for n in range(99)])
+            next(results)
+            scheduler.kill()
+            with pytest.raises(JobError, match=r"scheduler is gone.*run the same batch again"):
+                list(results)
+    finally:
+        for process in (scheduler, worker):
+            process.kill()
+            process.wait()
+
+
+def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its address."""
+    monkeypatch.setattr(cluster, "PATIENCE", 0.2)
+    message = "There is no Dask scheduler at tcp://127.0.0.1:9"
+    with pytest.raises(InputError, match=message), scheduler_at("tcp://127.0.0.1:9"):
+        pass
+
+
+def test_options_of_slurm_become_those_of_its_jobs() -> None:
+    """What Dask has a name for, and what only SLURM knows; one unit of work at a time."""
+    SLURMJob = cluster._dask("dask_jobqueue.slurm").SLURMJob
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    options = "cores=4,memory=16GB,walltime=02:00:00,queue=gpu,gres=gpu:1,exclusive"
+    script = SLURMJob("tcp://10.0.0.1:8786", name="one", **slurm_settings(options)).job_script()
+    lines = script.splitlines()
+    for option in ("-p gpu", "-t 02:00:00", "--cpus-per-task=4", "--gres=gpu:1", "--exclusive"):
+        assert f"#SBATCH {option}" in lines
+    assert lines[-1].count("--nthreads") == 2
+    assert lines[-1].endswith("--nthreads 1")
+    with pytest.raises(InputError, match=r"'queue=gpu'; cores and memory are needed, such as"):
+        slurm_settings("queue=gpu")
+
+
+def test_without_dask_the_command_that_installs_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By all three kinds of workers."""
+    for module in ("distributed", "dask_jobqueue.slurm"):
+        monkeypatch.setitem(sys.modules, module, None)
+    for workers in (
+        local_workers(1),
+        scheduler_at("tcp://127.0.0.1:9"),
+        cluster.slurm_jobs(1, "cores=1,memory=1GB"),
+    ):
+        with pytest.raises(InputError, match=r'pip install "napari-live-unet\[cluster\]"'), workers:
+            pass

@@ -1,0 +1,43 @@
+"""Units of work that are easily told apart, for workers that are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import torch
+
+from napari_unet.engine import batchscratch, blocks
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.errors import InputError
+
+
+def linger(folder: Path, number: int, seconds: float) -> int:
+    """Leave a file for each attempt, and take a while."""
+    (folder / f"{number}-{os.getpid()}").touch()
+    time.sleep(seconds)
+    return number**2
+
+
+def look(segmenter: Segmenter, number: int) -> tuple[int, int, int, int]:
+    """Tell by what a unit of work is done, and with which model."""
+    return number, os.getpid(), id(segmenter), torch.get_num_threads()
+
+
+def refuse(number: int) -> None:
+    """Fail as an image can, or in a way that nobody thought of."""
+    if number:
+        raise InputError(f"Image {number} cannot be read.")
+    raise ZeroDivisionError("of nothing")
+
+
+def die() -> None:
+    """End the process as the system ends one that takes too much memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def cut_into_blocks(large: int, side: int) -> None:
+    """Let planes of more than so many pixels be segmented in blocks of that side."""
+    blocks.LARGE, batchscratch.BLOCK = large, side
