@@ -16,12 +16,17 @@ from typing import Any
 
 import napari
 import numpy as np
+import tifffile
 from napari.utils.notifications import notification_manager
 from PIL import Image
 from qtpy.QtWidgets import QAbstractButton, QApplication
 
+from napari_unet.sample_data import touching_cells
+
 IMAGES = Path(__file__).parent / "images"
 SIZE = (1366, 720)
+PLATE = 12
+"""Images of the batch."""
 
 
 def with_few_colours(window: np.ndarray, canvas: slice) -> Image.Image:
@@ -101,8 +106,26 @@ class Tour:
         path.write_bytes(file.getvalue())
         print(path.name, picture.size, f"{len(file.getvalue()) / 1000:.0f} kB")
 
+    def batch(self, count: int) -> None:
+        """Segment a folder of drawn images, and look at one before all are done."""
+        folder = Path(tempfile.mkdtemp(), "plate 7")
+        folder.mkdir()
+        for seed in range(1, count + 1):
+            tifffile.imwrite(folder / f"well {seed:02d}.tif", touching_cells((512, 512), seed)[0])
+        panel = self.dock.panels.batch
+        self.click("Batch")
+        panel.source.choose([str(folder)])
+        self.click("Segment all")
+        rows = self.dock.session.batch.rows
+        while sum(row.state == "done" for row in rows) < 3:
+            self.wait(0.1)
+            rows = self.dock.session.batch.rows
+        panel.open(rows[0])
+        self.take("batch")
+        self.wait_until_idle()
+
     def go(self, seconds: float) -> None:
-        """Paint, train, look at the result, look at the weights."""
+        """Paint, train, look at the result, look at the weights, segment a folder."""
         self.take("painted")
         self.dock.panels.training.set_budget(seconds=seconds)
         self.dock.panels.training.train()
@@ -117,6 +140,8 @@ class Tour:
         self.click("Show while painting")
         self.wait(3.0)
         self.take("weights")
+        self.click("Weight map")
+        self.batch(PLATE)
         for note in notification_manager.records:
             print(note.severity, note.message)
         self.viewer.close()

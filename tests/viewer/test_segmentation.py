@@ -186,7 +186,8 @@ def test_all_open_images_are_segmented_and_those_that_do_not_fit_are_named(
     assert "in 2 images in" in session.about_result
     ((severity, message),) = messages()
     assert severity == "warning"
-    assert "'photograph' (40 x 50 px, RGB); left out" in message
+    assert "'photograph' (40 x 50 px, RGB)" in message
+    assert message.endswith("It is left out.")
 
 
 def test_probabilities_have_a_layer_of_their_own(segmented: Any, viewer: Any) -> None:

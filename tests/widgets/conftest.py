@@ -52,8 +52,10 @@ class Hand:
         self.dock, self.session, self._qtbot = dock, dock.session, qtbot
 
     def button(self, text: str) -> QPushButton:
-        """Return the button with that text."""
-        (found,) = [b for b in self.dock.native.findChildren(QPushButton) if text in b.text()]
+        """Return the button with that text, or else the one whose text it is a part of."""
+        buttons = self.dock.native.findChildren(QPushButton)
+        exact = [b for b in buttons if b.text() == text]
+        (found,) = exact or [b for b in buttons if text in b.text()]
         return found
 
     def click(self, text: str) -> None:

@@ -67,7 +67,7 @@ class AxisView:
         # rows, columns, and whatever else is one axis of the data is read many at once
         self._direct = {i: group[0] for i, group in enumerate(self._axes) if len(group) == 1}
         self.shape: tuple[int, ...] = tuple(math.prod(self._size(group)) for group in self._axes)
-        self.ndim = len(self.shape)
+        self.ndim, self.size = len(self.shape), math.prod(self.shape)
         self.dtype: np.dtype[Any] = np.dtype(data.dtype).newbyteorder("=")
         self.chunks: tuple[int, ...] | None = None
         if getattr(data, "chunks", None) is not None:

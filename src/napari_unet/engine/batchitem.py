@@ -106,7 +106,7 @@ def finish_item(segmenter: Segmenter, order: Order) -> Steps:
 def _commit(order: Order, made: Path, objects: int | None) -> None:
     """Move complete results to their places; from a crash in between the next run learns all."""
     item, outputs = order.item, order.outputs()
-    if fingerprint(item.image) != order.fingerprint:
+    if (item.seen or fingerprint(item.image)) != order.fingerprint:
         raise InputError(f"{item.image} was changed while it was read; run the batch again.")
     if not order.options.overwrite and (foreign := find_foreign(item, outputs.values())):
         raise InputError(f"{foreign[0]} was made or changed meanwhile; move it away.")

@@ -11,7 +11,6 @@ from typing import Any
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.batchplan import SUFFIX, BatchOptions, Item
 from napari_unet.engine.blocks import is_large
-from napari_unet.engine.imagefile import open_image
 from napari_unet.engine.manifest import fingerprint, wanted
 
 __all__ = ["Order", "place_order"]
@@ -93,8 +92,8 @@ def place_order(
     InputError, OSError
         If it cannot be read.
     """
-    seen = fingerprint(item.image)
-    spatial = tuple(open_image(item.image).data.shape[1:])
+    seen = item.seen or fingerprint(item.image)
+    spatial = tuple(item.open().data.shape[1:])
     form = options.format
     if form == "auto":
         huge = 4 * prod(spatial) > LARGEST_TIFF or is_large(spatial[-2:])

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from napari_unet.engine.files import find_images, relative_name
+from napari_unet.engine.imagefile import ImageFile, open_image
 from napari_unet.errors import InputError
 
 __all__ = ["RECORDS", "BatchOptions", "Item", "plan", "take_shard"]
@@ -73,11 +74,18 @@ class Item:
         Of its results, without suffix, inside the output folder.
     folder : Path
         The output folder.
+    seen : str
+        What tells the image from others, where it is no file.
     """
 
     image: Path
     name: Path
     folder: Path
+    seen: str = ""
+
+    def open(self) -> ImageFile:
+        """Open the image, without reading its pixels."""
+        return open_image(self.image)
 
     def output(self, what: str, suffix: str) -> Path:
         """Return the path of a result: NAME_what.suffix."""

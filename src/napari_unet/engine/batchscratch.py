@@ -80,6 +80,8 @@ def kept_classes(order: Order, plane: int) -> Array | None:
 
 def opened(order: Order) -> ImageFile:
     """Open the image of an item; to understand a file of 2 000 planes takes a second, so once."""
+    if order.item.seen:  # no file, and open already
+        return order.item.open()
     return _opened(order.item.image, order.fingerprint, threading.get_ident())
 
 

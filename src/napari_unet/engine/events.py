@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_unet.engine.segmenter import Segmenter
 
 __all__ = [
+    "Measured",
     "PlaneDone",
     "Prepared",
     "Previewed",
@@ -200,6 +204,19 @@ class PlaneDone:
     planes: int
     objects: int
     classes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Measured:
+    """The cells of a plane are measured.
+
+    Attributes
+    ----------
+    columns : dict of str to array
+        A row for every cell, as `napari_unet.core.measure.ObjectSums.table` returns them.
+    """
+
+    columns: dict[str, NDArray[np.generic]]
 
 
 TrainEvent: TypeAlias = Prepared | StepDone | Validated | Previewed | Trained

@@ -23,7 +23,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.errors import InputError
 
 __all__ = ["Index", "Reader", "Remote", "Served", "asking", "read"]
@@ -41,12 +40,12 @@ class Served:
     Parameters
     ----------
     array : LazyPlane
-        What is read, by a thread of its own.
+        What is read, by a thread of its own; or anything with its attributes.
     name : str
         What to call it when it cannot be read: "layer 'embryo'".
     """
 
-    def __init__(self, array: LazyPlane, name: str) -> None:
+    def __init__(self, array: Any, name: str) -> None:
         self.array = array
         self.name = name
 

@@ -153,7 +153,7 @@ def find_complete(item: Item, made_by: str, options: BatchOptions) -> Record | N
         name, seen = record.outputs.get(kind, ("", ""))
         if not name.endswith(suffixes) or stamp((item.folder / item.name).parent / name) != seen:
             return None
-    return record if record.fingerprint == fingerprint(item.image) else None
+    return record if record.fingerprint == (item.seen or fingerprint(item.image)) else None
 
 
 def find_foreign(item: Item, outputs: Iterable[Path]) -> list[Path]:

@@ -6,9 +6,10 @@ host must never import torch, so these stand in for the engine's own generators.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +21,43 @@ from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.doubt import Doubt, doubt
 from napari_unet.core.linking import Kind, Links
 from napari_unet.core.linkstack import linking
+from napari_unet.core.measure import measure_objects
 from napari_unet.core.resolution import coarsen_labels
+from napari_unet.engine.batchevents import BatchEvent
+from napari_unet.engine.batchplan import BatchOptions
 from napari_unet.engine.cells import find_cells
-from napari_unet.engine.events import PlaneDone, SegmentEvent, TrainEvent
+from napari_unet.engine.events import Measured, PlaneDone, SegmentEvent, TrainEvent
 from napari_unet.engine.mailbox import Mailbox
 from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["find_doubt", "link_stack", "number_cells", "segment_plane", "train", "weigh_box"]
+__all__ = [
+    "BatchPlanned",
+    "BatchTold",
+    "batch",
+    "batch_open",
+    "find_doubt",
+    "link_stack",
+    "number_cells",
+    "segment_plane",
+    "train",
+    "weigh_box",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPlanned:
+    """The first event of `batch`.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of all images: their place inside what was given.
+    """
+
+    names: tuple[str, ...]
+
+
+BatchTold: TypeAlias = BatchPlanned | BatchEvent
 
 
 def train(
@@ -44,6 +75,55 @@ def train(
     )
 
 
+def batch(
+    images: Sequence[str],
+    folder: str,
+    segmenter: Segmenter,
+    config: PredictConfig,
+    options: BatchOptions,
+) -> Iterator[BatchTold]:
+    """Name the images, then run `napari_unet.engine.batch.run_batch`.
+
+    Parameters
+    ----------
+    images : sequence of str
+        Files, folders of them, and patterns.
+    folder : str
+        Gets the results.
+    segmenter, config, options
+        As there.
+    """
+    from napari_unet.engine.batch import run_batch
+    from napari_unet.engine.batchplan import plan
+
+    items = plan(images, folder)
+    yield BatchPlanned(names=tuple(item.name.as_posix() for item in items))
+    yield from run_batch(items, segmenter, config, options)
+
+
+def batch_open(
+    open_images: Sequence[Mapping[str, Any]],
+    folder: str,
+    segmenter: Segmenter,
+    config: PredictConfig,
+    options: BatchOptions,
+) -> Iterator[BatchTold]:
+    """Run `napari_unet.engine.batch.run_batch` for images that are open in the program.
+
+    Parameters
+    ----------
+    open_images : sequence of mappings
+        What an `OpenItem` is made of, the folder aside.
+    folder, segmenter, config, options
+        As for `batch`.
+    """
+    from napari_unet.engine.batch import run_batch
+    from napari_unet.engine.openitem import OpenItem
+
+    items = [OpenItem(folder=Path(folder), **described) for described in open_images]
+    return run_batch(items, segmenter, config, options)
+
+
 def segment_plane(
     segmenter: Segmenter,
     image: NDArray[Any],
@@ -54,7 +134,9 @@ def segment_plane(
     numbered: int,
     mailbox: Mailbox | None = None,
     evidence: NDArray[np.uint16] | None = None,
-) -> Iterator[SegmentEvent]:
+    *,
+    measure: bool = False,
+) -> Iterator[SegmentEvent | Measured]:
     """Run `napari_unet.engine.inference.segment_into` for one plane of larger outputs.
 
     Parameters
@@ -69,20 +151,34 @@ def segment_plane(
         Cells that the other planes have already.
     evidence : uint16 array, optional
         (K, Y, X) of the plane alone, shared with the program.
+    measure : bool
+        Whether to measure the cells, before the plane is said to be done.
     """
     from napari_unet.engine.inference import segment_into
 
     part = None if foreground is None else foreground[plane]
-    return segment_into(
+    out = labels[plane]
+    for event in segment_into(
         segmenter,
         image,
-        labels[plane],
+        out,
         config,
         part,
         evidence=evidence,
         numbered=numbered,
         mailbox=mailbox,
-    )
+    ):
+        if measure and isinstance(event, PlaneDone):
+            yield Measured(columns=_measured(out, np.asarray(image), numbered))
+        yield event
+
+
+def _measured(
+    labels: NDArray[np.integer], image: NDArray[Any], numbered: int
+) -> dict[str, NDArray[Any]]:
+    """Measure the cells of a plane that are numbered from ``numbered`` + 1 on."""
+    columns = measure_objects(np.where(labels > numbered, labels - numbered, 0), image)
+    return columns | {"label": columns["label"] + numbered}
 
 
 def number_cells(

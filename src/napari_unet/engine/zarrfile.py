@@ -11,7 +11,7 @@ from napari_unet.engine.ngff import image_paths, multiscale, ome_attributes
 from napari_unet.engine.source import Source
 from napari_unet.errors import InputError
 
-__all__ = ["is_zarr", "open_group", "open_zarr", "zarr_images"]
+__all__ = ["is_zarr", "open_group", "open_zarr", "zarr_images", "zarr_levels"]
 
 MARKS = ("zarr.json", ".zgroup", ".zarray")
 """Files that make a folder one of zarr."""
@@ -79,6 +79,23 @@ def open_zarr(path: Path) -> Source:
         f"{path} is a zarr group of {len(arrays)} arrays without OME-Zarr metadata; name one of "
         f"the arrays."
     )
+
+
+def zarr_levels(path: Path) -> list[Any]:
+    """Return the arrays of an image, the finest first.
+
+    Raises
+    ------
+    InputError
+        As `open_zarr`.
+    """
+    opened = open_group(path)
+    image = (
+        None if isinstance(opened, zarr.Array) else multiscale(ome_attributes(opened.attrs), path)
+    )
+    if image is None or isinstance(opened, zarr.Array):
+        return [open_zarr(path).data]
+    return [_array(opened, name, path) for name in image.paths]
 
 
 def open_group(path: Path) -> zarr.Group | zarr.Array[Any]:

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import DeviceError
+from napari_unet.viewer.features import forget_features
 from napari_unet.viewer.layers import ResultKind, is_result, mark_result
 from napari_unet.viewer.planes import Pixels, Planes, zeros
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, spatial_metadata
@@ -104,6 +105,7 @@ class Result:
             self.layer = _new_layer(f"{image.name} {NAMES[kind]}", kind, self.array, spatial)
         else:
             self.layer = last
+            forget_features(last)
             self._show_array(spatial)
         self.layer.editable = False
         self.layer.visible = True

@@ -22,9 +22,15 @@ from napari_unet.engine import tasks
 from napari_unet.engine.events import PlaneDone
 from napari_unet.engine.host import SharedArray
 from napari_unet.viewer.cellclasses import class_titles, classes_of, colour_by_class, show_classes
+from napari_unet.viewer.features import forget_features
 from napari_unet.viewer.kept import KeptPlane
 from napari_unet.viewer.layers import is_result
-from napari_unet.viewer.results import UNFINISHED, Result, label_dtype, outdate_errors
+from napari_unet.viewer.results import (
+    UNFINISHED,
+    Result,
+    label_dtype,
+    outdate_errors,
+)
 from napari_unet.viewer.session import SEGMENTING, Session
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, shown_plane
 
@@ -246,6 +252,7 @@ class Rethreshold:
         if work.numbered[plane] + work.objects[plane] > np.iinfo(layer.data.dtype).max:
             layer.data = layer.data.astype(np.uint32)
         layer.data[plane] = cells
+        forget_features(layer)
         if viewer.dims.ndisplay == 3 or plane == shown_plane(viewer, image):
             layer.refresh(extent=False, highlight=False, thumbnail=False)
 

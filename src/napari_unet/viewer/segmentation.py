@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,15 +16,18 @@ from numpy.typing import NDArray
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine import tasks
-from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
+from napari_unet.engine.events import Measured, PlaneDone, SegmentEvent, TileDone
 from napari_unet.engine.host import Host, Served, SharedArray
 from napari_unet.engine.segmenter import Segmenter
+from napari_unet.viewer.batch import in_cells
 from napari_unet.viewer.cellclasses import (
     class_titles,
+    classes_of,
     colour_by_class,
     name_classes,
     show_classes,
 )
+from napari_unet.viewer.features import Features
 from napari_unet.viewer.gaze import Gaze
 from napari_unet.viewer.kept import Kept
 from napari_unet.viewer.planes import Pixels
@@ -49,7 +53,7 @@ class StreamEvent:
         Which of its planes.
     progress : float
         Share of the whole job that is done, 0 ... 1.
-    event : SegmentEvent
+    event : SegmentEvent or Measured
         What the engine said about that plane.
     labels : (Y, X) integer array
         The plane, in memory that the compute process writes.
@@ -62,7 +66,7 @@ class StreamEvent:
     image: int
     plane: PlaneIndex
     progress: float
-    event: SegmentEvent
+    event: SegmentEvent | Measured
     labels: NDArray[Any]
     foreground: NDArray[np.float32]
     evidence: NDArray[np.uint16] | None = None
@@ -91,6 +95,7 @@ class Segmentation:
         only: PlaneIndex | None,
         probability: bool,
         kept: Kept,
+        measure: bool = False,
     ) -> None:
         self._image, self._segmenter, self._kept = image, segmenter, kept
         self._name = image.name
@@ -104,10 +109,15 @@ class Segmentation:
         self._table = self._labels.layer
         if only is None or not self.finds_cells:
             name_classes(self._table, () if self.finds_cells else segmenter.class_names)
+        self._features: Features | None = None
+        if measure and self.finds_cells:
+            self._features = Features(self._table)
         self._foreground: Result | None = None
         if probability:
             self._foreground = Result(viewer, image, "probability", np.float32, plane=only)
         self.planes = list(self.stack.indices()) if only is None else [only]
+        self.pixels = len(self.planes) * prod(self.stack.plane_shape)
+        self.share = 0.0
         self._left = len(self.planes)
         self._gaze = Gaze(viewer, image)
 
@@ -121,6 +131,11 @@ class Segmentation:
     def complete(self) -> bool:
         """Whether all planes are done."""
         return self._left == 0
+
+    @property
+    def found(self) -> str:
+        """What was found, in words."""
+        return in_cells(self.objects) if self.finds_cells else "classes"
 
     def events(
         self,
@@ -140,7 +155,8 @@ class Segmentation:
             with self._memory() as (labels, foreground, evidence):
                 events = host.run(
                     tasks.segment_plane, segmenter, self._pixels(index), labels, foreground, (),
-                    config, numbered, self._gaze.mailbox, evidence, stop=stop,
+                    config, numbered, self._gaze.mailbox, evidence,
+                    measure=self._features is not None, stop=stop,
                 )  # fmt: skip
                 for event in events:
                     share, probabilities = 1.0, foreground.array
@@ -149,7 +165,7 @@ class Segmentation:
                         numbered += event.objects
                         probabilities = probabilities.copy()
                         told = None if told is None else told.copy()
-                    else:
+                    elif isinstance(event, TileDone):
                         share = event.index / event.total
                     yield StreamEvent(
                         image=0,
@@ -163,6 +179,10 @@ class Segmentation:
 
     def on_event(self, event: StreamEvent) -> None:
         """Show what is new."""
+        if isinstance(event.event, Measured):
+            if self._features is not None:
+                self._features.add(event.plane, event.event.columns)
+            return
         now = isinstance(event.event, PlaneDone)
         self._labels.write(event.plane, event.region, event.labels[event.region], now=now)
         if self._foreground is not None:
@@ -178,6 +198,8 @@ class Segmentation:
             self._left -= 1
             if self.complete:
                 self.finish()
+        within = event.event.index / event.event.total if isinstance(event.event, TileDone) else 0
+        self.share = (len(self.planes) - self._left + within) / len(self.planes)
 
     def _tell_classes(self, event: PlaneDone, last: int) -> None:
         """Write the classes of the cells of a plane, of which the last number is known."""
@@ -193,6 +215,8 @@ class Segmentation:
         self._labels.finish(complete=self.complete)
         if self._foreground is not None:
             self._foreground.finish(complete=self.complete)
+        if self._features is not None and self.complete and self._labels.shown:
+            self._table.features = self._features.table(classes_of(self._table))
 
     def _pixels(self, index: PlaneIndex) -> NDArray[Any] | Served:
         """Return a plane that lies in memory, or what serves its regions when they are needed."""

@@ -6,42 +6,73 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+import numpy as np
+import psutil
 from napari.layers import Image
 from napari.utils.notifications import show_warning
 
 from napari_unet.core.cellclasses import counted
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.events import TileDone
+from napari_unet.engine.pace import Pace
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.starter import starter_model
-from napari_unet.errors import InputError, UNetError
+from napari_unet.errors import DeviceError, InputError, UNetError
+from napari_unet.viewer.batch import Batch, BatchRow, in_cells
 from napari_unet.viewer.cellclasses import class_titles
 from napari_unet.viewer.layers import image_layers, is_result
+from napari_unet.viewer.opening import LayerResult
 from napari_unet.viewer.preview import hide
 from napari_unet.viewer.segmentation import Segmentation, StreamEvent
 from napari_unet.viewer.session_job import SessionJob
-from napari_unet.viewer.stack import ImageStack, shown_plane
+from napari_unet.viewer.stack import ImageStack, PlaneIndex, shown_plane
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_unet.viewer.session import Session
 
-__all__ = ["SEGMENTING", "Scope", "SegmentingJob"]
+__all__ = ["SEGMENTING", "ImageFailed", "Scope", "SegmentingJob", "check_fits"]
 
 SEGMENTING = "Segmenting"
+
+LARGEST_PLANE = 2**26
+"""Pixels of a plane, of an image that is not in memory, up to which its result is a layer."""
 
 Scope = Literal["current plane", "whole layer", "all open images"]
 
 
-class SegmentingJob(SessionJob[StreamEvent]):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFailed:
+    """One of several images cannot be segmented; the others are.
+
+    Attributes
+    ----------
+    image : int
+        0, 1, ...: which of the segmentations.
+    progress : float
+        Share of the whole job that is behind it, 0 ... 1.
+    error : UNetError
+        Why.
+    """
+
+    image: int
+    progress: float
+    error: UNetError
+
+
+Event: TypeAlias = StreamEvent | ImageFailed
+
+
+class SegmentingJob(SessionJob[Event]):
     """Segments one image after the other, each into layers that are made at once.
 
-    Of all open images, the given one comes first, and those that do not fit are left out with a
-    warning that names them.
+    Of all open images, the given one comes first; those that cannot be segmented are left out with
+    a warning that names them, and have a row of the session's batch that says why.
 
     Parameters
     ----------
@@ -56,6 +87,8 @@ class SegmentingJob(SessionJob[StreamEvent]):
         How.
     probability : bool
         Whether to show probabilities, too.
+    measure : bool
+        Whether to measure the objects, as features of the layers.
 
     Raises
     ------
@@ -75,36 +108,27 @@ class SegmentingJob(SessionJob[StreamEvent]):
         config: PredictConfig,
         *,
         probability: bool,
+        measure: bool = False,
     ) -> None:
         super().__init__(session)
         viewer = session.viewer
         segmenter = session.segmenter or starter_model(ImageStack.of(image).channels)
         self._how = "" if session.segmenter else " with the starter model"
         self._segmenter, self._config = segmenter, config
+        self._probability, self._measure = probability, measure
         hide(viewer, image, "preview")
-        fitting = _that_fit(segmenter, _images(viewer, image, scope))
-        only = shown_plane(viewer, image) if scope == "current plane" else None
         self._items: list[Segmentation] = []
-        try:
-            for layer in fitting:
-                # one that is there already would go on showing what an older model thought
-                shows = probability or _has_probability(viewer, layer)
-                self._items.append(
-                    Segmentation(
-                        viewer,
-                        layer,
-                        segmenter,
-                        config,
-                        only=only,
-                        probability=shows,
-                        kept=session.kept,
-                    )
-                )
-        except UNetError:
-            self.close()
-            raise
+        self._rows: list[BatchRow] = []
+        if scope == "all open images":
+            self._batch = session.batch = self._of_all(image)
+        else:
+            self._batch = self._of_one(image, scope)
         self._note = ""
         self._began = time.monotonic()
+        self._pace = Pace(len(self._batch.rows))
+        for number, item in enumerate(self._items):
+            self._pace.expect(number, item.pixels)
+        self._pace.begin()
 
     @property
     def wanted(self) -> bool:
@@ -115,70 +139,159 @@ class SegmentingJob(SessionJob[StreamEvent]):
         """Put a sentence beside the button."""
         self._session.about_result = sentence
 
-    def events(self, stop: threading.Event) -> Iterator[StreamEvent]:
+    def events(self, stop: threading.Event) -> Iterator[Event]:
         """Segment one image after the other; for a worker thread."""
-        total = sum(len(item.planes) for item in self._items)
-        before = 0
+        sizes = [item.pixels for item in self._items]
         for number, item in enumerate(self._items):
-            for event in item.events(self._session.host, self._segmenter, self._config, stop):
-                progress = (before + event.progress * len(item.planes)) / total
-                yield replace(event, image=number, progress=progress)
-            before += len(item.planes)
+            before = sum(sizes[:number]) / sum(sizes)
+            share = sizes[number] / sum(sizes)
+            try:
+                for event in item.events(self._session.host, self._segmenter, self._config, stop):
+                    progress = before + event.progress * share
+                    yield replace(event, image=number, progress=progress)
+            except (InputError, DeviceError) as error:
+                if len(self._items) == 1:
+                    raise
+                yield ImageFailed(image=number, progress=before + share, error=error)
 
-    def on_event(self, event: StreamEvent) -> None:
+    def on_event(self, event: Event) -> None:
         """Show what is new."""
-        self._items[event.image].on_event(event)
+        number = event.image
+        item, row = self._items[number], self._rows[number]
+        if isinstance(event, ImageFailed):
+            item.finish()
+            row.end("failed", str(event.error))
+            self._pace.end(number)
+            show_warning(str(event.error))
+        else:
+            self._show(event, item, row)
+        self._batch.progress = self._pace.now()
+        if all(row.over for row in self._rows):
+            self._batch.end()
+
+    def _show(self, event: StreamEvent, item: Segmentation, row: BatchRow) -> None:
+        item.on_event(event)
+        row.begin(item.share)
+        self._pace.reach(event.image, item.share)
+        if item.complete:
+            row.end("done", item.found)
+            self._pace.end(event.image, done=True)
         if isinstance(event.event, TileDone) and event.event.note:
             self._note = f" {event.event.note}"
 
-    def fraction(self, event: StreamEvent) -> float:
+    def fraction(self, event: Event) -> float:
         """Return the share that is done, 0 ... 1."""
         return event.progress
 
-    def describe(self, event: StreamEvent) -> str:
+    def describe(self, event: Event) -> str:
         """Say how far it is, or what was found."""
         items = self._items
-        if not all(item.complete for item in items):
+        if not all(row.over for row in self._rows):
             return f"Segmenting, {100 * event.progress:.0f} % ...{self._note}"
         seconds = time.monotonic() - self._began
         objects = sum(item.objects for item in items)
-        found = "1 cell" if objects == 1 else f"{objects} cells"
+        found = in_cells(objects)
         classes = sum((item.classes for item in items), Counter())
         if classes:
             titles = class_titles(self._segmenter, range(1, self._segmenter.n_classes))
             found += f" ({counted(titles, [classes[title] for title in titles])})"
         what = found if items[0].finds_cells else "classes"
-        where = "" if len(items) == 1 else f" in {len(items)} images"
+        done = sum(item.complete for item in items)
+        where = "" if len(items) == 1 else f" in {done} images"
+        failed = f"; {len(items) - done} failed" * (done < len(items))
         looked_at = len(items) == 1 and len(items[0].planes) == 1
         advice = " Paint where it is wrong, and train again." if looked_at else ""
-        return f"Segmented {what}{where}{self._how} in {seconds:.1f} s.{self._note}{advice}"
+        how = f"{self._how} in {seconds:.1f} s{failed}."
+        return f"Segmented {what}{where}{how}{self._note}{advice}"
 
     def stopped(self) -> str:
         """Say what is left when it was stopped."""
+        self._batch.end("Stopped; unfinished results stay.")
         return "Stopped; the result is unfinished."
+
+    def failed(self, error: Exception) -> str:
+        """Say why it broke off."""
+        self._batch.end(str(error))
+        return str(error)
 
     def close(self) -> None:
         """Name the layers for what they are, finished or not."""
         for item in self._items:
             item.finish()
+        self._batch.end()
+
+    def _of_one(self, image: Image, scope: Scope) -> Batch:
+        """Make what shows the result of one image."""
+        row = BatchRow(image.name)
+        check_fits(self._segmenter, image)
+        if scope == "whole layer":
+            _check_room(image)
+        only = shown_plane(self._session.viewer, image) if scope == "current plane" else None
+        self._add(image, row, only)
+        return Batch([row])
+
+    def _of_all(self, image: Image) -> Batch:
+        """Make what shows the results of all open images; what cannot be segmented is left out."""
+        others = (layer for layer in image_layers(self._session.viewer) if layer is not image)
+        rows, reasons = [], []
+        for layer in (image, *others):
+            rows.append(BatchRow(layer.name))
+            try:
+                check_fits(self._segmenter, layer)
+                _check_room(layer)
+                self._add(layer, rows[-1], None)
+            except UNetError as error:
+                rows[-1].end("skipped", str(error))
+                reasons.append(error)
+        if not self._items:
+            self._session.batch = Batch(rows)
+            raise reasons[0]
+        if reasons:
+            more = f" So are {len(reasons) - 1} more: see Batch." * (len(reasons) > 1)
+            show_warning(f"{reasons[0]} It is left out.{more}")
+        return Batch(rows)
+
+    def _add(self, image: Image, row: BatchRow, only: PlaneIndex | None) -> None:
+        viewer = self._session.viewer
+        # one that is there already would go on showing what an older model thought
+        shows = self._probability or _has_probability(viewer, image)
+        item = Segmentation(
+            viewer,
+            image,
+            self._segmenter,
+            self._config,
+            only=only,
+            probability=shows,
+            kept=self._session.kept,
+            measure=self._measure,
+        )
+        row.show = LayerResult(image)
+        self._items.append(item)
+        self._rows.append(row)
 
 
-def _images(viewer: ViewerModel, image: Image, scope: Scope) -> list[Image]:
-    if scope != "all open images":
-        return [image]
-    return [image, *(layer for layer in image_layers(viewer) if layer is not image)]
+def check_fits(segmenter: Segmenter, image: Image) -> None:
+    """Raise an `InputError` if an image has other channels than the model knows."""
+    stack = ImageStack.of(image)
+    if stack.channels != segmenter.in_channels:
+        raise InputError(
+            f"The model was trained on {segmenter.in_channels} channel(s) and cannot be used on "
+            f"{image.name!r} ({stack.describe()}); train a new model there (New model)."
+        )
 
 
-def _that_fit(segmenter: Segmenter, images: list[Image]) -> list[Image]:
-    """Return the images with the channels that the model knows; warn of the others."""
-    unfit = [layer for layer in images if ImageStack.of(layer).channels != segmenter.in_channels]
-    if unfit:
-        names = ", ".join(f"{layer.name!r} ({ImageStack.of(layer).describe()})" for layer in unfit)
-        message = f"The model was trained on {segmenter.in_channels} channel(s) and cannot be used"
-        if len(unfit) == len(images):
-            raise InputError(f"{message} on {names}; train a new model there (New model).")
-        show_warning(f"{message} on {names}; left out.")
-    return [layer for layer in images if layer not in unfit]
+def _check_room(image: Image) -> None:
+    """Raise an `InputError` if an image on disk is so large that its result must be there, too."""
+    stack = ImageStack.of(image)
+    if stack.in_memory:
+        return
+    pixels = prod(stack.shape)
+    too_much = pixels * np.dtype(np.uint32).itemsize > psutil.virtual_memory().available / 2
+    if prod(stack.plane_shape) > LARGEST_PLANE or too_much:
+        raise InputError(
+            f"The segmentation of {image.name!r} ({stack.describe()}) is too large for a layer. "
+            f"Open Batch in the dock and choose files in a folder beside Results."
+        )
 
 
 def _has_probability(viewer: ViewerModel, image: Image) -> bool:

@@ -9,7 +9,7 @@ import tempfile
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from napari.layers import Image, Labels, Shapes
@@ -21,12 +21,14 @@ from napari_unet.engine.host import Host
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, JobError
 from napari_unet.viewer.background import Background
+from napari_unet.viewer.batch import Batch
 from napari_unet.viewer.history import History
 from napari_unet.viewer.jobs import Jobs
 from napari_unet.viewer.kept import Kept
 from napari_unet.viewer.linking_job import LINKING, LinkingJob
 from napari_unet.viewer.record import Record
 from napari_unet.viewer.segmenting_job import SEGMENTING, Scope, SegmentingJob
+from napari_unet.viewer.session_job import SessionJob
 from napari_unet.viewer.sources import Source
 from napari_unet.viewer.training import Stopped, Training
 from napari_unet.viewer.training_job import TRAINING, TrainingJob
@@ -64,6 +66,8 @@ class Session:
         The numbers of the last training.
     autosave : Autosave or None
         Saves the work now and then, once a dock was opened.
+    batch : Batch
+        What became of each image of the last batch.
     title : str
         `TRAINING` or `SEGMENTING`: of the job that runs, or ran last; "" before the first.
     about_training, about_result : str
@@ -92,10 +96,11 @@ class Session:
         self.history = History()
         self.record = Record()
         self.autosave: Autosave | None = None
+        self.batch = Batch.none()
         self.title = self.about_training = self.about_result = ""
         self.progress = 0.0
         self._segmenter: Segmenter | None = None
-        self._job: TrainingJob | SegmentingJob | LinkingJob | None = None
+        self._job: SessionJob[Any] | None = None
         self._stopped: Stopped | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="live-unet-", ignore_cleanup_errors=True)
         self._checkpoint = Path(self._folder.name, "training.state")
@@ -226,10 +231,16 @@ class Session:
 
     def _train(self, training: Training) -> None:
         self._stopped, self.record = None, training.record
-        self._start(TrainingJob(self, training))
+        self.start(TrainingJob(self, training))
 
     def segment(
-        self, image: Image, scope: Scope, config: PredictConfig, *, probability: bool = False
+        self,
+        image: Image,
+        scope: Scope,
+        config: PredictConfig,
+        *,
+        probability: bool = False,
+        measure: bool = False,
     ) -> None:
         """Segment into layers of their own, tile by tile; without a model, with the starter.
 
@@ -243,7 +254,8 @@ class Session:
             If a job is running.
         """
         self.jobs.require_idle(SEGMENTING)
-        self._start(SegmentingJob(self, image, scope, config, probability=probability))
+        job = SegmentingJob(self, image, scope, config, probability=probability, measure=measure)
+        self.start(job)
 
     def link(self, image: Image, kind: Kind) -> None:
         """Link the planes of the segmentation of an image into 3D objects or tracks.
@@ -256,7 +268,7 @@ class Session:
             If a job is running.
         """
         self.jobs.require_idle(LINKING)
-        self._start(LinkingJob(self, image, kind))
+        self.start(LinkingJob(self, image, kind))
 
     def _on_removed(self, event: Event) -> None:
         if isinstance(event.value, Image):
@@ -265,7 +277,8 @@ class Session:
             self._stopped = None
             self.told.emit()
 
-    def _start(self, job: TrainingJob | SegmentingJob | LinkingJob) -> None:
+    def start(self, job: SessionJob[Any]) -> None:
+        """Run a job that was made for this session; `JobError` if one is running."""
         self._job, self._trained_on = job, None
         try:
             job.start()
@@ -285,7 +298,7 @@ class Session:
 
     def _on_failed(self, error: Exception) -> None:
         self._offer_to_resume()
-        self._break_off(str(error))
+        self._break_off(str(error) if self._job is None else self._job.failed(error))
 
     def _offer_to_resume(self) -> None:
         if self.training is not None:

@@ -23,7 +23,7 @@ class SessionJob(ABC, Generic[E]):
     """A job that a session starts and closes, made of what the kinds of jobs say and do.
 
     All but `events` is called on the main thread: `start`; for each event `on_event`, then
-    `describe`; `stopped` if it was stopped; `close`, however it ended.
+    `describe`; `stopped` or `failed` if it did not come to its end; `close` in any case.
 
     Parameters
     ----------
@@ -94,6 +94,10 @@ class SessionJob(ABC, Generic[E]):
     @abstractmethod
     def stopped(self) -> str:
         """See to what a stop left; return in words what that is."""
+
+    def failed(self, error: Exception) -> str:
+        """See to what a failure left; return in words what that is."""
+        return str(error)
 
     @abstractmethod
     def close(self) -> None:

@@ -13,7 +13,8 @@ from napari_unet.viewer.preferences import preferences
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.docking import Docking, warn_of_namesake
 from napari_unet.widgets.panels import Panels
-from napari_unet.widgets.parts import Scroll, stack
+from napari_unet.widgets.parts import stack
+from napari_unet.widgets.scroll import Scroll
 
 if TYPE_CHECKING:
     import napari.viewer

@@ -6,6 +6,7 @@ from magicgui.widgets import Container
 from magicgui.widgets.bases import Widget
 
 from napari_unet.widgets.parts import button, stack
+from napari_unet.widgets.scroll import scroll_to
 
 __all__ = ["Fold"]
 
@@ -32,9 +33,14 @@ class Fold:
         self._button = button("", tooltip)
         self._button.native.setStyleSheet("text-align: left; padding-left: 8px")
         self.widget = stack(self._button, content)
-        self._button.changed.connect(self.toggle)
+        self._button.changed.connect(self._on_click)
         self.unfolded = not unfolded
         self.toggle()
+
+    def _on_click(self) -> None:
+        self.toggle()
+        if self.unfolded:
+            scroll_to(self.widget.native)
 
     def toggle(self) -> None:
         """Show or hide what is under the title."""

@@ -11,6 +11,7 @@ from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.viewer.preferences import preferences
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.adjust_panel import AdjustPanel
+from napari_unet.widgets.batch_panel import BatchPanel
 from napari_unet.widgets.code_panel import CodePanel
 from napari_unet.widgets.correct_panel import CorrectPanel
 from napari_unet.widgets.data_panel import DataPanel
@@ -50,6 +51,7 @@ class Panels:
         self.segmentation = SegmentPanel(session, self.data, self.predict_config)
         self.adjust = AdjustPanel(session, self.data, self.settings.predict_config)
         self.link = LinkPanel(session, self.data)
+        self.batch = BatchPanel(session, self.data, self.predict_config)
         self.correction = CorrectPanel(session, self.data)
         self.score = ScorePanel(session, self.data)
         self.weights = WeightsPanel(session, self.data, self.settings.train_config)
@@ -67,6 +69,11 @@ class Panels:
             "3D objects and tracks",
             "Of a stack: let every cell keep its number from plane to plane.",
             self.link.widget,
+        )
+        self.batch_fold = Fold(
+            "Batch",
+            "Segment all open images, or a folder of images, and see what became of each.",
+            self.batch.widget,
         )
         self.score_fold = Fold(
             "Score against a labels layer",
@@ -96,20 +103,14 @@ class Panels:
     def widgets(self) -> list[Container[Widget]]:
         """Return what is shown, from top to bottom."""
         above = (self.restore, self.data, self.training, self.segmentation, self.adjust_fold)
-        below = (
-            self.link_fold,
-            self.correction,
-            self.score_fold,
-            self.model,
-            self.weights_fold,
-            self.settings,
-        )
-        return [panel.widget for panel in (*above, *below, self.shortcuts, self.code)]
+        amid = (self.link_fold, self.correction, self.score_fold, self.batch_fold)
+        below = (self.model, self.weights_fold, self.settings, self.shortcuts, self.code)
+        return [panel.widget for panel in (*above, *amid, *below)]
 
     def renew(self) -> None:
         """Show the present state."""
         above = (self.training, self.segmentation, self.adjust, self.link)
-        for panel in (*above, self.correction, self.model):
+        for panel in (*above, self.correction, self.batch, self.model):
             panel.renew()
 
     def follow(self) -> None:

@@ -6,21 +6,23 @@ from collections.abc import Sequence
 
 from magicgui.widgets import ComboBox, Container, Label, PushButton
 from magicgui.widgets.bases import Widget
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
-    QFrame,
     QLabel,
-    QScrollArea,
     QSizePolicy,
-    QStyle,
-    QWidget,
 )
 
-__all__ = ["Scroll", "button", "form", "narrow", "row", "sentence", "stack"]
-
-DOCK_WIDTH = 360
+__all__ = [
+    "button",
+    "form",
+    "narrow",
+    "row",
+    "sentence",
+    "show_row",
+    "stack",
+]
 
 
 def button(text: str, tooltip: str) -> PushButton:
@@ -93,26 +95,8 @@ def form(*widgets: Widget) -> Container[Widget]:
     return made
 
 
-class Scroll(QScrollArea):
-    """Lets the dock be lower than what it holds; magicgui's own scrolling is lost in a dock."""
-
-    def __init__(self, content: Container[Widget]) -> None:
-        super().__init__()
-        content.margins = (6, 6, 6, 6)
-        content.native.layout().addStretch()
-        self._content: QWidget = content.native
-        self.setWidget(self._content)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-
-    def minimumSizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
-        """Return the width below which something would be cut off."""
-        style = self.style()
-        bar = style.pixelMetric(QStyle.PixelMetric.PM_ScrollBarExtent) if style is not None else 0
-        return QSize(self._content.minimumSizeHint().width() + bar, 100)
-
-    def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
-        """Return a width in which most sentences need one line."""
-        width = max(DOCK_WIDTH, self.minimumSizeHint().width())
-        return QSize(width, self._content.sizeHint().height())
+def show_row(of: Container[Widget], widget: Widget, *, shown: bool) -> None:
+    """Show or hide a row of a `form`."""
+    layout = of.native.findChild(QFormLayout)
+    assert layout is not None
+    layout.setRowVisible(widget.native, shown)

@@ -1,0 +1,168 @@
+"""The job of segmenting open images into files."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+
+from napari_unet.core.config import PredictConfig
+from napari_unet.engine import tasks
+from napari_unet.engine.manifest import fingerprint
+from napari_unet.engine.source import PixelSize, length_unit
+from napari_unet.errors import InputError
+from napari_unet.viewer.batch import BatchRow, Show
+from napari_unet.viewer.batch_job import BatchRequest, FilesJob
+from napari_unet.viewer.layers import image_layers
+from napari_unet.viewer.opening import OpenFileResult
+from napari_unet.viewer.reading import served_planes
+from napari_unet.viewer.segmenting_job import check_fits
+from napari_unet.viewer.stack import ImageStack
+
+if TYPE_CHECKING:
+    from napari_unet.viewer.session import Session
+
+__all__ = ["OpenFilesJob"]
+
+LETTERS = {"t": "T", "time": "T", "z": "Z"}
+"""Of axes of planes, by their names."""
+
+
+class OpenFilesJob(FilesJob):
+    """Segments all open images into a folder, however large they are.
+
+    Parameters
+    ----------
+    session, request, config
+        As for a `FilesJob`, without files.
+
+    Raises
+    ------
+    InputError
+        If no open image fits the model.
+    """
+
+    def __init__(self, session: Session, request: BatchRequest, config: PredictConfig) -> None:
+        layers = image_layers(session.viewer)
+        first = layers[0] if request.first is None else request.first
+        super().__init__(session, request, config, channels=ImageStack.of(first).channels)
+        self._sources: list[_Source] = []
+        taken: set[str] = set()
+        reasons = []
+        for layer in [first, *(layer for layer in layers if layer is not first)]:
+            row = BatchRow(layer.name)
+            self._batch.rows.append(row)
+            try:
+                check_fits(self._segmenter, layer)
+            except InputError as error:
+                reasons.append(error)
+                row.end("skipped", str(error))
+                continue
+            self._rows.append(row)
+            self._sources.append(_Source.of(layer, _new_name(layer.name, taken)))
+        if not self._sources:
+            self._batch.end()
+            raise reasons[0]
+
+    def events(self, stop: threading.Event) -> Iterator[tasks.BatchTold]:
+        """Run the batch; for a worker thread."""
+        open_images = []
+        for source in self._sources:
+            open_images.append(source.arguments(stop))
+            if stop.is_set():
+                return
+        yield from self._session.host.run(
+            tasks.batch_open,
+            open_images,
+            self._request.folder,
+            self._segmenter,
+            self._config,
+            self._options,
+            stop=stop,
+        )
+
+    def result(self, number: int, image: Path, labels: Path) -> Show:  # noqa: ARG002
+        """Return what shows a result."""
+        return OpenFileResult(self._sources[number].layer, labels)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Source:
+    """An open image, as it was at the click."""
+
+    layer: Image
+    called: str
+    identity: str
+    path: str | None
+    file_name: str
+    stack: ImageStack
+    size: PixelSize
+    axes: str
+
+    @classmethod
+    def of(cls, layer: Image, file_name: str) -> _Source:
+        stack = ImageStack.of(layer)
+        used = [i for i in range(layer.ndim) if stack.rgb or i != stack.channel_axis]
+        axes = [LETTERS.get(str(layer.axis_labels[i]).lower(), "Q") for i in used[:-2]]
+        steps = [float(layer.scale[i]) for i in used]
+        units = [length_unit(layer.units[i]) for i in used]
+        size = PixelSize()
+        if units[-1] and units[-1] == units[-2]:
+            named = zip(axes, steps, units, strict=False)
+            depths = [step for axis, step, unit in named if (axis, unit) == ("Z", units[-1])]
+            size = PixelSize.of(steps[-2], steps[-1], units[-1], *depths[:1])
+        identity = f"{layer.unique_id} {id(stack.data)}"
+        path = layer.source.path
+        return cls(layer, layer.name, identity, path, file_name, stack, size, "".join(axes))
+
+    def arguments(self, stop: threading.Event) -> dict[str, Any]:
+        """Return what an `OpenItem` is made of; for a worker thread."""
+        counted = [
+            (n, axis) for n, axis in zip(self.stack.leading, self.axes, strict=True) if n > 1
+        ]
+        return {
+            "image": Path(f"layer {self.called!r}"),
+            "name": Path(self.file_name),
+            "seen": self._fingerprint(stop),
+            "planes": served_planes(self.stack, self.called),
+            "plane_axes": "".join(axis for _, axis in counted),
+            "plane_shape": tuple(n for n, _ in counted),
+            "pixel_size": self.size.yx,
+            "unit": self.size.unit,
+            "plane_spacing": self.size.z,
+        }
+
+    def _fingerprint(self, stop: threading.Event) -> str:
+        """Tell the pixels from others: by themselves in memory, else by their file or layer."""
+        stack = self.stack
+        digest = hashlib.sha256(f"{self.called} {stack.shape} {stack.channels}".encode())
+        if stack.in_memory:
+            for index in stack.indices():
+                if stop.is_set():
+                    break
+                digest.update(np.ascontiguousarray(stack.plane(index)).data)
+            return digest.hexdigest()
+        seen = self.identity
+        with suppress(OSError):
+            # what a reader calls a path need not be one
+            if self.path is not None and Path(self.path).exists():
+                seen = fingerprint(Path(self.path))
+        digest.update(seen.encode())
+        return digest.hexdigest()
+
+
+def _new_name(name: str, taken: set[str]) -> str:
+    """Return a file name that every system allows, and that no other image here has."""
+    stem = re.sub(r"[^\w .()+-]", "_", name).strip(" .-") or "layer"
+    names = [stem, *(f"{stem} {n}" for n in range(2, len(taken) + 3))]
+    free = next(one for one in names if one.casefold() not in taken)
+    taken.add(free.casefold())
+    return free

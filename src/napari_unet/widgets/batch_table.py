@@ -1,0 +1,122 @@
+"""Every image of a batch with its state, in a table; a click opens its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+)
+
+from napari_unet.viewer.batch import Batch, BatchRow
+
+__all__ = ["BatchTable"]
+
+COLUMNS = ("Image", "State")
+MOST_ROWS = 6
+
+_Role = Qt.ItemDataRole
+
+
+class _Rows(QAbstractTableModel):
+    """Makes texts of rows when they are shown: there may be many thousands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batch = Batch()
+        self._count = 0
+
+    def show(self, batch: Batch) -> bool:
+        """Show a batch as it is now; return whether there are other rows than before."""
+        if batch is self.batch and len(batch.rows) == self._count:
+            if self._count:
+                last = self.index(self._count - 1, len(COLUMNS) - 1)
+                self.dataChanged.emit(self.index(0, 0), last)
+            return False
+        self.beginResetModel()
+        self.batch, self._count = batch, len(batch.rows)
+        self.endResetModel()
+        return True
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, ARG002 (Qt's)
+        return self._count
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, ARG002 (Qt's)
+        return len(COLUMNS)
+
+    def headerData(  # noqa: N802 (Qt's name)
+        self, section: int, orientation: Qt.Orientation, role: int = _Role.DisplayRole
+    ) -> Any:
+        shown = role == _Role.DisplayRole and orientation == Qt.Orientation.Horizontal
+        return COLUMNS[section] if shown else None
+
+    def data(self, index: QModelIndex, role: int = _Role.DisplayRole) -> Any:
+        row = self.batch.rows[index.row()]
+        if role == _Role.DisplayRole:
+            return (row.name, row.text)[index.column()]
+        if role == _Role.ToolTipRole:
+            return f"{row.name}: {row.text}"
+        return None
+
+
+class _Names(QStyledItemDelegate):
+    """Cuts long names in the middle: they differ at their ends."""
+
+    def initStyleOption(  # noqa: N802 (Qt's name)
+        self, option: QStyleOptionViewItem | None, index: QModelIndex
+    ) -> None:
+        super().initStyleOption(option, index)
+        if option is not None:
+            option.textElideMode = Qt.TextElideMode.ElideMiddle
+
+
+class BatchTable(QTableView):
+    """One row for each image; invisible without any.
+
+    Parameters
+    ----------
+    on_click : callable
+        Given the row that was clicked.
+    """
+
+    def __init__(self, on_click: Callable[[BatchRow], object]) -> None:
+        super().__init__()
+        self._on_click, self._rows = on_click, _Rows()
+        self.setModel(self._rows)
+        self.setToolTip("Click a row to see its result, or why there is none.")
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self._names = _Names(self)
+        self.setItemDelegateForColumn(0, self._names)
+        rows, columns = self.verticalHeader(), self.horizontalHeader()
+        assert rows is not None
+        assert columns is not None
+        rows.hide()
+        columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        columns.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
+        self.clicked.connect(self._on_clicked)
+        self.setVisible(False)
+
+    def show_batch(self, batch: Batch) -> bool:
+        """Show a batch as it is now; return whether there are other rows than before."""
+        if not self._rows.show(batch):
+            return False
+        header, columns = self.verticalHeader(), self.horizontalHeader()
+        assert header is not None
+        assert columns is not None
+        shown = min(len(batch.rows), MOST_ROWS)
+        height = columns.sizeHint().height() + shown * header.defaultSectionSize() + 4
+        self.setFixedHeight(height)
+        self.setVisible(bool(batch.rows))
+        return True
+
+    def _on_clicked(self, index: QModelIndex) -> None:
+        self._on_click(self._rows.batch.rows[index.row()])

@@ -1,0 +1,86 @@
+"""What a batch makes: layers, or files in a folder; and whether objects are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from magicgui.widgets import CheckBox, ComboBox, LineEdit
+from qtpy.QtWidgets import QFileDialog
+
+from napari_unet.errors import InputError
+from napari_unet.widgets.parts import button, narrow, row
+
+__all__ = ["BatchTarget"]
+
+LAYERS, FOLDER = "layers", "files in a folder"
+FORMATS: dict[str, Literal["auto", "tiff", "ome-zarr"]] = {
+    "automatic": "auto",
+    "TIFF": "tiff",
+    "OME-Zarr": "ome-zarr",
+}
+
+
+class BatchTarget:
+    """Chooses what becomes of the results.
+
+    Parameters
+    ----------
+    changed : callable
+        Called after each choice that changes what is to be asked.
+    """
+
+    def __init__(self, changed: Callable[[], object]) -> None:
+        self.results = narrow(ComboBox(label="Results", choices=[LAYERS, FOLDER]))
+        self.results.tooltip = "Layers in the viewer, or files that can be larger than the memory."
+        self.folder = LineEdit()
+        self.folder.tooltip = "Gets a file for each image, in the subfolders that the images have."
+        self._proposed = ""
+        self._choose = button("Choose", "Choose or make the folder for the results.")
+        self.folder_row = row(
+            self.folder,
+            self._choose,
+            label="Save in",
+            tooltip=self.folder.tooltip,
+            stretch=(1, 0),
+        )
+        self.format = narrow(ComboBox(label="Format", choices=list(FORMATS)))
+        self.format.tooltip = (
+            "Automatic: OME-TIFF for images that are TIFF, PNG and the like; OME-Zarr for OME-Zarr "
+            "and for what is too large for a TIFF."
+        )
+        self.measure = CheckBox(text="Measure objects")
+        self.measure.tooltip = (
+            "Area, place and intensity of every object, and whether it touches the border: as CSV "
+            "beside the files, or as features of the layers (Layers > Metadata)."
+        )
+        self.results.changed.connect(changed)
+        self._choose.changed.connect(self._ask_folder)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether open images become files, too."""
+        return bool(self.results.value == FOLDER)
+
+    @property
+    def path(self) -> str:
+        """The folder; an `InputError` if there is none."""
+        path: str = self.folder.value.strip()
+        if not path:
+            raise InputError("No folder for the results is chosen: press Choose beside Save in.")
+        return path
+
+    @property
+    def file_format(self) -> Literal["auto", "tiff", "ome-zarr"]:
+        """Of the files."""
+        return FORMATS[self.format.value]
+
+    def propose(self, path: str) -> None:
+        """Take a folder unless the user chose one."""
+        if self.folder.value == self._proposed:
+            self.folder.value = self._proposed = path
+
+    def _ask_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self.folder.native, "Folder for the results")
+        if path:
+            self.folder.value = path

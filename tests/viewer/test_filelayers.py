@@ -1,0 +1,85 @@
+"""Layers of images and labels on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from napari.layers import Labels
+from PIL import Image as Picture
+
+from napari_unet.engine.files import write_labels
+from napari_unet.engine.omezarr import create_labels, finish
+from napari_unet.errors import InputError
+from napari_unet.viewer.filelayers import file_layers, labels_layer
+from napari_unet.viewer.stack import ImageStack
+
+
+def movie(path: Path, *shape: int, axes: str) -> np.ndarray:
+    """Write an OME-TIFF of pixels of 0.5 micrometer."""
+    pixels = np.random.default_rng(0).integers(0, 1000, shape, dtype=np.uint16)
+    sizes = {f"PhysicalSize{a}": 0.5 for a in "XY"} | {f"PhysicalSize{a}Unit": "µm" for a in "XY"}
+    tifffile.imwrite(path, pixels, ome=True, metadata={"axes": axes, **sizes})
+    return pixels
+
+
+def test_an_image_and_its_labels_lie_on_each_other(tmp_path: Path, viewer: Any) -> None:
+    """With their planes, their channels first, and the size of their pixels."""
+    pixels = movie(tmp_path / "a.ome.tif", 3, 2, 20, 30, axes="TCYX")
+    found = np.arange(3 * 20 * 30, dtype=np.uint32).reshape(3, 20, 30)
+    write_labels(
+        tmp_path / "a_labels.tif", found, axes="TYX", pixel_size=(0.5, 0.5), unit="micrometer"
+    )
+    image, labels = file_layers(tmp_path / "a.ome.tif", tmp_path / "a_labels.tif")
+    viewer.layers.extend([image, labels])
+
+    np.testing.assert_array_equal(np.asarray(image.data), pixels.transpose(1, 0, 2, 3))
+    np.testing.assert_array_equal(labels.data, found)
+    assert image.axis_labels == ("c", "t", "y", "x")
+    assert labels.axis_labels == ("t", "y", "x")
+    np.testing.assert_allclose(labels.scale, (1, 0.5, 0.5))
+    assert [str(unit) for unit in image.units] == ["pixel", "pixel", "micrometer", "micrometer"]
+    assert ImageStack.of(image).channels == 2
+    assert labels.editable
+
+
+def test_labels_of_all_planes_in_one_axis_get_an_image_like_them(tmp_path: Path) -> None:
+    """As a folder of older results may have them."""
+    movie(tmp_path / "a.ome.tif", 2, 3, 20, 30, axes="TZYX")
+    write_labels(tmp_path / "a_labels.tif", np.ones((6, 20, 30), np.uint32))
+    image, labels = file_layers(tmp_path / "a.ome.tif", tmp_path / "a_labels.tif")
+    assert image.data.shape == labels.data.shape == (6, 20, 30)
+
+    write_labels(tmp_path / "b_labels.tif", np.ones((5, 20, 30), np.uint32))
+    with pytest.raises(InputError, match=r"has 5 planes, but .* has 6; .* Run the batch again"):
+        file_layers(tmp_path / "a.ome.tif", tmp_path / "b_labels.tif")
+
+
+def test_a_pyramid_is_shown_as_one(tmp_path: Path, viewer: Any) -> None:
+    """So that labels larger than a screen card's memory can be looked at."""
+    pixels = np.random.default_rng(0).integers(0, 9, (2, 1100, 1300), dtype=np.uint32)
+    array = create_labels(tmp_path / "big.ome.zarr", pixels.shape, axes="TYX")
+    array[...] = pixels
+    finish(tmp_path / "big.ome.zarr")
+    layer = labels_layer(tmp_path / "big.ome.zarr")
+    viewer.add_layer(layer)
+
+    assert isinstance(layer, Labels)
+    assert layer.multiscale
+    assert [level.shape for level in layer.data] == [(2, 1100, 1300), (2, 550, 650)]
+    np.testing.assert_array_equal(np.asarray(layer.data[0][1]), pixels[1])
+
+
+def test_a_photograph_has_its_colours(tmp_path: Path, viewer: Any) -> None:
+    """Without its alpha."""
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 30, 4), dtype=np.uint8)
+    Picture.fromarray(pixels).save(tmp_path / "a.png")
+    write_labels(tmp_path / "a_labels.tif", np.ones((20, 30), np.uint32))
+    image, _ = file_layers(tmp_path / "a.png", tmp_path / "a_labels.tif")
+    viewer.add_layer(image)
+
+    assert image.rgb
+    assert image.data.shape == (20, 30, 3)

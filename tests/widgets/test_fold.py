@@ -1,0 +1,39 @@
+"""Parts of the dock that can be folded away."""
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import Qt
+
+from napari_unet.widgets.fold import Fold
+from napari_unet.widgets.parts import button, stack
+from napari_unet.widgets.scroll import Scroll
+
+
+def test_what_is_unfolded_is_scrolled_to(qtbot: Any) -> None:
+    """The dock is higher than most screens; of what is too high, the top is shown."""
+    folds = [
+        Fold(f"Part {n}", "", stack(*(button(f"{n}.{i}", "") for i in range(size))))
+        for n, size in enumerate((6, 6, 5, 40))
+    ]
+    scroll = Scroll(stack(*(fold.widget for fold in folds)))
+    qtbot.add_widget(scroll)
+    scroll.resize(300, 250)
+    scroll.show()
+
+    def click_and_wait(fold: Fold, shown: Callable[[int, int], bool]) -> None:
+        part = fold.widget.native
+
+        def is_shown() -> bool:
+            top = part.mapTo(scroll.viewport(), part.rect().topLeft()).y()
+            return shown(top, top + part.height())
+
+        assert not is_shown()
+        qtbot.mouseClick(fold._button.native, Qt.MouseButton.LeftButton)
+        qtbot.wait_until(is_shown, timeout=2000)
+
+    for fold in folds[:2]:
+        fold.toggle()
+    qtbot.wait(50)
+    click_and_wait(folds[2], lambda _, bottom: bottom <= scroll.viewport().height())
+    click_and_wait(folds[3], lambda top, _: 0 <= top < 10)
