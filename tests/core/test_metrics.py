@@ -23,7 +23,10 @@ from napari_unet.errors import InputError
 Labels = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Pair = tuple[Labels, Labels]
-SCORES: list[Callable[..., Any]] = [getattr(metrics, n) for n in metrics.__all__ if n.islower()]
+NO_SCORE = "touching_cells"
+SCORES: list[Callable[..., Any]] = [
+    getattr(metrics, name) for name in metrics.__all__ if name.islower() and name != NO_SCORE
+]
 FOREGROUND = {"foreground_rand_score", "foreground_information_score"}
 BEST_IS_ONE = {"iou", "seg_score", "average_precision", *FOREGROUND}
 

@@ -160,18 +160,20 @@ def test_what_would_need_all_of_a_huge_stack_says_so(viewer: Any, open_stack: An
     assert list(viewer.layers) == [image]
 
 
-def test_a_huge_stack_among_the_open_images_is_told_and_nothing_is_begun(
-    session: Session, viewer: Any, open_stack: Any
+def test_a_huge_stack_among_the_open_images_is_left_out_with_its_reason(
+    session: Session, viewer: Any, open_stack: Any, finish: Any
 ) -> None:
-    """Nothing goes on following the user for the images that would have fitted."""
+    """The images that fit are segmented, and nothing goes on following the user for the other."""
     small = viewer.add_image(PIXELS, name="small")
     open_stack(*VAST)
     session.segmenter = make_segmenter()
     moves = viewer.dims.events.current_step
     followers = len(moves.callbacks)
-    with pytest.raises(DeviceError, match="The segmentation of layer 'worm' would need"):
-        session.segment(small, "all open images", PredictConfig(device="cpu"))
+    session.segment(small, "all open images", PredictConfig(device="cpu"))
+    finish()
 
-    assert session.jobs.state == "idle"
+    fitting, huge = session.batch.rows
+    assert fitting.state == "done"
+    assert huge.text.startswith("skipped: The segmentation of layer 'worm' would need")
     assert len(moves.callbacks) == followers
-    assert shown(viewer, "segmentation").name == "small segmentation (unfinished)"
+    assert shown(viewer, "segmentation").name == "small segmentation"

@@ -51,7 +51,7 @@ def add_to(commands: Commands) -> None:
     add(
         "--classes",
         metavar="FILE",
-        help="CSV with the columns label and class (and file): the kinds of cells",
+        help="a CSV of the columns label, class (and file)",
     )
     add("-o", "--output", required=True, metavar="MODEL", help="the model file to write")
     add(
@@ -60,7 +60,7 @@ def add_to(commands: Commands) -> None:
         metavar="MODEL",
         help="start from this model and its settings",
     )
-    add("--checkpoint", metavar="FILE", help="keep the state here; if it is there, go on from it")
+    add("--checkpoint", metavar="FILE", help="keep the state here, or go on from it")
     add_json(parser)
     add_knobs(parser, TrainConfig)
     parser.set_defaults(run=run)

@@ -40,14 +40,17 @@ def coarse_shape(shape: tuple[int, ...], factor: int) -> tuple[int, ...]:
 
 
 def coarse_box(box: tuple[slice, ...], factor: int, shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """Return what of the working resolution `refine` needs for a box of an image of this shape."""
+    """Return what of the working resolution `refine` needs for a box of an image of this shape.
+
+    That reads the coarse pixel before each pixel and the next one, also where it lies on the first.
+    """
     if factor == 1:
         return box
     middle = (factor - 1) / 2
     return tuple(
         slice(
-            max(math.floor((span.start - middle) / factor), 0),
-            min(math.ceil((span.stop - 1 - middle) / factor) + 1, n),
+            max(min(math.floor((span.start - middle) / factor), n - 2), 0),
+            min(math.floor((span.stop - 1 - middle) / factor) + 2, n),
         )
         for span, n in zip(box, coarse_shape(shape, factor), strict=True)
     )
