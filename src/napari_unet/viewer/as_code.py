@@ -11,7 +11,7 @@ from typing import Any
 from napari_unet import __version__
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.errors import InputError
-from napari_unet.viewer.as_files import ImageFile, Lesson, Plan, Work
+from napari_unet.viewer.as_files import LayerFile, Lesson, Plan, Work
 
 __all__ = ["as_command_line", "as_python"]
 
@@ -106,7 +106,7 @@ def _python_training(plan: Plan, config: TrainConfig) -> list[str]:
     return [*lines, "", *loop, "segmenter = event.segmenter", f"segmenter.save({plan.model!r})"]
 
 
-def _reading(file: ImageFile) -> str:
+def _reading(file: LayerFile) -> str:
     """Return an expression for the pixels, (C, Y, X) or (C, Z, Y, X)."""
     read = f"read_image({file.path!r})"
     if not file.loses_channels:

@@ -34,7 +34,7 @@ from napari_unet.viewer.stack import ImageStack, finest, shown_plane
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["Box", "ImageFile", "Lesson", "Plan", "Work"]
+__all__ = ["Box", "LayerFile", "Lesson", "Plan", "Work"]
 
 Box = tuple[tuple[int, int], ...]
 """(start, stop) on every axis of the labels."""
@@ -74,7 +74,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ImageFile:
+class LayerFile:
     """An image as a file.
 
     Attributes
@@ -103,7 +103,7 @@ class Lesson:
 
     Attributes
     ----------
-    file : ImageFile
+    file : LayerFile
         The image.
     labels : str
         Path of the labels.
@@ -117,7 +117,7 @@ class Lesson:
         The class of every label that has one.
     """
 
-    file: ImageFile
+    file: LayerFile
     labels: str
     meaning: Meaning
     shape: tuple[int, ...]
@@ -134,7 +134,7 @@ class Plan:
         What to save first.
     lessons : list of Lesson
         What to train on, if anything.
-    segmented : list of ImageFile
+    segmented : list of LayerFile
         What to segment.
     plane : int or None
         The only plane of it to segment, if it is one of several.
@@ -153,7 +153,7 @@ class Plan:
                 "There is nothing to copy yet: choose labels to train on, or load a model."
             )
         self.remarks: list[str] = []
-        self._files: dict[Image, ImageFile] = {}
+        self._files: dict[Image, LayerFile] = {}
         self._taken: set[str] = set()
         self.start = "" if work.segmenter is None else self._new_name("model", SUFFIX)
         if self.start:
@@ -183,14 +183,14 @@ class Plan:
         labels = path.as_posix()
         return Lesson(file, labels, snapshot.meaning, shape, region, snapshot.classes)
 
-    def _image(self, layer: Image) -> ImageFile:
+    def _image(self, layer: Image) -> LayerFile:
         if layer not in self._files:
             stack, path = ImageStack.of(layer), _file_of(layer)
             if path is not None and _holds(path, stack):
-                self._files[layer] = ImageFile(path.as_posix(), stack, loses_channels=False)
+                self._files[layer] = LayerFile(path.as_posix(), stack, loses_channels=False)
             else:
                 loses = stack.channel_axis is not None and not stack.rgb
-                self._files[layer] = ImageFile(self._save(layer, layer.name), stack, loses)
+                self._files[layer] = LayerFile(self._save(layer, layer.name), stack, loses)
         return self._files[layer]
 
     def _save(self, layer: Layer, name: str) -> str:
