@@ -55,6 +55,15 @@ def attempts(folder: Path) -> dict[int, int]:
     return {number: numbers.count(number) for number in numbers}
 
 
+def test_workers_leave_the_environment_of_the_program_as_it_was() -> None:
+    """Dask sets numbers of threads for its workers, which every later process would inherit."""
+    before = dict(os.environ)
+    with local_workers(1):
+        pass
+
+    assert dict(os.environ) == before
+
+
 def test_workers_write_the_files_that_one_process_writes(
     workers: DaskExecutor, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -148,6 +149,7 @@ def local_workers(count: int) -> Iterator[DaskExecutor]:
         "silence_logs": logging.CRITICAL,
     }
     with (
+        _own_environment(),
         _patient(),
         distributed.LocalCluster(n_workers=count, **settings) as cluster,
         _client(cluster) as client,
@@ -243,6 +245,18 @@ def _dask(module: str) -> Any:
         if signal.getsignal(signal.SIGINT) is not handler:
             # dask_jobqueue lets Ctrl-C end the program without a word
             signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def _own_environment() -> Iterator[None]:
+    """Take back what Dask sets for its workers: other processes would have one thread, too."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _patient() -> AbstractContextManager[None]:
