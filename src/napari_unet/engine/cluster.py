@@ -260,11 +260,15 @@ def _own_environment() -> Iterator[None]:
 
 
 def _patient() -> AbstractContextManager[None]:
-    """Let a new scheduler not give up early, nor count a death against work that only waited."""
+    """Let a new scheduler not give up early, nor count a death against work that only waited.
+
+    And let nobody look every 10 ms where its workers are.
+    """
     import dask
 
     scheduler = {"allowed-failures": DEATHS, "worker-saturation": 1.0}
     settings = {f"distributed.scheduler.{name}": value for name, value in scheduler.items()}
+    settings["distributed.worker.profile.enabled"] = False
     patience: AbstractContextManager[None] = dask.config.set(settings)
     return patience
 
