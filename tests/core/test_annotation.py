@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import IGNORE, Annotation, Summary, Target, encode, summarise
+from napari_unet.core.annotation import IGNORE, Annotation, Target, encode
 from napari_unet.core.boundary import boundary_weight_map, separate_touching
+from napari_unet.core.summary import Summary, summarise
 from napari_unet.core.unet import weighted_cross_entropy
 from napari_unet.errors import InputError
 

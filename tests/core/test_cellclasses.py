@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.core.annotation import Annotation, summarise
+from napari_unet.core.annotation import Annotation
 from napari_unet.core.cellclasses import (
     ANY_CELL,
     class_evidence,
@@ -23,6 +23,7 @@ from napari_unet.core.cellclasses import (
     object_classes,
     order_classes,
 )
+from napari_unet.core.summary import summarise
 from napari_unet.core.unet import weighted_cross_entropy
 from napari_unet.errors import InputError
 

@@ -13,9 +13,9 @@ from napari.layers import Labels
 from napari.utils import DirectLabelColormap
 from small_things import make_segmenter
 
-from napari_unet.core.annotation import summarise
 from napari_unet.core.cellclasses import object_classes
 from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.core.summary import summarise
 from napari_unet.engine.inference import probabilities
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Image, Labels, Shapes
 
-from napari_unet.core.annotation import Annotation, Summary, summarise
+from napari_unet.core.annotation import Annotation
+from napari_unet.core.summary import Summary, summarise
 from napari_unet.errors import InputError
 from napari_unet.viewer import labelled
 from napari_unet.viewer.layers import set_meaning

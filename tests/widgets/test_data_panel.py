@@ -8,7 +8,8 @@ import pytest
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox
 
-from napari_unet.core.annotation import Annotation, summarise
+from napari_unet.core.annotation import Annotation
+from napari_unet.core.summary import summarise
 from napari_unet.sample_data import painted_scribbles, touching_cells
 from napari_unet.viewer.layers import meaning_of, new_scribbles, set_meaning
 from napari_unet.viewer.regions import region_masks

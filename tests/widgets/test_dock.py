@@ -17,7 +17,8 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QMenu, QProgressBar, QScrollArea
 from small_things import make_segmenter
 
-from napari_unet.core.annotation import Annotation, summarise
+from napari_unet.core.annotation import Annotation
+from napari_unet.core.summary import summarise
 from napari_unet.viewer.layers import is_result
 from napari_unet.viewer.session import Session
 

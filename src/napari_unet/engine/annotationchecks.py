@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import Annotation, Summary, summarise
+from napari_unet.core.annotation import Annotation
 from napari_unet.core.instances import diameters
+from napari_unet.core.summary import Summary, summarise
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 

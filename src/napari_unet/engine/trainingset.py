@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.annotation import IGNORE, Annotation, Summary, summarise
+from napari_unet.core.annotation import IGNORE, Annotation
 from napari_unet.core.augment import Plane
 from napari_unet.core.cellclasses import ANY_CELL
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.instances import smallest_diameter, typical_diameter
 from napari_unet.core.resolution import choose_factor
+from napari_unet.core.summary import Summary, summarise
 from napari_unet.engine.annotationchecks import (
     check_channels,
     check_classes,

@@ -10,8 +10,9 @@ import numpy as np
 from napari.layers import Image, Labels, Shapes
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import IGNORE, Annotation, Meaning, Summary, encode
+from napari_unet.core.annotation import IGNORE, Annotation, Meaning, encode
 from napari_unet.core.cellclasses import order_classes
+from napari_unet.core.summary import Summary
 from napari_unet.viewer.cellclasses import classes_of
 from napari_unet.viewer.layers import check_same_grid, meaning_of
 from napari_unet.viewer.regions import region_mask, region_masks
