@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import torch
 
 from napari_unet.engine.segmenter import Segmenter
+from napari_unet.engine.slurm import slurm_settings
 from napari_unet.errors import InputError, JobError, UNetError
 
 __all__ = ["DaskExecutor", "local_workers", "scheduler_at", "slurm_jobs"]
@@ -37,18 +38,6 @@ DEATHS = 5
 
 PATIENCE = 10.0
 """Seconds to wait for a scheduler."""
-
-SLURM = (
-    "account",
-    "cores",
-    "interface",
-    "job_name",
-    "log_directory",
-    "memory",
-    "queue",
-    "walltime",
-)
-"""Options of SLURM jobs that Dask has a name for; it must know cores and memory."""
 
 
 class DaskExecutor:
@@ -211,25 +200,6 @@ def slurm_jobs(count: int, options: str) -> Iterator[DaskExecutor]:
         _client(cluster) as client,
     ):
         yield DaskExecutor(client, settings["cores"])
-
-
-def slurm_settings(options: str) -> dict[str, Any]:
-    """Return what `dask_jobqueue.SLURMCluster` is given for options as `slurm_jobs` takes them."""
-    pairs = [part.strip().partition("=") for part in options.split(",") if part.strip()]
-    settings: dict[str, Any] = {name: value for name, _, value in pairs if name in SLURM}
-    if not settings.get("cores", "").isdecimal() or "memory" not in settings:
-        raise InputError(
-            f"The options of SLURM are {options!r}; cores and memory are needed, such as "
-            f"cores=4,memory=16GB,walltime=02:00:00,queue=gpu,gres=gpu:1."
-        )
-    more = [f"--{name}{equals}{value}" for name, equals, value in pairs if name not in SLURM]
-    # one process with one unit of work at a time, which computes with all cores
-    return settings | {
-        "cores": int(settings["cores"]),
-        "processes": 1,
-        "worker_extra_args": ["--nthreads", "1"],
-        "job_extra_directives": more,
-    }
 
 
 def _dask(module: str) -> Any:
