@@ -15,6 +15,7 @@ KEY differs for other pixels, models and settings, so what lies there is never m
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -108,7 +109,7 @@ def results_folder(order: Order) -> Path:
     return folder
 
 
-class Planes:
+class Planes(ABC):
     """What is segmented of an item, read from its scratch folder plane by plane, or in blocks.
 
     Attributes
@@ -130,9 +131,9 @@ class Planes:
         part: Array = plane[index[-2:]]
         return part
 
+    @abstractmethod
     def blocks(self, at: Place) -> Iterator[tuple[Box, Array]]:
         """Yield the parts of a plane that are kept, and where they lie in it."""
-        raise NotImplementedError
 
 
 class LabelPlanes(Planes):

@@ -6,15 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QTableView,
-)
+from qtpy.QtWidgets import QHeaderView, QStyledItemDelegate, QStyleOptionViewItem
 
 from napari_unet.viewer.batch import Batch, BatchRow
+from napari_unet.widgets.clickable_table import ClickableTable
 
 __all__ = ["BatchTable"]
 
@@ -76,7 +71,7 @@ class _Names(QStyledItemDelegate):
             option.textElideMode = Qt.TextElideMode.ElideMiddle
 
 
-class BatchTable(QTableView):
+class BatchTable(ClickableTable):
     """One row for each image; invisible without any.
 
     Parameters
@@ -86,37 +81,16 @@ class BatchTable(QTableView):
     """
 
     def __init__(self, on_click: Callable[[BatchRow], object]) -> None:
-        super().__init__()
-        self._on_click, self._rows = on_click, _Rows()
-        self.setModel(self._rows)
-        self.setToolTip("Click a row to see its result, or why there is none.")
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
+        self._rows = rows = _Rows()
+        tooltip = "Click a row to see its result, or why there is none."
+        super().__init__(rows, tooltip, MOST_ROWS, lambda row: on_click(rows.batch.rows[row]))
         self._names = _Names(self)
         self.setItemDelegateForColumn(0, self._names)
-        rows, columns = self.verticalHeader(), self.horizontalHeader()
-        assert rows is not None
-        assert columns is not None
-        rows.hide()
-        columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        columns.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
-        self.clicked.connect(self._on_clicked)
-        self.setVisible(False)
+        self.columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
 
     def show_batch(self, batch: Batch) -> bool:
         """Show a batch as it is now; return whether there are other rows than before."""
         if not self._rows.show(batch):
             return False
-        header, columns = self.verticalHeader(), self.horizontalHeader()
-        assert header is not None
-        assert columns is not None
-        shown = min(len(batch.rows), MOST_ROWS)
-        height = columns.sizeHint().height() + shown * header.defaultSectionSize() + 4
-        self.setFixedHeight(height)
-        self.setVisible(bool(batch.rows))
+        self.fit(len(batch.rows))
         return True
-
-    def _on_clicked(self, index: QModelIndex) -> None:
-        self._on_click(self._rows.batch.rows[index.row()])

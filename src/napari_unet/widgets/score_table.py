@@ -7,10 +7,11 @@ from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+from qtpy.QtWidgets import QHeaderView
 
 from napari_unet.core.comparison import ERROR_COLOURS
 from napari_unet.viewer.score import Row
+from napari_unet.widgets.clickable_table import ClickableTable
 
 __all__ = ["ScoreTable"]
 
@@ -59,7 +60,7 @@ class _Rows(QAbstractTableModel):
         return None
 
 
-class ScoreTable(QTableView):
+class ScoreTable(ClickableTable):
     """The worst first; invisible without rows.
 
     Parameters
@@ -69,38 +70,17 @@ class ScoreTable(QTableView):
     """
 
     def __init__(self, on_click: Callable[[Row], object]) -> None:
-        super().__init__()
-        self._on_click, self._rows = on_click, _Rows()
-        self.setModel(self._rows)
-        self.setToolTip(
+        self._rows = rows = _Rows()
+        tooltip = (
             "What became of each cell, the worst first; in a stack, its plane comes before it. "
             "Click a row to go there."
         )
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        rows, columns = self.verticalHeader(), self.horizontalHeader()
-        assert rows is not None
-        assert columns is not None
-        rows.hide()
-        columns.setResizeContentsPrecision(0)  # the rows in view, not all
-        columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        columns.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        columns.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
-        self.clicked.connect(self._on_clicked)
-        self.setVisible(False)
+        super().__init__(rows, tooltip, MOST_ROWS, lambda row: on_click(rows.rows[row]))
+        self.columns.setResizeContentsPrecision(0)  # the rows in view, not all
+        self.columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.columns.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
 
     def show_rows(self, rows: Sequence[Row]) -> None:
         """Show other rows, from the first on."""
         self._rows.show(rows)
-        header, columns = self.verticalHeader(), self.horizontalHeader()
-        assert header is not None
-        assert columns is not None
-        shown = min(len(rows), MOST_ROWS)
-        height = columns.sizeHint().height() + shown * header.defaultSectionSize() + 4
-        self.setFixedHeight(height)
-        self.setVisible(bool(rows))
-
-    def _on_clicked(self, index: QModelIndex) -> None:
-        self._on_click(self._rows.rows[index.row()])
+        self.fit(len(rows))
