@@ -208,7 +208,7 @@ def test_the_panels_load_no_torch() -> None:
 THROUGH_THE_HOST = """
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import PredictConfig, TrainConfig
-from napari_unet.engine import tasks
+from napari_unet.engine.process import tasks
 from napari_unet.engine.host import Host, SharedArray
 from napari_unet.sample_data import painted_scribbles, touching_cells
 

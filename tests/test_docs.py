@@ -19,7 +19,7 @@ from napari_unet import Annotation, Segmenter, cli, sample_data
 from napari_unet.core.annotation import Meaning
 from napari_unet.core.config import PredictConfig, TrainConfig, knobs
 from napari_unet.core.summary import summarise
-from napari_unet.engine.recipe import recipe_named
+from napari_unet.engine.learning.recipe import recipe_named
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "napari_unet"

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from napari_unet.core.linkstack import link_planes
     from napari_unet.core.unet import UNet
     from napari_unet.engine.batch import segment_files
-    from napari_unet.engine.batchplan import BatchOptions
     from napari_unet.engine.inference import predict, probabilities, segment
+    from napari_unet.engine.items.plan import BatchOptions
     from napari_unet.engine.segmenter import Segmenter
     from napari_unet.engine.training import train
 
@@ -56,7 +56,7 @@ __all__ = [
 
 _LAZY = {
     "Annotation": "napari_unet.core.annotation",
-    "BatchOptions": "napari_unet.engine.batchplan",
+    "BatchOptions": "napari_unet.engine.items.plan",
     "PredictConfig": "napari_unet.core.config",
     "Segmenter": "napari_unet.engine.segmenter",
     "TrainConfig": "napari_unet.core.config",

@@ -35,7 +35,7 @@ from sidebyside import Result, interleaved, machine, write
 
 from napari_unet.core.augment import Augmentation, Patch, Plane, cut_patch, elastic_deform
 from napari_unet.core.unet import UNet, weighted_cross_entropy
-from napari_unet.engine.recipe import DEFAULT
+from napari_unet.engine.learning.recipe import DEFAULT
 from napari_unet.sample_data import touching_cells
 
 PATCH, CONTEXT, PLANE = 572, 184, 1024

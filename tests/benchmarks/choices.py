@@ -3,9 +3,9 @@
     python tests/benchmarks/choices.py --steps 1200 [--kinds nuclei phase ...] [--start random]
         [--set fan_in=0 warm_up=20 scale=0.6 ...]
 
-``--set`` takes numbers of `napari_unet.engine.recipe.Recipe` and of its augmentation. The budget
-is steps on one thread, so what else runs on the machine changes nothing but the time. Prints one
-line of JSON a kind: the scores are means over the images that were not painted.
+``--set`` takes numbers of `napari_unet.engine.learning.recipe.Recipe` and of its augmentation. The
+budget is steps on one thread, so what else runs on the machine changes nothing but the time. Prints
+one line of JSON a kind: the scores are means over the images that were not painted.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import torch
 from kinds import DATA, KINDS, Kind
 
 import napari_unet as nu
-from napari_unet.engine import recipe as recipes
-from napari_unet.engine.recipe import Recipe
+from napari_unet.engine.learning import recipe as recipes
+from napari_unet.engine.learning.recipe import Recipe
 
 
 def changed(recipe: Recipe, settings: list[str]) -> Recipe:

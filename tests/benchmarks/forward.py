@@ -26,7 +26,7 @@ import time
 import napari_unet.engine, numpy as np, torch
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.unet import UNet
-from napari_unet.engine import warm
+from napari_unet.engine.process import warm
 from napari_unet.engine.inference import predict
 from napari_unet.engine.segmenter import Segmenter
 empty = Segmenter(weights={{}}, in_channels=1, n_classes=2, base_channels={base}, depth=4)

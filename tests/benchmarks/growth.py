@@ -31,10 +31,10 @@ from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.unet import UNet
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.inference import predict, segment
-from napari_unet.engine.learner import Learner
-from napari_unet.engine.recipe import recipe_named
+from napari_unet.engine.learning.learner import Learner
+from napari_unet.engine.learning.recipe import recipe_named
+from napari_unet.engine.learning.trainingset import prepare
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.engine.trainingset import prepare
 
 Work = Callable[[], object]
 

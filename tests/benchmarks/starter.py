@@ -23,10 +23,10 @@ from procedural import KINDS, draw
 
 import napari_unet as nu
 from napari_unet.core.unet import UNet
-from napari_unet.engine.learner import Learner
-from napari_unet.engine.recipe import recipe_named
+from napari_unet.engine.learning.learner import Learner
+from napari_unet.engine.learning.recipe import recipe_named
+from napari_unet.engine.learning.trainingset import prepare
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.engine.trainingset import prepare
 
 DRAWN = 70
 """Images of each drawn kind."""

@@ -22,7 +22,7 @@ from napari_unet.core.annotation import Annotation
 from napari_unet.core.boundary import boundary_weight_map
 from napari_unet.core.nearesttwo import nearest_two
 from napari_unet.core.nearesttwo_numba import CHUNK
-from napari_unet.engine.paintedplane import PaintedPlane
+from napari_unet.engine.learning.paintedplane import PaintedPlane
 from napari_unet.errors import DeviceError
 
 Cells = NDArray[np.int32]

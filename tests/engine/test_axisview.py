@@ -11,7 +11,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.engine.axisview import AxisView
+from napari_unet.engine.formats.axisview import AxisView
 from napari_unet.errors import InputError
 
 STORED = np.arange(3 * 2 * 4 * 5 * 6, dtype=np.uint16).reshape(3, 2, 4, 5, 6)

@@ -16,9 +16,13 @@ import tifffile
 import zarr
 
 from napari_unet import InputError, PredictConfig, Segmenter, UNetError, segment
-from napari_unet.engine import batchscratch, batchtasks, blocks
+from napari_unet.engine import blocks
 from napari_unet.engine.batch import run_batch, segment_files
-from napari_unet.engine.batchevents import (
+from napari_unet.engine.files import read_image, read_labels
+from napari_unet.engine.formats.imagefile import open_image
+from napari_unet.engine.formats.omezarr import create_labels, finish
+from napari_unet.engine.items import scratch, tasks
+from napari_unet.engine.items.events import (
     BatchDone,
     BatchEvent,
     ItemDone,
@@ -27,12 +31,9 @@ from napari_unet.engine.batchevents import (
     ItemSkipped,
     ItemStarted,
 )
-from napari_unet.engine.batchorder import place_order
-from napari_unet.engine.batchplan import BatchOptions, plan, take_shard
-from napari_unet.engine.files import read_image, read_labels
-from napari_unet.engine.imagefile import open_image
-from napari_unet.engine.manifest import identify
-from napari_unet.engine.omezarr import create_labels, finish
+from napari_unet.engine.items.manifest import identify
+from napari_unet.engine.items.order import place_order
+from napari_unet.engine.items.plan import BatchOptions, plan, take_shard
 from napari_unet.engine.starter import starter_model
 from napari_unet.sample_data import touching_cells
 
@@ -201,7 +202,7 @@ def test_an_executor_gives_the_same_files(
     model: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Small images are one call each, all side by side; a larger stack is a call for each plane."""
-    monkeypatch.setattr(batchtasks, "ALONE", 2 * 80 * 96)
+    monkeypatch.setattr(tasks, "ALONE", 2 * 80 * 96)
     for seed in range(3):
         save(tmp_path / "in" / f"{seed}.tif", cells(seed=seed))
     save(tmp_path / "in" / "4 movie.tif", *(cells(seed=seed) for seed in range(4)))
@@ -240,7 +241,7 @@ def test_large_planes_are_done_in_blocks(
     arguments: Any = (model, tmp_path / "in", tmp_path / "whole", CPU, options)
     (whole,) = _done(segment_files(*arguments))
     monkeypatch.setattr(blocks, "LARGE", 128 * 128)
-    monkeypatch.setattr(batchscratch, "BLOCK", 128)
+    monkeypatch.setattr(scratch, "BLOCK", 128)
     threads = Threads()
 
     arguments = (model, tmp_path / "in", tmp_path / "here", CPU, options)

@@ -11,11 +11,11 @@ import torch
 from napari_unet import metrics
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import TrainConfig
-from napari_unet.engine.calibration import calibrate
 from napari_unet.engine.inference import segment
+from napari_unet.engine.learning.calibration import calibrate
+from napari_unet.engine.learning.trainingset import prepare
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.training import train
-from napari_unet.engine.trainingset import prepare
 from napari_unet.sample_data import touching_cells
 
 IMAGE, TRUTH = touching_cells((192, 192), seed=5)

@@ -15,16 +15,16 @@ import torch
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.cellclasses import ANY_CELL, foreground, object_classes
 from napari_unet.core.config import PredictConfig, TrainConfig
-from napari_unet.engine.calibration import calibrate
 from napari_unet.engine.classtable import read_classes
 from napari_unet.engine.events import PlaneDone, StepDone, Trained
 from napari_unet.engine.inference import predict, probabilities, segment, segment_into
-from napari_unet.engine.mailbox import Mailbox, Repainted
-from napari_unet.engine.paintedplane import PaintedPlane
+from napari_unet.engine.learning.calibration import calibrate
+from napari_unet.engine.learning.paintedplane import PaintedPlane
+from napari_unet.engine.learning.trainingset import TrainingSet, prepare
+from napari_unet.engine.process.mailbox import Mailbox, Repainted
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.starter import starter_model, with_classes
 from napari_unet.engine.training import train
-from napari_unet.engine.trainingset import TrainingSet, prepare
 from napari_unet.errors import InputError
 
 sys.path.append(str(Path(__file__).parent))  # test modules are not a package

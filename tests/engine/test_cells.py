@@ -11,8 +11,8 @@ from scipy import ndimage
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.instances import instances
 from napari_unet.engine.cells import find_cells
+from napari_unet.engine.process.tasks import number_cells
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.engine.tasks import number_cells
 
 
 def model(**settings: Any) -> Segmenter:

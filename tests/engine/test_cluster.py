@@ -16,10 +16,11 @@ import pytest
 import tifffile
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.engine import batchscratch, blocks
+from napari_unet.engine import blocks
 from napari_unet.engine.batch import segment_files
-from napari_unet.engine.batchevents import BatchDone
-from napari_unet.engine.batchplan import BatchOptions
+from napari_unet.engine.items import scratch
+from napari_unet.engine.items.events import BatchDone
+from napari_unet.engine.items.plan import BatchOptions
 from napari_unet.engine.starter import starter_model
 from napari_unet.errors import InputError, JobError
 from napari_unet.sample_data import touching_cells
@@ -75,7 +76,7 @@ def test_workers_write_the_files_that_one_process_writes(
         tifffile.imwrite(images / f"{seed}.tif", touching_cells((128, 128), seed=seed)[0])
     (images / "bad.tif").write_bytes(b"not an image")
     tifffile.imwrite(images / "large.tif", touching_cells((300, 300), seed=9)[0])
-    usual = blocks.LARGE, batchscratch.BLOCK
+    usual = blocks.LARGE, scratch.BLOCK
     # what is larger is segmented in blocks, here and there
     for run in (lambda f, *given: f(*given), workers._client.run):
         run(toy_units.cut_into_blocks, 200 * 200, 128)

@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from napari_unet.engine import tiffwriter
 from napari_unet.engine.files import (
     find_images,
     pair_files,
@@ -26,7 +25,8 @@ from napari_unet.engine.files import (
     write_labels,
     write_probabilities,
 )
-from napari_unet.engine.imagefile import open_image
+from napari_unet.engine.formats import tiffwriter
+from napari_unet.engine.formats.imagefile import open_image
 from napari_unet.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -501,7 +501,7 @@ def test_a_name_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 )
 def test_any_set_of_names_pairs_with_itself(names: list[str]) -> None:
     """A name and the same name with _labels behind it always find each other."""
-    from napari_unet.engine.findfiles import _by_key
+    from napari_unet.engine.formats.findfiles import _by_key
 
     ends = ("label", "labels", "mask", "masks", "region", "regions")
     plain = [name for name in names if not name.endswith(tuple(f"_{end}" for end in ends))]

@@ -24,8 +24,8 @@ from napari_unet.engine.files import (
     write_labels,
     write_probabilities,
 )
-from napari_unet.engine.imagefile import open_image
-from napari_unet.engine.tiffwriter import write_tiff
+from napari_unet.engine.formats.imagefile import open_image
+from napari_unet.engine.formats.tiffwriter import write_tiff
 from napari_unet.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -325,8 +325,8 @@ def test_a_large_plane_is_written_tile_by_tile(
     labels = np.zeros((2, 1500, 2100), np.uint32)
     labels[1, 1400:, 2000:] = RNG.integers(0, 70000, (100, 100))
     stored = zarr.create_array(tmp_path / "a", data=labels, chunks=(1, 512, 512))
-    monkeypatch.setattr("napari_unet.engine.tiffwriter.LARGEST_PLANE", 2**20)
-    monkeypatch.setattr("napari_unet.engine.tiff.LARGEST_PAGE", 2**20)
+    monkeypatch.setattr("napari_unet.engine.formats.tiffwriter.LARGEST_PLANE", 2**20)
+    monkeypatch.setattr("napari_unet.engine.formats.tiff.LARGEST_PAGE", 2**20)
 
     tracemalloc.start()
     write_labels(tmp_path / "a.tif", stored)
@@ -374,7 +374,7 @@ def test_a_compressed_stack_is_read_plane_by_plane(
     largest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One plane of many is decoded, or only some strips of one that is very large."""
-    monkeypatch.setattr("napari_unet.engine.tiff.LARGEST_PAGE", largest)
+    monkeypatch.setattr("napari_unet.engine.formats.tiff.LARGEST_PAGE", largest)
     pixels = np.broadcast_to(noise(1024, 1024), (12, 1024, 1024)).copy()
     write_tiff(tmp_path / "a.tif", pixels, "TYX", np.uint16)
     tracemalloc.start()
@@ -473,7 +473,7 @@ def test_looking_for_a_plugin_loads_no_napari(tmp_path: Path) -> None:
     (tmp_path / "a.unknown").write_bytes(b"nobody knows")
     code = f"""
 import sys
-from napari_unet.engine.imagefile import open_image
+from napari_unet.engine.formats.imagefile import open_image
 from napari_unet.errors import InputError
 try:
     open_image({str(tmp_path / "a.unknown")!r})

@@ -18,7 +18,7 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.core.unet import UNet
 from napari_unet.engine.events import PlaneDone, TileDone
 from napari_unet.engine.inference import predict, probabilities, segment, segment_into
-from napari_unet.engine.mailbox import Finish, InView, Mailbox
+from napari_unet.engine.process.mailbox import Finish, InView, Mailbox
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import DeviceError, InputError
 
@@ -84,7 +84,8 @@ def test_tiles_do_not_show(
     whole = probabilities(segmenter, image, config(tile_size=400))
     tiled = probabilities(segmenter, image, config(tile_size=tile))
     assert (whole.shape, whole.dtype) == ((classes, *sides), np.float32)
-    assert np.abs(whole - tiled).max() < 1e-5
+    # logits of random weights reach 50, where one rounding of 32 bits is 4e-6
+    assert np.abs(whole - tiled).max() < 2e-5
     np.testing.assert_allclose(whole.sum(axis=0), 1, atol=1e-5)
     sure = np.diff(np.sort(whole, axis=0)[-2:], axis=0)[0] > 1e-5
     np.testing.assert_array_equal(whole.argmax(axis=0)[sure], tiled.argmax(axis=0)[sure])

@@ -14,10 +14,10 @@ import pytest
 import zarr
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.engine import tasks
 from napari_unet.engine.host import Host, Mailbox, Served, SharedArray
-from napari_unet.engine.lazy import MOST_PIXELS
 from napari_unet.engine.lazyplane import LazyPlane
+from napari_unet.engine.process import tasks
+from napari_unet.engine.process.lazy import MOST_PIXELS
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, JobError
 

@@ -16,15 +16,15 @@ from torch import nn
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.augment import Plane
 from napari_unet.core.unet import UNet, incoming_nodes, weighted_cross_entropy
-from napari_unet.engine import recipe as recipes
-from napari_unet.engine.dropout import SeededDropout
-from napari_unet.engine.flatweights import ALIGNED, FlatWeights
-from napari_unet.engine.learner import MOST_BAD_STEPS, Learner
-from napari_unet.engine.recipe import DEFAULT, PAPER, Recipe, learning_rate
+from napari_unet.engine.learning import recipe as recipes
+from napari_unet.engine.learning.dropout import SeededDropout
+from napari_unet.engine.learning.flatweights import ALIGNED, FlatWeights
+from napari_unet.engine.learning.learner import MOST_BAD_STEPS, Learner
+from napari_unet.engine.learning.recipe import DEFAULT, PAPER, Recipe, learning_rate
+from napari_unet.engine.learning.stepgraph import WARM_UPS, Late
+from napari_unet.engine.learning.trainingset import TrainingSet, prepare
+from napari_unet.engine.learning.update import Update
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.engine.stepgraph import WARM_UPS, Late
-from napari_unet.engine.trainingset import TrainingSet, prepare
-from napari_unet.engine.update import Update
 from napari_unet.errors import JobError
 
 sys.path.append(str(Path(__file__).parent))  # test modules are not a package

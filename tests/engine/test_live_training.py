@@ -17,13 +17,13 @@ from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.normalise import grey_statistics
 from napari_unet.engine.events import Previewed, StepDone, Trained, TrainEvent, Validated
-from napari_unet.engine.heldout import BLOCK, Seen
 from napari_unet.engine.inference import probabilities
-from napari_unet.engine.mailbox import Finish, Look, Mailbox, Repainted
-from napari_unet.engine.paintedplane import PaintedPlane
+from napari_unet.engine.learning.heldout import BLOCK, Seen
+from napari_unet.engine.learning.paintedplane import PaintedPlane
+from napari_unet.engine.learning.trainingset import TrainingSet, prepare
+from napari_unet.engine.process.mailbox import Finish, Look, Mailbox, Repainted
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.training import train
-from napari_unet.engine.trainingset import TrainingSet, prepare
 from napari_unet.errors import InputError
 
 sys.path.append(str(Path(__file__).parent))  # test modules are not a package

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from napari_unet import BatchOptions, PredictConfig
-from napari_unet.engine.batchplan import Item
-from napari_unet.engine.manifest import (
+from napari_unet.engine.items.manifest import (
     Record,
     explained,
     find_complete,
@@ -24,6 +23,7 @@ from napari_unet.engine.manifest import (
     stamp,
     write_record,
 )
+from napari_unet.engine.items.plan import Item
 from napari_unet.engine.starter import starter_model
 
 OPTIONS = BatchOptions()

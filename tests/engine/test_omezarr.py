@@ -16,13 +16,13 @@ import zarr
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.unet import UNet
-from napari_unet.engine import omezarr
 from napari_unet.engine.files import read_image, read_labels
-from napari_unet.engine.imagefile import open_image
+from napari_unet.engine.formats import omezarr
+from napari_unet.engine.formats.imagefile import open_image
+from napari_unet.engine.formats.omezarr import create_labels, finish, partial
+from napari_unet.engine.formats.tiffwriter import write_tiff
 from napari_unet.engine.inference import segment, segment_into
-from napari_unet.engine.omezarr import create_labels, finish, partial
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.engine.tiffwriter import write_tiff
 from napari_unet.errors import InputError
 
 RNG = np.random.default_rng(0)

@@ -18,7 +18,7 @@ import torch
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import TrainConfig
 from napari_unet.engine.events import StepDone
-from napari_unet.engine.ranks import ALONE, Ranks, placed, together
+from napari_unet.engine.learning.ranks import ALONE, Ranks, placed, together
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.training import train
 from napari_unet.errors import DeviceError, InputError

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from napari_unet.engine.savefile import (
+from napari_unet.engine.saving.labels import (
     SIDE,
     Corner,
     corners,
@@ -175,7 +175,7 @@ SAVES_FOR_EVER = """
 import sys
 from pathlib import Path
 import numpy as np
-from napari_unet.engine.savefile import Corner, write_piece
+from napari_unet.engine.saving.labels import Corner, write_piece
 
 value = 0
 while True:

@@ -18,8 +18,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from napari_unet.engine import saver
-from napari_unet.engine.savedsession import (
+from napari_unet.engine.saving import saver
+from napari_unet.engine.saving.folders import (
+    clean,
+    default_root,
+    is_running,
+    mark,
+    new_folder,
+    saved_sessions,
+)
+from napari_unet.engine.saving.labels import Corner, read_labels
+from napari_unet.engine.saving.saver import Present, Saver
+from napari_unet.engine.saving.session import (
     SavedImage,
     SavedLabels,
     SavedModel,
@@ -29,16 +39,6 @@ from napari_unet.engine.savedsession import (
     write_json,
     write_session,
 )
-from napari_unet.engine.savefile import Corner, read_labels
-from napari_unet.engine.savefolders import (
-    clean,
-    default_root,
-    is_running,
-    mark,
-    new_folder,
-    saved_sessions,
-)
-from napari_unet.engine.saver import Present, Saver
 from napari_unet.engine.segmenter import Segmenter, _weight_shapes
 from napari_unet.errors import InputError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_unet.engine.dropout import SeededDropout
-from napari_unet.engine.stepgraph import WARM_UPS, Captured, Late
+from napari_unet.engine.learning.dropout import SeededDropout
+from napari_unet.engine.learning.stepgraph import WARM_UPS, Captured, Late
 
 CPU = torch.device("cpu")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")

@@ -16,9 +16,9 @@ from napari_unet.core.annotation import IGNORE, Annotation
 from napari_unet.core.augment import Augmentation, cut_patch
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.unet import UNet, weighted_cross_entropy
-from napari_unet.engine.heldout import BLOCK, cut_block
+from napari_unet.engine.learning.heldout import BLOCK, cut_block
+from napari_unet.engine.learning.trainingset import MAX_CENTRES, TrainingSet, prepare
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.engine.trainingset import MAX_CENTRES, TrainingSet, prepare
 from napari_unet.errors import InputError
 
 torch.set_num_threads(1)

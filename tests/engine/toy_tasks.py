@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_unet.engine.mailbox import Mailbox
+from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.errors import InputError, UNetError
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from napari_unet.engine import batchscratch, blocks
+from napari_unet.engine import blocks
+from napari_unet.engine.items import scratch
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
@@ -40,4 +41,4 @@ def die() -> None:
 
 def cut_into_blocks(large: int, side: int) -> None:
     """Let planes of more than so many pixels be segmented in blocks of that side."""
-    blocks.LARGE, batchscratch.BLOCK = large, side
+    blocks.LARGE, scratch.BLOCK = large, side

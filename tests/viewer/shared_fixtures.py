@@ -27,7 +27,7 @@ def lasting_host() -> Iterator[LastingHost]:
 @pytest.fixture(scope="session")
 def light_host() -> Iterator[LastingHost]:
     """One light compute process, as the background has it, for all tests with a viewer."""
-    host = LastingHost(warm_up=("napari_unet.engine.tasks",))
+    host = LastingHost(warm_up=("napari_unet.engine.process.tasks",))
     host.start()
     yield host
     host.leave()

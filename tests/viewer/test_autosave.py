@@ -15,8 +15,8 @@ from qtpy.QtCore import QTimer
 from small_things import make_segmenter
 
 from napari_unet.core.config import TrainConfig
-from napari_unet.engine.savedsession import SavedLabels, read_json, read_session
-from napari_unet.engine.savefile import SIDE, read_labels
+from napari_unet.engine.saving.labels import SIDE, read_labels
+from napari_unet.engine.saving.session import SavedLabels, read_json, read_session
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 from napari_unet.sample_data import painted_scribbles, touching_cells

@@ -15,7 +15,7 @@ from small_things import make_segmenter
 import napari_unet
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.events import PlaneDone, TileDone
-from napari_unet.engine.lazy import MOST_PIXELS
+from napari_unet.engine.process.lazy import MOST_PIXELS
 from napari_unet.viewer.gaze import Gaze
 from napari_unet.viewer.session import Session
 

@@ -11,8 +11,8 @@ import pytest
 import zarr
 from napari.layers import Image, Labels
 
-from napari_unet.engine import omezarr
-from napari_unet.engine.omezarr import create_labels, finish
+from napari_unet.engine.formats import omezarr
+from napari_unet.engine.formats.omezarr import create_labels, finish
 from napari_unet.errors import InputError
 from napari_unet.viewer.open_zarr import get_reader
 from napari_unet.viewer.stack import ImageStack

@@ -12,7 +12,7 @@ from small_things import LastingHost, make_segmenter
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.events import Previewed
-from napari_unet.engine.mailbox import Mailbox
+from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.errors import DeviceError
 from napari_unet.viewer.background import Background
 from napari_unet.viewer.layers import is_result, new_scribbles

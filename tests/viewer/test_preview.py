@@ -14,7 +14,7 @@ from napari.layers import Image
 from small_things import make_segmenter
 
 from napari_unet.engine.events import Previewed
-from napari_unet.engine.mailbox import Look, Mailbox
+from napari_unet.engine.process.mailbox import Look, Mailbox
 from napari_unet.viewer.preview import Preview
 
 MODEL = make_segmenter()

@@ -22,7 +22,7 @@ from small_things import make_segmenter
 
 from napari_unet.core.config import TrainConfig
 from napari_unet.engine.host import Host
-from napari_unet.engine.savedsession import SavedSession, read_session, write_session
+from napari_unet.engine.saving.session import SavedSession, read_session, write_session
 from napari_unet.errors import InputError, JobError
 from napari_unet.sample_data import painted_scribbles, touching_cells
 from napari_unet.viewer.autosave import Autosave
@@ -92,7 +92,7 @@ from pathlib import Path
 import napari
 import numpy as np
 from qtpy.QtCore import QTimer
-from napari_unet.engine.savedsession import read_session
+from napari_unet.engine.saving.session import read_session
 from napari_unet.viewer.autosave import Autosave
 from napari_unet.viewer.layers import new_scribbles
 from napari_unet.viewer.session import Session

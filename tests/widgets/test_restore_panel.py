@@ -14,7 +14,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 
-from napari_unet.engine.savedsession import read_session, write_session
+from napari_unet.engine.saving.session import read_session, write_session
 from napari_unet.viewer.autosave import Autosave
 from napari_unet.viewer.layers import labels_layers, new_scribbles
 from napari_unet.viewer.restore import found

@@ -24,7 +24,7 @@ for number, corner in enumerate(range(5, 80, 25), start=1):
 @pytest.fixture(scope="module")
 def light_host() -> Iterator[LastingHost]:
     """One light compute process for this file."""
-    host = LastingHost(warm_up=("napari_unet.engine.tasks",))
+    host = LastingHost(warm_up=("napari_unet.engine.process.tasks",))
     host.start()
     yield host
     host.leave()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_unet.cli.arguments import Commands
-    from napari_unet.engine.batchevents import BatchDone, BatchEvent, BatchProgress, ItemDone
+    from napari_unet.engine.items.events import BatchDone, BatchEvent, BatchProgress, ItemDone
 
 __all__ = ["add_to", "run"]
 
@@ -55,7 +55,7 @@ def add_to(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Segment; 5 if some images failed."""
     from napari_unet.engine.batch import run_batch
-    from napari_unet.engine.batchplan import BatchOptions, plan
+    from napari_unet.engine.items.plan import BatchOptions, plan
     from napari_unet.engine.segmenter import Segmenter
 
     items = plan(args.images, args.output, shard=args.shard)
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _shard(text: str) -> str:
     """Check the text of ``--shard``."""
-    from napari_unet.engine.batchplan import take_shard
+    from napari_unet.engine.items.plan import take_shard
 
     try:
         take_shard([], text)
@@ -110,7 +110,7 @@ def _tell(events: Iterator[BatchEvent], report: Report) -> int:
 
 def _words(event: BatchEvent) -> tuple[str, set[str]]:
     """Return what an event says on standard output, and what on the other."""
-    from napari_unet.engine.batchevents import (
+    from napari_unet.engine.items.events import (
         BatchDone,
         ItemDone,
         ItemFailed,

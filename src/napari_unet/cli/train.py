@@ -68,7 +68,7 @@ def add_to(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; 130 after Ctrl-C."""
-    from napari_unet.engine.ranks import placed
+    from napari_unet.engine.learning.ranks import placed
     from napari_unet.engine.segmenter import Segmenter
     from napari_unet.engine.training import train
 

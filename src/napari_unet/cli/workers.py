@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_unet.engine.batchtasks import Executor
+    from napari_unet.engine.items.tasks import Executor
 
 __all__ = ["add_workers", "executor_from"]
 

@@ -1,4 +1,15 @@
-"""Generators of frozen events: training, inference, files, and the processes they run in."""
+"""Generators of frozen events, and what they are made of.
+
+::
+
+    training.py       learning/   data, steps, recipes, validation, fitting
+    inference.py                  plane by plane and tile by tile; blocks.py for huge planes
+    batch.py          items/      images as items, their units of work and records
+    cluster.py                    the same units in other processes and on other machines
+    files.py          formats/    TIFF, OME-Zarr, plates, pictures, what readers of napari open
+    host.py           process/    the compute process, its channel, and what it runs
+                      saving/     a session on disk while the user paints
+"""
 
 import os
 

@@ -8,19 +8,19 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.engine.batcherrors import again, attempt, complete
-from napari_unet.engine.batchevents import (
+from napari_unet.engine.device import select_device
+from napari_unet.engine.items.errors import again, attempt, complete
+from napari_unet.engine.items.events import (
     BatchEvent,
     ItemFailed,
     ItemSkipped,
 )
-from napari_unet.engine.batchorder import Order, place_order
-from napari_unet.engine.batchplan import AnyPath, BatchOptions, Item, plan
-from napari_unet.engine.batchtally import Tally
-from napari_unet.engine.batchtasks import Executor, Task, is_one_unit, stages
-from napari_unet.engine.device import select_device
-from napari_unet.engine.itemlocks import ItemLocks
-from napari_unet.engine.manifest import Record, find_complete, find_foreign, identify
+from napari_unet.engine.items.locks import ItemLocks
+from napari_unet.engine.items.manifest import Record, find_complete, find_foreign, identify
+from napari_unet.engine.items.order import Order, place_order
+from napari_unet.engine.items.plan import AnyPath, BatchOptions, Item, plan
+from napari_unet.engine.items.tally import Tally
+from napari_unet.engine.items.tasks import Executor, Task, is_one_unit, stages
 from napari_unet.engine.measurements import check_writer
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, UNetError

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from napari_unet.engine.findfiles import LABEL_ENDING
+from napari_unet.engine.formats.findfiles import LABEL_ENDING
 from napari_unet.errors import InputError
 
 __all__ = ["read_classes"]

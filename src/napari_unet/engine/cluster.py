@@ -41,7 +41,7 @@ PATIENCE = 10.0
 
 
 class DaskExecutor:
-    """Runs units of work on the workers of a Dask scheduler; see `Executor` in batchtasks.py.
+    """Runs units of work on the workers of a Dask scheduler; see `Executor` in items/tasks.py.
 
     Parameters
     ----------

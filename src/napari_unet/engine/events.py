@@ -131,7 +131,7 @@ class Previewed:
     Attributes
     ----------
     key : int
-        Of the `napari_unet.engine.mailbox.Look` that asked for it.
+        Of the `napari_unet.engine.process.mailbox.Look` that asked for it.
     step : int
         After how many steps.
     segmenter : Segmenter

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.axisview import AxisView
-from napari_unet.engine.findfiles import find_images, pair_files, relative_name
-from napari_unet.engine.imagefile import explained, open_source
-from napari_unet.engine.source import PixelSize
-from napari_unet.engine.tiff import is_tiff, read_tiff
-from napari_unet.engine.tiffwriter import pieces, write_tiff
+from napari_unet.engine.formats.axisview import AxisView
+from napari_unet.engine.formats.findfiles import find_images, pair_files, relative_name
+from napari_unet.engine.formats.imagefile import explained, open_source
+from napari_unet.engine.formats.source import PixelSize
+from napari_unet.engine.formats.tiff import is_tiff, read_tiff
+from napari_unet.engine.formats.tiffwriter import pieces, write_tiff
 from napari_unet.errors import InputError
 
 __all__ = [

@@ -23,12 +23,12 @@ from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from napari_unet.engine.channel import EventUnpickler
-from napari_unet.engine.lazy import Reader, Served
-from napari_unet.engine.mailbox import Mailbox
-from napari_unet.engine.process import ChildProcess
-from napari_unet.engine.sender import Sender, with_mail
-from napari_unet.engine.shared_memory import Request, SharedArray, Ticket
+from napari_unet.engine.process.channel import EventUnpickler
+from napari_unet.engine.process.lazy import Reader, Served
+from napari_unet.engine.process.mailbox import Mailbox
+from napari_unet.engine.process.sender import Sender, with_mail
+from napari_unet.engine.process.shared_memory import Request, SharedArray, Ticket
+from napari_unet.engine.process.spawned import ChildProcess
 from napari_unet.errors import JobError
 
 if TYPE_CHECKING:
@@ -42,7 +42,11 @@ E = TypeVar("E")
 STOP_GRACE_SECONDS = 0.7
 
 #: What the child imports while nothing runs yet, so that the first job starts at once.
-WARM_UP = ("napari_unet.engine.training", "napari_unet.engine.inference", "napari_unet.engine.warm")
+WARM_UP = (
+    "napari_unet.engine.training",
+    "napari_unet.engine.inference",
+    "napari_unet.engine.process.warm",
+)
 
 _POLL_SECONDS = 0.05
 

@@ -19,8 +19,8 @@ from napari_unet.engine.cells import find_cells
 from napari_unet.engine.checkedimage import check_room, checked_image
 from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
 from napari_unet.engine.lazyplane import LazyPlane
-from napari_unet.engine.mailbox import Mailbox
 from napari_unet.engine.plane import PlanePredictor
+from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 

@@ -16,8 +16,8 @@ from napari_unet.core.resolution import coarse_box, coarse_shape, read_coarse, r
 from napari_unet.core.rotation import rotate, rotate_back, rotated_shape
 from napari_unet.core.tiles import Tile, smallest_output, tile_grid, tiles_over
 from napari_unet.engine.device import select_device
-from napari_unet.engine.mailbox import InView, Mailbox
 from napari_unet.engine.memory import largest_output
+from napari_unet.engine.process.mailbox import InView, Mailbox
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.tilerunner import TileRunner
 

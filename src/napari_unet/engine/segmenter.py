@@ -65,7 +65,7 @@ class Segmenter:
         How it was made: steps, seconds, what was labelled, versions, date.
     seen : dict
         Which labelled blocks of which images it was trained on, and which were held out; see
-        `napari_unet.engine.heldout.Seen`.
+        `napari_unet.engine.learning.heldout.Seen`.
     class_names : tuple of str
         What the painted classes, or the classes of cells, are called, 1 first; or empty.
     """

@@ -14,22 +14,22 @@ import torch
 import napari_unet
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import TrainConfig
-from napari_unet.engine import checkpoint as state_file
-from napari_unet.engine.budget import Budget
-from napari_unet.engine.calibration import calibrate
 from napari_unet.engine.device import describe, torch_errors
 from napari_unet.engine.events import Prepared, StepDone, Trained, TrainEvent, Validated
-from napari_unet.engine.heldout import Seen
-from napari_unet.engine.learner import Learner
-from napari_unet.engine.mailbox import Finish, Look, Mailbox, Repainted
-from napari_unet.engine.newmodel import continued, new_model
-from napari_unet.engine.preview import Preview
-from napari_unet.engine.quality import compare, measure
-from napari_unet.engine.ranks import Ranks, together
-from napari_unet.engine.recipe import recipe_named
+from napari_unet.engine.learning import checkpoint as state_file
+from napari_unet.engine.learning.budget import Budget
+from napari_unet.engine.learning.calibration import calibrate
+from napari_unet.engine.learning.heldout import Seen
+from napari_unet.engine.learning.learner import Learner
+from napari_unet.engine.learning.newmodel import continued, new_model
+from napari_unet.engine.learning.preview import Preview
+from napari_unet.engine.learning.quality import compare, measure
+from napari_unet.engine.learning.ranks import Ranks, together
+from napari_unet.engine.learning.recipe import recipe_named
+from napari_unet.engine.learning.trainingset import TrainingSet, prepare
+from napari_unet.engine.process.mailbox import Finish, Look, Mailbox, Repainted
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.starter import begins_with_starter
-from napari_unet.engine.trainingset import TrainingSet, prepare
 from napari_unet.errors import InputError
 
 __all__ = ["train"]

@@ -22,9 +22,9 @@ from PIL import Image as Picture
 
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.engine.files import read_labels, relative_name
-from napari_unet.engine.findfiles import LABEL_ENDING
+from napari_unet.engine.formats.findfiles import LABEL_ENDING
+from napari_unet.engine.formats.tiff import DAMAGED, is_tiff
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.engine.tiff import DAMAGED, is_tiff
 from napari_unet.errors import InputError
 from napari_unet.viewer.layers import Meaning, image_layers, painted
 from napari_unet.viewer.segmenting_job import Scope

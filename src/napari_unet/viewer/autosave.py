@@ -17,10 +17,10 @@ from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
-from napari_unet.engine.savedsession import SavedLabels, SavedSession
-from napari_unet.engine.savefile import Corner
-from napari_unet.engine.savefolders import default_root
-from napari_unet.engine.saver import Present, Saver
+from napari_unet.engine.saving.folders import default_root
+from napari_unet.engine.saving.labels import Corner
+from napari_unet.engine.saving.saver import Present, Saver
+from napari_unet.engine.saving.session import SavedLabels, SavedSession
 from napari_unet.viewer.changes import Changes
 from napari_unet.viewer.layers import labels_layers
 from napari_unet.viewer.savedlayers import saved_labels

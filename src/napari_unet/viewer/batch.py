@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from napari_unet.engine.batchevents import BatchProgress
+from napari_unet.engine.items.events import BatchProgress
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

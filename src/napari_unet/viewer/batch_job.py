@@ -12,8 +12,7 @@ from napari.layers import Image
 from napari.utils.notifications import show_warning
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.engine import tasks
-from napari_unet.engine.batchevents import (
+from napari_unet.engine.items.events import (
     BatchDone,
     ItemDone,
     ItemFailed,
@@ -21,7 +20,8 @@ from napari_unet.engine.batchevents import (
     ItemSkipped,
     ItemStarted,
 )
-from napari_unet.engine.batchplan import BatchOptions
+from napari_unet.engine.items.plan import BatchOptions
+from napari_unet.engine.process import tasks
 from napari_unet.engine.starter import starter_model
 from napari_unet.viewer.batch import Batch, BatchRow, Show, images, in_cells
 from napari_unet.viewer.opening import FileResult

@@ -12,7 +12,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_unet.engine.savefile import SIDE, Corner, corners, region_of
+from napari_unet.engine.saving.labels import SIDE, Corner, corners, region_of
 from napari_unet.viewer.edits import Edit, Edits
 from napari_unet.viewer.layers import METADATA
 from napari_unet.viewer.stack import finest

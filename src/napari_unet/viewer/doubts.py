@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Meaning
 from napari_unet.core.doubt import Doubt, doubt
-from napari_unet.engine import tasks
+from napari_unet.engine.process import tasks
 from napari_unet.errors import InputError
 from napari_unet.viewer.background import Background
 from napari_unet.viewer.layers import entry, meaning_of, note

@@ -9,8 +9,8 @@ import numpy as np
 from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 
+from napari_unet.engine.formats.source import length_unit
 from napari_unet.engine.measurements import physical
-from napari_unet.engine.source import length_unit
 from napari_unet.viewer.cellclasses import classes_of, write_classes
 from napari_unet.viewer.stack import PlaneIndex
 

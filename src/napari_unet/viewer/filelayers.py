@@ -11,10 +11,10 @@ import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
-from napari_unet.engine.axisview import AxisView
-from napari_unet.engine.imagefile import open_source
-from napari_unet.engine.source import Source
-from napari_unet.engine.zarrfile import is_zarr, zarr_levels
+from napari_unet.engine.formats.axisview import AxisView
+from napari_unet.engine.formats.imagefile import open_source
+from napari_unet.engine.formats.source import Source
+from napari_unet.engine.formats.zarrfile import is_zarr, zarr_levels
 from napari_unet.errors import InputError
 
 __all__ = ["file_layers", "labels_layer"]

@@ -12,9 +12,9 @@ from napari.layers import Image, Labels, Tracks
 from numpy.typing import NDArray
 
 from napari_unet.core.linking import Kind, Links
-from napari_unet.engine import tasks
 from napari_unet.engine.host import Served, SharedArray
 from napari_unet.engine.lazyplane import LazyPlane
+from napari_unet.engine.process import tasks
 from napari_unet.engine.tracks import napari_tracks
 from napari_unet.errors import InputError
 from napari_unet.viewer.layers import is_result, mark_result

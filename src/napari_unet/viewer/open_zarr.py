@@ -9,9 +9,9 @@ from typing import Any
 import dask.array as da
 import zarr
 
-from napari_unet.engine.findfiles import relative_name
-from napari_unet.engine.ngff import Multiscale, multiscale, ome_attributes
-from napari_unet.engine.zarrfile import is_zarr, open_group
+from napari_unet.engine.formats.findfiles import relative_name
+from napari_unet.engine.formats.ngff import Multiscale, multiscale, ome_attributes
+from napari_unet.engine.formats.zarrfile import is_zarr, open_group
 
 __all__ = ["get_reader", "read"]
 

@@ -15,9 +15,9 @@ import numpy as np
 from napari.layers import Image
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.engine import tasks
-from napari_unet.engine.manifest import fingerprint
-from napari_unet.engine.source import PixelSize, length_unit
+from napari_unet.engine.formats.source import PixelSize, length_unit
+from napari_unet.engine.items.manifest import fingerprint
+from napari_unet.engine.process import tasks
 from napari_unet.errors import InputError
 from napari_unet.viewer.batch import BatchRow, Show
 from napari_unet.viewer.batch_job import BatchRequest, FilesJob

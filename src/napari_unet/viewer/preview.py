@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from napari_unet.core.normalise import grey_statistics
 from napari_unet.engine.events import Previewed
-from napari_unet.engine.mailbox import Look, Mailbox
+from napari_unet.engine.process.mailbox import Look, Mailbox
+from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.engine.shared_memory import SharedArray
 from napari_unet.errors import UNetError
 from napari_unet.viewer.cellclasses import name_classes
 from napari_unet.viewer.field import Box, Field, View

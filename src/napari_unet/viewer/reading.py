@@ -10,8 +10,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from napari_unet.engine.lazy import Reader, Served, read
 from napari_unet.engine.lazyplane import LazyPlane
+from napari_unet.engine.process.lazy import Reader, Served, read
 from napari_unet.errors import InputError
 from napari_unet.viewer.stack import ImageStack, PlaneIndex
 

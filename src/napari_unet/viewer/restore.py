@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 
-from napari_unet.engine.savedsession import (
+from napari_unet.engine.saving.folders import default_root, is_running, mark, saved_sessions
+from napari_unet.engine.saving.labels import read_labels, versions
+from napari_unet.engine.saving.session import (
     MODEL,
     RECORD,
     SavedImage,
@@ -20,8 +22,6 @@ from napari_unet.engine.savedsession import (
     State,
     read_json,
 )
-from napari_unet.engine.savefile import read_labels, versions
-from napari_unet.engine.savefolders import default_root, is_running, mark, saved_sessions
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, ModelFileError
 from napari_unet.viewer.history import Version

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from psygnal import Signal, SignalInstance
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.engine import tasks
 from napari_unet.engine.events import PlaneDone
 from napari_unet.engine.host import SharedArray
+from napari_unet.engine.process import tasks
 from napari_unet.viewer.cellclasses import class_titles, classes_of, colour_by_class, show_classes
 from napari_unet.viewer.features import forget_features
 from napari_unet.viewer.kept import KeptPlane

@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
-from napari_unet.engine.savedsession import SavedImage, SavedLabels
+from napari_unet.engine.saving.session import SavedImage, SavedLabels
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of, write_classes
 from napari_unet.viewer.layers import METADATA, image_layers, is_linked, meaning_of

@@ -15,9 +15,9 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.engine import tasks
 from napari_unet.engine.events import Measured, PlaneDone, SegmentEvent, TileDone
 from napari_unet.engine.host import Host, Served, SharedArray
+from napari_unet.engine.process import tasks
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.viewer.batch import in_cells
 from napari_unet.viewer.cellclasses import (

@@ -18,7 +18,7 @@ from napari.utils.notifications import show_warning
 from napari_unet.core.cellclasses import counted
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.events import TileDone
-from napari_unet.engine.pace import Pace
+from napari_unet.engine.items.pace import Pace
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.starter import starter_model
 from napari_unet.errors import DeviceError, InputError, UNetError

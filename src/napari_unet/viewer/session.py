@@ -90,7 +90,7 @@ class Session:
         self.jobs = Jobs.of(viewer)
         self.host = Host()
         self.background = Background(
-            Host(warm_up=("napari_unet.engine.tasks", "napari_unet.core.nearesttwo_numba"))
+            Host(warm_up=("napari_unet.engine.process.tasks", "napari_unet.core.nearesttwo_numba"))
         )
         self.kept = Kept()
         self.history = History()

@@ -15,10 +15,10 @@ from napari.layers import Image, Labels, Shapes
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import TrainConfig
-from napari_unet.engine import tasks
 from napari_unet.engine.events import Prepared, Previewed, TrainEvent
 from napari_unet.engine.host import Host
-from napari_unet.engine.mailbox import Finish, Mailbox, Repainted
+from napari_unet.engine.process import tasks
+from napari_unet.engine.process.mailbox import Finish, Mailbox, Repainted
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of

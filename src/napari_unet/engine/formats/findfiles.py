@@ -1,0 +1,178 @@
+"""Find image files in folders, and pair them with files of labels.
+
+A folder of labels is paired with a folder of images by name: the path inside the folder, without
+its suffix and without a last word labels, label, masks, mask, regions or region behind one of
+``_ - .``, in any case. ``day1/a.tif`` is the image of ``day1/a.tif``, ``day1/a_labels.tif`` and
+``day1/a-mask.png`` in the other folder. In a folder given for both, files with such a word are the
+labels and files without it the images.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from napari_unet.engine.formats.imagefile import SUFFIXES
+from napari_unet.engine.formats.zarrfile import is_zarr, zarr_images
+from napari_unet.errors import InputError
+
+__all__ = ["LABEL_ENDING", "find_images", "pair_files", "relative_name"]
+
+AnyPath = str | os.PathLike[str]
+
+LABEL_ENDING = re.compile(r"[_.-](labels?|masks?|regions?)$", re.IGNORECASE)
+
+
+ZARR_ENDING = re.compile(r"(\.ome)?\.zarr$", re.IGNORECASE)
+
+
+def find_images(path: AnyPath) -> list[Path]:
+    """List the images of a file, a folder (with its subfolders) or a glob pattern.
+
+    A folder of zarr is one image, or the fields of its plate. Of folders and patterns, files with
+    another suffix than an image's, unless the pattern names it, what is hidden (also macOS's
+    ``._`` files) and what is partial are left out; the order is natural, ``a2`` before ``a10``.
+
+    Raises
+    ------
+    InputError
+        If there is nothing.
+    """
+    path = Path(path)
+    if path.is_file():
+        return [path]
+    if is_zarr(path):
+        found = set(zarr_images(path))
+    elif path.is_dir():
+        found = set(_in_folder(path))
+    elif glob.has_magic(str(path)):
+        found = set(_matching(path))
+    else:
+        raise InputError(f"There is no file or folder {path}.")
+    if not found:
+        suffixes = ", ".join(sorted({*SUFFIXES, ".zarr"}))
+        raise InputError(f"There is no image in {path}; looked for {suffixes}.")
+    return sorted(found, key=_natural)
+
+
+def relative_name(file: Path, given: AnyPath) -> Path:
+    """Return where a file of `find_images` lies inside what was given, without its suffix.
+
+    The fields of a plate lie inside its name: ``plate/A/1/0``.
+    """
+    *folders, last = file.relative_to(_root(Path(given))).parts
+    if file.is_dir():
+        name = ZARR_ENDING.sub("", last)
+    else:
+        stem = Path(last).stem
+        name = re.sub(r"\.ome$", "", stem, flags=re.IGNORECASE) or stem
+    return Path(*(ZARR_ENDING.sub("", folder) for folder in folders), name)
+
+
+def pair_files(images: Sequence[AnyPath], labels: Sequence[AnyPath]) -> list[tuple[Path, Path]]:
+    """Pair files, folders or patterns of images and labels by name (see the module).
+
+    A single file and a single file are a pair whatever their names. A folder may hold more than
+    the files that are named for the other side.
+
+    Raises
+    ------
+    InputError
+        If a name is there twice, or a file has no partner; all of them are listed.
+    """
+    first, second = _listed(images), _listed(labels)
+    if len(first) == len(second) == 1:
+        return [(first[0][0], second[0][0])]
+    both = {file for file, _ in first} & {file for file, _ in second}
+    left = _by_key([(f, n) for f, n in first if f not in both or not LABEL_ENDING.search(n.name)])
+    right = _by_key([(f, n) for f, n in second if f not in both or LABEL_ENDING.search(n.name)])
+    lonely = []
+    images_named, labels_named = map(_are_named, (images, labels))
+    if images_named or not labels_named:
+        lonely += [left[key] for key in left if key not in right]
+    if labels_named or not images_named:
+        lonely += [right[key] for key in right if key not in left]
+    if lonely or not left.keys() & right.keys():
+        names = ", ".join(map(str, lonely)) or "any file"
+        raise InputError(
+            f"There is no partner for {names}. An image and its labels have the same name, the "
+            f"labels optionally with _labels or _mask behind it."
+        )
+    return [(left[key], right[key]) for key in left if key in right]
+
+
+def _in_folder(folder: Path) -> Iterator[Path]:
+    for inside, folders, names in os.walk(folder):
+        below = [Path(inside, name) for name in folders if not _is_left_out(name)]
+        for image in filter(is_zarr, below):
+            yield from zarr_images(image)
+        # what is inside of a zarr is no matter of ours
+        folders[:] = [one.name for one in below if not is_zarr(one)]
+        files = [Path(inside, name) for name in names if not _is_left_out(name)]
+        yield from (file for file in files if file.suffix.lower() in SUFFIXES and file.is_file())
+
+
+def _matching(pattern: Path) -> Iterator[Path]:
+    root = _root(pattern)
+    named = {*SUFFIXES, pattern.suffix.lower()}
+    found = [
+        path
+        for path in root.glob(pattern.relative_to(root).as_posix())
+        if not any(map(_is_left_out, path.relative_to(root).parts))
+    ]
+    zarrs = {path for path in found if is_zarr(path)}
+    for path in found:
+        if not zarrs.isdisjoint(path.parents):
+            continue
+        if path in zarrs:
+            yield from zarr_images(path)
+        elif path.suffix.lower() in named and path.is_file():
+            yield path
+
+
+def _is_left_out(name: str) -> bool:
+    return name.startswith(".") or name.endswith(".partial")
+
+
+def _are_named(given: Sequence[AnyPath]) -> bool:
+    return all(Path(path).is_file() or is_zarr(Path(path)) for path in given)
+
+
+def _root(path: Path) -> Path:
+    """Return the folder that names are relative to: itself, a file's, or before a wildcard."""
+    if path.is_file():
+        return path.parent
+    if not path.is_dir():
+        # a folder may have brackets in its name
+        path = next(p for p in path.parents if p.exists() or p == Path(path.anchor))
+    elif is_zarr(path):
+        return _outermost(path).parent
+    outermost = _outermost(path)
+    return path if outermost == path else outermost.parent
+
+
+def _outermost(path: Path) -> Path:
+    """Return the folder of zarr that a path lies in, the path itself if there is none."""
+    zarrs = [parent for parent in path.parents if parent.suffix.lower() == ".zarr"]
+    return zarrs[-1] if zarrs else path
+
+
+def _natural(path: Path) -> list[str | int]:
+    parts = re.split(r"(\d+)", path.as_posix().casefold())
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)]
+
+
+def _listed(given: Sequence[AnyPath]) -> list[tuple[Path, Path]]:
+    return [(file, relative_name(file, path)) for path in given for file in find_images(path)]
+
+
+def _by_key(files: list[tuple[Path, Path]]) -> dict[str, Path]:
+    keyed: dict[str, Path] = {}
+    for file, name in files:
+        key = name.with_name(LABEL_ENDING.sub("", name.name) or name.name).as_posix()
+        if keyed.setdefault(key, file) != file:
+            raise InputError(f"{keyed[key]} and {file} are both called {key}; keep one of them.")
+    return keyed

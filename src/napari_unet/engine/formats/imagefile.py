@@ -1,0 +1,137 @@
+"""Image files that are opened, not read: any size, any of the formats, in one order of axes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from napari_unet.engine.formats.axisview import AxisView
+from napari_unet.engine.formats.picturefile import read_picture
+from napari_unet.engine.formats.pluginfile import open_with_plugin
+from napari_unet.engine.formats.source import Source
+from napari_unet.engine.formats.tiff import DAMAGED, is_tiff, open_tiff
+from napari_unet.engine.formats.zarrfile import is_zarr, open_zarr
+from napari_unet.errors import InputError
+
+__all__ = ["SUFFIXES", "ImageFile", "explained", "open_image", "open_source"]
+
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
+"""What is read here, so that no plugin is asked to make something of damaged files."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageFile:
+    """An image in a file, of which nothing but the description is read.
+
+    Attributes
+    ----------
+    path : Path
+        The file, or the folder of zarr.
+    data : array
+        (C, Y, X), or (C, Z, Y, X) of more than one plane; read where it is indexed.
+    plane_axes : str
+        A letter for each axis that Z stands for, the slowest first: "Z", "T", "TZ"; "" for one
+        plane, Q where the file does not say.
+    plane_shape : tuple of int
+        The sizes of those axes.
+    pixel_size : (float, float) or None
+        Height and width of a pixel; None where not known.
+    unit : str
+        Of the sizes: "micrometer"; "" where not known.
+    plane_spacing : float or None
+        From plane to plane along the axis Z; None where not known.
+    """
+
+    path: Path
+    data: Any
+    plane_axes: str
+    plane_shape: tuple[int, ...]
+    pixel_size: tuple[float, float] | None
+    unit: str
+    plane_spacing: float | None
+
+
+def open_image(path: str | os.PathLike[str]) -> ImageFile:
+    """Open an image without reading it: TIFF, OME-Zarr and zarr.
+
+    PNG, JPEG, BMP, and TIFF in a rare compression are read at once. Any other file is opened by
+    an installed reader of napari, if there is one.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is cut short, damaged, or not one image.
+    """
+    path = Path(path)
+    source = open_source(path)
+    axes, data = source.axes, source.data
+    if "Y" not in axes or "X" not in axes:
+        raise InputError(f"{path} has shape {tuple(data.shape)}, which is not a picture.")
+    if 0 in data.shape:
+        raise InputError(f"{path} has shape {tuple(data.shape)}: it has no pixels.")
+    channels = [i for i, axis in enumerate(axes) if axis in "CS"]
+    planes = [i for i, axis in enumerate(axes) if axis not in "CSYX" and data.shape[i] > 1]
+    groups = [channels, *([planes] if planes else []), [axes.index("Y")], [axes.index("X")]]
+    view: Any = AxisView(data, groups, str(path), source.limits, keep=not planes)
+    if type(data) is np.ndarray:
+        view = np.asarray(view)
+    return ImageFile(
+        path=path,
+        data=view,
+        plane_axes="".join(axes[i] for i in planes).replace("I", "Q"),
+        plane_shape=tuple(data.shape[i] for i in planes),
+        pixel_size=source.size.yx,
+        unit=source.size.unit,
+        plane_spacing=source.size.z,
+    )
+
+
+def open_source(path: Path, palette: bool = False) -> Source:
+    """Open a file with its axes as it has them; `palette` asks for the indices of a picture.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is cut short, damaged, or not one image.
+    """
+    with explained(path):
+        if is_zarr(path):
+            return open_zarr(path)
+        if is_tiff(path):
+            return open_tiff(path)
+        return _open_other(path, palette)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Make an `InputError` of whatever is raised while a file is opened or read."""
+    if path.name.startswith("._"):
+        raise InputError(f"{path} is a companion file of macOS, not an image.")
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"There is no file {path}.") from error
+    except (OSError, Image.DecompressionBombError, *DAMAGED) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read as an image: {reason}.") from error
+    except MemoryError as error:
+        raise InputError(f"{path} is too large for the memory of this computer.") from error
+
+
+def _open_other(path: Path, palette: bool) -> Source:
+    try:
+        return Source(*read_picture(path, palette))
+    except UnidentifiedImageError:
+        source = None if path.suffix.lower() in SUFFIXES else open_with_plugin(path)
+        if source is None:
+            raise
+        return source

@@ -1,0 +1,32 @@
+"""The units of work of a plane that is too large for memory: blocks, which any process may do.
+
+All blocks of a plane are predicted, then the cells of all blocks are found; what is known so far
+lies in the scratch folder of the item. See `napari_unet.engine.blocks`.
+"""
+
+from __future__ import annotations
+
+from napari_unet.core.islands import Box
+from napari_unet.engine.blocks import PlaneStore, find_block, predict_block
+from napari_unet.engine.items.order import Order
+from napari_unet.engine.items.scratch import Steps, opened, plane_of
+from napari_unet.engine.segmenter import Segmenter
+
+__all__ = ["find_part", "predict_part"]
+
+
+def predict_part(
+    segmenter: Segmenter, order: Order, plane: int, store: PlaneStore, box: Box
+) -> Steps:
+    """Predict a block of a plane."""
+    pixels = plane_of(opened(order), plane)
+    predict_block(store, segmenter, pixels, box, order.config)
+    yield 1.0, ""
+    return None
+
+
+def find_part(segmenter: Segmenter, order: Order, store: PlaneStore, box: Box) -> Steps:
+    """Find the cells of a block of a plane, all of whose blocks are predicted."""
+    find_block(store, segmenter, box, order.config)
+    yield 1.0, ""
+    return None

@@ -1,0 +1,96 @@
+"""Link the planes of an item of a batch on disk, so that an object keeps its number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from napari_unet.core.islands import Box
+from napari_unet.core.linking import Links
+from napari_unet.core.linkstack import link_into
+from napari_unet.engine.formats.imagefile import ImageFile
+from napari_unet.engine.items.order import Order
+from napari_unet.engine.items.scratch import LabelPlanes, Place, Planes
+from napari_unet.errors import InputError
+
+__all__ = ["LinkedPlanes"]
+
+CHUNK = 1024
+
+
+class LinkedPlanes(Planes):
+    """The labels of an item whose planes are linked; their place is () or (plane,).
+
+    Attributes
+    ----------
+    array : zarr array
+        (T, Y, X), (Z, Y, X) or (T, Z, Y, X) uint32.
+    links : Links
+        Where every object is in every plane.
+    before : list of int
+        As of `LabelPlanes`: zeros, since one number goes through all planes.
+
+    Raises
+    ------
+    InputError
+        If the axes of the planes are not such that objects, or tracks, lie along them.
+    """
+
+    dtype = np.dtype(np.uint32)
+
+    def __init__(self, order: Order, image: ImageFile, labels: LabelPlanes) -> None:
+        super().__init__(labels.shape)
+        assert order.options.link
+        self._plane_shape = _linked_shape(order.item.image, image)
+        shape = (*self._plane_shape, *labels.shape[-2:])
+        chunks = (*(1 for _ in self._plane_shape), CHUNK, CHUNK)
+        path = order.scratch / "linked.zarr"
+        self.array: Any = zarr.create_array(
+            path, shape=shape, chunks=chunks, dtype=self.dtype, overwrite=True
+        )
+        for place in np.ndindex(*labels.shape[:-2]):
+            for box, numbers in labels.blocks(place):
+                where: tuple[Any, ...] = (*self._at(place), *box)
+                self.array[where] = numbers
+        self.links: Links = link_into(self.array, self.array, order.options.link)
+        self.before, self._found = [0] * len(labels.before), labels
+
+    def blocks(self, at: Place) -> Iterator[tuple[Box, NDArray[Any]]]:
+        """Yield a plane, and where it lies: in one piece."""
+        height, width = self.shape[-2:]
+        yield (slice(0, height), slice(0, width)), np.asarray(self.array[self._at(at)])
+
+    def within(self, plane: int, numbers: NDArray[Any]) -> NDArray[Any]:
+        """Return what objects of a plane were called in it, from 1, before it was linked.
+
+        Of an object with several pieces, that of its first pixel counts.
+        """
+        place = (plane,) if self.ndim > 2 else ()
+        linked, first = np.unique(np.asarray(self.array[self._at(place)]), return_index=True)
+        found = np.zeros(self.shape[-2:], np.uint32)
+        for box, cells in self._found.blocks(place):
+            found[box] = cells
+        own = found.ravel()[first] - np.uint32(self._found.before[plane])
+        return np.asarray(own[np.searchsorted(linked, numbers)])
+
+    def _at(self, place: Place) -> Place:
+        """Return the index of a plane into the axes of the image."""
+        plane = place[0] if place else 0
+        return tuple(int(i) for i in np.unravel_index(plane, self._plane_shape))
+
+
+def _linked_shape(path: Path, image: ImageFile) -> tuple[int, ...]:
+    """Return the axes of planes to link along: a single plane is a stack of one."""
+    if not image.plane_shape:
+        return (1,)
+    if len(image.plane_shape) == 1 or image.plane_axes == "TZ":
+        return image.plane_shape
+    raise InputError(
+        f"{path} has planes along {image.plane_axes}; planes can be linked along one axis, or "
+        f"along T and Z in this order. Leave --link out, or save the image with fewer axes."
+    )

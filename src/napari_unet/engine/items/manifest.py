@@ -1,0 +1,205 @@
+"""What a batch remembers of an item: what its results were made from, and what they looked like.
+
+A record is written when all results of an item are complete in its scratch folder, and before they
+are moved to their places. So at any moment each file at such a place is one of these:
+
+- as the record says: a result;
+- as it was when the record was written: an earlier result, which the next run may replace;
+- anything else: made by someone else, or changed since; never replaced unasked.
+
+An item is complete if all its results are as the record says, and were made from the same image,
+by the same model and settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import napari_unet
+from napari_unet.core.config import PredictConfig
+from napari_unet.engine.atomic import write_atomically
+from napari_unet.engine.items.plan import CHALLENGE, SUFFIX, BatchOptions, Item
+from napari_unet.engine.segmenter import Segmenter
+
+__all__ = [
+    "Record",
+    "explained",
+    "find_complete",
+    "find_foreign",
+    "fingerprint",
+    "identify",
+    "read_record",
+    "stamp",
+    "wanted",
+    "write_record",
+]
+
+FORMAT = 1
+"""Version of the records, and of what makes results differ; older results are made anew."""
+
+ENDS = 1 << 16
+"""Bytes at both ends of a file that are compared."""
+
+WITHOUT_INFLUENCE = ("tile_size", "device")
+"""Settings that do not change a result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What is remembered of an item.
+
+    Attributes
+    ----------
+    image, fingerprint : str
+        What it was made from.
+    made_by : str
+        Model and settings, as `identify` says it.
+    settings, version : dict, str
+        The same settings in words, and the version of this program: for people.
+    outputs : dict of str to (str, str)
+        Of each kind of result, such as "labels": name of the file or folder, and its `stamp`.
+    earlier : dict of str to str
+        Names and stamps of what was made of it before, or lay there and was to be replaced.
+    objects : int or None
+        Cells found.
+    """
+
+    image: str
+    fingerprint: str
+    made_by: str
+    settings: dict[str, Any]
+    outputs: dict[str, tuple[str, str]]
+    earlier: dict[str, str] = field(default_factory=dict)
+    version: str = napari_unet.__version__
+    objects: int | None = None
+
+    def paths(self, item: Item) -> tuple[Path, ...]:
+        """Return where the results lie."""
+        folder = (item.folder / item.name).parent
+        return tuple(folder / name for name, _ in self.outputs.values())
+
+
+def fingerprint(path: Path) -> str:
+    """Tell an image from others and from its later self: size, time, and the bytes at its ends.
+
+    Of a folder: names, sizes and times of all files in it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    digest = hashlib.sha256(str(stamp(path)).encode())
+    if path.is_file():
+        with path.open("rb") as file:
+            digest.update(file.read(ENDS))
+            file.seek(max(path.stat().st_size - ENDS, 0))
+            digest.update(file.read(ENDS))
+    return digest.hexdigest()
+
+
+def stamp(path: Path) -> str | None:
+    """Return size and time of a file, or a digest of those in a folder; None if there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    if not path.is_dir():
+        return f"{status.st_size} {status.st_mtime_ns}"
+    lines = sorted(_listing(path, path))
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def identify(
+    segmenter: Segmenter, config: PredictConfig, options: BatchOptions
+) -> tuple[str, dict[str, Any]]:
+    """Return a digest of a model and the settings that change results, and these settings."""
+    settings = {k: v for k, v in asdict(config).items() if k not in WITHOUT_INFLUENCE}
+    settings["link"] = options.link
+    model = {name: getattr(segmenter, name) for name in segmenter.__dataclass_fields__}
+    for name in ("weights", "provenance", "seen"):
+        del model[name]
+    digest = hashlib.sha256(json.dumps([model, settings], sort_keys=True).encode())
+    for name, array in sorted(segmenter.weights.items()):
+        digest.update(name.encode() + array.tobytes())
+    return digest.hexdigest(), settings
+
+
+def wanted(options: BatchOptions) -> dict[str, tuple[str, ...]]:
+    """Return the kinds of results that are asked for, and the suffixes each may have."""
+    pictures = tuple(SUFFIX.values()) if options.format == "auto" else (SUFFIX[options.format],)
+    kinds = {"labels": pictures}
+    if options.probabilities:
+        kinds["probabilities"] = pictures
+    if options.measure:
+        kinds["objects"] = (f".{options.measure}",)
+    if options.link == "tracks":
+        kinds |= {"tracks": (".csv",), CHALLENGE[0]: (CHALLENGE[1],)}
+    return kinds
+
+
+def find_complete(item: Item, made_by: str, options: BatchOptions) -> Record | None:
+    """Return the record of an item whose results are all there and what this run would make."""
+    record = read_record(item)
+    if record is None or record.made_by != made_by:
+        return None
+    for kind, suffixes in wanted(options).items():
+        name, seen = record.outputs.get(kind, ("", ""))
+        if not name.endswith(suffixes) or stamp((item.folder / item.name).parent / name) != seen:
+            return None
+    return record if record.fingerprint == (item.seen or fingerprint(item.image)) else None
+
+
+def find_foreign(item: Item, outputs: Iterable[Path]) -> list[Path]:
+    """Return those of the paths at which something lies that no record explains."""
+    record = read_record(item)
+    known = set() if record is None else {*record.outputs.values(), *record.earlier.items()}
+    return [
+        path
+        for path in outputs
+        if (found := stamp(path)) is not None and (path.name, found) not in known
+    ]
+
+
+def explained(item: Item) -> dict[str, str]:
+    """Return names and stamps of all results that were ever made of an item."""
+    record = read_record(item)
+    return {} if record is None else record.earlier | dict(record.outputs.values())
+
+
+def read_record(item: Item) -> Record | None:
+    """Return what is remembered of an item; None if that is nothing, or is damaged."""
+    try:
+        content = json.loads(item.kept(".json").read_bytes())
+        if content.pop("format") != FORMAT:
+            return None
+        outputs = {
+            kind: (str(name), str(seen)) for kind, (name, seen) in content["outputs"].items()
+        }
+        return Record(**content | {"outputs": outputs})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def write_record(item: Item, record: Record) -> None:
+    """Remember an item; raises OSError."""
+    text = json.dumps({"format": FORMAT, **asdict(record)}, indent=1)
+    write_atomically(item.kept(".json"), lambda file: file.write(text.encode()))
+
+
+def _listing(folder: Path, root: Path) -> Iterator[str]:
+    """Yield name, size and time of every file in a folder."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _listing(Path(entry.path), root)
+            else:
+                status = entry.stat()
+                name = Path(entry.path).relative_to(root).as_posix()
+                yield f"{name} {status.st_size} {status.st_mtime_ns}"

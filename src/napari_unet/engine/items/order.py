@@ -1,0 +1,110 @@
+"""What is to be made of one image of a batch, decided before its pixels are read."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from napari_unet.core.config import PredictConfig
+from napari_unet.engine.blocks import is_large
+from napari_unet.engine.items.manifest import fingerprint, wanted
+from napari_unet.engine.items.plan import SUFFIX, BatchOptions, Item
+
+__all__ = ["Order", "place_order"]
+
+LARGEST_TIFF = 2**31
+"""Bytes of labels beyond which OME-Zarr is the automatic format, as it is for large planes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be made of one image, as plain values that any machine understands.
+
+    Attributes
+    ----------
+    item : Item
+        The image and its name.
+    config : PredictConfig
+        How to segment.
+    options : BatchOptions
+        What to write.
+    format : {"tiff", "ome-zarr"}
+        Of labels and probabilities.
+    fingerprint, made_by, settings : str, str, dict
+        As in `napari_unet.engine.items.manifest.Record`.
+    spatial : tuple of int
+        (Y, X) or (Z, Y, X).
+    """
+
+    item: Item
+    config: PredictConfig
+    options: BatchOptions
+    format: str
+    fingerprint: str
+    made_by: str
+    settings: dict[str, Any]
+    spatial: tuple[int, ...]
+
+    @property
+    def pixels(self) -> int:
+        """How many there are, all planes together."""
+        return prod(self.spatial)
+
+    @property
+    def planes(self) -> int:
+        """How many there are."""
+        return self.spatial[0] if len(self.spatial) == 3 else 1
+
+    @property
+    def is_large(self) -> bool:
+        """Whether its planes are too large for memory."""
+        return is_large(self.spatial[-2:])
+
+    @property
+    def scratch(self) -> Path:
+        """Where what is done so far is kept; of other pixels or settings it is another folder."""
+        made_from = f"{self.fingerprint} {self.made_by} {self.options.probabilities}"
+        return self.item.kept(".scratch") / hashlib.sha256(made_from.encode()).hexdigest()[:16]
+
+    def outputs(self) -> dict[str, Path]:
+        """Return where each kind of result is to lie."""
+        picture = SUFFIX[self.format]
+        return {
+            kind: self.item.output(kind, picture if picture in suffixes else suffixes[0])
+            for kind, suffixes in wanted(self.options).items()
+        }
+
+
+def place_order(
+    item: Item,
+    config: PredictConfig,
+    options: BatchOptions,
+    made_by: str,
+    settings: dict[str, Any],
+) -> Order:
+    """Look at an image without reading its pixels, and decide what is made of it.
+
+    Raises
+    ------
+    InputError, OSError
+        If it cannot be read.
+    """
+    seen = item.seen or fingerprint(item.image)
+    spatial = tuple(item.open().data.shape[1:])
+    form = options.format
+    if form == "auto":
+        huge = 4 * prod(spatial) > LARGEST_TIFF or is_large(spatial[-2:])
+        form = "ome-zarr" if huge or item.image.is_dir() else "tiff"
+    return Order(
+        item=item,
+        config=config,
+        options=options,
+        format=form,
+        fingerprint=seen,
+        made_by=made_by,
+        settings=settings,
+        spatial=spatial,
+    )

@@ -1,0 +1,162 @@
+"""Which images a batch has, what their results are called, and which of them are this machine's.
+
+Results lie in the output folder, at the place that the image has in what was given::
+
+    OUT/day1/a_labels.tif            or a_labels.ome.zarr
+    OUT/day1/a_probabilities.tif     or a_probabilities.ome.zarr
+    OUT/day1/a_objects.csv           or a_objects.parquet
+    OUT/day1/a_tracks.csv, a_RES/    where planes are linked into tracks
+    OUT/.live-unet/day1/a.json       the record, see `napari_unet.engine.items.manifest`
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from napari_unet.engine.files import find_images, relative_name
+from napari_unet.engine.formats.imagefile import ImageFile, open_image
+from napari_unet.errors import InputError
+
+__all__ = ["RECORDS", "BatchOptions", "Item", "plan", "take_shard"]
+
+AnyPath = str | os.PathLike[str]
+
+RECORDS = ".live-unet"
+"""Folder in the output folder for what the batch remembers."""
+
+SUFFIX = {"tiff": ".tif", "ome-zarr": ".ome.zarr"}
+
+CHALLENGE = ("RES", "")
+"""Ending and suffix of the folder of tracks, where programs of the challenge look for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOptions:
+    """What a batch writes.
+
+    Attributes
+    ----------
+    format : {"auto", "tiff", "ome-zarr"}
+        Of labels and probabilities; "auto" is TIFF, but OME-Zarr where the image is one, where a
+        plane has more than 67 megapixels, or where the labels take more than 2 GiB.
+    probabilities : bool
+        Also write the probability of cells, or of every class.
+    measure : {"", "csv", "parquet"}
+        Also write a table of the objects.
+    link : {"", "objects", "tracks"}
+        Link the planes of a stack, so that an object keeps its number: into 3D objects, or into
+        tracks, which are also written as a table and as the Cell Tracking Challenge has them.
+    overwrite : bool
+        Make everything anew, and replace what others made or changed.
+    """
+
+    format: Literal["auto", "tiff", "ome-zarr"] = "auto"
+    probabilities: bool = False
+    measure: Literal["", "csv", "parquet"] = ""
+    link: Literal["", "objects", "tracks"] = ""
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An image of a batch.
+
+    Attributes
+    ----------
+    image : Path
+        A file, or a folder of OME-Zarr.
+    name : Path
+        Of its results, without suffix, inside the output folder.
+    folder : Path
+        The output folder.
+    seen : str
+        What tells the image from others, where it is no file.
+    """
+
+    image: Path
+    name: Path
+    folder: Path
+    seen: str = ""
+
+    def open(self) -> ImageFile:
+        """Open the image, without reading its pixels."""
+        return open_image(self.image)
+
+    def output(self, what: str, suffix: str) -> Path:
+        """Return the path of a result: NAME_what.suffix."""
+        return self.folder / self.name.with_name(f"{self.name.name}_{what}{suffix}")
+
+    def kept(self, suffix: str) -> Path:
+        """Return the path of what is remembered of it: its record, lock or scratch folder."""
+        return self.folder / RECORDS / self.name.with_name(self.name.name + suffix)
+
+
+def plan(images: AnyPath | Iterable[AnyPath], folder: AnyPath, *, shard: str = "") -> list[Item]:
+    """Name the results of all images before anything starts; nothing is opened.
+
+    Parameters
+    ----------
+    images : path or sequence of paths
+        Images, folders of them, or patterns. What is itself a result of another is left out.
+    folder : path
+        Where to write.
+    shard : str
+        "i/n": only every n-th item, from the i-th on. The n shards together are all items.
+
+    Raises
+    ------
+    InputError
+        If there is nothing, or two images would become one result.
+    """
+    given = [images] if isinstance(images, str | os.PathLike) else list(images)
+    folder = Path(folder)
+    items: dict[str, Item] = {}
+    outputs: set[str] = set()
+    for source in given:
+        for image in find_images(source):
+            item = Item(image, relative_name(image, source), folder)
+            labels = item.output("labels", SUFFIX["tiff"])
+            outputs |= {
+                _key(item.output(what, suffix))
+                for what in ("labels", "probabilities")
+                for suffix in SUFFIX.values()
+            }
+            outputs.add(_key(item.output(*CHALLENGE)))
+            earlier = items.setdefault(_key(labels), item)
+            if _key(earlier.image) != _key(image):
+                raise InputError(
+                    f"{earlier.image} and {image} would both become {labels}; segment them into "
+                    f"different folders, or give the folder that holds both."
+                )
+    return take_shard([i for i in items.values() if not _within(i.image, outputs)], shard)
+
+
+def take_shard(items: Sequence[Item], shard: str) -> list[Item]:
+    """Return the items of a shard "i/n"; all of them for an empty one.
+
+    Raises
+    ------
+    InputError
+        If it is not i/n with 1 <= i <= n.
+    """
+    if not shard:
+        return list(items)
+    parts = re.fullmatch(r"([0-9]+)/([0-9]+)", shard)
+    index, count = map(int, parts.groups()) if parts else (0, 0)
+    if not 1 <= index <= count:
+        raise InputError(f"The shard is {shard!r}; give i/n, such as 1/4 for the first of four.")
+    return list(items[index - 1 :: count])
+
+
+def _within(image: Path, outputs: set[str]) -> bool:
+    """Whether an image is a result, or lies in a folder that is one."""
+    return not outputs.isdisjoint(_key(path) for path in (image, *image.parents))
+
+
+def _key(path: Path) -> str:
+    return os.path.normcase(path.absolute())

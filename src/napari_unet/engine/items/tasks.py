@@ -1,0 +1,88 @@
+"""The units of work that an item is made of, and who may run them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from napari_unet.engine.blocks import plan_blocks
+from napari_unet.engine.items.large import find_part, predict_part
+from napari_unet.engine.items.order import Order
+from napari_unet.engine.items.scratch import Steps, opened, store_of
+from napari_unet.engine.items.units import (
+    FINISHING,
+    PREDICTING,
+    finish_item,
+    segment_item,
+    segment_plane,
+)
+from napari_unet.engine.segmenter import Segmenter
+from napari_unet.errors import InputError, UNetError
+
+__all__ = ["Executor", "Task", "is_one_unit", "stages"]
+
+R = TypeVar("R")
+
+ALONE = 2**26
+"""Pixels up to which an item is one unit of work; a larger one is several."""
+
+
+class Executor(Protocol):
+    """Runs units of work elsewhere."""
+
+    def map(
+        self, function: Callable[..., R], arguments: Sequence[tuple[Any, ...]]
+    ) -> Iterator[tuple[int, R | UNetError]]:
+        """Call a function with each of the arguments, in any order and on any machine.
+
+        Every call may be repeated. Yields the index of the arguments and what the call returned,
+        or the `UNetError` that it raised, as soon as it is known.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A unit of work: a generator function, what it is given, and its share of an item."""
+
+    unit: Callable[..., Steps]
+    arguments: tuple[Any, ...]
+    share: float
+
+
+def is_one_unit(order: Order) -> bool:
+    """Whether an item is small enough to be done in one go."""
+    return not order.is_large and (order.planes == 1 or order.pixels <= ALONE)
+
+
+def stages(segmenter: Segmenter, order: Order) -> Generator[list[Task], None, None]:
+    """Yield the work of an item: tasks that can run side by side, then those that need them."""
+    if is_one_unit(order):
+        yield [Task(segment_item, (segmenter, order), 1.0)]
+        return
+    share = (1 - FINISHING) / order.planes
+    if order.is_large:
+        yield from _in_blocks(segmenter, order, share)
+    else:
+        yield [Task(segment_plane, (segmenter, order, n), share) for n in range(order.planes)]
+    yield [Task(finish_item, (segmenter, order), FINISHING)]
+
+
+def _in_blocks(segmenter: Segmenter, order: Order, share: float) -> Iterator[list[Task]]:
+    """Yield the work of large planes; to find the cells of a block takes the blocks around it."""
+    image = opened(order)
+    cells = segmenter.kind == "cells"
+    if order.options.probabilities and not cells:
+        raise InputError(
+            f"{order.item.image} has planes of {order.spatial[-2]} x {order.spatial[-1]} pixels; "
+            f"the probabilities of classes of so large planes are not kept, so leave them out."
+        )
+    for plane in range(order.planes):
+        store = store_of(segmenter, order, image, plane)
+        boxes = plan_blocks(store)
+        part = share / len(boxes) * (PREDICTING if cells else 1)
+        yield [Task(predict_part, (segmenter, order, plane, store, box), part) for box in boxes]
+        if cells:
+            part = share / len(boxes) * (1 - PREDICTING)
+            yield [Task(find_part, (segmenter, order, store, box), part) for box in boxes]

@@ -1,0 +1,117 @@
+"""Fit the outlines and the cutting of touching cells to the cells that somebody painted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.cellclasses import foreground
+from napari_unet.core.config import PredictConfig
+from napari_unet.engine.cells import find_cells
+from napari_unet.engine.learning.quality import at_working_resolution, overlaps
+from napari_unet.engine.learning.trainingset import TrainingSet
+from napari_unet.engine.learning.window import predict_window
+from napari_unet.engine.segmenter import Segmenter
+
+__all__ = ["calibrate"]
+
+CHOICES = [(core, split) for core in (0.0, 0.8, 0.95) for split in (0.2, 0.1, 0.4, 0.0)]
+"""Pairs of core and split, tried in this order; a later one must be better."""
+
+THRESHOLDS = (0.5, 0.4, 0.6, 0.3, 0.7)
+"""Probabilities that may become 0.5, tried in this order; a later one must be `CLEARLY` better."""
+
+CLEARLY = 0.01
+"""Less than this, a painted plane that the network has learned by heart does not tell."""
+
+FINALISTS = 4
+"""Pairs of core and split that are tried with every threshold: cells that are one at a threshold
+are apart at the next, so the best pair depends on it."""
+
+MAX_PLANES = 2
+WINDOW = 448
+"""Side in network pixels of what is looked at of each plane."""
+
+View = tuple[NDArray[np.float32], NDArray[np.integer]]
+
+
+def calibrate(segmenter: Segmenter, data: TrainingSet) -> Segmenter:
+    """Return the Segmenter with the core, split and threshold that recover the painted cells best.
+
+    First every pair of core and split is tried on the network's own prediction of the training
+    planes, at the working resolution, then thresholds with the best pairs. The border weights count
+    background near cells several times, so a network that is unsure says background too often; and
+    what is painted is not always drawn along the same grey value. A painted cell scores the
+    intersection over union with the found cell that covers more than half of it, so a cell that is
+    cut in two and a cell that is left merged with a neighbour, painted or not, both count as
+    errors. Held-out cells count too: the network has not learned them by heart, so its mistakes
+    there are those that it makes elsewhere.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        Of cells; one of classes is returned as it is.
+    data : TrainingSet
+        What it was trained on.
+
+    Returns
+    -------
+    Segmenter
+        With core and split, and a last bias that turns the best threshold into 0.5.
+    """
+    if segmenter.kind == "classes":
+        return segmenter
+    network = segmenter.network(data.planes[0].image.device)
+    views: list[View] = []
+    for index in range(min(len(data.planes), MAX_PLANES)):
+        box, cells = _window(data, index)
+        said = predict_window(network, data.planes[index].image, box)
+        views.append((foreground(said), cells))
+    best, threshold = _best(views, segmenter)
+    bias = best.weights["head.bias"].copy()
+    bias[1:] -= np.log(threshold / (1 - threshold))  # of all classes of cells alike
+    return replace(best, weights={**best.weights, "head.bias": bias})
+
+
+def _best(views: Sequence[View], segmenter: Segmenter) -> tuple[Segmenter, float]:
+    """Return the core and split, and the threshold, with which most of the cells come out."""
+    choices = [replace(segmenter, core=core, split=split) for core, split in CHOICES]
+    scores = np.array([_score(views, choice) for choice in choices])
+    finalists = [choices[index] for index in np.argsort(-scores, kind="stable")[:FINALISTS]]
+    best, threshold, highest = finalists[0], THRESHOLDS[0], scores.max()
+    for tried in THRESHOLDS[1:]:
+        shifted = [(_shifted(p, tried), cells) for p, cells in views]
+        found = [_score(shifted, finalist) for finalist in finalists]
+        if max(found) > highest + CLEARLY:
+            best, threshold, highest = finalists[int(np.argmax(found))], tried, max(found)
+    return best, threshold
+
+
+def _shifted(probability: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
+    """Return the probabilities with a logit shifted so that a threshold becomes 0.5."""
+    odds = (1 - threshold) / threshold
+    return probability * odds / (probability * odds + 1 - probability)
+
+
+def _window(data: TrainingSet, index: int) -> tuple[tuple[slice, slice], NDArray[np.integer]]:
+    """Return the part of a plane around its painted cells that is not too large to look at."""
+    cells = data.cells[index]
+    box = []
+    for axis in (0, 1):
+        painted = np.flatnonzero(cells.any(axis=1 - axis))
+        middle = int(np.median(painted)) if len(painted) else cells.shape[axis] // 2
+        start = int(np.clip(middle - WINDOW // 2, 0, max(cells.shape[axis] - WINDOW, 0)))
+        box.append(slice(start, min(start + WINDOW, cells.shape[axis])))
+    return (box[0], box[1]), cells[box[0], box[1]]
+
+
+def _score(views: Sequence[View], segmenter: Segmenter) -> float:
+    """Return the mean score of the painted cells."""
+    scores: list[float] = []
+    for probability, cells in views:
+        model = at_working_resolution(segmenter, cells)
+        scores += overlaps(cells, find_cells(model, probability, PredictConfig()))
+    return float(np.mean(scores)) if scores else 0.0

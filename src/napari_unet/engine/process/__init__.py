@@ -1,0 +1,1 @@
+"""The compute process behind `napari_unet.engine.host`: its start, its channel, what it runs."""

@@ -1,0 +1,294 @@
+"""What the compute process is asked to run; importing this module loads no torch.
+
+`napari_unet.engine.host.Host.run` takes functions by reference, and the program that holds the
+host must never import torch, so these stand in for the engine's own generators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.annotation import IGNORE, Annotation, Meaning, encode
+from napari_unet.core.boundary import boundary_weights_in
+from napari_unet.core.cellclasses import class_sums, likeliest_classes
+from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.core.doubt import Doubt, doubt
+from napari_unet.core.linking import Kind, Links
+from napari_unet.core.linkstack import linking
+from napari_unet.core.measure import measure_objects
+from napari_unet.core.resolution import coarsen_labels
+from napari_unet.engine.cells import find_cells
+from napari_unet.engine.events import Measured, PlaneDone, SegmentEvent, TrainEvent
+from napari_unet.engine.items.events import BatchEvent
+from napari_unet.engine.items.plan import BatchOptions
+from napari_unet.engine.process.mailbox import Mailbox
+from napari_unet.engine.segmenter import Segmenter
+
+__all__ = [
+    "BatchPlanned",
+    "BatchTold",
+    "batch",
+    "batch_open",
+    "find_doubt",
+    "link_stack",
+    "number_cells",
+    "segment_plane",
+    "train",
+    "weigh_box",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPlanned:
+    """The first event of `batch`.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of all images: their place inside what was given.
+    """
+
+    names: tuple[str, ...]
+
+
+BatchTold: TypeAlias = BatchPlanned | BatchEvent
+
+
+def train(
+    annotations: Sequence[Annotation],
+    config: TrainConfig,
+    segmenter: Segmenter | None,
+    mailbox: Mailbox | None = None,
+    checkpoint: Path | None = None,
+) -> Iterator[TrainEvent]:
+    """Run `napari_unet.engine.training.train`."""
+    from napari_unet.engine import training
+
+    return training.train(
+        annotations, config, segmenter=segmenter, mailbox=mailbox, checkpoint=checkpoint
+    )
+
+
+def batch(
+    images: Sequence[str],
+    folder: str,
+    segmenter: Segmenter,
+    config: PredictConfig,
+    options: BatchOptions,
+) -> Iterator[BatchTold]:
+    """Name the images, then run `napari_unet.engine.batch.run_batch`.
+
+    Parameters
+    ----------
+    images : sequence of str
+        Files, folders of them, and patterns.
+    folder : str
+        Gets the results.
+    segmenter, config, options
+        As there.
+    """
+    from napari_unet.engine.batch import run_batch
+    from napari_unet.engine.items.plan import plan
+
+    items = plan(images, folder)
+    yield BatchPlanned(names=tuple(item.name.as_posix() for item in items))
+    yield from run_batch(items, segmenter, config, options)
+
+
+def batch_open(
+    open_images: Sequence[Mapping[str, Any]],
+    folder: str,
+    segmenter: Segmenter,
+    config: PredictConfig,
+    options: BatchOptions,
+) -> Iterator[BatchTold]:
+    """Run `napari_unet.engine.batch.run_batch` for images that are open in the program.
+
+    Parameters
+    ----------
+    open_images : sequence of mappings
+        What an `OpenItem` is made of, the folder aside.
+    folder, segmenter, config, options
+        As for `batch`.
+    """
+    from napari_unet.engine.batch import run_batch
+    from napari_unet.engine.items.opened import OpenItem
+
+    items = [OpenItem(folder=Path(folder), **described) for described in open_images]
+    return run_batch(items, segmenter, config, options)
+
+
+def segment_plane(
+    segmenter: Segmenter,
+    image: NDArray[Any],
+    labels: NDArray[np.integer],
+    foreground: NDArray[np.float32] | None,
+    plane: tuple[int, ...],
+    config: PredictConfig,
+    numbered: int,
+    mailbox: Mailbox | None = None,
+    evidence: NDArray[np.uint16] | None = None,
+    *,
+    measure: bool = False,
+) -> Iterator[SegmentEvent | Measured]:
+    """Run `napari_unet.engine.inference.segment_into` for one plane of larger outputs.
+
+    Parameters
+    ----------
+    segmenter, image, config, mailbox
+        As there; ``image`` is (C, Y, X), or the `Remote` of one.
+    labels, foreground : array
+        (*leading, Y, X), shared with the program; ``plane`` is written.
+    plane : tuple of int
+        Index into the leading axes.
+    numbered : int
+        Cells that the other planes have already.
+    evidence : uint16 array, optional
+        (K, Y, X) of the plane alone, shared with the program.
+    measure : bool
+        Whether to measure the cells, before the plane is said to be done.
+    """
+    from napari_unet.engine.inference import segment_into
+
+    part = None if foreground is None else foreground[plane]
+    out = labels[plane]
+    for event in segment_into(
+        segmenter,
+        image,
+        out,
+        config,
+        part,
+        evidence=evidence,
+        numbered=numbered,
+        mailbox=mailbox,
+    ):
+        if measure and isinstance(event, PlaneDone):
+            yield Measured(columns=_measured(out, np.asarray(image), numbered))
+        yield event
+
+
+def _measured(
+    labels: NDArray[np.integer], image: NDArray[Any], numbered: int
+) -> dict[str, NDArray[Any]]:
+    """Measure the cells of a plane that are numbered from ``numbered`` + 1 on."""
+    columns = measure_objects(np.where(labels > numbered, labels - numbered, 0), image)
+    return columns | {"label": columns["label"] + numbered}
+
+
+def number_cells(
+    foreground: NDArray[np.float32],
+    segmenter: Segmenter,
+    config: PredictConfig,
+    out: NDArray[np.integer],
+    numbered: int,
+    evidence: NDArray[np.uint16] | None = None,
+) -> Iterator[PlaneDone]:
+    """Find the cells of a plane in its probabilities again.
+
+    Parameters
+    ----------
+    foreground, segmenter, config
+        As for `napari_unet.engine.cells.find_cells`.
+    out : integer array
+        (Y, X), shared with the program; receives the numbers of the cells.
+    numbered : int
+        The first cell gets the number after this one.
+    evidence : uint16 array, optional
+        (K, Y, X), by which the classes of the cells are told.
+
+    Yields
+    ------
+    PlaneDone
+        Once: how many there are, and their classes.
+    """
+    cells = find_cells(segmenter, foreground, config)
+    out[...] = np.where(cells > 0, cells + numbered, 0)
+    classes: tuple[int, ...] = ()
+    if evidence is not None:
+        classes = tuple(likeliest_classes(class_sums(evidence, cells))[1:].tolist())
+    yield PlaneDone(plane=1, planes=1, objects=int(cells.max(initial=0)), classes=classes)
+
+
+def link_stack(
+    planes: Sequence[Any], leading: tuple[int, ...], out: NDArray[np.uint32], kind: Kind
+) -> Iterator[float | Links]:
+    """Run `napari_unet.core.linkstack.linking`; yield the share that is done, then the tables.
+
+    Parameters
+    ----------
+    planes : sequence of array
+        (1, Y, X) labels of every plane, or the `Remote` of them: one is read at a time.
+    leading : tuple of int
+        Sizes of the axes that count them.
+    out : uint32 array
+        (*leading, Y, X), shared with the program; receives the numbers.
+    kind : {"objects", "tracks"}
+        What is linked.
+    """
+    yield (yield from linking(_Stacked(planes, leading), out, kind))
+
+
+class _Stacked:
+    """Planes as one array, of which a plane is read when it is indexed."""
+
+    def __init__(self, planes: Sequence[Any], leading: tuple[int, ...]) -> None:
+        self._planes, self._leading = planes, leading
+        self.shape = (*leading, *planes[0].shape[1:])
+
+    def __getitem__(self, place: tuple[int, ...]) -> NDArray[Any]:
+        number = int(np.ravel_multi_index(place, self._leading))
+        plane: NDArray[Any] = np.asarray(self._planes[number])[0]
+        return plane
+
+
+def weigh_box(
+    labels: NDArray[np.integer],
+    meaning: Meaning,
+    region: NDArray[np.bool_] | None,
+    box: Sequence[slice],
+    factor: int,
+    out: NDArray[np.float32],
+    w0: float,
+    sigma: float,
+) -> Iterator[int]:
+    """Write the boundary weights of a box into ``out``; 0 where not labelled.
+
+    Parameters
+    ----------
+    labels : integer array
+        (Y, X): what is painted `napari_unet.core.boundary.around` the box. It begins at a multiple
+        of ``factor`` and ends at one, or at the end of the plane.
+    meaning, region
+        As for `napari_unet.core.annotation.encode`.
+    box : (slice, slice)
+        The box as pixels of ``labels``; begins and ends as they do.
+    factor : int
+        Working resolution: the weights are those of the labels that training sees.
+    out : float32 array
+        At least as large as the box; its first pixels are written.
+    w0, sigma : float
+        Height, and width in network pixels, of the border term.
+    """
+    if region is not None:
+        region = coarsen_labels(region.astype(np.uint8), factor) > 0
+    target = encode(coarsen_labels(labels, factor), meaning, region)
+    inside = [slice(span.start // factor, -(-span.stop // factor)) for span in box]
+    unlabelled = target.classes == IGNORE
+    weights = boundary_weights_in(target.cells, inside, w0=w0, sigma=sigma, ignore=unlabelled)
+    height, width = (span.stop - span.start for span in box)
+    fine = weights.repeat(factor, axis=0).repeat(factor, axis=1)
+    out[:height, :width] = fine[:height, :width]
+    yield 1
+
+
+def find_doubt(
+    labels: NDArray[np.integer], meaning: Meaning, has_regions: bool, answered: tuple[str, ...]
+) -> Iterator[Doubt | None]:
+    """Yield the question that the labels of a plane (Y, X) raise about their meaning, if any."""
+    yield doubt(labels, meaning, has_regions, answered)

@@ -1,0 +1,139 @@
+"""A batch links the planes of a stack, and hands tracks to other programs."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unet import InputError, PredictConfig, link_planes, segment
+from napari_unet.engine.batch import segment_files
+from napari_unet.engine.files import read_image, read_labels
+from napari_unet.engine.formats.omezarr import create_labels, finish
+from napari_unet.engine.items.events import BatchEvent, ItemDone, ItemFailed, ItemSkipped
+from napari_unet.engine.items.plan import BatchOptions, plan
+from napari_unet.engine.starter import starter_model, with_classes
+from napari_unet.sample_data import touching_cells
+
+CPU = PredictConfig(device="cpu")
+
+
+@pytest.fixture
+def movie(tmp_path: Path) -> Path:
+    """Write three frames of cells that drift by two pixels a frame."""
+    image = (touching_cells((96, 96))[0] * 1000).astype(np.uint16)
+    frames = np.stack([np.roll(image, 2 * t, axis=1) for t in range(3)])
+    path = tmp_path / "in" / "movie.tif"
+    path.parent.mkdir()
+    tifffile.imwrite(path, frames, ome=True, photometric="minisblack", metadata={"axes": "TYX"})
+    return path
+
+
+def run(image: Path, out: Path, kind: Literal["", "objects", "tracks"], **more: Any) -> BatchEvent:
+    """Segment one image, and return how it ended."""
+    options = BatchOptions(link=kind, **more)
+    *_, ended, _ = segment_files(starter_model(), image, out, CPU, options)
+    return ended
+
+
+@pytest.mark.parametrize("kind", ["objects", "tracks"])
+def test_the_labels_are_those_of_the_planes_linked(
+    movie: Path, tmp_path: Path, kind: Literal["objects", "tracks"]
+) -> None:
+    """A batch gives what `segment` and `link_planes` give one after the other."""
+    done = run(movie, tmp_path / "out", kind)
+    expected = link_planes(segment(starter_model(), read_image(movie), CPU), kind=kind)
+
+    assert isinstance(done, ItemDone)
+    assert done.objects == len(expected.tracks)
+    assert np.array_equal(read_labels(tmp_path / "out" / "movie_labels.tif"), expected.labels)
+
+
+def test_tracks_are_written_as_a_table_and_as_the_challenge_has_them(
+    movie: Path, tmp_path: Path
+) -> None:
+    """Objects are measured by the numbers of their tracks; a second run has nothing to do."""
+    out = tmp_path / "out"
+    run(movie, out, "tracks", measure="csv")
+
+    rows = list(csv.DictReader((out / "movie_tracks.csv").read_text().splitlines()))
+    objects = list(csv.DictReader((out / "movie_objects.csv").read_text().splitlines()))
+    assert {(r["track_id"], r["t"]) for r in rows} == {(o["label"], o["plane"]) for o in objects}
+    assert len(rows) > len({row["track_id"] for row in rows}), "a track has several planes"
+    masks = [tifffile.imread(out / "movie_RES" / f"mask00{t}.tif") for t in range(3)]
+    tracks = (out / "movie_RES" / "res_track.txt").read_text().splitlines()
+    assert {int(line.split()[0]) for line in tracks} == set(np.unique(masks)) - {0}
+    assert isinstance(run(movie, out, "tracks", measure="csv"), ItemSkipped)
+    assert isinstance(run(movie, out, "objects", measure="csv"), ItemDone), "linked otherwise"
+
+
+def test_masks_of_the_challenge_are_no_images_of_the_next_batch(movie: Path) -> None:
+    """Results that lie beside the images, in folders too, are not segmented."""
+    run(movie, movie.parent, "tracks")
+
+    assert [item.image for item in plan(movie.parent, movie.parent)] == [movie]
+
+
+def test_a_single_plane_is_a_stack_of_one(tmp_path: Path) -> None:
+    """A folder of movies and pictures goes through with one command."""
+    tifffile.imwrite(tmp_path / "a.tif", (touching_cells((64, 64))[0] * 1000).astype(np.uint16))
+
+    assert isinstance(run(tmp_path / "a.tif", tmp_path / "out", "tracks"), ItemDone)
+    assert (tmp_path / "out" / "a_tracks.csv").exists()
+
+
+def test_planes_of_time_and_depth_are_linked_along_both(tmp_path: Path) -> None:
+    """Of (T, Z, Y, X) the 3D objects are tracked; the output keeps the axes."""
+    image = (touching_cells((64, 64))[0] * 1000).astype(np.uint16)
+    store = create_labels(tmp_path / "a.zarr", (2, 2, 64, 64), axes="TZYX", dtype=np.uint16)
+    for plane in range(4):
+        store[plane] = image
+    finish(tmp_path / "a.zarr")
+    done = run(tmp_path / "a.zarr", tmp_path / "out", "tracks")
+
+    assert isinstance(done, ItemDone), done
+    labels = read_labels(tmp_path / "out" / "a_labels.ome.zarr")
+    assert all(np.array_equal(plane, labels[0]) for plane in labels), "the same cells everywhere"
+
+
+def test_axes_that_have_no_order_to_link_along_are_refused(tmp_path: Path) -> None:
+    """Two axes of planes that are not T and Z: the sentence says what to do."""
+    stack = np.zeros((2, 2, 32, 32), np.uint16)
+    form: Any = {"photometric": "minisblack", "metadata": {"axes": "ZTYX"}}
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=False, **form)
+    failed = run(tmp_path / "a.tif", tmp_path / "out", "objects")
+
+    assert isinstance(failed, ItemFailed)
+    assert "planes along ZT" in failed.reason
+    assert "Leave --link out" in failed.reason
+
+
+def test_classes_cannot_be_linked(movie: Path, tmp_path: Path) -> None:
+    """A model of classes finds no cells; that is said before anything starts."""
+    classes = replace(starter_model(), kind="classes")
+
+    with pytest.raises(InputError, match="only planes of cells can be linked"):
+        segment_files(classes, movie, tmp_path / "out", CPU, BatchOptions(link="tracks"))
+
+
+def test_linked_cells_keep_their_classes(movie: Path, tmp_path: Path) -> None:
+    """The table has the same classes at the same places, whatever the cells are called."""
+    plain = with_classes(starter_model(), ("round", "other"))
+    head, bias = (plain.weights[f"head.{name}"].copy() for name in ("weight", "bias"))
+    head[2] += np.random.default_rng(0).normal(0, 0.1, head[2].shape)
+    bias[2] += 0.3  # so that cells are of both classes
+    model = replace(plain, weights={**plain.weights, "head.weight": head, "head.bias": bias})
+    places = []
+    for kind in ("", "tracks"):
+        out = tmp_path / f"out{kind}"
+        list(segment_files(model, movie, out, CPU, BatchOptions(link=kind, measure="csv")))  # type: ignore[arg-type]
+        rows = csv.DictReader((out / "movie_objects.csv").read_text().splitlines())
+        places.append({(r["plane"], r["centroid_y"], r["centroid_x"], r["class"]) for r in rows})
+
+    assert places[0] == places[1]
+    assert len({place[-1] for place in places[0]}) == 2

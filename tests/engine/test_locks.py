@@ -1,0 +1,96 @@
+"""A lock keeps others away as long as its process lives, and not longer."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from napari_unet.engine.items import locks as item_locks
+from napari_unet.engine.items.locks import ItemLocks
+
+
+def owned(path: Path, **changes: object) -> Path:
+    """Write the lock of a process that lives, or of another."""
+    parent = psutil.Process().parent()
+    assert parent is not None
+    owner = {"pid": parent.pid, "created": parent.create_time(), "node": os.uname().nodename}
+    path.write_text(json.dumps(owner | changes))
+    return path
+
+
+def test_a_lock_names_its_process_until_it_is_given_back(tmp_path: Path) -> None:
+    """In folders that it makes; leaving the block gives all back."""
+    first, second = tmp_path / "sub" / "a.lock", tmp_path / "b.lock"
+    with ItemLocks() as mine, ItemLocks() as others:
+        assert mine.take(first) == mine.take(second) == ""
+        assert others.take(first) == f"process {os.getpid()}"
+        others.give_back(first)  # not theirs
+        assert first.exists()
+        mine.give_back(first)
+        assert others.take(first) == ""
+    assert not first.exists()
+    assert not second.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.uname")
+def test_a_living_process_keeps_its_lock(tmp_path: Path) -> None:
+    """However old it is."""
+    path = owned(tmp_path / "a.lock")
+    os.utime(path, (0, 0))
+    with ItemLocks() as locks:
+        assert locks.take(path).startswith("process ")
+    assert path.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.uname")
+def test_the_lock_of_a_process_that_is_gone_is_taken_over(tmp_path: Path) -> None:
+    """Also where its number was given to another process since."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    with ItemLocks() as locks:
+        assert locks.take(owned(tmp_path / "a.lock", pid=gone.pid)) == ""
+        assert locks.take(owned(tmp_path / "b.lock", created=5.0)) == ""
+        assert json.loads((tmp_path / "a.lock").read_text())["pid"] == os.getpid()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.uname")
+def test_another_machine_keeps_its_lock_while_it_gives_signs_of_life(tmp_path: Path) -> None:
+    """Its process cannot be looked at, but it touches the file."""
+    path = owned(tmp_path / "a.lock", node="elsewhere")
+    with ItemLocks() as locks:
+        assert locks.take(path).endswith(" on elsewhere")
+        os.utime(path, times=(time.time() - 1000,) * 2)
+        assert locks.take(path) == ""
+
+
+def test_a_lock_without_a_name_is_one_that_is_being_written(tmp_path: Path) -> None:
+    """For a moment; then whoever wrote it is gone."""
+    path = tmp_path / "a.lock"
+    path.touch()
+    with ItemLocks() as locks:
+        assert locks.take(path) == "another process"
+        os.utime(path, times=(time.time() - 100,) * 2)
+        assert locks.take(path) == ""
+
+
+def test_locks_are_touched_while_they_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that other machines see that the work goes on."""
+    monkeypatch.setattr(item_locks, "TOUCHED", 0.02)
+    path = tmp_path / "a.lock"
+    with ItemLocks() as locks:
+        locks.take(path)
+        os.utime(path, (0, 0))
+        waited = time.monotonic() + 10
+        while path.stat().st_mtime == 0 and time.monotonic() < waited:
+            time.sleep(0.01)
+        assert time.time() - path.stat().st_mtime < 60
