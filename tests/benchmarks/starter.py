@@ -78,9 +78,9 @@ def train(seconds: float, seed: int = 0) -> Segmenter:
         weights={}, in_channels=1, n_classes=2,
         base_channels=config.base_channels, depth=config.depth, diameter=DIAMETER,
     ).with_weights(UNet(1, 2, config.base_channels, config.depth))  # fmt: skip
-    learner, began, told = Learner(start, RECIPE, seed, data.planes[0].image.device), time.time(), 0
-    losses: list[float] = []
-    while (spent := time.time() - began) < seconds:
+    learner, told = Learner(start, RECIPE, seed, data.planes[0].image.device), 0
+    began, losses = time.process_time(), list[float]()
+    while (spent := time.process_time() - began) < seconds:
         losses.append(learner.take_step(data, spent / seconds))
         if spent > told:
             print(f"{spent:6.0f} s  step {learner.step:6d}  loss {np.mean(losses[-500:]):.4f}")
@@ -108,7 +108,7 @@ def main() -> None:
     """Train, score, save."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="model file to write")
-    parser.add_argument("--seconds", type=float, default=1980, help="of training")
+    parser.add_argument("--seconds", type=float, default=1980, help="of CPU time for the training")
     arguments = parser.parse_args()
     if not DATA.is_dir():
         sys.exit(f"There is no folder {DATA}; set NAPARI_UNET_DATA.")

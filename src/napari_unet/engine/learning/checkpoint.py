@@ -19,7 +19,7 @@ from napari_unet.errors import InputError, ModelFileError
 
 __all__ = ["load", "pack_segmenter", "save", "unpack_events", "unpack_segmenter"]
 
-FORMAT = 2
+FORMAT = 3
 BUDGET = ("seconds", "steps", "device")
 """Settings that a training may be resumed with other values of."""
 

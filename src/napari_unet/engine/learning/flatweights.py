@@ -6,7 +6,7 @@ one by one takes longer than the arithmetic; on one vector each is a single oper
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,8 @@ class FlatWeights:
         Weights, and room for their gradient, which is also ``vector.grad``.
     parameters : list of Parameter
         Of the network.
+    places : list of slice
+        Where each lies in the vector.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -45,9 +47,11 @@ class FlatWeights:
         self._gaps = [torch.zeros(gap, device=device) for gap in gaps]
         self.vector = torch.zeros(sum(lengths) + sum(gaps), device=device)
         self.vector.grad = self.gradient = torch.zeros_like(self.vector)
+        self.places: list[slice] = []
         start = 0
         for parameter, length, gap in zip(self.parameters, lengths, gaps, strict=True):
-            place = _placed(self.vector[start : start + length], parameter.shape)
+            self.places.append(slice(start, start + length))
+            place = _placed(self.vector[self.places[-1]], parameter.shape)
             place.copy_(parameter.detach())
             parameter.data = place
             start += length + gap
@@ -57,6 +61,12 @@ class FlatWeights:
         parts = zip(self.parameters, self._gaps, values, strict=True)
         pieces = [self.vector.new_full((p.numel() + len(gap),), v) for p, gap, v in parts]
         return torch.cat(pieces)
+
+    def index_of(self, parameters: Iterable[Tensor]) -> Tensor:
+        """Return where in the vector the values of some parameters are, one after the other."""
+        places = {id(p): place for p, place in zip(self.parameters, self.places, strict=True)}
+        spans = [places[id(parameter)] for parameter in parameters]
+        return torch.cat([torch.arange(s.start, s.stop, device=self.vector.device) for s in spans])
 
     def gather(self, gradients: Sequence[Tensor]) -> Tensor:
         """Write the gradients of the parameters into `gradient`, and return that."""

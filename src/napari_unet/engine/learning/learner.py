@@ -14,7 +14,7 @@ from napari_unet.core.augment import Patch, cut_patch
 from napari_unet.core.unet import valid_size, weighted_cross_entropy
 from napari_unet.engine.learning.dropout import SeededDropout
 from napari_unet.engine.learning.ranks import ALONE, Ranks
-from napari_unet.engine.learning.recipe import Recipe, learning_rate
+from napari_unet.engine.learning.recipe import Recipe, is_reviving, learning_rate
 from napari_unet.engine.learning.stepgraph import Captured, Late
 from napari_unet.engine.learning.trainingset import TrainingSet
 from napari_unet.engine.learning.update import Update
@@ -95,11 +95,13 @@ class Learner:
         """
         self.step += 1
         self._cut_patches(data)
+        # dropout and new weights depend on the seed and the step only
+        seed = self._seed * 1_000_003 + self.step
+        if is_reviving(self._recipe, self.step, progress):
+            self._update.revive(seed)
         self._update.prepare(self.step, learning_rate(self._recipe, self.step, progress))
         if not self.network.training:
             self.network.train()
-        # dropout depends on the seed and the step only
-        seed = self._seed * 1_000_003 + self.step
         with self._dropout.seeded(seed, self._device, self._numbers):
             self._captured(self._learn)
         loss, bad_steps = self._told.read()

@@ -11,13 +11,23 @@ from torch import Tensor
 
 from napari_unet.core.augment import Augmentation
 
-__all__ = ["Recipe", "learning_rate", "make_optimiser", "recipe_named", "skips_by_itself"]
+__all__ = [
+    "Recipe",
+    "is_reviving",
+    "learning_rate",
+    "make_optimiser",
+    "recipe_named",
+    "skips_by_itself",
+]
 
 SKIPPING = ("cpu", "cuda")
 """Types of devices whose optimisers of one kernel heed that a step is to be skipped."""
 
 WARM_UP_SHARE = 0.1
 """Of a budget, at most, that is spent on warming up."""
+
+REVIVING_SHARE = 0.5
+"""Of a budget, after which silent nodes are left alone: they could not learn much any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +49,9 @@ class Recipe:
         Weights of nodes with more incoming ones than this learn at a rate that is lower in
         proportion; 0 is one rate for all. One step of an adaptive optimiser moves all weights of a
         node alike, so its sum moves in proportion to their number, and rectified nodes fall silent.
+    revive : int
+        Every so many steps, in the first half of the budget, nodes that learned nothing in the last
+        so many get new random weights (see `napari_unet.core.silent`); 0 leaves them.
     anneal : bool
         Follow half a cosine to zero over the budget; otherwise the rate is constant.
     average : float
@@ -64,6 +77,7 @@ class Recipe:
     momentum: float = 0.0
     warm_up: int = 0
     fan_in: int = 0
+    revive: int = 0
     anneal: bool
     average: float
     patch: int
@@ -79,6 +93,7 @@ DEFAULT = Recipe(
     rate=3e-3,
     warm_up=200,
     fan_in=144,
+    revive=50,
     anneal=True,
     average=0.98,
     patch=132,
@@ -176,3 +191,10 @@ def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
     if recipe.anneal:
         rate *= 0.01 + 0.99 * (1 + math.cos(math.pi * min(progress, 1))) / 2
     return rate
+
+
+def is_reviving(recipe: Recipe, step: int, progress: float) -> bool:
+    """Tell whether silent nodes get new weights before a step; as for `learning_rate`."""
+    return bool(
+        recipe.revive and step > 1 and (step - 1) % recipe.revive == 0 and progress < REVIVING_SHARE
+    )

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from napari_unet.core.silent import fresh_weights, rectified
 from napari_unet.core.unet import UNet, incoming_nodes
 from napari_unet.engine.learning.flatweights import FlatWeights
 from napari_unet.engine.learning.ranks import ALONE, Ranks
@@ -49,6 +50,9 @@ class Update:
         if recipe.fan_in:
             paces = [min(1.0, recipe.fan_in / nodes) for nodes in incoming_nodes(network)]
             self._paces, self._before = self._weights.spread(paces), torch.empty_like(vector)
+        self._rectified = [list(rectified(one)) for one in dict.fromkeys((network, average))]
+        self._heard = self._weights.index_of([r.bias for r in self._rectified[0]])
+        self._idle = torch.zeros(len(self._heard), dtype=torch.int32, device=vector.device)
         self.told = torch.zeros(2, device=vector.device)
         self._optimiser = make_optimiser(recipe, vector, self._rate, self._skip)
 
@@ -83,6 +87,9 @@ class Update:
         fine = loss.isfinite() & norm.isfinite()
         self.told[0] = torch.where(fine, loss, torch.nan)
         self.told[1].add_(~fine)
+        if self._recipe.revive:
+            # what is 0 everywhere has a gradient of exactly 0
+            self._idle.add_(1).mul_(gradient[self._heard] == 0)
         if self._recipe.clip:
             # as torch.nn.utils.clip_grad_norm_ does
             gradient.mul_((self._recipe.clip / (norm + 1e-6)).clamp(max=1))
@@ -95,10 +102,27 @@ class Update:
         if self._average is not None:
             self._average.lerp_(weights.vector, self._follow * fine)
 
+    def revive(self, seed: int) -> None:
+        """Give all nodes new weights that had no gradient in the last steps (`Recipe.revive`).
+
+        Parameters
+        ----------
+        seed : int
+            Of the new weights.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        counts = [r.convolution.out_channels for r in self._rectified[0]]
+        silent = (self._idle >= self._recipe.revive).split(counts)
+        for nodes, *layers in zip(silent, *self._rectified, strict=True):
+            weights = fresh_weights(layers[0].convolution, generator)
+            for layer in layers:
+                layer.restart(nodes, weights)
+
     def state(self) -> dict[str, Any]:
         """Return the state of the optimiser, and how many steps were not taken."""
         return {
             "optimiser": self._optimiser.state_dict()["state"],
+            "idle": self._idle.clone(),
             "bad_steps": int(self.told[1]),
         }
 
@@ -109,6 +133,7 @@ class Update:
         self._optimiser.load_state_dict({"state": state["optimiser"], "param_groups": groups})
         for group in self._optimiser.param_groups:
             group["lr"] = self._rate
+        self._idle.copy_(state["idle"])
         self.told[1] = state["bad_steps"]
 
     def _step(self, fine: Tensor) -> None:
