@@ -169,7 +169,7 @@ def _drop_small(labels: NDArray[np.integer], min_size: int) -> NDArray[np.intege
     sizes = np.bincount(labels.ravel())
     keep = sizes >= max(min_size, 1)
     keep[0] = False
-    renumber = np.cumsum(keep) * keep
+    renumber = (np.cumsum(keep) * keep).astype(labels.dtype)
     result: NDArray[np.integer] = renumber[labels]
     return result
 
@@ -180,10 +180,10 @@ def _fill_holes(labels: NDArray[np.integer], max_size: int) -> NDArray[np.intege
     fillable = np.bincount(holes.ravel(), minlength=count + 1) <= max_size
     fillable[0] = False
     fillable[np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]])] = False
+    if not fillable.any():
+        return labels
     # most planes have few: all that follows looks at their pixels only
     inside = fillable[holes]
-    if not inside.any():
-        return labels
     lowest = np.full(count + 1, np.iinfo(np.int64).max)
     highest = np.zeros(count + 1, dtype=np.int64)
     y, x = np.nonzero(inside)  # never at the edge of the plane, so all neighbours are there

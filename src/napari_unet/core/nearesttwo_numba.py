@@ -6,19 +6,16 @@ seconds once, a few tenths later. What wants to be quick at its first map import
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from pickle import UnpicklingError
-from typing import Any, TypeVar, cast
+from collections.abc import Iterable
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.compiled import inlined, kept
 from napari_unet.core.nearesttwo import Pass
 
 __all__ = ["squares_of_nearest_two"]
 
-F = TypeVar("F", bound=Callable[..., Any])
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int32]
 
@@ -27,9 +24,6 @@ CHUNK = 512
 
 PATIENCE = 4
 """Steps along a line between two looks whether a chunk is done."""
-
-UNUSABLE = RuntimeError, OSError, EOFError, UnpicklingError
-"""What numba raises if no folder can be written and read, or a file is not as it was written."""
 
 
 def squares_of_nearest_two(cells: Ids, passes: Iterable[Pass]) -> tuple[Floats, Floats]:
@@ -59,11 +53,7 @@ def squares_of_nearest_two(cells: Ids, passes: Iterable[Pass]) -> tuple[Floats, 
     return known[0], known[2]
 
 
-# numba's own types, where it has any, do not let a compiled function be called as the function
-_inlined: Callable[[F], F] = cast(Any, numba.njit(nogil=True))
-
-
-@_inlined
+@inlined
 def _search(
     known1: Floats,
     ids1: Ids,
@@ -108,20 +98,7 @@ def _search(
 _FOUR = "float32[::1], int32[::1], float32[::1], int32[::1]"
 
 
-def _kept(signature: str) -> Callable[[F], F]:
-    """Compile a kernel for one set of types now; keep it on disk where there is a place."""
-
-    def kept(function: F) -> F:
-        try:
-            made = numba.njit([signature], nogil=True, cache=True)(function)
-        except UNUSABLE:
-            made = numba.njit([signature], nogil=True)(function)
-        return cast(F, made)
-
-    return kept
-
-
-@_kept(f"void({_FOUR}, float32[::1], float32, int64, int64, int64, int64, {_FOUR})")
+@kept(f"void({_FOUR}, float32[::1], float32, int64, int64, int64, int64, {_FOUR})")
 def _spread(
     known1: Floats,
     ids1: Ids,
@@ -169,7 +146,7 @@ def _spread(
             _search(*known, nearest_ids, at, nearest, second, second_ids)
 
 
-@_inlined
+@inlined
 def _take_over(
     steps1: Floats, ids1: Ids, steps2: Floats, ids2: Ids, at: int, source: int, width: int
 ) -> None:
@@ -193,7 +170,7 @@ def _take_over(
         ids2[here] = other_id if before else second_id
 
 
-@_kept(f"void({_FOUR}, int64, int64, float64)")
+@kept(f"void({_FOUR}, int64, int64, float64)")
 def _sweep(
     nearest: Floats,
     nearest_ids: Ids,

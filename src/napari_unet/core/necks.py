@@ -21,6 +21,7 @@ PER_DEPTH = 4096
 """Steps per unit of depth, that is of the logarithm of a width."""
 
 Integers = NDArray[np.integer]
+Ints = NDArray[np.int32]
 
 
 def split_necks(labels: Integers, depth: float, *, smooth: float = 1.0) -> Integers:
@@ -44,23 +45,16 @@ def split_necks(labels: Integers, depth: float, *, smooth: float = 1.0) -> Integ
     integer array
         (Y, X), same background.
     """
-    height = _heights(labels, smooth)
-    inside = np.flatnonzero(height >= 0)
-    if not len(inside):
-        return labels
-    place = np.zeros(height.size, dtype=np.int32)
-    place[inside] = np.arange(len(inside), dtype=np.int32)
-    top = _climb(height, inside, place)
-    tops = np.flatnonzero(top == np.arange(len(inside)))
-    hill = np.zeros(len(inside), dtype=np.int32)
-    hill[tops] = np.arange(len(tops))
-    hill = hill[top]
-    level = height.ravel()[inside]
-    edges = _saddles(height, labels, inside, place, hill)
-    owner = _join(level[tops], *edges, max(round(depth * PER_DEPTH), 1))
-    pieces = np.zeros(height.size, dtype=np.int32)
-    pieces[inside] = owner[hill] + 1
-    return pieces.reshape(height.shape)
+    # compiled when it is first needed
+    from napari_unet.core.necks_numba import find_hills, meetings
+
+    components = np.ascontiguousarray(labels, dtype=np.int32)
+    height = _heights(components, smooth)
+    hill, tops = find_hills(height)
+    saddles = _highest(*meetings(height, components, hill), len(tops))
+    owner = _join(height.ravel()[tops], *saddles, max(round(depth * PER_DEPTH), 1))
+    pieces: Integers = np.append(owner + 1, np.int32(0))[hill]  # the background is hill -1
+    return pieces
 
 
 def smoothing_reach(smooth: float) -> int:
@@ -68,78 +62,30 @@ def smoothing_reach(smooth: float) -> int:
     return int(4 * smooth + 0.5)
 
 
-def _heights(labels: Integers, smooth: float) -> Integers:
+def _heights(labels: Ints, smooth: float) -> Ints:
     """Return the logarithm of the width at each pixel in `PER_DEPTH`, -1 in the background."""
-    width = ndimage.gaussian_filter(_distance_to_outline(labels), smooth, truncate=4.0)
+    from napari_unet.core.necks_numba import distance_to_outline
+
+    width = ndimage.gaussian_filter(distance_to_outline(labels), smooth, truncate=4.0)
     step = (width * PER_PIXEL).astype(np.int32)
     # from a table: equal steps have equal logarithms, wherever they lie
     size = 1 << int(step.max(initial=0) + 1).bit_length()
     table = np.round(PER_DEPTH * np.log1p(np.arange(size) / PER_PIXEL)).astype(np.int32)
-    heights: Integers = np.where(labels > 0, table[step], np.int32(-1))
+    heights: Ints = np.where(labels > 0, table[step], np.int32(-1))
     return heights
 
 
-def _distance_to_outline(labels: Integers) -> NDArray[np.float32]:
-    inside = np.pad(labels > 0, 1)  # the image border is an outline too
-    nearest = ndimage.distance_transform_edt(inside, return_distances=False, return_indices=True)
-    distance = np.empty(labels.shape, dtype=np.float32)
-    across = np.arange(1, labels.shape[1] + 1)
-    for row in range(labels.shape[0]):  # the distances of SciPy take three times the memory
-        y, x = nearest[:, row + 1, 1:-1]
-        distance[row] = np.sqrt((y - row - 1) ** 2 + (x - across) ** 2)
-    return distance
-
-
-def _climb(height: Integers, inside: Integers, place: Integers) -> Integers:
-    """Return for each pixel inside the one (both by their place) that climbing ends at."""
-    columns = height.shape[1]
-    padded = np.pad(height, 1, constant_values=-1).ravel()
-    wide = columns + 2
-    # y (columns + 2) + x, one row and one column further on
-    at = inside + 2 * (inside // columns) + wide + 1
-    best = padded[at - wide]
-    step = np.full(len(inside), -columns, dtype=np.int32)
-    # of equal heights the first in reading order, so no path is closed
-    for there, move in ((-1, -1), (0, 0), (1, 1), (wide, columns)):
-        other = padded[at + there]
-        higher = other > best
-        best[higher] = other[higher]
-        step[higher] = move
-    top: Integers = place[inside + step]
-    while True:
-        further = top[top]
-        if (further == top).all():
-            return top
-        top = further
-
-
-def _saddles(
-    height: Integers, labels: Integers, inside: Integers, place: Integers, hill: Integers
+def _highest(
+    first: Integers, second: Integers, level: Integers, hills: int
 ) -> tuple[Integers, Integers, Integers]:
-    """Return which hills meet, also at a corner, and how high: each pair once, highest first."""
-    flat, components, columns = height.ravel(), labels.ravel(), height.shape[1]
-    column = inside % columns
-    first, second, level = [], [], []
-    for down, right in ((0, 1), (1, -1), (1, 0), (1, 1)):
-        step = down * columns + right
-        near = inside[(column + right >= 0) & (column + right < columns)]
-        near = near[: np.searchsorted(near, height.size - step)]
-        near = near[components[near + step] == components[near]]
-        one, other = hill[place[near]], hill[place[near + step]]
-        differ = one != other
-        near, one, other = near[differ], one[differ], other[differ]
-        first.append(np.minimum(one, other))
-        second.append(np.maximum(one, other))
-        level.append(np.minimum(flat[near], flat[near + step]))
-    hills = int(hill.max()) + 1
-    pair = np.concatenate(first).astype(np.int64) * hills + np.concatenate(second)
-    saddle = np.concatenate(level)
+    """Return which hills meet, and how high their saddle is: each pair once, highest first."""
+    pair = first.astype(np.int64) * hills + second
     # hills are numbered in reading order of their tops, so equal saddles have one order too
-    order = np.lexsort((pair, -saddle))
-    pair, saddle = pair[order], saddle[order]
+    order = np.lexsort((pair, -level))
+    pair, level = pair[order], level[order]
     _, once = np.unique(pair, return_index=True)
     once.sort()
-    return pair[once] // hills, pair[once] % hills, saddle[once]
+    return pair[once] // hills, pair[once] % hills, level[once]
 
 
 def _join(
