@@ -3,7 +3,7 @@
 ::
 
     predict_block   every block     pixels           -> probabilities   on disk, in the scratch
-    find_block      every block     probabilities    -> its cells       folder of the plane
+    find_blocks     every block     probabilities    -> its cells       folder of the plane
     number_blocks   once            cells            -> their numbers   (`PlaneStore`)
     write_block     every block     cells, numbers   -> labels
 
@@ -14,12 +14,15 @@ A block is found from the blocks around it, so those must be predicted first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from napari_unet.core.cellclasses import foreground
@@ -36,7 +39,7 @@ from napari_unet.errors import InputError
 __all__ = [
     "BLOCK",
     "PlaneStore",
-    "find_block",
+    "find_blocks",
     "is_large",
     "number_blocks",
     "open_store",
@@ -99,19 +102,13 @@ def predict_block(
         pass
 
 
-def find_block(store: PlaneStore, segmenter: Segmenter, box: Box, config: PredictConfig) -> int:
-    """Find the cells of a block; return how many have their first pixel in it."""
-    first = store.first_pixels(box)
-    if first is None:
-        # one plane is one island in the worst case, so the window is limited there
-        cells = cells_of_block(
-            store.probabilities.__getitem__, box, store.shape, cell_rules(segmenter, config)
-        )
-        first = cells.first
-        store.keep_cells(box, cells.labels, first)
-    y, x = np.divmod(first, store.shape[1])
-    here = (y >= box[0].start) & (y < box[0].stop) & (x >= box[1].start) & (x < box[1].stop)
-    return int(here.sum())
+def find_blocks(
+    store: PlaneStore, segmenter: Segmenter, boxes: Sequence[Box], config: PredictConfig
+) -> Iterator[Box]:
+    """Find the cells of blocks, in as many threads as torch computes with; yield what is done."""
+    find = partial(_find_block, store, segmenter, config)
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        yield from threads.map(find, boxes)
 
 
 def number_blocks(store: PlaneStore) -> int:
@@ -192,9 +189,8 @@ def segment_large(
         _put(out, (*where, *box), _shown(store, box, config, cells=cells))
         yield TileDone(index=index, total=total, region=(*where, *box), note=note)
     if cells:
-        for box in boxes:
+        for _ in find_blocks(store, segmenter, boxes, config):
             index += 1
-            find_block(store, segmenter, box, config)
             yield TileDone(index=index, total=total, region=(*where, *NOTHING), note=note)
         objects = number_blocks(store)
         check_room(out.dtype, numbered + objects)
@@ -226,6 +222,17 @@ def _predict_tiles(
             values[there] = said
         yield predictor.runner.shrunk
     store.keep_prediction(box, values, classes=classes)
+
+
+def _find_block(store: PlaneStore, segmenter: Segmenter, config: PredictConfig, box: Box) -> Box:
+    """Find the cells of a block unless that is done."""
+    if store.first_pixels(box) is None:
+        # one plane is one island in the worst case, so the window is limited there
+        cells = cells_of_block(
+            store.probabilities.__getitem__, box, store.shape, cell_rules(segmenter, config)
+        )
+        store.keep_cells(box, cells.labels, cells.first)
+    return box
 
 
 def _shown(store: PlaneStore, box: Box, config: PredictConfig, *, cells: bool) -> NDArray[Any]:

@@ -6,8 +6,10 @@ lies in the scratch folder of the item. See `napari_unet.engine.blocks`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from napari_unet.core.islands import Box
-from napari_unet.engine.blocks import PlaneStore, find_block, predict_block
+from napari_unet.engine.blocks import PlaneStore, find_blocks, predict_block
 from napari_unet.engine.items.order import Order
 from napari_unet.engine.items.scratch import Steps, opened, plane_of
 from napari_unet.engine.segmenter import Segmenter
@@ -25,8 +27,9 @@ def predict_part(
     return None
 
 
-def find_part(segmenter: Segmenter, order: Order, store: PlaneStore, box: Box) -> Steps:
-    """Find the cells of a block of a plane, all of whose blocks are predicted."""
-    find_block(store, segmenter, box, order.config)
-    yield 1.0, ""
+def find_part(segmenter: Segmenter, order: Order, store: PlaneStore, boxes: Sequence[Box]) -> Steps:
+    """Find the cells of some blocks of a plane, all of whose blocks are predicted."""
+    found = find_blocks(store, segmenter, boxes, order.config)
+    for done, _ in enumerate(found, start=1):
+        yield done / len(boxes), ""
     return None

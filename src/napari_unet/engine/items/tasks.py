@@ -28,6 +28,10 @@ ALONE = 2**26
 """Pixels up to which an item is one unit of work; a larger one is several."""
 
 
+GROUP = 4
+"""Blocks whose cells are found in one unit of work, side by side where there are threads."""
+
+
 class Executor(Protocol):
     """Runs units of work elsewhere."""
 
@@ -85,4 +89,8 @@ def _in_blocks(segmenter: Segmenter, order: Order, share: float) -> Iterator[lis
         yield [Task(predict_part, (segmenter, order, plane, store, box), part) for box in boxes]
         if cells:
             part = share / len(boxes) * (1 - PREDICTING)
-            yield [Task(find_part, (segmenter, order, store, box), part) for box in boxes]
+            groups = [boxes[at : at + GROUP] for at in range(0, len(boxes), GROUP)]
+            yield [
+                Task(find_part, (segmenter, order, store, group), part * len(group))
+                for group in groups
+            ]
