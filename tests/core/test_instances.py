@@ -12,7 +12,13 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.giveback import _between, _disk, _distance_to_cells, give_border_back
+from napari_unet.core.giveback import (
+    FAR,
+    _between,
+    _disk,
+    _squared_distance_to_cells,
+    give_border_back,
+)
 from napari_unet.core.instances import diameters, instances, smallest_diameter, typical_diameter
 
 unhurried = settings(deadline=None, max_examples=60)
@@ -217,9 +223,11 @@ def test_only_what_lies_between_two_cells_is_given_back(
     cells = sum((near & (labels == cell)).any(axis=(2, 3)) for cell in (1, 2, 3))
     between = (labels == 0) & (cells >= 2)
     np.testing.assert_array_equal(_between(labels, _disk(border)), between)
-    distance = _distance_to_cells(labels, between, _disk(border))
-    exact = ndimage.distance_transform_edt(labels == 0)
-    np.testing.assert_array_equal(distance, np.where(between, exact, 0))
+    distance = _squared_distance_to_cells(labels, between, _disk(border))
+    exact = ndimage.distance_transform_edt(labels == 0) ** 2
+    np.testing.assert_allclose(distance[between], exact[between])
+    assert (distance[labels > 0] == 0).all()
+    assert (distance[(labels == 0) & ~between] == FAR).all()
 
     grown = give_border_back(labels, border)
     np.testing.assert_array_equal(grown[labels > 0], labels[labels > 0])

@@ -39,7 +39,10 @@ def flood(cores: Integers, over: NDArray[np.bool_], foreground: NDArray[np.float
     padded, padded_free = np.pad(cores, 1), np.pad(over, 1)
     label, free = padded.reshape(-1), padded_free.reshape(-1)
     padded_cost = np.full(padded.shape, LEVELS, dtype=np.uint8)
-    padded_cost[1:-1, 1:-1] = np.rint(LEVELS * (1 - foreground))
+    levels = 1 - foreground
+    levels *= LEVELS
+    padded_cost[1:-1, 1:-1] = np.rint(levels, out=levels)
+    del levels
     cost = padded_cost.reshape(-1)
     left = np.flatnonzero(free)
     beside = np.zeros(free.shape, dtype=bool)

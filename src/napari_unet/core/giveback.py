@@ -11,6 +11,9 @@ __all__ = ["give_border_back", "giving_reach"]
 Integers = NDArray[np.integer]
 Mask = NDArray[np.bool_]
 
+FAR = np.uint16(np.iinfo(np.uint16).max)
+"""Further, squared, than any pixel that is given to a cell is from it."""
+
 
 def give_border_back(labels: Integers, border: float) -> Integers:
     """Let cells grow over the background that has two of them within ``border`` pixels.
@@ -36,10 +39,9 @@ def give_border_back(labels: Integers, border: float) -> Integers:
     between = _between(labels, disk)
     if not between.any():
         return labels
-    distance = _distance_to_cells(labels, between, disk)
     columns = labels.shape[1] + 2
     # padded with what is as far as what is neither a cell nor between two
-    far = np.pad(np.where(between | (labels > 0), distance, np.inf), 1, constant_values=np.inf)
+    far = np.pad(_squared_distance_to_cells(labels, between, disk), 1, constant_values=FAR)
     at = np.flatnonzero(np.pad(between, 1))
     near, nearest = at.copy(), far.ravel()[at]
     for step in (-columns, -1, 1, columns):
@@ -95,16 +97,19 @@ def _disk_maximum(values: Integers, disk: Mask) -> Integers:
     return result
 
 
-def _distance_to_cells(labels: Integers, where: Mask, disk: Mask) -> NDArray[np.float64]:
-    """Return the distance to the nearest cell at some pixels that see one within a disk."""
+def _squared_distance_to_cells(labels: Integers, where: Mask, disk: Mask) -> NDArray[np.uint16]:
+    """Return the squared distance to the nearest cell at some pixels that see one within a disk.
+
+    It is 0 in cells, and `FAR` elsewhere.
+    """
     reach = len(disk) // 2
     cells = np.pad(labels > 0, reach)
-    distance = np.zeros(labels.shape)
+    distance = np.where(labels > 0, np.uint16(0), FAR)
     y, x = np.nonzero(where)
     offsets = sorted((int(dy**2 + dx**2), dy, dx) for dy, dx in np.argwhere(disk) - reach)
     for squared, dy, dx in offsets:
         found = cells[y + reach + dy, x + reach + dx]
-        distance[y[found], x[found]] = np.sqrt(squared)
+        distance[y[found], x[found]] = squared
         y, x = y[~found], x[~found]
         if not len(y):
             break

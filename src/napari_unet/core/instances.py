@@ -17,6 +17,7 @@ from skimage.measure import label
 
 from napari_unet.core.flood import flood
 from napari_unet.core.giveback import give_border_back
+from napari_unet.core.lookup import count_labels, look_up
 from napari_unet.core.necks import split_necks
 
 __all__ = [
@@ -126,7 +127,7 @@ def _grow(
     lonely = np.ones(int(components.max()) + 1, dtype=bool)
     lonely[components[cores > 0]] = False
     lonely[0] = False
-    cores = np.where(lonely[components], cores.max() + components, cores)
+    cores = np.where(look_up(lonely, components), cores.max() + components, cores)
     return flood(cores, (components > 0) & (cores == 0), foreground)
 
 
@@ -166,24 +167,22 @@ def smallest_diameter(diameters: NDArray[np.floating]) -> float:
 
 
 def _drop_small(labels: NDArray[np.integer], min_size: int) -> NDArray[np.integer]:
-    sizes = np.bincount(labels.ravel())
+    sizes = count_labels(labels, int(labels.max(initial=0)))
     keep = sizes >= max(min_size, 1)
     keep[0] = False
-    renumber = (np.cumsum(keep) * keep).astype(labels.dtype)
-    result: NDArray[np.integer] = renumber[labels]
-    return result
+    return look_up((np.cumsum(keep) * keep).astype(labels.dtype), labels)
 
 
 def _fill_holes(labels: NDArray[np.integer], max_size: int) -> NDArray[np.integer]:
     """Give every small background component that exactly one cell encloses to that cell."""
     holes, count = ndimage.label(labels == 0, structure=np.ones((3, 3)))
-    fillable = np.bincount(holes.ravel(), minlength=count + 1) <= max_size
+    fillable = count_labels(holes, count) <= max_size
     fillable[0] = False
     fillable[np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]])] = False
     if not fillable.any():
         return labels
     # most planes have few: all that follows looks at their pixels only
-    inside = fillable[holes]
+    inside = look_up(fillable, holes)
     lowest = np.full(count + 1, np.iinfo(np.int64).max)
     highest = np.zeros(count + 1, dtype=np.int64)
     y, x = np.nonzero(inside)  # never at the edge of the plane, so all neighbours are there
@@ -210,5 +209,4 @@ def _in_reading_order(labels: NDArray[np.integer]) -> NDArray[np.integer]:
     """Number labels 1 ... n, all of which occur, by their first pixels."""
     number = np.zeros(int(labels.max()) + 1, dtype=np.int32)
     number[1:][np.argsort(first_pixels(labels)[1:])] = np.arange(1, len(number))
-    result: NDArray[np.integer] = number[labels]
-    return result
+    return look_up(number, labels)

@@ -27,6 +27,7 @@ from scipy import ndimage
 
 from napari_unet.core.giveback import give_border_back, giving_reach
 from napari_unet.core.instances import CellRules, find_pieces, first_pixels
+from napari_unet.core.lookup import count_labels, look_up, named
 from napari_unet.core.necks import smoothing_reach
 
 __all__ = ["Box", "CellsOfBlock", "cells_of_block", "find_window"]
@@ -36,7 +37,7 @@ Read: TypeAlias = Callable[[Box], NDArray[np.float32]]
 Mask: TypeAlias = NDArray[np.bool_]
 
 MOST_PIXELS = 1 << 24
-"""Pixels of the largest window; finding cells in it takes a gigabyte."""
+"""Pixels of the largest window; finding cells in it takes half a gigabyte."""
 
 MARGIN = 128
 """Pixels around a block that are looked at in any case."""
@@ -147,20 +148,12 @@ def _cut_sides(
         slice(max(b.start - near - w.start, 0), b.stop + near - w.start)
         for b, w in zip(block, window, strict=True)
     )
-    matters = _named(islands[box], count)[islands]
+    matters = look_up(named(islands[box], count), islands)
     if rules.split > 0:
         side = 2 * smoothing_reach(rules.smooth) + 1
         around = ndimage.maximum_filter(matters.view(np.uint8), side).view(bool)
-        matters = around | _named(islands[around], count)[islands]
+        matters = around | look_up(named(islands[around], count), islands)
     return [(axis, end) for axis, end in opened if matters.take(end, axis).any()]
-
-
-def _named(labels: NDArray[np.integer], count: int) -> Mask:
-    """Return for each number 0 ... count whether it is among the labels; 0 is not."""
-    named = np.zeros(count + 1, dtype=bool)
-    named[labels] = True
-    named[0] = False
-    return named
 
 
 def _with_holes(mask: Mask, opened: list[tuple[int, int]], rules: CellRules) -> Mask:
@@ -170,10 +163,9 @@ def _with_holes(mask: Mask, opened: list[tuple[int, int]], rules: CellRules) -> 
     holes, count = ndimage.label(~mask, structure=np.ones((3, 3)))
     fillable = np.ones(count + 1, dtype=bool)
     if rules.max_hole is not None:
-        fillable = np.bincount(holes.ravel(), minlength=count + 1) <= rules.max_hole
+        fillable = count_labels(holes, count) <= rules.max_hole
     for axis, end in SIDES:
         if (axis, end) not in opened:  # what ends with the plane is not a hole
             fillable[holes.take(end, axis)] = False
     fillable[0] = True
-    solid: Mask = fillable[holes]
-    return solid
+    return look_up(fillable, holes)

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_unet.core.lookup import look_up
+
 __all__ = ["smoothing_reach", "split_necks"]
 
 PER_PIXEL = 256
@@ -53,8 +55,7 @@ def split_necks(labels: Integers, depth: float, *, smooth: float = 1.0) -> Integ
     hill, tops = find_hills(height)
     saddles = _highest(*meetings(height, components, hill), len(tops))
     owner = _join(height.ravel()[tops], *saddles, max(round(depth * PER_DEPTH), 1))
-    pieces: Integers = np.append(owner + 1, np.int32(0))[hill]  # the background is hill -1
-    return pieces
+    return look_up(np.append(owner + 1, np.int32(0)), hill)  # the background is hill -1
 
 
 def smoothing_reach(smooth: float) -> int:
@@ -66,13 +67,16 @@ def _heights(labels: Ints, smooth: float) -> Ints:
     """Return the logarithm of the width at each pixel in `PER_DEPTH`, -1 in the background."""
     from napari_unet.core.necks_numba import distance_to_outline
 
-    width = ndimage.gaussian_filter(distance_to_outline(labels), smooth, truncate=4.0)
-    step = (width * PER_PIXEL).astype(np.int32)
+    width = distance_to_outline(labels)
+    ndimage.gaussian_filter(width, smooth, output=width, truncate=4.0)
+    width *= PER_PIXEL
+    height = width.astype(np.int32)
     # from a table: equal steps have equal logarithms, wherever they lie
-    size = 1 << int(step.max(initial=0) + 1).bit_length()
+    size = 1 << int(height.max(initial=0) + 1).bit_length()
     table = np.round(PER_DEPTH * np.log1p(np.arange(size) / PER_PIXEL)).astype(np.int32)
-    heights: Ints = np.where(labels > 0, table[step], np.int32(-1))
-    return heights
+    height = look_up(table, height)
+    height[labels == 0] = -1
+    return height
 
 
 def _highest(

@@ -52,6 +52,9 @@ __all__ = [
 LARGE = 1 << 26
 """Pixels of the largest plane that is segmented in memory."""
 
+MOST_THREADS = 4
+"""That find cells at a time: each may take half a gigabyte."""
+
 NOTHING = (slice(0, 0), slice(0, 0))
 
 Region = tuple[slice, ...]
@@ -105,9 +108,9 @@ def predict_block(
 def find_blocks(
     store: PlaneStore, segmenter: Segmenter, boxes: Sequence[Box], config: PredictConfig
 ) -> Iterator[Box]:
-    """Find the cells of blocks, in as many threads as torch computes with; yield what is done."""
+    """Find the cells of blocks, in threads where torch has some too; yield what is done."""
     find = partial(_find_block, store, segmenter, config)
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+    with ThreadPoolExecutor(min(torch.get_num_threads(), MOST_THREADS)) as threads:
         yield from threads.map(find, boxes)
 
 
