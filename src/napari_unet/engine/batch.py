@@ -122,7 +122,8 @@ class _Batch:
                 _clear(item, locks)
                 return self.tally.complete(index, record)
             order = again(place_order, item, self.config, options, self.made_by, self.settings)
-            foreign = [] if options.overwrite else find_foreign(item, order.outputs().values())
+            outputs = order.outputs().values()
+            foreign = [] if options.overwrite else again(find_foreign, item, outputs)
         except UNetError as error:
             return self.tally.failed(index, error)
         if foreign:

@@ -34,6 +34,9 @@ SUFFIX = {"tiff": ".tif", "ome-zarr": ".ome.zarr"}
 CHALLENGE = ("RES", "")
 """Ending and suffix of the folder of tracks, where programs of the challenge look for it."""
 
+RESULT = re.compile(r"_((labels|probabilities)(\.tif|\.ome\.zarr)|RES)$")
+"""How the pictures among the results end."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOptions:
@@ -111,10 +114,11 @@ def plan(images: AnyPath | Iterable[AnyPath], folder: AnyPath, *, shard: str = "
     Raises
     ------
     InputError
-        If there is nothing, or two images would become one result.
+        If there is nothing, or two images would become one result, or the folder is a file.
     """
     given = [images] if isinstance(images, str | os.PathLike) else list(images)
     folder = Path(folder)
+    _check_folder(folder)
     items: dict[str, Item] = {}
     outputs: set[str] = set()
     for source in given:
@@ -133,7 +137,14 @@ def plan(images: AnyPath | Iterable[AnyPath], folder: AnyPath, *, shard: str = "
                     f"{earlier.image} and {image} would both become {labels}; segment them into "
                     f"different folders, or give the folder that holds both."
                 )
-    return take_shard([i for i in items.values() if not _within(i.image, outputs)], shard)
+    left = [
+        item
+        for item in items.values()
+        if not _within(item.image, outputs) and not _is_recorded(item.image, folder)
+    ]
+    if not left:
+        raise InputError(f"All images given are results in {folder}; give the images themselves.")
+    return take_shard(left, shard)
 
 
 def take_shard(items: Sequence[Item], shard: str) -> list[Item]:
@@ -153,9 +164,29 @@ def take_shard(items: Sequence[Item], shard: str) -> list[Item]:
     return list(items[index - 1 :: count])
 
 
+def _check_folder(folder: Path) -> None:
+    for path in (folder, *folder.parents):
+        if path.exists():
+            if not path.is_dir():
+                raise InputError(f"{path} is a file; give a folder to write results into.")
+            return
+
+
 def _within(image: Path, outputs: set[str]) -> bool:
     """Whether an image is a result, or lies in a folder that is one."""
     return not outputs.isdisjoint(_key(path) for path in (image, *image.parents))
+
+
+def _is_recorded(image: Path, folder: Path) -> bool:
+    """Whether an image is, or lies in, a result that an earlier batch made of another image."""
+    image, folder = image.absolute(), folder.absolute()
+    for path in (image, *image.parents):
+        name = RESULT.sub("", path.name)
+        if name != path.name and path.is_relative_to(folder):
+            record = path.relative_to(folder).with_name(f"{name}.json")
+            if (folder / RECORDS / record).is_file():
+                return True
+    return False
 
 
 def _key(path: Path) -> str:
