@@ -5,6 +5,7 @@ Results lie in the output folder, at the place that the image has in what was gi
     OUT/day1/a_labels.tif            or a_labels.ome.zarr
     OUT/day1/a_probabilities.tif     or a_probabilities.ome.zarr
     OUT/day1/a_objects.csv           or a_objects.parquet
+    OUT/day1/a_volumes.csv           where planes are linked into 3D objects, likewise
     OUT/day1/a_tracks.csv, a_RES/    where planes are linked into tracks
     OUT/.live-unet/day1/a.json       the record, see `napari_unet.engine.items.manifest`
 """
@@ -50,7 +51,7 @@ class BatchOptions:
     probabilities : bool
         Also write the probability of cells, or of every class.
     measure : {"", "csv", "parquet"}
-        Also write a table of the objects.
+        Also write a table of the objects in every plane, and of linked 3D objects as wholes.
     link : {"", "objects", "tracks"}
         Link the planes of a stack, so that an object keeps its number: into 3D objects, or into
         tracks, which are also written as a table and as the Cell Tracking Challenge has them.
