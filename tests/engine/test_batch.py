@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -393,6 +395,72 @@ def test_shards_are_parts_of_the_whole(tmp_path: Path) -> None:
     assert take_shard(whole, "1/1") == whole
     with pytest.raises(InputError, match="'4/3'"):
         take_shard(whole, "4/3")
+
+
+def test_every_machine_puts_the_images_in_the_same_order(tmp_path: Path) -> None:
+    """Also a1 and a01, which count as the same: or shards would leave one out."""
+    for name in ("a1", "a01", "a001", "A1", "a2"):
+        save(tmp_path / f"{name}.tif", np.zeros((4, 4), np.uint8))
+    code = "import sys; from napari_unet.engine.files import find_images; print(find_images('.'))"
+    orders = {
+        subprocess.check_output(
+            [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONHASHSEED": seed}
+        )
+        for seed in "1234"
+    }
+
+    assert len(orders) == 1
+
+
+def test_results_of_images_that_are_gone_are_no_images(model: Segmenter, tmp_path: Path) -> None:
+    """Nor those of a batch that was given a part of the folder only."""
+    save(tmp_path / "day1" / "a.tif", cells())
+    b = save(tmp_path / "day1" / "b.tif", cells(seed=1))
+    out = tmp_path / "out"
+    list(segment_files(model, tmp_path / "day1", out, CPU, BatchOptions(probabilities=True)))
+    b.unlink()
+
+    assert [item.image.name for item in plan(tmp_path, out)] == ["a.tif"]
+    with pytest.raises(InputError, match="give the images themselves"):
+        plan(out, out)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_links_that_lead_nowhere_are_missed(model: Segmenter, tmp_path: Path) -> None:
+    """A disk that is not there must not look like a folder that is done."""
+    save(tmp_path / "in" / "a.tif", cells())
+    (tmp_path / "in" / "b.tif").symlink_to(tmp_path / "gone.tif")
+    (tmp_path / "in" / "c.tif").symlink_to(tmp_path / "in" / "c.tif")
+    (tmp_path / "in" / "again").symlink_to(tmp_path / "in")
+    found = names(list(segment_files(model, tmp_path / "in", tmp_path / "out", CPU)))
+
+    assert [name for name in found if name != "ItemStarted"] == [
+        "ItemFailed",
+        "ItemFailed",
+        "ItemDone",
+        "BatchDone",
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="paths are short there anyway")
+def test_a_name_that_is_too_long_fails_alone(model: Segmenter, tmp_path: Path) -> None:
+    """Also where the output folder is there already."""
+    save(tmp_path / "in" / "a.tif", cells())
+    save(tmp_path / "in" / f"{'b' * 250}.tif", cells())
+    (tmp_path / "out").mkdir()
+    events = list(segment_files(model, tmp_path / "in", tmp_path / "out", CPU))
+
+    (failed,) = (event for event in events if isinstance(event, ItemFailed))
+    assert "Give the image a shorter name" in failed.reason
+    assert names(events)[-2:] == ["ItemDone", "BatchDone"]
+
+
+def test_the_output_folder_must_not_be_a_file(tmp_path: Path) -> None:
+    """Nor lie in one; it is said once, not for every image."""
+    image = save(tmp_path / "a.tif", cells())
+    for folder in (image, image / "sub"):
+        with pytest.raises(InputError, match="is a file; give a folder"):
+            plan(image, folder)
 
 
 def test_names_that_differ_in_their_folder_only_are_different(

@@ -33,6 +33,10 @@ class Share:
         except OSError as error:
             raise InputError("share/a.tif cannot be read.") from error
 
+    def write(self) -> None:
+        """Write as NumPy does, which forgets the number of the error."""
+        raise OSError("360000 requested and 15328 written")
+
     def steps(self) -> Generator[int, None, str]:
         """Read it step by step."""
         yield 1
@@ -70,6 +74,8 @@ def test_each_lack_is_a_sentence_with_what_to_do() -> None:
     """Disk, memory, and what nobody expected."""
     with pytest.raises(DeviceError, match=r"The disk is full \(share/a.tif\)"):
         again(Share(away=9, number=errno.ENOSPC).read)
+    with pytest.raises(DeviceError, match="The disk is full"):  # as NumPy says it
+        again(Share(away=9, number=errno.ENOSPC).write)
 
     def fails(error: Exception) -> None:
         raise error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unet import InputError, PredictConfig, link_planes, segment
+from napari_unet import InputError, PredictConfig, Segmenter, link_planes, segment
 from napari_unet.engine.batch import segment_files
 from napari_unet.engine.files import read_image, read_labels
 from napari_unet.engine.formats.omezarr import create_labels, finish
@@ -123,11 +124,7 @@ def test_classes_cannot_be_linked(movie: Path, tmp_path: Path) -> None:
 
 def test_linked_cells_keep_their_classes(movie: Path, tmp_path: Path) -> None:
     """The table has the same classes at the same places, whatever the cells are called."""
-    plain = with_classes(starter_model(), ("round", "other"))
-    head, bias = (plain.weights[f"head.{name}"].copy() for name in ("weight", "bias"))
-    head[2] += np.random.default_rng(0).normal(0, 0.1, head[2].shape)
-    bias[2] += 0.3  # so that cells are of both classes
-    model = replace(plain, weights={**plain.weights, "head.weight": head, "head.bias": bias})
+    model = _two_classes()
     places = []
     for kind in ("", "tracks"):
         out = tmp_path / f"out{kind}"
@@ -137,3 +134,81 @@ def test_linked_cells_keep_their_classes(movie: Path, tmp_path: Path) -> None:
 
     assert places[0] == places[1]
     assert len({place[-1] for place in places[0]}) == 2
+
+
+def test_linked_objects_are_measured_as_wholes(tmp_path: Path) -> None:
+    """One row for each 3D object, which is the sum of its rows in the planes."""
+    image = (touching_cells((96, 96))[0] * 1000).astype(np.uint16)
+    stack = np.stack([image * 0, image, image, image, image * 0])
+    path = tmp_path / "a.tif"
+    size = {f"PhysicalSize{axis}": side for axis, side in zip("ZYX", (2, 0.5, 0.5), strict=True)}
+    metadata = {"axes": "ZYX", **size}
+    tifffile.imwrite(path, stack, ome=True, photometric="minisblack", metadata=metadata)
+    run(path, tmp_path / "out", "objects", measure="csv")
+    planes, volumes = (_rows(tmp_path / "out" / f"a_{what}.csv") for what in ("objects", "volumes"))
+
+    labels = read_labels(tmp_path / "out" / "a_labels.tif")
+    assert [row["label"] for row in volumes] == list(range(1, labels.max() + 1))
+    assert len(planes) > len(volumes) > 3
+    for row in volumes:
+        own = [piece for piece in planes if piece["label"] == row["label"]]
+        z, y, x = np.nonzero(labels == row["label"])
+        assert row["volume"] == sum(piece["area"] for piece in own) == len(z)
+        assert row["volume_um3"] == pytest.approx(len(z) * 2 * 0.5 * 0.5)
+        assert (row["first_plane"], row["last_plane"]) == (z.min(), z.max())
+        centre = [row[f"centroid_{axis}"] for axis in "zyx"]
+        assert centre == pytest.approx([z.mean(), y.mean(), x.mean()], rel=1e-5)
+        assert row["centroid_z_um"] == pytest.approx(2 * z.mean(), rel=1e-5)
+        values = stack[z, y, x]
+        found = [row[f"intensity_{name}_0"] for name in ("mean", "min", "max")]
+        assert found == pytest.approx([values.mean(), values.min(), values.max()], rel=1e-5)
+        assert row["touches_border"] == (0 in (*z, *y, *x) or 4 in z or 95 in (*y, *x))
+    assert isinstance(run(path, tmp_path / "out", "objects", measure="csv"), ItemSkipped)
+
+
+def test_objects_of_every_time_point_are_measured_apart(tmp_path: Path) -> None:
+    """The first and last plane of a volume are its borders, whichever the volume."""
+    image = (touching_cells((64, 64))[0] * 1000).astype(np.uint16)
+    volume = np.stack([image * 0, image, image * 0])
+    metadata = {"axes": "TZYX"}
+    stack = np.stack([volume, np.stack([image] * 3)])
+    tifffile.imwrite(
+        tmp_path / "a.tif", stack, ome=True, photometric="minisblack", metadata=metadata
+    )
+    run(tmp_path / "a.tif", tmp_path / "out", "objects", measure="csv")
+    rows = _rows(tmp_path / "out" / "a_volumes.csv")
+
+    assert {(row["t"], row["first_plane"], row["last_plane"]) for row in rows} == {
+        (0, 1, 1),
+        (1, 3, 5),
+    }
+    assert {row["centroid_z"] for row in rows} == {1}
+    assert not all(row["touches_border"] for row in rows if row["t"] == 0)
+    assert all(row["touches_border"] for row in rows if row["t"] == 1)
+
+
+def test_a_3d_object_has_the_class_of_most_of_its_voxels(movie: Path, tmp_path: Path) -> None:
+    """By the classes of its pieces in the planes."""
+    model, out = _two_classes(), tmp_path / "out"
+    options = BatchOptions(link="objects", measure="csv")
+    list(segment_files(model, movie, out, CPU, options))
+    pieces = list(csv.DictReader((out / "movie_objects.csv").read_text().splitlines()))
+    for row in csv.DictReader((out / "movie_volumes.csv").read_text().splitlines()):
+        votes: Counter[str] = Counter()
+        for piece in (piece for piece in pieces if piece["label"] == row["label"]):
+            votes[piece["class"]] += int(piece["area"])
+        assert votes[row["class"]] == max(votes.values())
+
+
+def _rows(path: Path) -> list[dict[str, float]]:
+    rows = csv.DictReader(path.read_text().splitlines())
+    return [{name: float(value) for name, value in row.items()} for row in rows]
+
+
+def _two_classes() -> Segmenter:
+    """Make a model that finds cells of both classes."""
+    plain = with_classes(starter_model(), ("round", "other"))
+    head, bias = (plain.weights[f"head.{name}"].copy() for name in ("weight", "bias"))
+    head[2] += np.random.default_rng(0).normal(0, 0.1, head[2].shape)
+    bias[2] += 0.3
+    return replace(plain, weights={**plain.weights, "head.weight": head, "head.bias": bias})

@@ -18,8 +18,8 @@ import tifffile
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine import blocks
 from napari_unet.engine.batch import segment_files
-from napari_unet.engine.items import scratch
-from napari_unet.engine.items.events import BatchDone
+from napari_unet.engine.items import scratch, tasks
+from napari_unet.engine.items.events import BatchDone, ItemDone
 from napari_unet.engine.items.plan import BatchOptions
 from napari_unet.engine.starter import starter_model
 from napari_unet.errors import InputError, JobError
@@ -94,6 +94,26 @@ def test_workers_write_the_files_that_one_process_writes(
     assert done["here"] == done["there"]
     assert done["here"][0] == (4, 1)
     assert len(done["here"][1]) > 6
+
+
+@pytest.mark.parametrize("most", [2**26, 0], ids=["in one go", "in parts"])
+def test_workers_in_another_folder_find_images_and_results(
+    workers: DaskExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Paths that were given relative to the program's folder mean the same files there."""
+    monkeypatch.setattr(tasks, "ALONE", most)
+    monkeypatch.chdir(tmp_path)
+    stack = [touching_cells((64, 64))[0]] * 2
+    tifffile.imwrite("a.tif", stack, ome=True, photometric="minisblack", metadata={"axes": "ZYX"})
+    *_, done, last = segment_files(
+        starter_model(), "a.tif", "out", PredictConfig(device="cpu"), executor=workers
+    )
+
+    assert isinstance(last, BatchDone)
+    assert last.done == 1
+    assert isinstance(done, ItemDone)
+    assert done.outputs == (Path("out/a_labels.tif"),)
+    assert (tmp_path / "out" / "a_labels.tif").is_file()
 
 
 def test_a_model_travels_once_to_each_worker(workers: DaskExecutor) -> None:

@@ -94,3 +94,24 @@ def test_locks_are_touched_while_they_are_held(
         while path.stat().st_mtime == 0 and time.monotonic() < waited:
             time.sleep(0.01)
         assert time.time() - path.stat().st_mtime < 60
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit that stands for a full disk")
+def test_a_full_disk_leaves_no_lock_without_an_owner(tmp_path: Path) -> None:
+    """It would keep the next run away from an image that nobody works on."""
+    code = """
+import resource, signal, sys
+from pathlib import Path
+from napari_unet.engine.items.locks import ItemLocks
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+with ItemLocks() as locks:
+    try:
+        locks.take(Path("a.lock"))
+    except OSError:
+        sys.exit(7)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+
+    assert ended.returncode == 7
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -122,7 +123,8 @@ class _Batch:
                 _clear(item, locks)
                 return self.tally.complete(index, record)
             order = again(place_order, item, self.config, options, self.made_by, self.settings)
-            foreign = [] if options.overwrite else find_foreign(item, order.outputs().values())
+            outputs = order.outputs().values()
+            foreign = [] if options.overwrite else again(find_foreign, item, outputs)
         except UNetError as error:
             return self.tally.failed(index, error)
         if foreign:
@@ -219,7 +221,8 @@ def _elsewhere(
         if (other := batch.claim(index, locks)) is not None:
             yield other
         elif is_one_unit(order):
-            small += [(index, task) for task in next(stages(batch.segmenter, order))]
+            units = next(stages(batch.segmenter, _anywhere(order)))
+            small += [(index, task) for task in units]
         else:
             large.append(index)
     for index, _, result in _mapped(small, executor):
@@ -233,12 +236,19 @@ def _elsewhere(
         locks.give_back(orders[index].item.kept(".lock"))
 
 
+def _anywhere(order: Order) -> Order:
+    """Return the same order with paths that hold where a worker was started in another folder."""
+    image, folder = order.item.image.absolute(), order.item.folder.absolute()
+    item = dataclasses.replace(order.item, image=image, folder=folder)
+    return dataclasses.replace(order, item=item)
+
+
 def _in_stages(batch: _Batch, index: int, order: Order, executor: Executor) -> Iterator[BatchEvent]:
     """Let an executor do the parts of an item."""
     reached, seconds = 0.0, 0.0
     objects: int | None = None
     try:
-        for stage in attempt(stages, batch.segmenter, order):
+        for stage in attempt(stages, batch.segmenter, _anywhere(order)):
             for _, task, result in _mapped([(index, task) for task in stage], executor):
                 if isinstance(result, UNetError):
                     raise result

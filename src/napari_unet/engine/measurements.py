@@ -30,12 +30,26 @@ MICROMETERS = {
 }
 
 
-def physical(columns: Columns, pixel_size: tuple[float, float] | None, unit: str) -> Columns:
-    """Add area_um2, centroid_y_um and centroid_x_um where the size of a pixel is known."""
+def physical(
+    columns: Columns,
+    pixel_size: tuple[float, float] | None,
+    unit: str,
+    spacing: float | None = None,
+) -> Columns:
+    """Add area_um2, centroid_y_um and centroid_x_um where the size of a pixel is known.
+
+    Of 3D objects, with the spacing of the planes, also volume_um3 and centroid_z_um.
+    """
     if pixel_size is None or unit not in MICROMETERS:
         return columns
     y, x = (side * MICROMETERS[unit] for side in pixel_size)
-    added = {"area_um2": columns["area"] * (y * x)}
+    z = (spacing or 0.0) * MICROMETERS[unit]
+    added = {}
+    if "area" in columns:
+        added["area_um2"] = columns["area"] * (y * x)
+    if "volume" in columns and z:
+        added["volume_um3"] = columns["volume"] * (z * y * x)
+        added["centroid_z_um"] = columns["centroid_z"] * z
     for name, side in (("centroid_y", y), ("centroid_x", x)):
         if name in columns:
             added[f"{name}_um"] = columns[name] * side

@@ -112,7 +112,7 @@ def _in_folder(folder: Path) -> Iterator[Path]:
         # what is inside of a zarr is no matter of ours
         folders[:] = [one.name for one in below if not is_zarr(one)]
         files = [Path(inside, name) for name in names if not _is_left_out(name)]
-        yield from (file for file in files if file.suffix.lower() in SUFFIXES and file.is_file())
+        yield from (file for file in files if file.suffix.lower() in SUFFIXES and _is_file(file))
 
 
 def _matching(pattern: Path) -> Iterator[Path]:
@@ -129,8 +129,13 @@ def _matching(pattern: Path) -> Iterator[Path]:
             continue
         if path in zarrs:
             yield from zarr_images(path)
-        elif path.suffix.lower() in named and path.is_file():
+        elif path.suffix.lower() in named and _is_file(path):
             yield path
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a file, or a link that leads nowhere: an image that must be missed."""
+    return path.is_file() or (path.is_symlink() and not path.is_dir())
 
 
 def _is_left_out(name: str) -> bool:
@@ -160,9 +165,11 @@ def _outermost(path: Path) -> Path:
     return zarrs[-1] if zarrs else path
 
 
-def _natural(path: Path) -> list[str | int]:
-    parts = re.split(r"(\d+)", path.as_posix().casefold())
-    return [int(part) if index % 2 else part for index, part in enumerate(parts)]
+def _natural(path: Path) -> tuple[list[str | int], str]:
+    written = path.as_posix()
+    parts = re.split(r"(\d+)", written.casefold())
+    # a1 and a01 count as the same; all machines must put them in the same order nevertheless
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], written
 
 
 def _listed(given: Sequence[AnyPath]) -> list[tuple[Path, Path]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 import time
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
@@ -19,6 +20,9 @@ PAUSE = 1.0
 """Seconds before the second attempt."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
+SHORT = re.compile(r"^\d+ requested and \d+ written$")
+"""What NumPy says of a full disk, without a number of the error."""
+
 TRANSIENT = {
     errno.EAGAIN,
     errno.EBUSY,
@@ -82,7 +86,7 @@ def again(function: Callable[..., R], *arguments: Any) -> R:
 def _in_words(error: Exception) -> UNetError:
     """Return the error a user is told."""
     cause = _system_error(error)
-    if cause is not None and cause.errno in FULL:
+    if cause is not None and (cause.errno in FULL or SHORT.search(str(cause))):
         where = f" ({cause.filename})" if cause.filename else ""
         return DeviceError(
             f"The disk is full{where}. Nothing half-written was left; free some space and run the "
@@ -97,6 +101,8 @@ def _in_words(error: Exception) -> UNetError:
         )
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
+        if error.errno == errno.ENAMETOOLONG:
+            return InputError(f"{name}File name too long. Give the image a shorter name.")
         return InputError(f"{name}{error.strerror or error}. Check the disk or network share.")
     _log.error("an image of a batch failed", exc_info=error)
     return JobError(f"Unexpected {type(error).__name__}: {error}. The log has the details.")

@@ -64,8 +64,7 @@ class ItemLocks:
         path.parent.mkdir(parents=True, exist_ok=True)
         for _ in range(10):
             try:
-                with path.open("x", encoding="utf-8") as file:
-                    json.dump(self._mine, file)
+                _create(path, json.dumps(self._mine))
             except FileExistsError:
                 if (owner := _living_owner(path)) is not None:
                     return owner
@@ -87,6 +86,17 @@ class ItemLocks:
             for path in list(self._held):
                 with contextlib.suppress(OSError):
                     os.utime(path)
+
+
+def _create(path: Path, text: str) -> None:
+    """Write a file that must not be there; on a full disk none is left."""
+    file = path.open("x", encoding="utf-8")
+    try:
+        with file:
+            file.write(text)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _living_owner(path: Path) -> str | None:

@@ -5,6 +5,7 @@ Results lie in the output folder, at the place that the image has in what was gi
     OUT/day1/a_labels.tif            or a_labels.ome.zarr
     OUT/day1/a_probabilities.tif     or a_probabilities.ome.zarr
     OUT/day1/a_objects.csv           or a_objects.parquet
+    OUT/day1/a_volumes.csv           where planes are linked into 3D objects, likewise
     OUT/day1/a_tracks.csv, a_RES/    where planes are linked into tracks
     OUT/.live-unet/day1/a.json       the record, see `napari_unet.engine.items.manifest`
 """
@@ -34,6 +35,9 @@ SUFFIX = {"tiff": ".tif", "ome-zarr": ".ome.zarr"}
 CHALLENGE = ("RES", "")
 """Ending and suffix of the folder of tracks, where programs of the challenge look for it."""
 
+RESULT = re.compile(r"_((labels|probabilities)(\.tif|\.ome\.zarr)|RES)$")
+"""How the pictures among the results end."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOptions:
@@ -47,7 +51,7 @@ class BatchOptions:
     probabilities : bool
         Also write the probability of cells, or of every class.
     measure : {"", "csv", "parquet"}
-        Also write a table of the objects.
+        Also write a table of the objects in every plane, and of linked 3D objects as wholes.
     link : {"", "objects", "tracks"}
         Link the planes of a stack, so that an object keeps its number: into 3D objects, or into
         tracks, which are also written as a table and as the Cell Tracking Challenge has them.
@@ -111,10 +115,11 @@ def plan(images: AnyPath | Iterable[AnyPath], folder: AnyPath, *, shard: str = "
     Raises
     ------
     InputError
-        If there is nothing, or two images would become one result.
+        If there is nothing, or two images would become one result, or the folder is a file.
     """
     given = [images] if isinstance(images, str | os.PathLike) else list(images)
     folder = Path(folder)
+    _check_folder(folder)
     items: dict[str, Item] = {}
     outputs: set[str] = set()
     for source in given:
@@ -133,7 +138,14 @@ def plan(images: AnyPath | Iterable[AnyPath], folder: AnyPath, *, shard: str = "
                     f"{earlier.image} and {image} would both become {labels}; segment them into "
                     f"different folders, or give the folder that holds both."
                 )
-    return take_shard([i for i in items.values() if not _within(i.image, outputs)], shard)
+    left = [
+        item
+        for item in items.values()
+        if not _within(item.image, outputs) and not _is_recorded(item.image, folder)
+    ]
+    if not left:
+        raise InputError(f"All images given are results in {folder}; give the images themselves.")
+    return take_shard(left, shard)
 
 
 def take_shard(items: Sequence[Item], shard: str) -> list[Item]:
@@ -153,9 +165,29 @@ def take_shard(items: Sequence[Item], shard: str) -> list[Item]:
     return list(items[index - 1 :: count])
 
 
+def _check_folder(folder: Path) -> None:
+    for path in (folder, *folder.parents):
+        if path.exists():
+            if not path.is_dir():
+                raise InputError(f"{path} is a file; give a folder to write results into.")
+            return
+
+
 def _within(image: Path, outputs: set[str]) -> bool:
     """Whether an image is a result, or lies in a folder that is one."""
     return not outputs.isdisjoint(_key(path) for path in (image, *image.parents))
+
+
+def _is_recorded(image: Path, folder: Path) -> bool:
+    """Whether an image is, or lies in, a result that an earlier batch made of another image."""
+    image, folder = image.absolute(), folder.absolute()
+    for path in (image, *image.parents):
+        name = RESULT.sub("", path.name)
+        if name != path.name and path.is_relative_to(folder):
+            record = path.relative_to(folder).with_name(f"{name}.json")
+            if (folder / RECORDS / record).is_file():
+                return True
+    return False
 
 
 def _key(path: Path) -> str:
