@@ -142,15 +142,22 @@ def leftover_windows(before: set[Any]) -> list[str]:
         return []
     from qtpy.QtCore import QCoreApplication, QEvent
 
-    for _ in range(3):  # what one collection lets go of may be all that held the next
-        gc.collect()
+    for _ in range(4):  # what one collection lets go of may be all that held the next
         QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        if open_windows() <= before:
+            return []
+        gc.collect()
     return [f"{type(widget).__name__} {widget.objectName()}" for widget in open_windows() - before]
 
 
 @pytest.fixture(autouse=True)
 def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a thread, a process or a window behind."""
+    if not GUI_FIXTURES.isdisjoint(request.fixturenames):
+        # napari collects garbage with every viewer: what outlived the last one need not be walked
+        # through again.
+        gc.collect()
+        gc.freeze()
     threads = set(threading.enumerate())
     children = set(psutil.Process().children(recursive=True))
     windows = open_windows()

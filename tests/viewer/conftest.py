@@ -16,7 +16,13 @@ from napari_unet.engine.host import Host
 from napari_unet.viewer.session import Session
 
 sys.path.append(str(Path(__file__).parent))  # test modules are not a package
-from shared_fixtures import host, lasting_host, light_host, messages  # noqa: F401 (fixtures)
+from shared_fixtures import (  # noqa: F401 (fixtures)
+    host,
+    lasting_host,
+    light_host,
+    manifests_read_once,
+    messages,
+)
 
 
 @pytest.fixture

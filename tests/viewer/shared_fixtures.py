@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import pytest
 from napari.utils.notifications import notification_manager
+from npe2 import PluginManifest
 from small_things import LastingHost
 
 from napari_unet.engine.host import Host
+
+
+@pytest.fixture(autouse=True, scope="session")
+def manifests_read_once() -> Iterator[None]:
+    """Read the manifests of the installed plugins once; every viewer parses them all anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        read = cache(PluginManifest.from_file.__func__)
+        patch.setattr(PluginManifest, "from_file", classmethod(read))
+        yield
 
 
 @pytest.fixture(scope="session")

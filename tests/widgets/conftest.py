@@ -20,7 +20,13 @@ from napari_unet.viewer.session import Session
 from napari_unet.widgets.dock import LiveUNet
 
 sys.path.append(str(Path(__file__).parents[1] / "viewer"))  # test modules are not a package
-from shared_fixtures import host, lasting_host, light_host, messages  # noqa: F401 (fixtures)
+from shared_fixtures import (  # noqa: F401 (fixtures)
+    host,
+    lasting_host,
+    light_host,
+    manifests_read_once,
+    messages,
+)
 
 IMAGE, TRUTH = touching_cells((128, 128))
 SCRIBBLES = painted_scribbles(TRUTH)
