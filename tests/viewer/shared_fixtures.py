@@ -24,9 +24,10 @@ def manifests_read_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def lasting_host() -> Iterator[LastingHost]:
+def lasting_host(lasting: list[Host]) -> Iterator[LastingHost]:
     """One compute process for all tests with a viewer."""
     host = LastingHost()
+    lasting.append(host)
     host.start()
     gc.collect()
     gc.freeze()  # the many collections of the checks for leaks need not walk through all of napari
@@ -36,21 +37,26 @@ def lasting_host() -> Iterator[LastingHost]:
 
 
 @pytest.fixture(scope="session")
-def light_host() -> Iterator[LastingHost]:
+def lasting_light_host(lasting: list[Host]) -> Iterator[LastingHost]:
     """One light compute process, as the background has it, for all tests with a viewer."""
     host = LastingHost(warm_up=("napari_unet.engine.process.tasks",))
-    host.start()
+    lasting.append(host)
     yield host
     host.leave()
 
 
 @pytest.fixture
-def host(lasting_host: LastingHost) -> Iterator[Host]:
-    """The compute process; one that had to be replaced during a test goes with that test."""
-    child = lasting_host._child
-    yield lasting_host
-    if lasting_host._child is not child:
-        lasting_host.leave()
+def host(lasting_host: LastingHost) -> Host:
+    """The compute process; after a test that let it die, a new one."""
+    lasting_host.start()
+    return lasting_host
+
+
+@pytest.fixture
+def light_host(lasting_light_host: LastingHost) -> LastingHost:
+    """The light compute process; after a test that let it die, a new one."""
+    lasting_light_host.start()
+    return lasting_light_host
 
 
 @pytest.fixture
