@@ -118,8 +118,8 @@ def leftover_children(before: set[psutil.Process], lasting: list[Any]) -> list[p
     for child in psutil.Process().children(recursive=True):
         try:
             ours = "multiprocessing.resource_tracker" not in " ".join(child.cmdline())
-            ours = ours and child.pid not in kept
-            if ours and child not in before and child.status() != psutil.STATUS_ZOMBIE:
+            new = child not in before and child.pid not in kept
+            if ours and new and child.status() != psutil.STATUS_ZOMBIE:
                 children.append(child)
         except psutil.Error:
             continue
