@@ -111,13 +111,15 @@ def leftover_threads(before: set[threading.Thread]) -> list[str]:
     ]
 
 
-def leftover_children(before: set[psutil.Process]) -> list[psutil.Process]:
-    """List the processes started since, apart from the one Python itself keeps."""
+def leftover_children(before: set[psutil.Process], lasting: list[Any]) -> list[psutil.Process]:
+    """List the processes started since, but for lasting ones and the one Python itself keeps."""
+    kept = [host._child._process.pid for host in lasting if host._child is not None]
     children = []
     for child in psutil.Process().children(recursive=True):
         try:
             ours = "multiprocessing.resource_tracker" not in " ".join(child.cmdline())
-            if ours and child not in before and child.status() != psutil.STATUS_ZOMBIE:
+            new = child not in before and child.pid not in kept
+            if ours and new and child.status() != psutil.STATUS_ZOMBIE:
                 children.append(child)
         except psutil.Error:
             continue
@@ -142,25 +144,38 @@ def leftover_windows(before: set[Any]) -> list[str]:
         return []
     from qtpy.QtCore import QCoreApplication, QEvent
 
-    for _ in range(3):  # what one collection lets go of may be all that held the next
-        gc.collect()
+    for _ in range(4):  # what one collection lets go of may be all that held the next
         QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        if open_windows() <= before:
+            return []
+        gc.collect()
     return [f"{type(widget).__name__} {widget.objectName()}" for widget in open_windows() - before]
 
 
+@pytest.fixture(scope="session")
+def lasting() -> list[Any]:
+    """The hosts whose process serves many tests, also where one test had it replaced."""
+    return []
+
+
 @pytest.fixture(autouse=True)
-def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+def no_leaks(request: pytest.FixtureRequest, lasting: list[Any]) -> Iterator[None]:
     """Fail a test that leaves a thread, a process or a window behind."""
+    if not GUI_FIXTURES.isdisjoint(request.fixturenames):
+        # napari collects garbage with every viewer: what outlived the last one need not be walked
+        # through again.
+        gc.collect()
+        gc.freeze()
     threads = set(threading.enumerate())
     children = set(psutil.Process().children(recursive=True))
     windows = open_windows()
     yield
     deadline = time.monotonic() + 5
-    while leftover_threads(threads) or leftover_children(children):
+    while leftover_threads(threads) or leftover_children(children, lasting):
         if time.monotonic() > deadline:
             break
         time.sleep(0.05)
-    names, left = leftover_threads(threads), leftover_children(children)
+    names, left = leftover_threads(threads), leftover_children(children, lasting)
     for child in left:
         child.kill()
     # The traceback of a failed test keeps its widgets alive.

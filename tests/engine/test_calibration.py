@@ -23,14 +23,20 @@ PAINTED = Annotation(IMAGE, TRUTH)
 CONFIG = TrainConfig(seconds=0, steps=60, validate=False, device="cpu")
 
 
-@pytest.mark.parametrize("bias", [-1.0, 1.0])
-def test_a_network_that_prefers_one_class_is_set_right(bias: float) -> None:
-    """As border weights make it: outlines too tight or too wide, on all cells alike."""
+@pytest.fixture(scope="module")
+def trained() -> Segmenter:
+    """What 60 steps make of a new model."""
     *_, last = train([PAINTED], CONFIG)
-    data = prepare([PAINTED], CONFIG, last.segmenter, torch.device("cpu"))
-    weights = dict(last.segmenter.weights)
+    return last.segmenter
+
+
+@pytest.mark.parametrize("bias", [-1.0, 1.0])
+def test_a_network_that_prefers_one_class_is_set_right(trained: Segmenter, bias: float) -> None:
+    """As border weights make it: outlines too tight or too wide, on all cells alike."""
+    data = prepare([PAINTED], CONFIG, trained, torch.device("cpu"))
+    weights = dict(trained.weights)
     weights["head.bias"] = weights["head.bias"] + np.float32([0, bias])
-    worse = replace(last.segmenter, weights=weights)
+    worse = replace(trained, weights=weights)
     better = calibrate(worse, data)
 
     before, after = (metrics.seg_score(TRUTH, segment(model, IMAGE)) for model in (worse, better))

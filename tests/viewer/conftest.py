@@ -13,10 +13,18 @@ from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 
 from napari_unet.engine.host import Host
+from napari_unet.viewer.background import Background
 from napari_unet.viewer.session import Session
 
 sys.path.append(str(Path(__file__).parent))  # test modules are not a package
-from shared_fixtures import host, lasting_host, light_host, messages  # noqa: F401 (fixtures)
+from shared_fixtures import (  # noqa: F401 (fixtures)
+    host,
+    lasting_host,
+    lasting_light_host,
+    light_host,
+    manifests_read_once,
+    messages,
+)
 
 
 @pytest.fixture
@@ -28,11 +36,18 @@ def viewer(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-def session(viewer: Any, host: Host, qtbot: Any) -> Iterator[Session]:  # noqa: ARG001, F811
-    """The session of that viewer."""
+def session(
+    viewer: Any,
+    host: Host,  # noqa: F811 (the fixture)
+    light_host: Host,  # noqa: F811
+    qtbot: Any,  # noqa: ARG001 (Qt's loop)
+) -> Iterator[Session]:
+    """The session of that viewer, with the processes that are there already."""
     notification_manager.records.clear()
     session = Session.of(viewer)
     session.host = host
+    session.background.close()
+    session.background = Background(light_host)
     yield session
     session.close()
 

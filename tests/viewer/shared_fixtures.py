@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import pytest
 from napari.utils.notifications import notification_manager
+from npe2 import PluginManifest
 from small_things import LastingHost
 
 from napari_unet.engine.host import Host
 
 
+@pytest.fixture(autouse=True, scope="session")
+def manifests_read_once() -> Iterator[None]:
+    """Read the manifests of the installed plugins once; every viewer parses them all anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        read = cache(PluginManifest.from_file.__func__)
+        patch.setattr(PluginManifest, "from_file", classmethod(read))
+        yield
+
+
 @pytest.fixture(scope="session")
-def lasting_host() -> Iterator[LastingHost]:
+def lasting_host(lasting: list[Host]) -> Iterator[LastingHost]:
     """One compute process for all tests with a viewer."""
     host = LastingHost()
+    lasting.append(host)
     host.start()
     gc.collect()
     gc.freeze()  # the many collections of the checks for leaks need not walk through all of napari
@@ -25,21 +37,26 @@ def lasting_host() -> Iterator[LastingHost]:
 
 
 @pytest.fixture(scope="session")
-def light_host() -> Iterator[LastingHost]:
+def lasting_light_host(lasting: list[Host]) -> Iterator[LastingHost]:
     """One light compute process, as the background has it, for all tests with a viewer."""
     host = LastingHost(warm_up=("napari_unet.engine.process.tasks",))
-    host.start()
+    lasting.append(host)
     yield host
     host.leave()
 
 
 @pytest.fixture
-def host(lasting_host: LastingHost) -> Iterator[Host]:
-    """The compute process; one that had to be replaced during a test goes with that test."""
-    child = lasting_host._child
-    yield lasting_host
-    if lasting_host._child is not child:
-        lasting_host.leave()
+def host(lasting_host: LastingHost) -> Host:
+    """The compute process; after a test that let it die, a new one."""
+    lasting_host.start()
+    return lasting_host
+
+
+@pytest.fixture
+def light_host(lasting_light_host: LastingHost) -> LastingHost:
+    """The light compute process; after a test that let it die, a new one."""
+    lasting_light_host.start()
+    return lasting_light_host
 
 
 @pytest.fixture

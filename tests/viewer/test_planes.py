@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from napari.layers import Image
-from small_things import LastingHost, make_segmenter
+from small_things import make_segmenter
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.events import Previewed
 from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.errors import DeviceError
-from napari_unet.viewer.background import Background
 from napari_unet.viewer.layers import is_result, new_scribbles
 from napari_unet.viewer.planes import Planes
 from napari_unet.viewer.preview import Preview
@@ -89,14 +88,6 @@ def open_stack(viewer: Any) -> Callable[..., Image]:
     return open_it
 
 
-@pytest.fixture
-def background(session: Session, light_host: LastingHost) -> Background:
-    """What computes beside the viewer, in a process that is there already."""
-    session.background.close()
-    session.background = Background(light_host)
-    return session.background
-
-
 def shown(viewer: Any, kind: Any) -> Any:
     """Return the layer with a result."""
     (layer,) = [layer for layer in viewer.layers if is_result(layer, kind)]
@@ -105,7 +96,7 @@ def shown(viewer: Any, kind: Any) -> Any:
 
 @pytest.mark.parametrize("viewer", ["model", "window"], indirect=True)
 def test_planes_of_a_huge_stack_are_segmented_one_by_one(
-    session: Session, viewer: Any, open_stack: Any, background: Background, finish: Any
+    session: Session, viewer: Any, open_stack: Any, finish: Any
 ) -> None:
     """Each is seen, with numbers of its own, and how sure the network is."""
     image = open_stack(LONG)
@@ -127,7 +118,7 @@ def test_planes_of_a_huge_stack_are_segmented_one_by_one(
 
     Uncertainty.of(session).show(image)
     assert shown(viewer, "uncertainty").data[7].any()
-    assert not background.busy
+    assert not session.background.busy
 
 
 def test_a_network_in_training_is_previewed_on_a_plane_of_a_huge_stack(

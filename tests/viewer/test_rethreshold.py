@@ -1,6 +1,6 @@
 """Cells found again in kept probabilities, by a real compute process."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,14 +8,13 @@ import numpy as np
 import psutil
 import pytest
 from napari.layers import Image, Labels
-from small_things import LastingHost, make_segmenter
+from small_things import make_segmenter
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.uncertainty import fill_uncertainty
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.host import SharedArray
 from napari_unet.sample_data import touching_cells
-from napari_unet.viewer.background import Background
 from napari_unet.viewer.layers import is_result
 from napari_unet.viewer.results import Result
 from napari_unet.viewer.rethreshold import Rethreshold
@@ -46,17 +45,11 @@ def expected(said: np.ndarray, config: PredictConfig) -> np.ndarray:
 
 
 @pytest.fixture
-def again(session: Session, light_host: LastingHost) -> Iterator[Rethreshold]:
-    """What is tested; a process that had to be replaced during a test goes with that test."""
-    session.background.close()
-    session.background = Background(light_host)
-    child = light_host._child
-    light_host.start()
+def again(session: Session) -> Rethreshold:
+    """What is tested."""
     again = Rethreshold(session)
     again.follow()
-    yield again
-    if light_host._child is not child:
-        light_host.leave()
+    return again
 
 
 @pytest.fixture

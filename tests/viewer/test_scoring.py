@@ -1,7 +1,7 @@
 """A segmentation scored against the truth, by a real process beside the viewer."""
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 from napari.layers import Image, Labels
-from small_things import LastingHost, make_segmenter
+from small_things import make_segmenter
 
 from napari_unet import metrics
 from napari_unet.core.comparison import ERRORS, error_map
@@ -18,7 +18,6 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.engine.scoring import PlaneScore, score_plane
 from napari_unet.errors import InputError
 from napari_unet.sample_data import touching_cells
-from napari_unet.viewer.background import Background
 from napari_unet.viewer.layers import Meaning, is_result, link, set_meaning
 from napari_unet.viewer.results import Result
 from napari_unet.viewer.rethreshold import Rethreshold
@@ -42,17 +41,11 @@ FOUND[80:85, 100:110] = 99  # spurious
 
 
 @pytest.fixture
-def scoring(session: Session, light_host: LastingHost) -> Iterator[Scoring]:
-    """What is tested; a process that had to be replaced during a test goes with that test."""
-    session.background.close()
-    session.background = Background(light_host)
-    child = light_host._child
-    light_host.start()
+def scoring(session: Session) -> Scoring:
+    """What is tested."""
     scoring = Scoring(session)
     scoring.follow()
-    yield scoring
-    if light_host._child is not child:
-        light_host.leave()
+    return scoring
 
 
 @pytest.fixture

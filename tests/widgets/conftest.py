@@ -15,12 +15,20 @@ from qtpy.QtWidgets import QLabel, QPushButton
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.engine.host import Host
 from napari_unet.sample_data import painted_scribbles, touching_cells
+from napari_unet.viewer.background import Background
 from napari_unet.viewer.layers import set_meaning
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.dock import LiveUNet
 
 sys.path.append(str(Path(__file__).parents[1] / "viewer"))  # test modules are not a package
-from shared_fixtures import host, lasting_host, light_host, messages  # noqa: F401 (fixtures)
+from shared_fixtures import (  # noqa: F401 (fixtures)
+    host,
+    lasting_host,
+    lasting_light_host,
+    light_host,
+    manifests_read_once,
+    messages,
+)
 
 IMAGE, TRUTH = touching_cells((128, 128))
 SCRIBBLES = painted_scribbles(TRUTH)
@@ -28,11 +36,14 @@ SMALL = TrainConfig(seconds=0, steps=3, base_channels=4, depth=2, device="cpu")
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: Any, host: Host) -> Any:  # noqa: F811 (the fixture)
-    """A viewer whose session uses that process."""
+def viewer(make_napari_viewer: Any, host: Host, light_host: Host) -> Any:  # noqa: F811 (fixtures)
+    """A viewer whose session uses the processes that are there already."""
     notification_manager.records.clear()
     viewer = make_napari_viewer()
-    Session.of(viewer).host = host
+    session = Session.of(viewer)
+    session.host = host
+    session.background.close()
+    session.background = Background(light_host)
     return viewer
 
 

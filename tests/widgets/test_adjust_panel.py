@@ -10,12 +10,11 @@ from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 from scipy import ndimage
-from small_things import LastingHost, make_segmenter
+from small_things import make_segmenter
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.cells import find_cells
 from napari_unet.sample_data import touching_cells
-from napari_unet.viewer.background import Background
 from napari_unet.viewer.results import Result
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.adjust_panel import AdjustPanel
@@ -29,12 +28,9 @@ SAID[tuple(np.argwhere(ndimage.binary_erosion(CELLS > 0, iterations=6))[0])] = 0
 
 
 @pytest.fixture
-def session(viewer: Any, light_host: LastingHost) -> Session:
+def session(viewer: Any) -> Session:
     """The session of the viewer."""
-    session = Session.of(viewer)
-    session.background.close()
-    session.background = Background(light_host)
-    return session
+    return Session.of(viewer)
 
 
 @pytest.fixture

@@ -11,10 +11,8 @@ import pytest
 from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox
-from small_things import LastingHost
 
 from napari_unet.core.comparison import ObjectScore
-from napari_unet.viewer.background import Background
 from napari_unet.viewer.layers import new_scribbles
 from napari_unet.viewer.results import Result
 from napari_unet.viewer.scoring import BROKEN_OFF
@@ -32,12 +30,9 @@ FOUND[35:55, 5:55] = 5  # 4 and 5, merged
 
 
 @pytest.fixture
-def session(viewer: Any, light_host: LastingHost) -> Session:
+def session(viewer: Any) -> Session:
     """The session of the viewer."""
-    session = Session.of(viewer)
-    session.background.close()
-    session.background = Background(light_host)
-    return session
+    return Session.of(viewer)
 
 
 @pytest.fixture

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_things import LastingHost, make_segmenter
+from small_things import make_segmenter
 
 from napari_unet.core.boundary import boundary_weight_map
 from napari_unet.core.config import TrainConfig
-from napari_unet.viewer.background import Background
 from napari_unet.viewer.layers import set_meaning
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.data_panel import DataPanel
@@ -21,15 +20,6 @@ for number, corner in enumerate(range(5, 80, 25), start=1):
     CELLS[corner : corner + 20, 44:60] = number + 10
 
 
-@pytest.fixture(scope="module")
-def light_host() -> Iterator[LastingHost]:
-    """One light compute process for this file."""
-    host = LastingHost(warm_up=("napari_unet.engine.process.tasks",))
-    host.start()
-    yield host
-    host.leave()
-
-
 @pytest.fixture
 def painted(viewer: Any) -> Any:
     """Cells painted on an image."""
@@ -38,11 +28,9 @@ def painted(viewer: Any) -> Any:
 
 
 @pytest.fixture
-def panel(viewer: Any, light_host: LastingHost, qtbot: Any) -> Iterator[WeightsPanel]:
+def panel(viewer: Any, qtbot: Any) -> Iterator[WeightsPanel]:
     """The panel, with a choice of layers of its own."""
     session = Session.of(viewer)
-    session.background.close()
-    session.background = Background(light_host)
     data = DataPanel(session.viewer)
     panel = WeightsPanel(session, data, lambda: TrainConfig(downsample=1))
     for part in (data, panel):
