@@ -6,9 +6,11 @@
         plane.json              how large tiles are, so that all blocks are computed alike
         statistics.npy          of the grey values of the whole plane
         probabilities/          (Y, X) float32, zarr; of cells
+        evidence/               (K, Y, X) uint16, zarr; of models for cells of K classes
         labels/                 (Y, X) zarr: the cells of each block 1 ... n, or the classes
-        predicted-0-3           block (0, 3) of the probabilities, or of the classes, is complete
-        cells-0-3.npy           so are its labels; the first pixels of the cells in it
+        predicted-0-3           block (0, 3) of what is predicted is complete
+        sums-0-3.npy            (K, n) the evidence in the pixels that cells have in it
+        cells-0-3.npy           its labels are complete too; the first pixels of the cells in it
         numbers.npy             the first pixels of all cells, in order
 
 Whole chunks belong to one block, and a file that says that something is complete appears at once,
@@ -20,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
@@ -31,6 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.cellclasses import class_sums, likeliest_classes
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.islands import Box
 from napari_unet.core.normalise import grey_statistics
@@ -105,6 +108,12 @@ class PlaneStore:
         return _array(self.folder / "labels")
 
     @property
+    def evidence(self) -> Any:
+        """Of cells of K classes, (K, Y, X) as `class_evidence`, a zarr array; otherwise None."""
+        path = self.folder / "evidence"
+        return _array(path) if path.exists() else None
+
+    @property
     def statistics(self) -> NDArray[np.float32]:
         """As `grey_statistics` of the whole plane."""
         statistics: NDArray[np.float32] = np.load(self.folder / "statistics.npy")
@@ -119,12 +128,13 @@ class PlaneStore:
             )
 
     def is_predicted(self, box: Box) -> bool:
-        """Tell whether the probabilities, or the classes, of a block are complete."""
+        """Tell whether what is predicted of a block is complete."""
         return self._path("predicted", box).exists()
 
-    def keep_prediction(self, box: Box, values: NDArray[Any], *, classes: bool) -> None:
-        """Write the probabilities, or the classes, of a block."""
-        (self.labels if classes else self.probabilities)[box] = values
+    def keep_prediction(self, box: Box, values: Mapping[str, NDArray[Any]]) -> None:
+        """Write what is predicted of a block, by the names of the arrays."""
+        for name, part in values.items():
+            _array(self.folder / name)[(..., *box)] = part
         write_atomically(self._path("predicted", box), lambda file: file.write(b"complete"))
 
     def first_pixels(self, box: Box) -> NDArray[np.int64] | None:
@@ -133,8 +143,12 @@ class PlaneStore:
         return np.load(path) if path.exists() else None
 
     def keep_cells(self, box: Box, labels: Integers, first: NDArray[np.int64]) -> None:
-        """Write the cells of a block."""
+        """Write the cells of a block, and what their classes are told by."""
         self.labels[box] = labels
+        evidence = self.evidence
+        if evidence is not None:
+            sums = class_sums(evidence[(..., *box)], labels, len(first) + 1)[:, 1:]
+            write_atomically(self._path("sums", box, ".npy"), lambda file: np.save(file, sums))
         write_atomically(self._path("cells", box, ".npy"), lambda file: np.save(file, first))
 
     def number_cells(self) -> int:
@@ -158,6 +172,19 @@ class PlaneStore:
         names[1:] = np.searchsorted(numbers, first) + 1
         labels: NDArray[np.uint32] = names[self.labels[box]]
         return labels
+
+    def cell_classes(self) -> NDArray[np.uint8]:
+        """Return the classes 1 ... K of all cells, which are numbered, in the order of these.
+
+        The evidence is counted in whole numbers, so that in the blocks of a cell adds up to
+        exactly that in the cell.
+        """
+        numbers = np.load(self.folder / "numbers.npy")
+        sums = np.zeros((self.evidence.shape[0], len(numbers) + 1), dtype=np.int64)
+        for box in self.boxes():
+            first = np.load(self._path("cells", box, ".npy"))
+            sums[:, np.searchsorted(numbers, first) + 1] += np.load(self._path("sums", box, ".npy"))
+        return likeliest_classes(sums)[1:]
 
     def remove(self) -> None:
         """Delete all of it; from now on it is not there, even if this is killed."""
@@ -189,6 +216,10 @@ def _make(folder: Path, segmenter: Segmenter, image: Any, tile_size: int, chunk:
     if segmenter.kind == "cells":
         create(store=begun / "probabilities", dtype="f4")
         create(store=begun / "labels", dtype="i4")
+        if segmenter.cell_classes > 1:
+            shape = (segmenter.cell_classes, *image.shape[1:])
+            form: dict[str, Any] = {"shape": shape, "chunks": (1, chunk, chunk), "dtype": "u2"}
+            zarr.create_array(begun / "evidence", **form)
     else:
         create(store=begun / "labels", dtype="u1")
     np.save(begun / "statistics.npy", grey_statistics(image))

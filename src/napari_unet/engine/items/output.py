@@ -23,7 +23,6 @@ from napari_unet.engine.items.scratch import (
     LabelPlanes,
     Planes,
     ProbabilityPlanes,
-    kept_classes,
     plane_of,
 )
 from napari_unet.engine.measurements import physical, write_table
@@ -47,7 +46,7 @@ def write_result(
         If it cannot be written, or the image not be read.
     """
     if kind == "objects":
-        write_table(path, _tables(segmenter, order, labels, image))
+        write_table(path, _tables(segmenter, labels, image))
         return
     if kind in ("tracks", CHALLENGE[0]):
         _write_tracks(kind, path, labels)
@@ -97,9 +96,7 @@ def _write_zarr(path: Path, planes: Planes, image: ImageFile) -> None:
     finish(path)
 
 
-def _tables(
-    segmenter: Segmenter, order: Order, labels: Labels, image: ImageFile
-) -> Iterator[Columns]:
+def _tables(segmenter: Segmenter, labels: Labels, image: ImageFile) -> Iterator[Columns]:
     """Measure plane by plane, in blocks."""
     for plane, before in enumerate(labels.before[:-1]):
         pixels = plane_of(image, plane)
@@ -110,7 +107,7 @@ def _tables(
         columns = physical(sums.table(), image.pixel_size, image.unit)
         if segmenter.cell_classes > 1:
             own = labels.within(plane, columns["label"])
-            columns = _with_class(columns, segmenter, kept_classes(order, plane), own)
+            columns = _with_class(columns, segmenter, labels.classes(plane), own)
         yield _named(segmenter, columns, image, plane, before)
 
 

@@ -40,7 +40,6 @@ __all__ = [
     "close",
     "is_kept",
     "keep_plane",
-    "kept_classes",
     "opened",
     "plane_of",
     "results_folder",
@@ -72,11 +71,6 @@ def keep_plane(
         _save(_path(order, plane, "probabilities"), probabilities)
     narrow = labels.astype(np.min_scalar_type(int(labels.max(initial=0))))
     _save(_path(order, plane, "labels"), narrow)  # the last: they tell that all is there
-
-
-def kept_classes(order: Order, plane: int) -> Array | None:
-    """Return the class of each cell of a plane, if that is known."""
-    return _load(order, plane, "classes") if _path(order, plane, "classes").exists() else None
 
 
 def opened(order: Order) -> ImageFile:
@@ -162,6 +156,13 @@ class LabelPlanes(Planes):
         for box, found in self._local(plane):
             labels = np.asarray(found, np.uint32)
             yield box, np.where(labels > 0, labels + before, np.uint32(0))
+
+    def classes(self, plane: int) -> Array | None:
+        """Return the class of each cell of a plane, of a model that tells several; None of none."""
+        if self._stores:
+            return self._stores[plane].cell_classes()
+        known = _path(self._order, plane, "classes").exists()
+        return _load(self._order, plane, "classes") if known else None
 
     def within(self, _plane: int, numbers: Array) -> Array:
         """Return what cells of a plane, numbered from 1, are called in it: just so."""
