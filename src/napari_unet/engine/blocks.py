@@ -60,7 +60,13 @@ def is_large(shape: tuple[int, ...]) -> bool:
 
 
 def open_store(
-    scratch: Path, segmenter: Segmenter, image: Any, config: PredictConfig, *, side: int = BLOCK
+    scratch: Path,
+    segmenter: Segmenter,
+    image: Any,
+    config: PredictConfig,
+    *,
+    side: int = BLOCK,
+    probabilities: bool = False,
 ) -> PlaneStore:
     """Open, or make, the scratch files of a plane.
 
@@ -76,6 +82,8 @@ def open_store(
         All but ``rotations``: rotated copies of a plane cannot be had in blocks.
     side : int
         Of the blocks: a multiple of 1024, or smaller.
+    probabilities : bool
+        Whether to keep those of a model of classes; those of cells are needed.
     """
     if config.rotations != 1:
         raise InputError(
@@ -83,7 +91,15 @@ def open_store(
             f"which rotations={config.rotations} does not allow; use rotations=1."
         )
     tile_size = PlanePredictor(segmenter, config).tile_size
-    return PlaneStore.open(scratch, segmenter, image, config, tile_size=tile_size, side=side)
+    return PlaneStore.open(
+        scratch,
+        segmenter,
+        image,
+        config,
+        tile_size=tile_size,
+        side=side,
+        probabilities=probabilities,
+    )
 
 
 def plan_blocks(store: PlaneStore) -> list[Box]:
@@ -218,13 +234,14 @@ def _predict_tiles(
     predictor = PlanePredictor(segmenter, replace(config, tile_size=store.tile_size))
     shape = [span.stop - span.start for span in box]
     block: dict[str, NDArray[Any]] = {}
+    wanted = store.probabilities is not None
     for piece in predictor.pieces_of(image, box, store.statistics):
         there = tuple(
             slice(r.start - b.start, r.stop - b.start)
             for r, b in zip(piece.region, box, strict=True)
         )
         if piece.values is not None:
-            for name, values in _to_keep(segmenter, piece.values).items():
+            for name, values in _to_keep(segmenter, piece.values, wanted=wanted).items():
                 if name not in block:
                     block[name] = np.empty((*values.shape[:-2], *shape), values.dtype)
                 block[name][..., there[0], there[1]] = values
@@ -232,10 +249,13 @@ def _predict_tiles(
     store.keep_prediction(box, block)
 
 
-def _to_keep(segmenter: Segmenter, values: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+def _to_keep(
+    segmenter: Segmenter, values: NDArray[np.float32], *, wanted: bool
+) -> dict[str, NDArray[Any]]:
     """Return what a store keeps of probabilities (K, *region), by the names of its arrays."""
     if segmenter.kind == "classes":
-        return {"labels": values.argmax(axis=0).astype(np.uint8) + np.uint8(1)}
+        labels = values.argmax(axis=0).astype(np.uint8) + np.uint8(1)
+        return {"labels": labels} | ({"probabilities": values} if wanted else {})
     kept: dict[str, NDArray[Any]] = {"probabilities": foreground(values)}
     if segmenter.cell_classes > 1:
         kept["evidence"] = class_evidence(values)

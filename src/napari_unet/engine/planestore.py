@@ -5,7 +5,7 @@
     scratch/<key>/              key: the model, what is asked of it, and the shape of the plane
         plane.json              how large tiles are, so that all blocks are computed alike
         statistics.npy          of the grey values of the whole plane
-        probabilities/          (Y, X) float32, zarr; of cells
+        probabilities/          float32, zarr: (Y, X) of cells, or (K, Y, X) of classes if wanted
         evidence/               (K, Y, X) uint16, zarr; of models for cells of K classes
         labels/                 (Y, X) zarr: the cells of each block 1 ... n, or the classes
         predicted-0-3           block (0, 3) of what is predicted is complete
@@ -24,7 +24,6 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from itertools import product
 from pathlib import Path
 from tempfile import mkdtemp
@@ -84,23 +83,26 @@ class PlaneStore:
         *,
         tile_size: int,
         side: int = BLOCK,
+        probabilities: bool = False,
     ) -> PlaneStore:
         """Open the store of a (C, Y, X) plane in a folder of scratch files, or make it there.
 
         The pixels of the image are taken to be the same as when it was made; so use one scratch
-        folder for one image. ``tile_size`` is what a new store begins with.
+        folder for one image. ``tile_size`` is what a new store begins with. Of classes the
+        ``probabilities`` are only kept if they are wanted.
         """
         shape = (image.shape[1], image.shape[2])
-        folder = scratch / _key(segmenter, config, image.shape, side)
+        wanted = probabilities or segmenter.kind == "cells"
+        folder = scratch / _key(segmenter, config, image.shape, side, wanted=wanted)
         if not folder.exists():
-            _make(folder, segmenter, image, tile_size, min(side, CHUNK))
+            _make(folder, segmenter, image, tile_size, min(side, CHUNK), probabilities=wanted)
         settings = json.loads((folder / "plane.json").read_text())
         return cls(folder, shape, side, settings["tile_size"])
 
     @property
     def probabilities(self) -> Any:
-        """Of cells, (Y, X) float32, a zarr array."""
-        return _array(self.folder / "probabilities")
+        """Of cells (Y, X), or of classes (K, Y, X), float32, a zarr array; None if not kept."""
+        return self._kept("probabilities")
 
     @property
     def labels(self) -> Any:
@@ -110,8 +112,7 @@ class PlaneStore:
     @property
     def evidence(self) -> Any:
         """Of cells of K classes, (K, Y, X) as `class_evidence`, a zarr array; otherwise None."""
-        path = self.folder / "evidence"
-        return _array(path) if path.exists() else None
+        return self._kept("evidence")
 
     @property
     def statistics(self) -> NDArray[np.float32]:
@@ -192,13 +193,19 @@ class PlaneStore:
         self.folder.replace(away / "plane")
         shutil.rmtree(away)
 
+    def _kept(self, name: str) -> Any:
+        path = self.folder / name
+        return _array(path) if path.exists() else None
+
     def _path(self, what: str, box: Box, suffix: str = "") -> Path:
         y, x = (span.start // self.side for span in box)
         return self.folder / f"{what}-{y}-{x}{suffix}"
 
 
-def _key(segmenter: Segmenter, config: PredictConfig, shape: tuple[int, ...], side: int) -> str:
-    known = [segmenter.describe(), tuple(map(int, shape)), side, config.tile_size]
+def _key(
+    segmenter: Segmenter, config: PredictConfig, shape: tuple[int, ...], side: int, *, wanted: bool
+) -> str:
+    known = [segmenter.describe(), tuple(map(int, shape)), side, config.tile_size, wanted]
     if segmenter.kind == "cells":
         known.append(asdict(cell_rules(segmenter, config)))
     digest = hashlib.blake2b(repr(known).encode(), digest_size=12)
@@ -207,21 +214,30 @@ def _key(segmenter: Segmenter, config: PredictConfig, shape: tuple[int, ...], si
     return digest.hexdigest()
 
 
-def _make(folder: Path, segmenter: Segmenter, image: Any, tile_size: int, chunk: int) -> None:
+def _make(
+    folder: Path,
+    segmenter: Segmenter,
+    image: Any,
+    tile_size: int,
+    chunk: int,
+    *,
+    probabilities: bool,
+) -> None:
     import zarr
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     begun = Path(mkdtemp(dir=folder.parent, prefix=".begun-"))
-    create = partial(zarr.create_array, shape=image.shape[1:], chunks=(chunk, chunk))
-    if segmenter.kind == "cells":
-        create(store=begun / "probabilities", dtype="f4")
-        create(store=begun / "labels", dtype="i4")
-        if segmenter.cell_classes > 1:
-            shape = (segmenter.cell_classes, *image.shape[1:])
-            form: dict[str, Any] = {"shape": shape, "chunks": (1, chunk, chunk), "dtype": "u2"}
-            zarr.create_array(begun / "evidence", **form)
-    else:
-        create(store=begun / "labels", dtype="u1")
+
+    def create(name: str, dtype: str, *channels: int) -> None:
+        shape, chunks = (*channels, *image.shape[1:]), (*(1 for _ in channels), chunk, chunk)
+        zarr.create_array(begun / name, shape=shape, chunks=chunks, dtype=dtype)
+
+    cells = segmenter.kind == "cells"
+    create("labels", "i4" if cells else "u1")
+    if probabilities:
+        create("probabilities", "f4", *(() if cells else (segmenter.n_classes,)))
+    if segmenter.cell_classes > 1:
+        create("evidence", "u2", segmenter.cell_classes)
     np.save(begun / "statistics.npy", grey_statistics(image))
     (begun / "plane.json").write_text(json.dumps({"tile_size": tile_size}))
     try:

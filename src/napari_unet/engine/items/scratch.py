@@ -93,7 +93,14 @@ def plane_of(image: ImageFile, plane: int) -> Any:
 def store_of(segmenter: Segmenter, order: Order, image: ImageFile, plane: int) -> PlaneStore:
     """Open, or make, the store of a large plane."""
     folder = order.scratch / str(plane)
-    return open_store(folder, segmenter, plane_of(image, plane), order.config, side=BLOCK)
+    return open_store(
+        folder,
+        segmenter,
+        plane_of(image, plane),
+        order.config,
+        side=BLOCK,
+        probabilities=order.options.probabilities,
+    )
 
 
 def results_folder(order: Order) -> Path:
@@ -201,8 +208,9 @@ class ProbabilityPlanes(Planes):
             yield _whole(self.shape), _load(self._order, plane, "probabilities")[channel]
             return
         store = self._stores[plane]
+        kept = store.probabilities
         for box in store.boxes():
-            yield box, store.probabilities[box]
+            yield box, kept[box] if kept.ndim == 2 else kept[channel, *box]
 
 
 @lru_cache(maxsize=4)
