@@ -172,6 +172,16 @@ def test_without_a_cell_there_is_no_class(tmp_path: Path) -> None:
     assert done == PlaneDone(plane=1, planes=1, objects=0)
 
 
+def test_evidence_that_is_asked_for_is_written_for_a_large_plane(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever gives memory for all of it gets all of it."""
+    monkeypatch.setattr(blocks, "LARGE", 1000)
+    labels, evidence = np.zeros(SHAPE, np.uint32), np.zeros((3, *SHAPE), np.uint16)
+    list(segment_into(model(n_classes=4), picture(), labels, config(), evidence=evidence))
+    assert evidence.any(axis=0).all()
+
+
 def test_progress_counts_to_the_end(tmp_path: Path) -> None:
     """And names what can be shown: the foreground of a block, then its cells."""
     out = np.zeros(SHAPE, np.uint32)
