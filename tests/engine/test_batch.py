@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -256,7 +257,7 @@ def test_large_planes_are_done_in_blocks(
     arguments = (model, tmp_path / "in", tmp_path / "there", CPU, options)
     (there,) = _done(segment_files(*arguments, executor=threads))
 
-    assert threads.calls == [4, 4, 4, 4, 1]  # to predict and to find the blocks of each plane
+    assert threads.calls == [4, 1, 4, 1, 1]  # blocks are predicted one by one and found in groups
     assert here.objects == there.objects == whole.objects
     for one, other, third in zip(whole.outputs, here.outputs, there.outputs, strict=True):
         if one.suffix == ".csv":
@@ -266,6 +267,27 @@ def test_large_planes_are_done_in_blocks(
         np.testing.assert_allclose(read_image(other), pixels, atol=1e-5)
         np.testing.assert_array_equal(read_image(third), read_image(other))
     assert not list(tmp_path.rglob("*.scratch"))
+
+
+@pytest.mark.parametrize("form", ["tiff", "ome-zarr"])
+def test_probabilities_of_classes_are_written_in_blocks(
+    model: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Any
+) -> None:
+    """Every class of every plane, with the axes that those of whole planes have."""
+    save(tmp_path / "a.tif", cells(150, 170), cells(150, 170, seed=1))
+    of_pixels = replace(model, kind="classes")
+    options = BatchOptions(format=form, probabilities=True)
+    list(segment_files(of_pixels, tmp_path / "a.tif", tmp_path / "whole", CPU, options))
+    monkeypatch.setattr(blocks, "LARGE", 128 * 128)
+    monkeypatch.setattr(scratch, "BLOCK", 128)
+    (done,) = _done(segment_files(of_pixels, tmp_path / "a.tif", tmp_path / "out", CPU, options))
+
+    assert len(done.outputs) == 2
+    for path in done.outputs:
+        whole, parts = (open_image(tmp_path / folder / path.name) for folder in ("whole", "out"))
+        assert parts.data.shape == whole.data.shape
+        assert parts.plane_axes == whole.plane_axes
+        np.testing.assert_allclose(parts.data[...], whole.data[...], atol=1e-5)
 
 
 def test_an_image_that_changes_while_it_is_read_fails(model: Segmenter, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,9 +14,11 @@ import pytest
 import tifffile
 
 from napari_unet import InputError, PredictConfig, Segmenter, link_planes, segment
+from napari_unet.engine import blocks
 from napari_unet.engine.batch import segment_files
 from napari_unet.engine.files import read_image, read_labels
 from napari_unet.engine.formats.omezarr import create_labels, finish
+from napari_unet.engine.items import scratch
 from napari_unet.engine.items.events import BatchEvent, ItemDone, ItemFailed, ItemSkipped
 from napari_unet.engine.items.plan import BatchOptions, plan
 from napari_unet.engine.starter import starter_model, with_classes
@@ -122,17 +125,21 @@ def test_classes_cannot_be_linked(movie: Path, tmp_path: Path) -> None:
         segment_files(classes, movie, tmp_path / "out", CPU, BatchOptions(link="tracks"))
 
 
-def test_linked_cells_keep_their_classes(movie: Path, tmp_path: Path) -> None:
+def test_cells_keep_their_classes_linked_and_in_blocks(
+    movie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The table has the same classes at the same places, whatever the cells are called."""
+    monkeypatch.setattr(scratch, "BLOCK", 48)
     model = _two_classes()
     places = []
-    for kind in ("", "tracks"):
-        out = tmp_path / f"out{kind}"
+    for kind, large in product(("", "tracks"), (blocks.LARGE, 1)):
+        monkeypatch.setattr(blocks, "LARGE", large)
+        out = tmp_path / f"out{kind}{large}"
         list(segment_files(model, movie, out, CPU, BatchOptions(link=kind, measure="csv")))  # type: ignore[arg-type]
         rows = csv.DictReader((out / "movie_objects.csv").read_text().splitlines())
         places.append({(r["plane"], r["centroid_y"], r["centroid_x"], r["class"]) for r in rows})
 
-    assert places[0] == places[1]
+    assert all(place == places[0] for place in places)
     assert len({place[-1] for place in places[0]}) == 2
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_unet.core.cellclasses import class_sums, likeliest_classes
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.normalise import grey_statistics
 from napari_unet.core.unet import UNet
@@ -153,6 +154,46 @@ def test_classes_are_written_block_by_block(tmp_path: Path) -> None:
     assert events[-1] == PlaneDone(plane=1, planes=1, objects=0)
 
 
+def test_a_cell_that_blocks_cut_has_the_class_of_the_whole_cell(tmp_path: Path) -> None:
+    """The evidence of its parts adds up, also when found in another order, and again."""
+    segmenter, image = model(9, n_classes=4), picture()[None]
+    whole = np.zeros(SHAPE, np.uint32)
+    *_, expected = segment_into(segmenter, image, whole, config())
+    store = open_store(tmp_path, segmenter, image, config(), side=32)
+    boxes = plan_blocks(store)
+    for _ in range(2):
+        np.testing.assert_array_equal(steps(store, segmenter, image, config()), whole)
+        sums = class_sums(store.evidence[...], whole)
+        np.testing.assert_array_equal(store.cell_classes(), likeliest_classes(sums)[1:])
+        for box in boxes[::2]:
+            y, x = (span.start // 32 for span in box)
+            (store.folder / f"cells-{y}-{x}.npy").unlink()
+
+    *_, done = segment_large(segmenter, image, np.zeros_like(whole), config(), tmp_path, side=32)
+
+    assert done == expected
+    assert isinstance(done, PlaneDone)
+    assert len(set(done.classes)) > 1
+
+
+def test_without_a_cell_there_is_no_class(tmp_path: Path) -> None:
+    """Of a plane, and of blocks."""
+    segmenter, out = model(n_classes=4), np.zeros(SHAPE, np.uint32)
+    chosen = config(min_size=SHAPE[0] * SHAPE[1])
+    *_, done = segment_large(segmenter, picture(), out, chosen, tmp_path, side=64)
+    assert done == PlaneDone(plane=1, planes=1, objects=0)
+
+
+def test_evidence_that_is_asked_for_is_written_for_a_large_plane(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever gives memory for all of it gets all of it."""
+    monkeypatch.setattr(blocks, "LARGE", 1000)
+    labels, evidence = np.zeros(SHAPE, np.uint32), np.zeros((3, *SHAPE), np.uint16)
+    list(segment_into(model(n_classes=4), picture(), labels, config(), evidence=evidence))
+    assert evidence.any(axis=0).all()
+
+
 def test_progress_counts_to_the_end(tmp_path: Path) -> None:
     """And names what can be shown: the foreground of a block, then its cells."""
     out = np.zeros(SHAPE, np.uint32)
@@ -236,7 +277,7 @@ def test_a_complete_block_is_not_computed(tmp_path: Path) -> None:
     store = open_store(tmp_path, segmenter, image, config(), side=64)
     for box in plan_blocks(store):
         shape = [span.stop - span.start for span in box]
-        store.keep_prediction(box, np.ones(shape, np.float32), classes=False)
+        store.keep_prediction(box, {"probabilities": np.ones(shape, np.float32)})
     assert (steps(store, segmenter, image, config()) == 1).all()
 
 

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_unet.core.cellclasses import foreground
+from napari_unet.core.cellclasses import class_evidence, foreground
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.islands import Box, cells_of_block
 from napari_unet.engine.cells import cell_rules
@@ -66,7 +66,13 @@ def is_large(shape: tuple[int, ...]) -> bool:
 
 
 def open_store(
-    scratch: Path, segmenter: Segmenter, image: Any, config: PredictConfig, *, side: int = BLOCK
+    scratch: Path,
+    segmenter: Segmenter,
+    image: Any,
+    config: PredictConfig,
+    *,
+    side: int = BLOCK,
+    probabilities: bool = False,
 ) -> PlaneStore:
     """Open, or make, the scratch files of a plane.
 
@@ -82,6 +88,8 @@ def open_store(
         All but ``rotations``: rotated copies of a plane cannot be had in blocks.
     side : int
         Of the blocks: a multiple of 1024, or smaller.
+    probabilities : bool
+        Whether to keep those of a model of classes; those of cells are needed.
     """
     if config.rotations != 1:
         raise InputError(
@@ -89,7 +97,15 @@ def open_store(
             f"which rotations={config.rotations} does not allow; use rotations=1."
         )
     tile_size = PlanePredictor(segmenter, config).tile_size
-    return PlaneStore.open(scratch, segmenter, image, config, tile_size=tile_size, side=side)
+    return PlaneStore.open(
+        scratch,
+        segmenter,
+        image,
+        config,
+        tile_size=tile_size,
+        side=side,
+        probabilities=probabilities,
+    )
 
 
 def plan_blocks(store: PlaneStore) -> list[Box]:
@@ -100,7 +116,7 @@ def plan_blocks(store: PlaneStore) -> list[Box]:
 def predict_block(
     store: PlaneStore, segmenter: Segmenter, image: Any, box: Box, config: PredictConfig
 ) -> None:
-    """Compute the probabilities of a block, or for a model of classes the classes."""
+    """Compute the probabilities of cells in a block, or for a model of classes the classes."""
     for _ in _predict_tiles(store, segmenter, image, box, config):
         pass
 
@@ -201,8 +217,11 @@ def segment_large(
             index += 1
             write_block(store, out, box, where=where, numbered=numbered)
             yield TileDone(index=index, total=total, region=(*where, *box), note=note)
+    classes: tuple[int, ...] = ()
+    if segmenter.cell_classes > 1:
+        classes = tuple(store.cell_classes().tolist())
     store.remove()
-    yield PlaneDone(plane=1, planes=1, objects=objects)
+    yield PlaneDone(plane=1, planes=1, objects=objects, classes=classes)
 
 
 def _predict_tiles(
@@ -211,20 +230,35 @@ def _predict_tiles(
     """Predict a block unless that is done; after each tile yield what is to be said about it."""
     if store.is_predicted(box):
         return
-    classes = segmenter.kind == "classes"
     predictor = PlanePredictor(segmenter, replace(config, tile_size=store.tile_size))
-    shape = tuple(span.stop - span.start for span in box)
-    values = np.empty(shape, dtype=np.uint8 if classes else np.float32)
+    shape = [span.stop - span.start for span in box]
+    block: dict[str, NDArray[Any]] = {}
+    wanted = store.probabilities is not None
     for piece in predictor.pieces_of(image, box, store.statistics):
         there = tuple(
             slice(r.start - b.start, r.stop - b.start)
             for r, b in zip(piece.region, box, strict=True)
         )
         if piece.values is not None:
-            said = piece.values.argmax(axis=0) + 1 if classes else foreground(piece.values)
-            values[there] = said
+            for name, values in _to_keep(segmenter, piece.values, wanted=wanted).items():
+                if name not in block:
+                    block[name] = np.empty((*values.shape[:-2], *shape), values.dtype)
+                block[name][..., there[0], there[1]] = values
         yield predictor.runner.shrunk
-    store.keep_prediction(box, values, classes=classes)
+    store.keep_prediction(box, block)
+
+
+def _to_keep(
+    segmenter: Segmenter, values: NDArray[np.float32], *, wanted: bool
+) -> dict[str, NDArray[Any]]:
+    """Return what a store keeps of probabilities (K, *region), by the names of its arrays."""
+    if segmenter.kind == "classes":
+        labels = values.argmax(axis=0).astype(np.uint8) + np.uint8(1)
+        return {"labels": labels} | ({"probabilities": values} if wanted else {})
+    kept: dict[str, NDArray[Any]] = {"probabilities": foreground(values)}
+    if segmenter.cell_classes > 1:
+        kept["evidence"] = class_evidence(values)
+    return kept
 
 
 def _find_block(store: PlaneStore, segmenter: Segmenter, config: PredictConfig, box: Box) -> Box:

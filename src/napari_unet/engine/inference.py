@@ -169,7 +169,7 @@ def segment_into(
         by, see `napari_unet.core.cellclasses.class_evidence`.
     numbered : int
         The first cell gets the number after this one. Large planes are done block by block, on
-        disk, unless ``foreground`` is given: memory does not grow with them.
+        disk, unless ``foreground`` or ``evidence`` is given: memory does not grow with them.
     mailbox : Mailbox, optional
         Where the user looks, as for `predict`.
 
@@ -182,7 +182,8 @@ def segment_into(
     image = checked_image(segmenter, image)
     if tuple(labels.shape) != image.shape[1:]:
         raise InputError(f"labels has shape {labels.shape}; give {image.shape[1:]}.")
-    if is_large(image.shape[-2:]) and config.rotations == 1 and foreground is None:
+    in_memory = config.rotations != 1 or foreground is not None or evidence is not None
+    if is_large(image.shape[-2:]) and not in_memory:
         yield from _block_by_block(segmenter, image, labels, config, numbered)
         return
     predictor = PlanePredictor(segmenter, config, mailbox)

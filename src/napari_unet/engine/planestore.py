@@ -5,10 +5,12 @@
     scratch/<key>/              key: the model, what is asked of it, and the shape of the plane
         plane.json              how large tiles are, so that all blocks are computed alike
         statistics.npy          of the grey values of the whole plane
-        probabilities/          (Y, X) float32, zarr; of cells
+        probabilities/          float32, zarr: (Y, X) of cells, or (K, Y, X) of classes if wanted
+        evidence/               (K, Y, X) uint16, zarr; of models for cells of K classes
         labels/                 (Y, X) zarr: the cells of each block 1 ... n, or the classes
-        predicted-0-3           block (0, 3) of the probabilities, or of the classes, is complete
-        cells-0-3.npy           so are its labels; the first pixels of the cells in it
+        predicted-0-3           block (0, 3) of what is predicted is complete
+        sums-0-3.npy            (K, n) the evidence in the pixels that cells have in it
+        cells-0-3.npy           its labels are complete too; the first pixels of the cells in it
         numbers.npy             the first pixels of all cells, in order
 
 Whole chunks belong to one block, and a file that says that something is complete appears at once,
@@ -20,9 +22,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from itertools import product
 from pathlib import Path
 from tempfile import mkdtemp
@@ -31,6 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.cellclasses import class_sums, likeliest_classes
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.islands import Box
 from napari_unet.core.normalise import grey_statistics
@@ -81,28 +83,36 @@ class PlaneStore:
         *,
         tile_size: int,
         side: int = BLOCK,
+        probabilities: bool = False,
     ) -> PlaneStore:
         """Open the store of a (C, Y, X) plane in a folder of scratch files, or make it there.
 
         The pixels of the image are taken to be the same as when it was made; so use one scratch
-        folder for one image. ``tile_size`` is what a new store begins with.
+        folder for one image. ``tile_size`` is what a new store begins with. Of classes the
+        ``probabilities`` are only kept if they are wanted.
         """
         shape = (image.shape[1], image.shape[2])
-        folder = scratch / _key(segmenter, config, image.shape, side)
+        wanted = probabilities or segmenter.kind == "cells"
+        folder = scratch / _key(segmenter, config, image.shape, side, wanted=wanted)
         if not folder.exists():
-            _make(folder, segmenter, image, tile_size, min(side, CHUNK))
+            _make(folder, segmenter, image, tile_size, min(side, CHUNK), probabilities=wanted)
         settings = json.loads((folder / "plane.json").read_text())
         return cls(folder, shape, side, settings["tile_size"])
 
     @property
     def probabilities(self) -> Any:
-        """Of cells, (Y, X) float32, a zarr array."""
-        return _array(self.folder / "probabilities")
+        """Of cells (Y, X), or of classes (K, Y, X), float32, a zarr array; None if not kept."""
+        return self._kept("probabilities")
 
     @property
     def labels(self) -> Any:
         """The cells of each block by their number in it, or classes; (Y, X), a zarr array."""
         return _array(self.folder / "labels")
+
+    @property
+    def evidence(self) -> Any:
+        """Of cells of K classes, (K, Y, X) as `class_evidence`, a zarr array; otherwise None."""
+        return self._kept("evidence")
 
     @property
     def statistics(self) -> NDArray[np.float32]:
@@ -119,12 +129,13 @@ class PlaneStore:
             )
 
     def is_predicted(self, box: Box) -> bool:
-        """Tell whether the probabilities, or the classes, of a block are complete."""
+        """Tell whether what is predicted of a block is complete."""
         return self._path("predicted", box).exists()
 
-    def keep_prediction(self, box: Box, values: NDArray[Any], *, classes: bool) -> None:
-        """Write the probabilities, or the classes, of a block."""
-        (self.labels if classes else self.probabilities)[box] = values
+    def keep_prediction(self, box: Box, values: Mapping[str, NDArray[Any]]) -> None:
+        """Write what is predicted of a block, by the names of the arrays."""
+        for name, part in values.items():
+            _array(self.folder / name)[(..., *box)] = part
         write_atomically(self._path("predicted", box), lambda file: file.write(b"complete"))
 
     def first_pixels(self, box: Box) -> NDArray[np.int64] | None:
@@ -133,8 +144,12 @@ class PlaneStore:
         return np.load(path) if path.exists() else None
 
     def keep_cells(self, box: Box, labels: Integers, first: NDArray[np.int64]) -> None:
-        """Write the cells of a block."""
+        """Write the cells of a block, and what their classes are told by."""
         self.labels[box] = labels
+        evidence = self.evidence
+        if evidence is not None:
+            sums = class_sums(evidence[(..., *box)], labels, len(first) + 1)[:, 1:]
+            write_atomically(self._path("sums", box, ".npy"), lambda file: np.save(file, sums))
         write_atomically(self._path("cells", box, ".npy"), lambda file: np.save(file, first))
 
     def number_cells(self) -> int:
@@ -159,19 +174,38 @@ class PlaneStore:
         labels: NDArray[np.uint32] = names[self.labels[box]]
         return labels
 
+    def cell_classes(self) -> NDArray[np.uint8]:
+        """Return the classes 1 ... K of all cells, which are numbered, in the order of these.
+
+        The evidence is counted in whole numbers, so that in the blocks of a cell adds up to
+        exactly that in the cell.
+        """
+        numbers = np.load(self.folder / "numbers.npy")
+        sums = np.zeros((self.evidence.shape[0], len(numbers) + 1), dtype=np.int64)
+        for box in self.boxes():
+            first = np.load(self._path("cells", box, ".npy"))
+            sums[:, np.searchsorted(numbers, first) + 1] += np.load(self._path("sums", box, ".npy"))
+        return likeliest_classes(sums)[1:]
+
     def remove(self) -> None:
         """Delete all of it; from now on it is not there, even if this is killed."""
         away = Path(mkdtemp(dir=self.folder.parent, prefix=".removed-"))
         self.folder.replace(away / "plane")
         shutil.rmtree(away)
 
+    def _kept(self, name: str) -> Any:
+        path = self.folder / name
+        return _array(path) if path.exists() else None
+
     def _path(self, what: str, box: Box, suffix: str = "") -> Path:
         y, x = (span.start // self.side for span in box)
         return self.folder / f"{what}-{y}-{x}{suffix}"
 
 
-def _key(segmenter: Segmenter, config: PredictConfig, shape: tuple[int, ...], side: int) -> str:
-    known = [segmenter.describe(), tuple(map(int, shape)), side, config.tile_size]
+def _key(
+    segmenter: Segmenter, config: PredictConfig, shape: tuple[int, ...], side: int, *, wanted: bool
+) -> str:
+    known = [segmenter.describe(), tuple(map(int, shape)), side, config.tile_size, wanted]
     if segmenter.kind == "cells":
         known.append(asdict(cell_rules(segmenter, config)))
     digest = hashlib.blake2b(repr(known).encode(), digest_size=12)
@@ -180,17 +214,30 @@ def _key(segmenter: Segmenter, config: PredictConfig, shape: tuple[int, ...], si
     return digest.hexdigest()
 
 
-def _make(folder: Path, segmenter: Segmenter, image: Any, tile_size: int, chunk: int) -> None:
+def _make(
+    folder: Path,
+    segmenter: Segmenter,
+    image: Any,
+    tile_size: int,
+    chunk: int,
+    *,
+    probabilities: bool,
+) -> None:
     import zarr
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     begun = Path(mkdtemp(dir=folder.parent, prefix=".begun-"))
-    create = partial(zarr.create_array, shape=image.shape[1:], chunks=(chunk, chunk))
-    if segmenter.kind == "cells":
-        create(store=begun / "probabilities", dtype="f4")
-        create(store=begun / "labels", dtype="i4")
-    else:
-        create(store=begun / "labels", dtype="u1")
+
+    def create(name: str, dtype: str, *channels: int) -> None:
+        shape, chunks = (*channels, *image.shape[1:]), (*(1 for _ in channels), chunk, chunk)
+        zarr.create_array(begun / name, shape=shape, chunks=chunks, dtype=dtype)
+
+    cells = segmenter.kind == "cells"
+    create("labels", "i4" if cells else "u1")
+    if probabilities:
+        create("probabilities", "f4", *(() if cells else (segmenter.n_classes,)))
+    if segmenter.cell_classes > 1:
+        create("evidence", "u2", segmenter.cell_classes)
     np.save(begun / "statistics.npy", grey_statistics(image))
     (begun / "plane.json").write_text(json.dumps({"tile_size": tile_size}))
     try:

@@ -65,6 +65,10 @@ class LinkedPlanes(Planes):
         height, width = self.shape[-2:]
         yield (slice(0, height), slice(0, width)), np.asarray(self.array[self._at(at)])
 
+    def classes(self, plane: int) -> NDArray[Any] | None:
+        """Return the class of each object of a plane, as they were called before."""
+        return self._found.classes(plane)
+
     def within(self, plane: int, numbers: NDArray[Any]) -> NDArray[Any]:
         """Return what objects of a plane were called in it, from 1, before it was linked.
 

@@ -37,7 +37,7 @@ def write_result(
         If it cannot be written, or the image not be read.
     """
     if kind == "objects":
-        write_table(path, object_tables(segmenter, order, labels, image))
+        write_table(path, object_tables(segmenter, labels, image))
         return
     if kind == "volumes":
         assert isinstance(labels, LinkedPlanes)

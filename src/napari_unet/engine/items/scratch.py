@@ -40,7 +40,6 @@ __all__ = [
     "close",
     "is_kept",
     "keep_plane",
-    "kept_classes",
     "opened",
     "plane_of",
     "results_folder",
@@ -74,11 +73,6 @@ def keep_plane(
     _save(_path(order, plane, "labels"), narrow)  # the last: they tell that all is there
 
 
-def kept_classes(order: Order, plane: int) -> Array | None:
-    """Return the class of each cell of a plane, if that is known."""
-    return _load(order, plane, "classes") if _path(order, plane, "classes").exists() else None
-
-
 def opened(order: Order) -> ImageFile:
     """Open the image of an item; to understand a file of 2 000 planes takes a second, so once."""
     if order.item.seen:  # no file, and open already
@@ -99,7 +93,14 @@ def plane_of(image: ImageFile, plane: int) -> Any:
 def store_of(segmenter: Segmenter, order: Order, image: ImageFile, plane: int) -> PlaneStore:
     """Open, or make, the store of a large plane."""
     folder = order.scratch / str(plane)
-    return open_store(folder, segmenter, plane_of(image, plane), order.config, side=BLOCK)
+    return open_store(
+        folder,
+        segmenter,
+        plane_of(image, plane),
+        order.config,
+        side=BLOCK,
+        probabilities=order.options.probabilities,
+    )
 
 
 def results_folder(order: Order) -> Path:
@@ -163,6 +164,13 @@ class LabelPlanes(Planes):
             labels = np.asarray(found, np.uint32)
             yield box, np.where(labels > 0, labels + before, np.uint32(0))
 
+    def classes(self, plane: int) -> Array | None:
+        """Return the class of each cell of a plane, of a model that tells several; None of none."""
+        if self._stores:
+            return self._stores[plane].cell_classes()
+        known = _path(self._order, plane, "classes").exists()
+        return _load(self._order, plane, "classes") if known else None
+
     def within(self, _plane: int, numbers: Array) -> Array:
         """Return what cells of a plane, numbered from 1, are called in it: just so."""
         return numbers
@@ -200,8 +208,9 @@ class ProbabilityPlanes(Planes):
             yield _whole(self.shape), _load(self._order, plane, "probabilities")[channel]
             return
         store = self._stores[plane]
+        kept = store.probabilities
         for box in store.boxes():
-            yield box, store.probabilities[box]
+            yield box, kept[box] if kept.ndim == 2 else kept[channel, *box]
 
 
 @lru_cache(maxsize=4)

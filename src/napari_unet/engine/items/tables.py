@@ -14,7 +14,7 @@ from napari_unet.core.volumes import VolumeSums
 from napari_unet.engine.formats.imagefile import ImageFile
 from napari_unet.engine.items.link import LinkedPlanes
 from napari_unet.engine.items.order import Order
-from napari_unet.engine.items.scratch import LabelPlanes, kept_classes, plane_of
+from napari_unet.engine.items.scratch import LabelPlanes, plane_of
 from napari_unet.engine.measurements import physical
 from napari_unet.engine.segmenter import Segmenter
 
@@ -24,9 +24,7 @@ Columns = dict[str, NDArray[Any]]
 Labels = LabelPlanes | LinkedPlanes
 
 
-def object_tables(
-    segmenter: Segmenter, order: Order, labels: Labels, image: ImageFile
-) -> Iterator[Columns]:
+def object_tables(segmenter: Segmenter, labels: Labels, image: ImageFile) -> Iterator[Columns]:
     """Measure the objects of every plane, in blocks; yield a table for each plane."""
     for plane, before in enumerate(labels.before[:-1]):
         pixels = plane_of(image, plane)
@@ -36,7 +34,7 @@ def object_tables(
             sums.add(local, np.asarray(pixels[:, y, x]), (y.start, x.start))
         columns = physical(sums.table(), image.pixel_size, image.unit)
         if segmenter.cell_classes > 1:
-            told = _classes(order, labels, plane, columns["label"])
+            told = _classes(labels, plane, columns["label"])
             columns = _with_class(columns, segmenter, told)
         yield _named(segmenter, columns, image, plane, before)
 
@@ -56,7 +54,7 @@ def volume_table(
         sums.add(found, np.asarray(pixels), plane)
         if segmenter.cell_classes > 1:
             numbers, area = np.unique(found[found > 0], return_counts=True)
-            votes[numbers, _classes(order, labels, plane, numbers)] += area
+            votes[numbers, _classes(labels, plane, numbers)] += area
     spacing = image.plane_spacing if image.plane_axes.endswith("Z") else None
     columns = physical(sums.table(), image.pixel_size, image.unit, spacing)
     if segmenter.cell_classes > 1:
@@ -71,11 +69,9 @@ def _place(labels: Labels, plane: int) -> tuple[int, ...]:
     return (plane,) if labels.ndim == 3 else ()
 
 
-def _classes(
-    order: Order, labels: Labels, plane: int, numbers: NDArray[np.integer]
-) -> NDArray[np.uint8]:
+def _classes(labels: Labels, plane: int, numbers: NDArray[np.integer]) -> NDArray[np.uint8]:
     """Return the class of objects of a plane; 0 where that is not known."""
-    classes = kept_classes(order, plane)
+    classes = labels.classes(plane)
     if classes is None:
         return np.zeros(len(numbers), np.uint8)
     told: NDArray[np.uint8] = classes[labels.within(plane, numbers) - 1]

@@ -18,7 +18,7 @@ from napari_unet.engine.items.units import (
     segment_plane,
 )
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.errors import InputError, UNetError
+from napari_unet.errors import UNetError
 
 __all__ = ["Executor", "Task", "is_one_unit", "stages"]
 
@@ -77,11 +77,6 @@ def _in_blocks(segmenter: Segmenter, order: Order, share: float) -> Iterator[lis
     """Yield the work of large planes; to find the cells of a block takes the blocks around it."""
     image = opened(order)
     cells = segmenter.kind == "cells"
-    if order.options.probabilities and not cells:
-        raise InputError(
-            f"{order.item.image} has planes of {order.spatial[-2]} x {order.spatial[-1]} pixels; "
-            f"the probabilities of classes of so large planes are not kept, so leave them out."
-        )
     for plane in range(order.planes):
         store = store_of(segmenter, order, image, plane)
         boxes = plan_blocks(store)
