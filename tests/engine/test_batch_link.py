@@ -114,7 +114,7 @@ def test_axes_that_have_no_order_to_link_along_are_refused(tmp_path: Path) -> No
 
     assert isinstance(failed, ItemFailed)
     assert "planes along ZT" in failed.reason
-    assert "Leave --link out" in failed.reason
+    assert "Do not link them" in failed.reason
 
 
 def test_classes_cannot_be_linked(movie: Path, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import tifffile
 from qtpy.QtCore import Qt
 from small_things import make_segmenter
 
+from napari_unet import link_planes, segment
+from napari_unet.engine.files import read_labels
 from napari_unet.widgets.batch_table import MOST_ROWS
 
 
@@ -110,6 +112,31 @@ def test_a_folder_is_segmented_into_another_and_a_broken_file_is_one_row(
     assert dict(texts(batch_hand))["a"].startswith("skipped: ")
 
 
+@pytest.mark.parametrize("is_open", [False, True])
+def test_planes_of_stacks_are_linked_while_they_become_files(
+    viewer: Any, batch_hand: Any, tmp_path: Path, is_open: bool
+) -> None:
+    """Of a folder and of open layers, as one after the other would give."""
+    pixels, out = noise(2, 40, 50), tmp_path / "results"
+    if is_open:
+        viewer.add_image(pixels, name="worm", axis_labels=("t", "y", "x"))
+        batch_hand.panel.target.results.value = "files in a folder"
+    else:
+        (tmp_path / "images").mkdir()
+        tifffile.imwrite(tmp_path / "images" / "worm.tif", pixels)
+        batch_hand.panel.source.choose([str(tmp_path / "images")])
+    batch_hand.panel.target.folder.value = str(out)
+    batch_hand.panel.target.link.value = "tracks, along T"
+    batch_hand.click("Segment all")
+    batch_hand.wait_until_idle()
+
+    found = segment(batch_hand.session.segmenter, pixels[None], batch_hand.panel._settings())
+    expected = link_planes(found, kind="tracks")
+    assert dict(texts(batch_hand))["worm"].startswith(f"done: {len(expected.tracks)} cell")
+    np.testing.assert_array_equal(read_labels(out / "worm_labels.tif"), expected.labels)
+    assert (out / "worm_tracks.csv").exists()
+
+
 def test_without_a_folder_for_the_results_the_user_reads_what_to_do(
     batch_hand: Any, folder: Path
 ) -> None:
@@ -134,9 +161,11 @@ def test_only_what_is_needed_is_asked_for(batch_hand: Any) -> None:
     shown = lambda widget: widget.native.isVisibleTo(panel.widget.native)  # noqa: E731
     assert not shown(panel.source.files_row)
     assert not shown(panel.target.folder_row)
+    assert not shown(panel.target.link), "layers are linked in a fold of their own"
     panel.target.results.value = "files in a folder"
     assert shown(panel.target.folder_row)
     assert shown(panel.target.format)
+    assert shown(panel.target.link)
     panel.source.choose(["somewhere"])
     assert shown(panel.source.files_row)
     assert not shown(panel.target.results)

@@ -93,7 +93,8 @@ def run_batch(
     if options.link and segmenter.kind != "cells":
         raise InputError(
             f"The model finds {segmenter.n_classes} classes, but only planes of cells can be "
-            f"linked; leave link = {options.link!r} out."
+            f"linked, not link = {options.link!r}. Do not link them (no --link; Link planes: no in "
+            f"the dock)."
         )
     if executor is None:
         select_device(config.device)  # its error is not that of the first image

@@ -12,6 +12,7 @@ from napari.layers import Image
 from napari.utils.notifications import show_warning
 
 from napari_unet.core.config import PredictConfig
+from napari_unet.core.linking import Kind
 from napari_unet.engine.items.events import (
     BatchDone,
     ItemDone,
@@ -49,6 +50,8 @@ class BatchRequest:
         Of the files.
     measure : bool
         Whether to measure the objects.
+    link : {"", "objects", "tracks"}
+        What to link the planes of files to, if to anything.
     """
 
     first: Image | None = None
@@ -56,6 +59,7 @@ class BatchRequest:
     folder: str = ""
     format: Literal["auto", "tiff", "ome-zarr"] = "auto"
     measure: bool = False
+    link: Kind | Literal[""] = ""
 
 
 class FilesJob(SessionJob[tasks.BatchTold]):
@@ -82,7 +86,9 @@ class FilesJob(SessionJob[tasks.BatchTold]):
         self._request, self._config = request, config
         self._segmenter = session.segmenter or starter_model(channels)
         self._options = BatchOptions(
-            format=request.format, measure="csv" if request.measure else ""
+            format=request.format,
+            measure="csv" if request.measure else "",
+            link=request.link,
         )
         self._batch = session.batch = Batch()
         self._rows: list[BatchRow] = []

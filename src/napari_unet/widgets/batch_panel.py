@@ -48,6 +48,7 @@ class BatchPanel:
             self.target.results,
             self.target.folder_row,
             self.target.format,
+            self.target.link,
         )
         start = row(self._segment, self.target.measure, stretch=(1, 1))
         self.widget = stack(self._form, start, self._said, self._reason)
@@ -99,6 +100,7 @@ class BatchPanel:
             folder=self.target.path if self.into_files else "",
             format=self.target.file_format,
             measure=self.target.measure.value,
+            link=self.target.linked if self.into_files else "",
         )
 
     def _on_choice(self, _: object = None) -> None:
@@ -108,6 +110,7 @@ class BatchPanel:
         show_row(self._form, self.target.results, shown=not files)
         show_row(self._form, self.target.folder_row, shown=into)
         show_row(self._form, self.target.format, shown=into)
+        show_row(self._form, self.target.link, shown=into)
 
     def _on_button(self) -> None:
         if self._session.batch.running:

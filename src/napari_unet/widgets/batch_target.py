@@ -8,6 +8,7 @@ from typing import Literal
 from magicgui.widgets import CheckBox, ComboBox, LineEdit
 from qtpy.QtWidgets import QFileDialog
 
+from napari_unet.core.linking import Kind
 from napari_unet.errors import InputError
 from napari_unet.widgets.parts import button, narrow, row
 
@@ -18,6 +19,11 @@ FORMATS: dict[str, Literal["auto", "tiff", "ome-zarr"]] = {
     "automatic": "auto",
     "TIFF": "tiff",
     "OME-Zarr": "ome-zarr",
+}
+LINKS: dict[str, Kind | Literal[""]] = {
+    "no": "",
+    "3D objects, along Z": "objects",
+    "tracks, along T": "tracks",
 }
 
 
@@ -49,6 +55,12 @@ class BatchTarget:
             "Automatic: OME-TIFF for images that are TIFF, PNG and the like; OME-Zarr for OME-Zarr "
             "and for what is too large for a TIFF."
         )
+        self.link = narrow(ComboBox(label="Link planes", choices=list(LINKS)))
+        self.link.tooltip = (
+            "Whether an object keeps its number through the planes of a stack. 3D objects: what "
+            "overlaps from section to section is one. Tracks: a cell keeps its number until it "
+            "divides or leaves; tables of the tracks are written, too."
+        )
         self.measure = CheckBox(text="Measure objects")
         self.measure.tooltip = (
             "Area, place and intensity of every object, and whether it touches the border: as CSV "
@@ -74,6 +86,11 @@ class BatchTarget:
     def file_format(self) -> Literal["auto", "tiff", "ome-zarr"]:
         """Of the files."""
         return FORMATS[self.format.value]
+
+    @property
+    def linked(self) -> Kind | Literal[""]:
+        """What the planes of files are linked to."""
+        return LINKS[self.link.value]
 
     def propose(self, path: str) -> None:
         """Take a folder unless the user chose one."""

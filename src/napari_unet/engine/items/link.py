@@ -96,5 +96,6 @@ def _linked_shape(path: Path, image: ImageFile) -> tuple[int, ...]:
         return image.plane_shape
     raise InputError(
         f"{path} has planes along {image.plane_axes}; planes can be linked along one axis, or "
-        f"along T and Z in this order. Leave --link out, or save the image with fewer axes."
+        f"along T and Z in this order. Do not link them (no --link; Link planes: no in the dock), "
+        f"or save the image with fewer axes."
     )
