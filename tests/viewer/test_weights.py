@@ -377,6 +377,9 @@ def test_a_box_over_which_the_process_died_is_asked_for_once_more(
     """By itself; what fails twice waits for the next edit, or it would fail for ever."""
     live = show(cells())
     labels, asked = viewer.layers["painted"], len(background.sizes)
+    # A question that is answered, but not over, would be stopped for the next one; and a suspended
+    # process that does not stop is killed by its host.
+    qtbot.wait_until(lambda: not background.busy, timeout=A_MINUTE)
     for death in range(deaths):
         child = light_host._child
         assert child is not None
