@@ -38,7 +38,7 @@ class TrainConfig:
         "default", "default: quickest to a useful result; paper: the optimiser and tiles of 2015"
     )
     batch: int = _knob(0, "patches per step (0 = one per process)", 0, 1024)
-    start: Literal["starter", "random"] = _knob("starter", "what new models of cells begin with")
+    start: Literal["starter", "random"] = _knob("starter", "what new models begin with")
     downsample: int = _knob(
         0,
         "working resolution: average this many pixels per side (0 = from the painted objects)",

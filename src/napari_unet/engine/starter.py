@@ -21,6 +21,7 @@ __all__ = ["begins_with_starter", "starter_model", "with_classes", "with_starter
 
 FILE = Path(__file__).with_name("starter.safetensors")
 FIRST = "down.0.0.weight"
+HEAD = "head."
 
 
 @cache
@@ -46,19 +47,18 @@ def starter_model(channels: int = 1) -> Segmenter:
     return replace(stored, weights=weights, in_channels=channels)
 
 
-def begins_with_starter(config: TrainConfig, kind: str) -> bool:
-    """Tell whether a new model of these settings begins with the weights of the starter.
-
-    Not one of classes: those learned less from it than from nothing.
-    """
+def begins_with_starter(config: TrainConfig) -> bool:
+    """Tell whether a new model of these settings begins with the weights of the starter."""
     same_size = (config.base_channels, config.depth) == (_stored().base_channels, _stored().depth)
-    wanted = config.start == "starter" and config.recipe == "default"
-    return wanted and same_size and kind == "cells"
+    return config.start == "starter" and config.recipe == "default" and same_size
 
 
 def with_starter_weights(new: Segmenter) -> Segmenter:
-    """Return a new model of cells with the weights of the starter."""
+    """Return a new model with the weights of the starter; of classes, all but those of the head."""
     starter = starter_model(new.in_channels)
+    if new.kind == "classes":
+        own = {name: values for name, values in new.weights.items() if name.startswith(HEAD)}
+        return replace(new, weights={**starter.weights, **own})
     if new.cell_classes > 1:
         starter = with_classes(starter, new.class_names)
     return replace(new, weights=starter.weights)

@@ -202,7 +202,7 @@ class _Run:
         if not self.data.held_out:
             held_out = "too little labelled to hold any out"
         beginning = ""
-        if not self.before[0] and begins_with_starter(self.config, self.data.kind):
+        if not self.before[0] and begins_with_starter(self.config):
             beginning = "; begins with the starter model"
         resumed = f"; resumed at step {self.learner.step}" if self.learner.step else ""
         return f"{labelled}; {held_out}; on {where}{resolution}{beginning}{resumed}"

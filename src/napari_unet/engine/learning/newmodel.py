@@ -32,7 +32,7 @@ def new_model(data: TrainingSet, config: TrainConfig) -> Segmenter:
         smallest=data.smallest,
         class_names=data.class_names,
     ).with_weights(network, steps=0, seconds=0.0)
-    return with_starter_weights(new) if begins_with_starter(config, data.kind) else new
+    return with_starter_weights(new) if begins_with_starter(config) else new
 
 
 def continued(segmenter: Segmenter, data: TrainingSet) -> Segmenter:
