@@ -43,6 +43,36 @@ def test_a_network_that_prefers_one_class_is_set_right(trained: Segmenter, bias:
     assert after > before + 0.02
 
 
+def body(segmenter: Segmenter) -> dict[str, np.ndarray]:
+    """Return the weights that no threshold changes."""
+    return {name: values for name, values in segmenter.weights.items() if name != "head.bias"}
+
+
+def test_where_little_is_painted_much_of_the_beginning_is_kept(trained: Segmenter) -> None:
+    """As much as if it had learned from ten thousand pixels."""
+    data = prepare([PAINTED], CONFIG, trained, torch.device("cpu"))
+    start = replace(trained, weights={n: w * 0.99 for n, w in trained.weights.items()})
+    kept = 10_000 / (10_000 + IMAGE.size)
+
+    for name, values in body(calibrate(trained, data, start)).items():
+        expected = (1 - kept) * trained.weights[name] + kept * start.weights[name]
+        np.testing.assert_allclose(values, expected, rtol=1e-4)
+
+
+def test_nothing_of_the_beginning_is_kept_where_that_loses_painted_cells(
+    trained: Segmenter,
+) -> None:
+    """A model that knew nothing of such cells has no say."""
+    few = np.where(TRUTH == 3, 2, 0)
+    few[:4] = 1
+    data = prepare([Annotation(IMAGE, few, "scribbles")], CONFIG, trained, torch.device("cpu"))
+    foreign = replace(trained, weights={n: -w for n, w in trained.weights.items()})
+
+    found = calibrate(trained, data, foreign)
+    for name, values in body(found).items():
+        np.testing.assert_array_equal(values, trained.weights[name])
+
+
 def test_classes_are_left_as_they_are() -> None:
     """Each pixel gets its most probable class."""
     classes = Annotation(IMAGE, (TRUTH > 0) + np.uint8(1), "classes")

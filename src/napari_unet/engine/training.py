@@ -144,6 +144,7 @@ class _Run:
         self.earlier: tuple[StepDone | Validated, ...] = ()
         self.budget = Budget(config)
         self.before = (start.provenance.get("steps", 0), start.provenance.get("seconds", 0.0))
+        self.begins_with_starter = not self.before[0] and begins_with_starter(config)
 
     def events(self, mailbox: Mailbox) -> Iterator[TrainEvent]:
         labelled = str(self.data.summary())
@@ -183,7 +184,8 @@ class _Run:
         """Fit and score the best network; return it, in every process."""
         score = None
         if self.ranks.is_first:
-            self.best = calibrate(self.best, self.data)
+            start = self.start if self.begins_with_starter else None
+            self.best = calibrate(self.best, self.data, start)
             score = compare(self.start if self.before[0] else None, self.best, self.data)
         if self.checkpoint is not None:
             self.checkpoint.unlink(missing_ok=True)
@@ -202,7 +204,7 @@ class _Run:
         if not self.data.held_out:
             held_out = "too little labelled to hold any out"
         beginning = ""
-        if not self.before[0] and begins_with_starter(self.config):
+        if self.begins_with_starter:
             beginning = "; begins with the starter model"
         resumed = f"; resumed at step {self.learner.step}" if self.learner.step else ""
         return f"{labelled}; {held_out}; on {where}{resolution}{beginning}{resumed}"
