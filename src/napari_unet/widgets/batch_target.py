@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.core.linking import Kind
 from napari_unet.errors import InputError
+from napari_unet.widgets.link_panel import CHOICES
 from napari_unet.widgets.parts import button, narrow, row
 
 __all__ = ["BatchTarget"]
@@ -20,11 +21,7 @@ FORMATS: dict[str, Literal["auto", "tiff", "ome-zarr"]] = {
     "TIFF": "tiff",
     "OME-Zarr": "ome-zarr",
 }
-LINKS: dict[str, Kind | Literal[""]] = {
-    "no": "",
-    "3D objects, along Z": "objects",
-    "tracks, along T": "tracks",
-}
+LINKS: dict[str, Kind | Literal[""]] = {"no": "", **dict(CHOICES)}
 
 
 class BatchTarget:

@@ -12,9 +12,12 @@ from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.parts import button, narrow, row, sentence, stack
 from napari_unet.widgets.telling import telling_errors
 
-__all__ = ["LinkPanel"]
+__all__ = ["CHOICES", "LinkPanel"]
 
-CHOICES = [("3D objects, along Z", "objects"), ("tracks, along T", "tracks")]
+CHOICES: list[tuple[str, Kind]] = [
+    ("3D objects, along Z", "objects"),
+    ("tracks, along T", "tracks"),
+]
 
 
 class LinkPanel:
