@@ -28,7 +28,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_unet.core.boundary import around, boundary_weight_map, boundary_weights_in
 from napari_unet.viewer.session import Session
-from napari_unet.viewer.weights import LiveWeights
+from napari_unet.viewer.weightmap.weights import LiveWeights
 
 SIDE, CELLS, BRUSH = 2048, 2000, 20
 FULL_RUNS = 5

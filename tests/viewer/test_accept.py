@@ -13,12 +13,18 @@ from small_things import make_segmenter
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.errors import InputError
 from napari_unet.sample_data import painted_scribbles, touching_cells
-from napari_unet.viewer.accept import Accepted, accept, object_at, objects_in, shown_result
+from napari_unet.viewer.correcting.accept import (
+    Accepted,
+    accept,
+    object_at,
+    objects_in,
+    shown_result,
+)
+from napari_unet.viewer.correcting.verified import mark
 from napari_unet.viewer.field import Box
 from napari_unet.viewer.layers import set_meaning
-from napari_unet.viewer.results import Result
+from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.session import Session
-from napari_unet.viewer.verified import mark
 
 IMAGE, TRUTH = touching_cells((96, 128))
 CELLS: Any = TRUTH

@@ -29,11 +29,17 @@ from napari_unet.engine.files import pair_files, read_image, read_labels, write_
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 from napari_unet.sample_data import painted_scribbles, touching_cells
-from napari_unet.viewer.as_code import _arguments, _flags, _quoted, as_command_line, as_python
-from napari_unet.viewer.as_files import Plan, Work
 from napari_unet.viewer.layers import set_meaning
+from napari_unet.viewer.learning.sources import Source
 from napari_unet.viewer.regions import region_masks
-from napari_unet.viewer.sources import Source
+from napari_unet.viewer.scripts.as_code import (
+    _arguments,
+    _flags,
+    _quoted,
+    as_command_line,
+    as_python,
+)
+from napari_unet.viewer.scripts.as_files import Plan, Work
 from napari_unet.viewer.stack import ImageStack
 
 IMAGE, TRUTH = touching_cells((128, 128))

@@ -20,9 +20,9 @@ from napari_unet.engine.saving.session import SavedLabels, read_json, read_sessi
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 from napari_unet.sample_data import painted_scribbles, touching_cells
-from napari_unet.viewer import autosave
-from napari_unet.viewer.autosave import Autosave
 from napari_unet.viewer.layers import mark_result, new_scribbles, set_meaning
+from napari_unet.viewer.saving import autosave
+from napari_unet.viewer.saving.autosave import Autosave
 from napari_unet.viewer.session import Session
 
 STACK = (4, 60, 80)

@@ -15,7 +15,7 @@ from napari.utils.notifications import notification_manager
 
 from napari_unet.engine.host import Host
 from napari_unet.viewer.background import Background
-from napari_unet.viewer.doubts import ask_doubt, doubt_about, fullest_plane
+from napari_unet.viewer.learning.doubts import ask_doubt, doubt_about, fullest_plane
 
 sys.path.append(str(Path(__file__).parents[1] / "engine"))  # test modules are not a package
 import toy_tasks

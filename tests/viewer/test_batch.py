@@ -18,7 +18,7 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.engine.files import read_labels
 from napari_unet.engine.formats.imagefile import open_image
 from napari_unet.errors import InputError
-from napari_unet.viewer.beginning import BatchRequest, begin_batch
+from napari_unet.viewer.batches.beginning import BatchRequest, begin_batch
 from napari_unet.viewer.session import Session
 
 CONFIG = PredictConfig(device="cpu", min_size=0)

@@ -19,15 +19,15 @@ from napari_unet.core.summary import summarise
 from napari_unet.engine.inference import probabilities
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
-from napari_unet.viewer.as_code import as_command_line, as_python
-from napari_unet.viewer.as_files import Work
 from napari_unet.viewer.cellclasses import classes_of, set_class, show_classes
-from napari_unet.viewer.labelled import count
 from napari_unet.viewer.layers import is_result, painted, set_meaning
-from napari_unet.viewer.rethreshold import Rethreshold
-from napari_unet.viewer.savedlayers import add_labels, saved_labels
+from napari_unet.viewer.learning.labelled import count
+from napari_unet.viewer.learning.sources import Source
+from napari_unet.viewer.saving.savedlayers import add_labels, saved_labels
+from napari_unet.viewer.scripts.as_code import as_command_line, as_python
+from napari_unet.viewer.scripts.as_files import Work
+from napari_unet.viewer.segmenting.rethreshold import Rethreshold
 from napari_unet.viewer.session import Session
-from napari_unet.viewer.sources import Source
 
 sys.path.append(str(Path(__file__).parents[1] / "engine"))  # test modules are not a package
 from painting import disks

@@ -14,7 +14,7 @@ from PIL import Image as Picture
 from napari_unet.engine.files import write_labels
 from napari_unet.engine.formats.omezarr import create_labels, finish
 from napari_unet.errors import InputError
-from napari_unet.viewer.filelayers import file_layers, labels_layer
+from napari_unet.viewer.batches.filelayers import file_layers, labels_layer
 from napari_unet.viewer.stack import ImageStack
 
 

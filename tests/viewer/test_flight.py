@@ -9,8 +9,8 @@ from qtpy.QtCore import QTimer
 from small_things import make_segmenter
 
 from napari_unet.errors import InputError
+from napari_unet.viewer.correcting.flight import LOOKING, Flight, fly_to_next
 from napari_unet.viewer.field import shown_field
-from napari_unet.viewer.flight import LOOKING, Flight, fly_to_next
 from napari_unet.viewer.session import Session
 
 SHAPE = (200, 300)

@@ -16,7 +16,7 @@ import napari_unet
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.events import PlaneDone, TileDone
 from napari_unet.engine.process.lazy import MOST_PIXELS
-from napari_unet.viewer.gaze import Gaze
+from napari_unet.viewer.segmenting.gaze import Gaze
 from napari_unet.viewer.session import Session
 
 TILES = PredictConfig(device="cpu", min_size=0, tile_size=76)

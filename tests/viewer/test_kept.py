@@ -5,7 +5,7 @@ import pytest
 from napari.layers import Image
 from small_things import make_segmenter
 
-from napari_unet.viewer.kept import Kept
+from napari_unet.viewer.segmenting.kept import Kept
 
 SEGMENTER = make_segmenter()
 

@@ -14,8 +14,8 @@ from small_things import make_segmenter
 from napari_unet.core.linkstack import link_planes
 from napari_unet.errors import InputError
 from napari_unet.viewer.layers import is_result
-from napari_unet.viewer.linking_job import CHANGED
-from napari_unet.viewer.results import Result
+from napari_unet.viewer.segmenting.linking_job import CHANGED
+from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.session import Session
 
 WINDOW = pytest.mark.parametrize("viewer", ["window"], indirect=True)

@@ -16,9 +16,9 @@ from napari_unet.errors import InputError
 from napari_unet.sample_data import painted_scribbles, touching_cells
 from napari_unet.viewer.field import Field
 from napari_unet.viewer.layers import is_result, set_meaning
-from napari_unet.viewer.live import Live, missing
+from napari_unet.viewer.learning.live import Live, missing
+from napari_unet.viewer.learning.sources import Source
 from napari_unet.viewer.session import Session
-from napari_unet.viewer.sources import Source
 
 IMAGE, TRUTH = touching_cells((128, 128))
 SCRIBBLES = painted_scribbles(TRUTH).astype(np.uint16)
@@ -152,7 +152,7 @@ def test_new_strokes_enter_a_live_training_within_two_seconds(
     )  # fmt: skip
     session.viewer.dims.set_current_step(0, 1)
     labels.data_setitem((np.full(9, 1), np.arange(9) + 40, np.arange(9) + 40), 5)
-    qtbot.wait_until(lambda: len(training._numbers) == 2, timeout=2_000)  # a new plane was sent
+    qtbot.wait_until(lambda: len(training._painting._numbers) == 2, timeout=2_000)  # a new plane was sent
     qtbot.wait(300)
     assert time.monotonic() - began < 2
     steps = [event.step for event in told if isinstance(event, StepDone)]
@@ -480,7 +480,7 @@ def test_regions_drawn_while_live_reach_the_planes_they_change(
     qtbot.wait(500)
     assert [m for m in sent if "stroke" in repr(m)] == []
     regions.add_rectangles([np.insert(box, 0, 1, axis=1)])
-    qtbot.wait_until(lambda: (0, (1,)) in training._numbers, timeout=2_000)
+    qtbot.wait_until(lambda: (0, (1,)) in training._painting._numbers, timeout=2_000)
     (stroke,) = [m() for m in sent if "stroke" in repr(m)]
     assert stroke.plane == 1
     assert stroke.image is not None

@@ -14,12 +14,12 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.engine.events import Previewed
 from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.errors import DeviceError
+from napari_unet.viewer.correcting.uncertainty import Uncertainty
 from napari_unet.viewer.layers import is_result, new_scribbles
+from napari_unet.viewer.learning.preview import Preview
 from napari_unet.viewer.planes import Planes
-from napari_unet.viewer.preview import Preview
-from napari_unet.viewer.results import Result
+from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.session import Session
-from napari_unet.viewer.uncertainty import Uncertainty
 
 SHAPE = (3, 4, 5, 6)
 PIXELS = np.random.default_rng(0).random((100, 120)).astype(np.float32)

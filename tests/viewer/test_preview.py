@@ -15,7 +15,7 @@ from small_things import make_segmenter
 
 from napari_unet.engine.events import Previewed
 from napari_unet.engine.process.mailbox import Look, Mailbox
-from napari_unet.viewer.preview import Preview
+from napari_unet.viewer.learning.preview import Preview
 
 MODEL = make_segmenter()
 

@@ -8,7 +8,7 @@ import pytest
 
 from napari_unet.engine.events import Prepared, StepDone, Trained, Validated
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.viewer.record import MOST_POINTS, Record
+from napari_unet.viewer.learning.record import MOST_POINTS, Record
 
 NO_MODEL = Segmenter(weights={}, in_channels=1, n_classes=2, base_channels=4, depth=2)
 

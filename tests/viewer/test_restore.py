@@ -25,8 +25,6 @@ from napari_unet.engine.host import Host
 from napari_unet.engine.saving.session import SavedSession, read_session, write_session
 from napari_unet.errors import InputError, JobError
 from napari_unet.sample_data import painted_scribbles, touching_cells
-from napari_unet.viewer.autosave import Autosave
-from napari_unet.viewer.history import Version
 from napari_unet.viewer.layers import (
     image_layers,
     is_linked,
@@ -35,8 +33,10 @@ from napari_unet.viewer.layers import (
     new_scribbles,
     set_meaning,
 )
-from napari_unet.viewer.record import Record
-from napari_unet.viewer.restore import Saved, dismiss, found, restore
+from napari_unet.viewer.learning.history import Version
+from napari_unet.viewer.learning.record import Record
+from napari_unet.viewer.saving.autosave import Autosave
+from napari_unet.viewer.saving.restore import Saved, dismiss, found, restore
 from napari_unet.viewer.session import Session
 
 STACK = (5, 60, 80)
@@ -93,7 +93,7 @@ import napari
 import numpy as np
 from qtpy.QtCore import QTimer
 from napari_unet.engine.saving.session import read_session
-from napari_unet.viewer.autosave import Autosave
+from napari_unet.viewer.saving.autosave import Autosave
 from napari_unet.viewer.layers import new_scribbles
 from napari_unet.viewer.session import Session
 

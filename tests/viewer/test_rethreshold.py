@@ -16,8 +16,8 @@ from napari_unet.engine.cells import find_cells
 from napari_unet.engine.host import SharedArray
 from napari_unet.sample_data import touching_cells
 from napari_unet.viewer.layers import is_result
-from napari_unet.viewer.results import Result
-from napari_unet.viewer.rethreshold import Rethreshold
+from napari_unet.viewer.segmenting.results import Result
+from napari_unet.viewer.segmenting.rethreshold import Rethreshold
 from napari_unet.viewer.session import Session
 
 SEGMENTER = replace(make_segmenter(), diameter=20.0)

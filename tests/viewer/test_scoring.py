@@ -19,10 +19,10 @@ from napari_unet.engine.scoring import PlaneScore, score_plane
 from napari_unet.errors import InputError
 from napari_unet.sample_data import touching_cells
 from napari_unet.viewer.layers import Meaning, is_result, link, set_meaning
-from napari_unet.viewer.results import Result
-from napari_unet.viewer.rethreshold import Rethreshold
-from napari_unet.viewer.scorable import possible_truths
-from napari_unet.viewer.scoring import BROKEN_OFF, CHANGED, COLOURMAP, Scoring
+from napari_unet.viewer.scores.scorable import possible_truths
+from napari_unet.viewer.scores.scoring import BROKEN_OFF, CHANGED, COLOURMAP, Scoring
+from napari_unet.viewer.segmenting.results import Result
+from napari_unet.viewer.segmenting.rethreshold import Rethreshold
 from napari_unet.viewer.session import Session
 
 PIXELS, _ = touching_cells((90, 120))

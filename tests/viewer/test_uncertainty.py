@@ -9,9 +9,9 @@ from small_things import make_segmenter
 
 from napari_unet.core.uncertainty import uncertainty
 from napari_unet.errors import InputError
+from napari_unet.viewer.correcting.uncertainty import AT_ONCE, Uncertainty
 from napari_unet.viewer.layers import is_result
 from napari_unet.viewer.session import Session
-from napari_unet.viewer.uncertainty import AT_ONCE, Uncertainty
 
 SHAPE = (200, 300)
 UNSURE = [(40, 60), (150, 250), (100, 150)]

@@ -8,9 +8,15 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_unet.errors import InputError
+from napari_unet.viewer.correcting.picking import cursor, numbers_in
+from napari_unet.viewer.correcting.verified import (
+    cell_meant,
+    is_verified,
+    mark,
+    toggle,
+    verified_ids,
+)
 from napari_unet.viewer.layers import METADATA, meaning_of, set_meaning
-from napari_unet.viewer.picking import cursor, numbers_in
-from napari_unet.viewer.verified import cell_meant, is_verified, mark, toggle, verified_ids
 
 
 @pytest.fixture

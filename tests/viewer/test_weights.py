@@ -12,12 +12,12 @@ from napari_unet.core.annotation import IGNORE, encode
 from napari_unet.core.boundary import around, boundary_weight_map
 from napari_unet.core.resolution import coarsen_labels
 from napari_unet.errors import InputError
-from napari_unet.viewer import weights
 from napari_unet.viewer.background import Background
-from napari_unet.viewer.boxes import Boxes
 from napari_unet.viewer.layers import is_result, set_meaning
 from napari_unet.viewer.regions import region_masks
-from napari_unet.viewer.weights import LiveWeights
+from napari_unet.viewer.weightmap import weights
+from napari_unet.viewer.weightmap.boxes import Boxes
+from napari_unet.viewer.weightmap.weights import LiveWeights
 
 STEP, TILE = 30, 64
 A_MINUTE = 60_000  # far more than a process takes to start, however busy the machine is

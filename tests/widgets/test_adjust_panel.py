@@ -15,7 +15,7 @@ from small_things import make_segmenter
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.cells import find_cells
 from napari_unet.sample_data import touching_cells
-from napari_unet.viewer.results import Result
+from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.adjust_panel import AdjustPanel
 from napari_unet.widgets.data_panel import DataPanel

@@ -173,7 +173,7 @@ def test_only_what_is_needed_is_asked_for(batch_hand: Any) -> None:
 
 def test_many_rows_scroll(batch_hand: Any) -> None:
     """The table is not higher than a few of them."""
-    from napari_unet.viewer.batch import Batch, BatchRow
+    from napari_unet.viewer.batches.batch import Batch, BatchRow
 
     table = batch_hand.panel.table
     table.show_batch(Batch(BatchRow(f"image {n}") for n in range(MOST_ROWS)))

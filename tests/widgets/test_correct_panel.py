@@ -11,10 +11,10 @@ from qtpy.QtWidgets import QPushButton
 from small_things import make_segmenter
 
 from napari_unet.sample_data import painted_scribbles, touching_cells
+from napari_unet.viewer.correcting.verified import mark, verified_ids
 from napari_unet.viewer.layers import is_result, meaning_of, set_meaning
-from napari_unet.viewer.results import Result
+from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.session import Session
-from napari_unet.viewer.verified import mark, verified_ids
 from napari_unet.widgets.correct_panel import CorrectPanel
 from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.parts import stack

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_unet.viewer.record import Record
+from napari_unet.viewer.learning.record import Record
 from napari_unet.widgets.curve import TrainingCurve
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_unet.viewer.results import Result
+from napari_unet.viewer.segmenting.results import Result
 
 STACK = np.zeros((3, 40, 50), np.float32)
 

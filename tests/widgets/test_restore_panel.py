@@ -15,9 +15,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 
 from napari_unet.engine.saving.session import read_session, write_session
-from napari_unet.viewer.autosave import Autosave
 from napari_unet.viewer.layers import labels_layers, new_scribbles
-from napari_unet.viewer.restore import found
+from napari_unet.viewer.saving.autosave import Autosave
+from napari_unet.viewer.saving.restore import found
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.restore_panel import RestorePanel
 

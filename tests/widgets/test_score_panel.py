@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QComboBox
 
 from napari_unet.core.comparison import ObjectScore
 from napari_unet.viewer.layers import new_scribbles
-from napari_unet.viewer.results import Result
-from napari_unet.viewer.scoring import BROKEN_OFF
+from napari_unet.viewer.scores.scoring import BROKEN_OFF
+from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.score_panel import ScorePanel

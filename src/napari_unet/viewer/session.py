@@ -21,23 +21,23 @@ from napari_unet.engine.host import Host
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, JobError
 from napari_unet.viewer.background import Background
-from napari_unet.viewer.batch import Batch
-from napari_unet.viewer.history import History
+from napari_unet.viewer.batches.batch import Batch
 from napari_unet.viewer.jobs import Jobs
-from napari_unet.viewer.kept import Kept
-from napari_unet.viewer.linking_job import LINKING, LinkingJob
-from napari_unet.viewer.record import Record
-from napari_unet.viewer.segmenting_job import SEGMENTING, Scope, SegmentingJob
+from napari_unet.viewer.learning.history import History
+from napari_unet.viewer.learning.record import Record
+from napari_unet.viewer.learning.sources import Source
+from napari_unet.viewer.learning.training import Stopped, Training
+from napari_unet.viewer.learning.training_job import TRAINING, TrainingJob
+from napari_unet.viewer.segmenting.kept import Kept
+from napari_unet.viewer.segmenting.linking_job import LINKING, LinkingJob
+from napari_unet.viewer.segmenting.segmenting_job import SEGMENTING, Scope, SegmentingJob
 from napari_unet.viewer.session_job import SessionJob
-from napari_unet.viewer.sources import Source
-from napari_unet.viewer.training import Stopped, Training
-from napari_unet.viewer.training_job import TRAINING, TrainingJob
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.utils.events import Event
 
-    from napari_unet.viewer.autosave import Autosave
+    from napari_unet.viewer.saving.autosave import Autosave
 
 __all__ = ["SEGMENTING", "TRAINING", "Session"]
 

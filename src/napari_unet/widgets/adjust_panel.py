@@ -13,7 +13,7 @@ from psygnal import SignalInstance
 from qtpy.QtWidgets import QDoubleSpinBox
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.viewer.rethreshold import Rethreshold
+from napari_unet.viewer.segmenting.rethreshold import Rethreshold
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.parts import button, form, row, sentence, stack

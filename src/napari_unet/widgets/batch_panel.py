@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.viewer.batch import BatchRow
-from napari_unet.viewer.beginning import BatchRequest, begin_batch
+from napari_unet.viewer.batches.batch import BatchRow
+from napari_unet.viewer.batches.beginning import BatchRequest, begin_batch
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.batch_source import BatchSource
 from napari_unet.widgets.batch_table import BatchTable

@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtWidgets import QHeaderView, QStyledItemDelegate, QStyleOptionViewItem
 
-from napari_unet.viewer.batch import Batch, BatchRow
+from napari_unet.viewer.batches.batch import Batch, BatchRow
 from napari_unet.widgets.clickable_table import ClickableTable
 
 __all__ = ["BatchTable"]

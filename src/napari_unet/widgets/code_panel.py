@@ -7,11 +7,11 @@ from collections.abc import Callable
 from qtpy.QtWidgets import QApplication
 
 from napari_unet.core.config import PredictConfig, TrainConfig
-from napari_unet.viewer.as_code import as_command_line, as_python
-from napari_unet.viewer.as_files import Work
-from napari_unet.viewer.segmenting_job import Scope
+from napari_unet.viewer.learning.sources import Source
+from napari_unet.viewer.scripts.as_code import as_command_line, as_python
+from napari_unet.viewer.scripts.as_files import Work
+from napari_unet.viewer.segmenting.segmenting_job import Scope
 from napari_unet.viewer.session import Session
-from napari_unet.viewer.sources import Source
 from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.parts import button, row, sentence, stack
 from napari_unet.widgets.telling import telling_errors

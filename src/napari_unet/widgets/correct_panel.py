@@ -10,15 +10,15 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_unet.core.uncertainty import Kind
-from napari_unet.viewer.accept import accept, object_at, objects_in, shown_result
+from napari_unet.viewer.correcting.accept import accept, object_at, objects_in, shown_result
+from napari_unet.viewer.correcting.flight import Flight
+from napari_unet.viewer.correcting.picking import cursor, first_cell, numbers_in
+from napari_unet.viewer.correcting.uncertainty import Uncertainty
+from napari_unet.viewer.correcting.verified import cell_meant, toggle
 from napari_unet.viewer.field import Field, shown_field
-from napari_unet.viewer.flight import Flight
 from napari_unet.viewer.layers import check_same_grid, meaning_of, new_scribbles, set_meaning
-from napari_unet.viewer.picking import cursor, first_cell, numbers_in
 from napari_unet.viewer.session import Session
 from napari_unet.viewer.stack import ImageStack, finest
-from napari_unet.viewer.uncertainty import Uncertainty
-from napari_unet.viewer.verified import cell_meant, toggle
 from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.parts import button, row, sentence, stack
 from napari_unet.widgets.telling import telling_errors

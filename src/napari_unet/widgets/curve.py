@@ -8,7 +8,7 @@ import pyqtgraph as pg
 from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QWidget
 
-from napari_unet.viewer.record import Record
+from napari_unet.viewer.learning.record import Record
 
 __all__ = ["TrainingCurve"]
 

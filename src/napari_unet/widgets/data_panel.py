@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import CheckBox, ComboBox
 from napari.layers import Image, Labels, Shapes
 
-from napari_unet.viewer import doubts, layers
+from napari_unet.viewer import layers
+from napari_unet.viewer.learning import doubts
+from napari_unet.viewer.learning.sources import Source, painted_sources
 from napari_unet.viewer.session import Session
-from napari_unet.viewer.sources import Source, painted_sources
 from napari_unet.widgets.class_choice import ClassChoice
 from napari_unet.widgets.labelled_text import LabelledText
 from napari_unet.widgets.layer_choice import LayerChoice
@@ -114,12 +115,11 @@ class DataPanel:
         InputError
             If after an answer nothing can be learned from the labels as they are.
         """
-        labels = self.labels
-        while doubt := doubts.doubt_about(labels, has_regions=self.regions is not None):
+        while doubt := doubts.doubt_about(self.labels, has_regions=self.regions is not None):
             answer = ask(self.widget.native, doubt.question)
             if answer is None:
                 return False
-            doubts.answer(labels, doubt, yes=answer)
+            doubts.answer(self.labels, doubt, yes=answer)
             self._on_choice()
         return True
 

@@ -8,8 +8,8 @@ from magicgui.widgets import Container
 from napari.utils.theme import get_theme
 from psygnal import SignalInstance
 
-from napari_unet.viewer.autosave import Autosave
 from napari_unet.viewer.preferences import preferences
+from napari_unet.viewer.saving.autosave import Autosave
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.docking import Docking, warn_of_namesake
 from napari_unet.widgets.panels import Panels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
-from napari_unet.viewer.history import Version
+from napari_unet.viewer.learning.history import Version
 from napari_unet.viewer.session import Session
 
 __all__ = ["HistoryTable"]

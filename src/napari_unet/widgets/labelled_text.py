@@ -10,8 +10,9 @@ from qtpy.QtCore import QTimer
 
 from napari_unet.core.doubt import Doubt
 from napari_unet.errors import UNetError
-from napari_unet.viewer import doubts, labelled, layers
+from napari_unet.viewer import layers
 from napari_unet.viewer.background import Background
+from napari_unet.viewer.learning import doubts, labelled
 from napari_unet.viewer.stack import ImageStack
 from napari_unet.widgets.layer_choice import LayerChoice
 from napari_unet.widgets.parts import sentence, stack

@@ -8,7 +8,7 @@ from napari.utils.notifications import show_info, show_warning
 from napari.utils.theme import get_theme
 from qtpy.QtWidgets import QFrame, QVBoxLayout
 
-from napari_unet.viewer.restore import dismiss, found, restore
+from napari_unet.viewer.saving.restore import dismiss, found, restore
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.parts import button, row, sentence, stack
 from napari_unet.widgets.telling import telling_errors

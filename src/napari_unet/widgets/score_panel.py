@@ -8,9 +8,9 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.core.comparison import ERROR_COLOURS
 from napari_unet.errors import InputError
-from napari_unet.viewer.scorable import possible_truths
-from napari_unet.viewer.score import Row, Score
-from napari_unet.viewer.scoring import Scoring
+from napari_unet.viewer.scores.scorable import possible_truths
+from napari_unet.viewer.scores.score import Row, Score
+from napari_unet.viewer.scores.scoring import Scoring
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.parts import button, form, narrow, row, sentence, stack

@@ -10,7 +10,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QHeaderView
 
 from napari_unet.core.comparison import ERROR_COLOURS
-from napari_unet.viewer.score import Row
+from napari_unet.viewer.scores.score import Row
 from napari_unet.widgets.clickable_table import ClickableTable
 
 __all__ = ["ScoreTable"]

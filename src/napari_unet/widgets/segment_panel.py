@@ -9,7 +9,7 @@ from magicgui.widgets import CheckBox, ComboBox
 from napari.layers import Image
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.viewer.segmenting_job import Scope
+from napari_unet.viewer.segmenting.segmenting_job import Scope
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.parts import button, narrow, row, sentence, stack

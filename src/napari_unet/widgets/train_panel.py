@@ -9,7 +9,7 @@ from magicgui.widgets import CheckBox
 from napari.utils.theme import Theme
 
 from napari_unet.core.config import TrainConfig
-from napari_unet.viewer.live import Live
+from napari_unet.viewer.learning.live import Live
 from napari_unet.viewer.preferences import preferences
 from napari_unet.viewer.session import TRAINING, Session
 from napari_unet.widgets.budget import Budget

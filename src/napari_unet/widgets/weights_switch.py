@@ -9,7 +9,7 @@ from qtpy.QtCore import QTimer
 
 from napari_unet.core.config import TrainConfig
 from napari_unet.viewer.session import Session
-from napari_unet.viewer.weights import LiveWeights
+from napari_unet.viewer.weightmap.weights import LiveWeights
 from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.parts import sentence, stack
 from napari_unet.widgets.telling import telling_errors

@@ -9,9 +9,9 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from napari_unet.errors import InputError
+from napari_unet.viewer.correcting.picking import first_cell
 from napari_unet.viewer.layers import check_same_grid, is_result, labels_layers, meaning_of
-from napari_unet.viewer.picking import first_cell
-from napari_unet.viewer.results import UNFINISHED
+from napari_unet.viewer.segmenting.results import UNFINISHED
 from napari_unet.viewer.session import SEGMENTING, Session
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest
 

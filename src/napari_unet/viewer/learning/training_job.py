@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from napari_unet.engine.events import StepDone, Trained, TrainEvent
-from napari_unet.viewer.history import Version
+from napari_unet.viewer.learning.history import Version
+from napari_unet.viewer.learning.training import Training
 from napari_unet.viewer.session_job import SessionJob
-from napari_unet.viewer.training import Training
 
 if TYPE_CHECKING:
     from napari_unet.viewer.session import Session

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Image, Labels, Layer
 
 from napari_unet.errors import InputError
-from napari_unet.viewer.filelayers import file_layers, labels_layer
+from napari_unet.viewer.batches.filelayers import file_layers, labels_layer
 from napari_unet.viewer.layers import is_result
 from napari_unet.viewer.stack import ImageStack, finest, spatial_metadata
 

@@ -21,9 +21,9 @@ from napari_unet.engine.saving.folders import default_root
 from napari_unet.engine.saving.labels import Corner
 from napari_unet.engine.saving.saver import Present, Saver
 from napari_unet.engine.saving.session import SavedLabels, SavedSession
-from napari_unet.viewer.changes import Changes
 from napari_unet.viewer.layers import labels_layers
-from napari_unet.viewer.savedlayers import saved_labels
+from napari_unet.viewer.saving.changes import Changes
+from napari_unet.viewer.saving.savedlayers import saved_labels
 from napari_unet.viewer.stack import finest
 
 if TYPE_CHECKING:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from napari.layers import Image, Labels, Shapes
 
 from napari_unet.core.annotation import Annotation
@@ -18,18 +15,14 @@ from napari_unet.core.config import TrainConfig
 from napari_unet.engine.events import Prepared, Previewed, TrainEvent
 from napari_unet.engine.host import Host
 from napari_unet.engine.process import tasks
-from napari_unet.engine.process.mailbox import Finish, Mailbox, Repainted
+from napari_unet.engine.process.mailbox import Finish, Mailbox
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.errors import InputError
-from napari_unet.viewer.cellclasses import classes_of
-from napari_unet.viewer.edits import Edit, Edits
-from napari_unet.viewer.layers import Painted, link, meaning_of, painted
-from napari_unet.viewer.preview import Preview
-from napari_unet.viewer.reading import read_plane
-from napari_unet.viewer.record import Record
-from napari_unet.viewer.regions import Masks, RegionMasks
-from napari_unet.viewer.sources import Source
-from napari_unet.viewer.stack import PlaneIndex, finest
+from napari_unet.viewer.layers import Painted, link, painted
+from napari_unet.viewer.learning.painting import FollowedPainting
+from napari_unet.viewer.learning.preview import Preview
+from napari_unet.viewer.learning.record import Record
+from napari_unet.viewer.learning.sources import Source
+from napari_unet.viewer.regions import Masks
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -87,19 +80,11 @@ class Training:
             link(source.labels, source.image)
             if source.regions is not None:
                 link(source.regions, source.image)
-        # the order in which the engine counts the planes
-        self._numbers: dict[tuple[int, PlaneIndex], int] = {}
-        for index, snapshot in enumerate(self._snapshots):
-            for plane, _, _ in snapshot.planes:
-                self._numbers[index, plane] = len(self._numbers)
         self._mailbox = Mailbox()
         self._preview = Preview(viewer, self.image, self._mailbox, every=preview_every)
-        self._edits: list[Edits] = []
-        self._regions: dict[int, RegionMasks] = {}
-        self._followed: list[tuple[Labels, Callable[..., None]]] = []
-        self._classes = [snapshot.classes for snapshot in self._snapshots]
+        self._painting = FollowedPainting(viewer, self._sources, self._snapshots, self._mailbox)
         if live:
-            self._follow(_drawn(snapshot) for snapshot in self._snapshots)
+            self._painting.follow(drawn=[_drawn(snapshot) for snapshot in self._snapshots])
 
     @property
     def image(self) -> Image:
@@ -109,7 +94,7 @@ class Training:
     @property
     def live(self) -> bool:
         """Whether what is painted now is trained on."""
-        return bool(self._edits)
+        return self._painting.followed
 
     @property
     def chosen(self) -> tuple[Image, Labels, Shapes | None]:
@@ -120,7 +105,7 @@ class Training:
     @property
     def intact(self) -> bool:
         """Whether its layers are open, with the pixels or the shape that they had at the start."""
-        return self._is_open and all(self._fits(index) for index in range(len(self._sources)))
+        return self._is_open and self._painting.fits
 
     @property
     def _is_open(self) -> bool:
@@ -159,32 +144,13 @@ class Training:
 
     def follow_painting(self) -> None:
         """Train on what was painted since the training began, and on what is painted from now."""
-        if self.live or not self.intact:
-            return
-        self._follow(None for _ in self._sources)
-        for index, snapshot in enumerate(self._snapshots):
-            self._on_regions(index, snapshot.stack.indices())
-
-    def _follow(self, drawn: Iterable[Masks | None]) -> None:
-        for index, (source, masks) in enumerate(zip(self._sources, drawn, strict=True)):
-            edits = Edits(source.labels, self._viewer)
-            edits.changed.connect(partial(self._on_edit, index))
-            followed = partial(self._on_classes, index)
-            followed()  # what was changed before this was followed
-            source.labels.events.features.connect(followed)
-            self._followed.append((source.labels, followed))
-            self._edits.append(edits)
-            if source.regions is not None:
-                self._regions[index] = RegionMasks(source.regions, source.image, masks)
-                self._regions[index].changed.connect(partial(self._on_regions, index))
+        if not self.live and self.intact:
+            self._painting.follow()
+            self._painting.send_all()
 
     def leave_painting(self) -> None:
         """Train on what is painted up to now, the last stroke included."""
-        for edits in self._edits:
-            edits.flush()
-        for masks in self._regions.values():
-            masks.flush()
-        self._close_following()
+        self._painting.leave()
 
     def finish(self) -> None:
         """End the training soon, as if its budget were used up."""
@@ -192,79 +158,8 @@ class Training:
 
     def close(self) -> None:
         """Follow the user no more."""
-        self._close_following()
+        self._painting.close()
         self._preview.close()
-
-    def _close_following(self) -> None:
-        for edits in self._edits:
-            edits.close()
-        for masks in self._regions.values():
-            masks.close()
-        for labels, followed in self._followed:
-            labels.events.features.disconnect(followed)
-        self._edits, self._regions, self._followed = [], {}, []
-
-    def _fits(self, index: int) -> bool:
-        source, stack = self._sources[index], self._snapshots[index].stack
-        return finest(source.image) is stack.data and finest(source.labels).shape == stack.shape
-
-    def _on_edit(self, index: int, edit: Edit) -> None:
-        if (index, edit.plane) in self._numbers:
-            self._send(index, edit.plane, edit.box)
-        else:
-            self._send_plane(index, edit.plane)
-
-    def _on_classes(self, index: int, _: object = None) -> None:
-        """Send the classes of the cells, if they are others now."""
-        with suppress(InputError):  # which the dock says, and nothing is to be learned from it
-            classes = classes_of(self._sources[index].labels)
-            if classes != self._classes[index] and self._fits(index):
-                self._send_classes(index, classes)
-
-    def _send_classes(self, index: int, classes: dict[int, str]) -> None:
-        self._classes[index] = classes
-        for source, plane in list(self._numbers):
-            if source == index:
-                self._send(index, plane, (slice(0, 0), slice(0, 0)))
-
-    def _on_regions(self, index: int, planes: Iterable[PlaneIndex]) -> None:
-        """Send whole planes, unless there is nothing on them and never was."""
-        if not self._fits(index):
-            return
-        labels, regions = finest(self._sources[index].labels), self._regions.get(index)
-        for plane in planes:
-            drawn = regions is not None and regions.mask(plane).any()
-            if drawn or (index, plane) in self._numbers or np.any(labels[plane]):
-                self._send_plane(index, plane)
-
-    def _send_plane(self, index: int, plane: PlaneIndex) -> None:
-        y, x = self._snapshots[index].stack.plane_shape
-        self._send(index, plane, (slice(0, y), slice(0, x)))
-
-    def _send(self, index: int, plane: PlaneIndex, box: tuple[slice, slice]) -> None:
-        if not self._fits(index):
-            return  # other data; what is trained has no such pixels
-        source, stack = self._sources[index], self._snapshots[index].stack
-        labels = np.array(finest(source.labels)[plane][box])
-        masks = self._regions.get(index)
-        region = None if masks is None else np.array(masks.mask(plane)[box])
-        known = (index, plane) in self._numbers
-        number = self._numbers.setdefault((index, plane), len(self._numbers))
-        meaning, name = meaning_of(source.labels), source.image.name
-        classes = self._classes[index]
-
-        def stroke() -> Repainted:
-            return Repainted(
-                plane=number,
-                box=box,
-                labels=labels,
-                region=region,
-                image=None if known else read_plane(stack, plane, name),
-                meaning=meaning,
-                classes=classes,
-            )
-
-        self._mailbox.put(stroke)  # a lazy image is read in the thread that sends it
 
 
 @dataclass(frozen=True, slots=True, eq=False)

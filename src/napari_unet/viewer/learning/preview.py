@@ -23,7 +23,7 @@ from napari_unet.errors import UNetError
 from napari_unet.viewer.cellclasses import name_classes
 from napari_unet.viewer.field import Box, Field, View
 from napari_unet.viewer.layers import ResultKind, is_result
-from napari_unet.viewer.results import Result
+from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest
 
 if TYPE_CHECKING:

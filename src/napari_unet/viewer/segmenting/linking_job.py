@@ -18,7 +18,7 @@ from napari_unet.engine.process import tasks
 from napari_unet.engine.tracks import napari_tracks
 from napari_unet.errors import InputError
 from napari_unet.viewer.layers import is_result, mark_result
-from napari_unet.viewer.results import UNFINISHED
+from napari_unet.viewer.segmenting.results import UNFINISHED
 from napari_unet.viewer.session_job import SessionJob
 from napari_unet.viewer.stack import ImageStack, spatial_metadata
 

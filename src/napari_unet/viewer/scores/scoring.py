@@ -20,17 +20,17 @@ from psygnal import Signal
 from napari_unet.core.comparison import ERROR_COLOURS
 from napari_unet.engine.host import SharedArray
 from napari_unet.engine.scoring import PlaneScore, score_plane
-from napari_unet.viewer.camera import check_flight, look_at
+from napari_unet.viewer.correcting.camera import check_flight, look_at
 from napari_unet.viewer.layers import is_linked, meaning_of
-from napari_unet.viewer.results import Result
-from napari_unet.viewer.scorable import (
+from napari_unet.viewer.scores.scorable import (
     check_labelled,
     check_truth,
     is_segmented,
     is_written,
     segmentation_of,
 )
-from napari_unet.viewer.score import Row, Score
+from napari_unet.viewer.scores.score import Row, Score
+from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.session import Session
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest, shown_plane
 

@@ -10,8 +10,8 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_unet.errors import InputError
+from napari_unet.viewer.correcting.picking import first_cell, pixel_at
 from napari_unet.viewer.layers import METADATA, meaning_of
-from napari_unet.viewer.picking import first_cell, pixel_at
 from napari_unet.viewer.stack import PlaneIndex, finest
 
 __all__ = ["cell_meant", "is_verified", "mark", "toggle", "verified_ids"]

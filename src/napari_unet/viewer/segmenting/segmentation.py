@@ -19,7 +19,7 @@ from napari_unet.engine.events import Measured, PlaneDone, SegmentEvent, TileDon
 from napari_unet.engine.host import Host, Served, SharedArray
 from napari_unet.engine.process import tasks
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.viewer.batch import in_cells
+from napari_unet.viewer.batches.batch import in_cells
 from napari_unet.viewer.cellclasses import (
     class_titles,
     classes_of,
@@ -27,12 +27,12 @@ from napari_unet.viewer.cellclasses import (
     name_classes,
     show_classes,
 )
-from napari_unet.viewer.features import Features
-from napari_unet.viewer.gaze import Gaze
-from napari_unet.viewer.kept import Kept
 from napari_unet.viewer.planes import Pixels
 from napari_unet.viewer.reading import served
-from napari_unet.viewer.results import Result, label_dtype
+from napari_unet.viewer.segmenting.features import Features
+from napari_unet.viewer.segmenting.gaze import Gaze
+from napari_unet.viewer.segmenting.kept import Kept
+from napari_unet.viewer.segmenting.results import Result, label_dtype
 from napari_unet.viewer.stack import ImageStack, PlaneIndex
 
 if TYPE_CHECKING:

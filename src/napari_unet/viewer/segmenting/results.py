@@ -11,9 +11,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import DeviceError
-from napari_unet.viewer.features import forget_features
 from napari_unet.viewer.layers import ResultKind, is_result, mark_result
 from napari_unet.viewer.planes import Pixels, Planes, zeros
+from napari_unet.viewer.segmenting.features import forget_features
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, spatial_metadata
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from skimage.segmentation import flood
 from napari_unet.core.acceptance import match_objects
 from napari_unet.core.uncertainty import Kind
 from napari_unet.errors import InputError
+from napari_unet.viewer.correcting.picking import first_cell, numbers_in, pixel_at
+from napari_unet.viewer.correcting.verified import verified_ids
 from napari_unet.viewer.field import Box
 from napari_unet.viewer.layers import is_result, meaning_of
-from napari_unet.viewer.picking import first_cell, numbers_in, pixel_at
-from napari_unet.viewer.results import UNFINISHED
+from napari_unet.viewer.segmenting.results import UNFINISHED
 from napari_unet.viewer.stack import PlaneIndex, finest
-from napari_unet.viewer.verified import verified_ids
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

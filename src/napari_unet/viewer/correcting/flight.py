@@ -12,12 +12,12 @@ from qtpy.QtCore import QTimer
 
 from napari_unet.core.uncertainty import most_uncertain, uncertainty
 from napari_unet.errors import InputError, UNetError
-from napari_unet.viewer.camera import check_flight, look_at
-from napari_unet.viewer.kept import KeptPlane
+from napari_unet.viewer.correcting.camera import check_flight, look_at
+from napari_unet.viewer.correcting.picking import Pixel
+from napari_unet.viewer.correcting.uncertainty import SEGMENT_FIRST, Uncertainty, kept_plane
 from napari_unet.viewer.layers import check_same_grid
-from napari_unet.viewer.picking import Pixel
+from napari_unet.viewer.segmenting.kept import KeptPlane
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest, shown_plane
-from napari_unet.viewer.uncertainty import SEGMENT_FIRST, Uncertainty, kept_plane
 
 if TYPE_CHECKING:
     from napari_unet.viewer.session import Session

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from napari_unet.core.uncertainty import fill_uncertainty, uncertainty
 from napari_unet.engine.host import SharedArray
 from napari_unet.errors import DeviceError, InputError
-from napari_unet.viewer.kept import KeptPlane
-from napari_unet.viewer.picking import Pixel
-from napari_unet.viewer.results import Result
+from napari_unet.viewer.correcting.picking import Pixel
+from napari_unet.viewer.segmenting.kept import KeptPlane
+from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, shown_plane
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 from napari_unet import __version__
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.errors import InputError
-from napari_unet.viewer.as_files import LayerFile, Lesson, Plan, Work
+from napari_unet.viewer.scripts.as_files import LayerFile, Lesson, Plan, Work
 
 __all__ = ["as_command_line", "as_python"]
 

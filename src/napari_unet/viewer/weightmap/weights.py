@@ -19,13 +19,13 @@ from napari_unet.engine.host import SharedArray
 from napari_unet.engine.process import tasks
 from napari_unet.errors import InputError
 from napari_unet.viewer.background import Background
-from napari_unet.viewer.boxes import Boxes
 from napari_unet.viewer.edits import Edit, Edits
 from napari_unet.viewer.field import Box, shown_field
 from napari_unet.viewer.layers import check_same_grid, meaning_of
 from napari_unet.viewer.regions import RegionMasks
-from napari_unet.viewer.results import Result
+from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest
+from napari_unet.viewer.weightmap.boxes import Boxes
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -19,12 +19,12 @@ from napari_unet.engine.formats.source import PixelSize, length_unit
 from napari_unet.engine.items.manifest import fingerprint
 from napari_unet.engine.process import tasks
 from napari_unet.errors import InputError
-from napari_unet.viewer.batch import BatchRow, Show
-from napari_unet.viewer.batch_job import BatchRequest, FilesJob
+from napari_unet.viewer.batches.batch import BatchRow, Show
+from napari_unet.viewer.batches.batch_job import BatchRequest, FilesJob
+from napari_unet.viewer.batches.opening import OpenFileResult
 from napari_unet.viewer.layers import image_layers
-from napari_unet.viewer.opening import OpenFileResult
 from napari_unet.viewer.reading import served_planes
-from napari_unet.viewer.segmenting_job import check_fits
+from napari_unet.viewer.segmenting.segmenting_job import check_fits
 from napari_unet.viewer.stack import ImageStack
 
 if TYPE_CHECKING:

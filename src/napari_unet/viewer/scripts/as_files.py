@@ -27,8 +27,8 @@ from napari_unet.engine.formats.tiff import DAMAGED, is_tiff
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 from napari_unet.viewer.layers import Meaning, image_layers, painted
-from napari_unet.viewer.segmenting_job import Scope
-from napari_unet.viewer.sources import Source
+from napari_unet.viewer.learning.sources import Source
+from napari_unet.viewer.segmenting.segmenting_job import Scope
 from napari_unet.viewer.stack import ImageStack, finest, shown_plane
 
 if TYPE_CHECKING:

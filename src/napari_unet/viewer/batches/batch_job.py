@@ -24,8 +24,8 @@ from napari_unet.engine.items.events import (
 from napari_unet.engine.items.plan import BatchOptions
 from napari_unet.engine.process import tasks
 from napari_unet.engine.starter import starter_model
-from napari_unet.viewer.batch import Batch, BatchRow, Show, images, in_cells
-from napari_unet.viewer.opening import FileResult
+from napari_unet.viewer.batches.batch import Batch, BatchRow, Show, images, in_cells
+from napari_unet.viewer.batches.opening import FileResult
 from napari_unet.viewer.session_job import SessionJob
 
 if TYPE_CHECKING:

@@ -22,12 +22,12 @@ from napari_unet.engine.items.pace import Pace
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.starter import starter_model
 from napari_unet.errors import DeviceError, InputError, UNetError
-from napari_unet.viewer.batch import Batch, BatchRow, in_cells
+from napari_unet.viewer.batches.batch import Batch, BatchRow, in_cells
+from napari_unet.viewer.batches.opening import LayerResult
 from napari_unet.viewer.cellclasses import class_titles
 from napari_unet.viewer.layers import image_layers, is_result
-from napari_unet.viewer.opening import LayerResult
-from napari_unet.viewer.preview import hide
-from napari_unet.viewer.segmentation import Segmentation, StreamEvent
+from napari_unet.viewer.learning.preview import hide
+from napari_unet.viewer.segmenting.segmentation import Segmentation, StreamEvent
 from napari_unet.viewer.session_job import SessionJob
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, shown_plane
 

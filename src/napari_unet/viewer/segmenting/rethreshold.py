@@ -22,10 +22,10 @@ from napari_unet.engine.events import PlaneDone
 from napari_unet.engine.host import SharedArray
 from napari_unet.engine.process import tasks
 from napari_unet.viewer.cellclasses import class_titles, classes_of, colour_by_class, show_classes
-from napari_unet.viewer.features import forget_features
-from napari_unet.viewer.kept import KeptPlane
 from napari_unet.viewer.layers import is_result
-from napari_unet.viewer.results import (
+from napari_unet.viewer.segmenting.features import forget_features
+from napari_unet.viewer.segmenting.kept import KeptPlane
+from napari_unet.viewer.segmenting.results import (
     UNFINISHED,
     Result,
     label_dtype,

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.errors import InputError
-from napari_unet.viewer.batch_job import BatchRequest, FilesJob
+from napari_unet.viewer.batches.batch_job import BatchRequest, FilesJob
+from napari_unet.viewer.batches.openbatch import OpenFilesJob
 from napari_unet.viewer.layers import image_layers
-from napari_unet.viewer.openbatch import OpenFilesJob
 
 if TYPE_CHECKING:
     from napari_unet.viewer.session import Session

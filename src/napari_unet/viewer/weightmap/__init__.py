@@ -1,0 +1,1 @@
+"""Show the boundary weight map of what is painted, box by box."""
