@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.lookup import row_bands
+
 __all__ = ["flood"]
 
 LEVELS = 200
@@ -39,10 +41,10 @@ def flood(cores: Integers, over: NDArray[np.bool_], foreground: NDArray[np.float
     padded, padded_free = np.pad(cores, 1), np.pad(over, 1)
     label, free = padded.reshape(-1), padded_free.reshape(-1)
     padded_cost = np.full(padded.shape, LEVELS, dtype=np.uint8)
-    levels = 1 - foreground
-    levels *= LEVELS
-    padded_cost[1:-1, 1:-1] = np.rint(levels, out=levels)
-    del levels
+    for rows in row_bands(foreground):
+        levels = 1 - foreground[rows]
+        levels *= LEVELS
+        padded_cost[1:-1, 1:-1][rows] = np.rint(levels, out=levels)
     cost = padded_cost.reshape(-1)
     left = np.flatnonzero(free)
     beside = np.zeros(free.shape, dtype=bool)

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_unet.core.lookup import row_bands
+
 __all__ = ["give_border_back", "giving_reach"]
 
 Integers = NDArray[np.integer]
@@ -79,10 +81,15 @@ def _disk(radius: float) -> Mask:
 
 def _between(labels: Integers, disk: Mask) -> Mask:
     """Return the background pixels that see two different cells within a disk."""
-    highest = _disk_maximum(labels, disk)
-    none = -labels.max() - 1
-    lowest = -_disk_maximum(np.where(labels > 0, -labels, none), disk)
-    between: Mask = (highest > 0) & (lowest != highest) & (labels == 0)
+    reach, none = len(disk) // 2, -labels.max() - 1
+    between = np.empty(labels.shape, dtype=bool)
+    for rows in row_bands(labels):
+        above = min(reach, rows.start)
+        seen = labels[rows.start - above : rows.stop + reach]
+        here = slice(above, above + len(labels[rows]))
+        highest = _disk_maximum(seen, disk)[here]
+        lowest = -_disk_maximum(np.where(seen > 0, -seen, none), disk)[here]
+        between[rows] = (highest > 0) & (lowest != highest) & (labels[rows] == 0)
     return between
 
 

@@ -17,7 +17,7 @@ from skimage.measure import label
 
 from napari_unet.core.flood import flood
 from napari_unet.core.giveback import give_border_back
-from napari_unet.core.lookup import count_labels, look_up
+from napari_unet.core.lookup import count_labels, look_up, row_bands
 from napari_unet.core.necks import split_necks
 
 __all__ = [
@@ -123,11 +123,14 @@ def _components(mask: NDArray[np.bool_], max_hole: int) -> NDArray[np.integer]:
 def _grow(
     cores: NDArray[np.integer], components: NDArray[np.integer], foreground: NDArray[np.floating]
 ) -> NDArray[np.integer]:
-    """Grow cores over the foreground; a component without any core is its own."""
+    """Grow cores, which change, over the foreground; a component without any core is its own."""
     lonely = np.ones(int(components.max()) + 1, dtype=bool)
     lonely[components[cores > 0]] = False
     lonely[0] = False
-    cores = np.where(look_up(lonely, components), cores.max() + components, cores)
+    most = cores.max()
+    for rows in row_bands(components):
+        alone = lonely[components[rows]]
+        cores[rows][alone] = most + components[rows][alone]
     return flood(cores, (components > 0) & (cores == 0), foreground)
 
 
@@ -187,6 +190,7 @@ def _fill_holes(labels: NDArray[np.integer], max_size: int) -> NDArray[np.intege
     highest = np.zeros(count + 1, dtype=np.int64)
     y, x = np.nonzero(inside)  # never at the edge of the plane, so all neighbours are there
     hole = holes[y, x]
+    del holes, inside
     for cell in (labels[y - 1, x], labels[y + 1, x], labels[y, x - 1], labels[y, x + 1]):
         np.minimum.at(lowest, hole[cell > 0], cell[cell > 0])
         np.maximum.at(highest, hole[cell > 0], cell[cell > 0])
@@ -198,10 +202,11 @@ def _fill_holes(labels: NDArray[np.integer], max_size: int) -> NDArray[np.intege
 
 def first_pixels(labels: NDArray[np.integer]) -> NDArray[np.int64]:
     """Return where each label 1 ... n first is, row by row; past the end if nowhere, as for 0."""
-    flat = labels.ravel()
-    inside = np.flatnonzero(flat)
-    first = np.full(int(flat.max()) + 1, flat.size, dtype=np.int64)
-    first[flat[inside[::-1]]] = inside[::-1]  # the last one that is written stays
+    first = np.full(int(labels.max()) + 1, labels.size, dtype=np.int64)
+    for rows in reversed(list(row_bands(labels))):
+        flat = labels[rows].ravel()
+        inside = np.flatnonzero(flat)[::-1]
+        first[flat[inside]] = inside + rows.start * labels.shape[1]  # the last one written stays
     return first
 
 

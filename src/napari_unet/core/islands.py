@@ -84,6 +84,7 @@ def cells_of_block(
     """
     (y, x), foreground = find_window(read, block, shape, rules, most=most)
     pieces = find_pieces(foreground, rules)
+    del foreground
     rows, columns = np.divmod(first_pixels(pieces), pieces.shape[1])
     first = (rows + y.start) * shape[1] + columns + x.start
     there = tuple(

@@ -7,12 +7,12 @@ times its memory; of a few rows it stays in the fastest memory, and takes less t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["count_labels", "look_up", "named"]
+__all__ = ["count_labels", "look_up", "named", "row_bands"]
 
 PIXELS = 1 << 17
 """That are converted together."""
@@ -23,7 +23,7 @@ T = TypeVar("T", bound=np.generic)
 def count_labels(labels: NDArray[np.integer], most: int) -> NDArray[np.int64]:
     """Return how many pixels have each of the labels 0 ... most."""
     counts = np.zeros(most + 1, dtype=np.int64)
-    for rows in _rows(labels):
+    for rows in row_bands(labels):
         found = np.bincount(labels[rows].ravel())
         counts[: len(found)] += found
     return counts
@@ -32,7 +32,7 @@ def count_labels(labels: NDArray[np.integer], most: int) -> NDArray[np.int64]:
 def look_up(table: NDArray[T], labels: NDArray[np.integer]) -> NDArray[T]:
     """Return ``table[labels]``."""
     values = np.empty(labels.shape, dtype=table.dtype)
-    for rows in _rows(labels):
+    for rows in row_bands(labels):
         values[rows] = table[labels[rows]]
     return values
 
@@ -40,12 +40,13 @@ def look_up(table: NDArray[T], labels: NDArray[np.integer]) -> NDArray[T]:
 def named(labels: NDArray[np.integer], most: int) -> NDArray[np.bool_]:
     """Return for each of the numbers 0 ... most whether it is among the labels; 0 is not."""
     found = np.zeros(most + 1, dtype=bool)
-    for rows in _rows(labels):
+    for rows in row_bands(labels):
         found[labels[rows]] = True
     found[0] = False
     return found
 
 
-def _rows(labels: NDArray[np.integer]) -> Iterator[slice]:
+def row_bands(labels: NDArray[Any]) -> Iterator[slice]:
+    """Yield some rows of a plane at a time, from the first to the last."""
     step = max(PIXELS * len(labels) // max(labels.size, 1), 1)
     yield from (slice(at, at + step) for at in range(0, len(labels), step))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.lookup import look_up
+from napari_unet.core.lookup import look_up, row_bands
 
 __all__ = ["smoothing_reach", "split_necks"]
 
@@ -55,6 +55,7 @@ def split_necks(labels: Integers, depth: float, *, smooth: float = 1.0) -> Integ
     hill, tops = find_hills(height)
     saddles = _highest(*meetings(height, components, hill), len(tops))
     owner = _join(height.ravel()[tops], *saddles, max(round(depth * PER_DEPTH), 1))
+    del height
     return look_up(np.append(owner + 1, np.int32(0)), hill)  # the background is hill -1
 
 
@@ -70,12 +71,12 @@ def _heights(labels: Ints, smooth: float) -> Ints:
     width = distance_to_outline(labels)
     ndimage.gaussian_filter(width, smooth, output=width, truncate=4.0)
     width *= PER_PIXEL
-    height = width.astype(np.int32)
     # from a table: equal steps have equal logarithms, wherever they lie
-    size = 1 << int(height.max(initial=0) + 1).bit_length()
+    size = 1 << (int(width.max(initial=0)) + 1).bit_length()
     table = np.round(PER_DEPTH * np.log1p(np.arange(size) / PER_PIXEL)).astype(np.int32)
-    height = look_up(table, height)
-    height[labels == 0] = -1
+    height = np.empty(labels.shape, dtype=np.int32)
+    for rows in row_bands(labels):
+        height[rows] = np.where(labels[rows] == 0, -1, table[width[rows].astype(np.int32)])
     return height
 
 

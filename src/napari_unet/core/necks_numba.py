@@ -47,7 +47,7 @@ def find_hills(height: Ints) -> tuple[Ints, Ints]:
     flat = hill.reshape(-1)
     _step_up(height, flat)
     _climb(flat)
-    tops = np.flatnonzero(flat == np.arange(flat.size, dtype=np.int32)).astype(np.int32)
+    tops = np.empty(_name(flat, np.empty(0, np.int32)), dtype=np.int32)
     _name(flat, tops)
     return hill, tops
 
@@ -146,15 +146,24 @@ def _climb(top: Ints) -> None:
             way = further
 
 
-@kept("void(int32[::1], int32[::1])")
-def _name(top: Ints, tops: Ints) -> None:
-    """Replace the place of a top by its number, at each pixel of the hill."""
-    number = np.empty(len(top), dtype=np.int32)
-    for hill in range(len(tops)):
-        number[tops[hill]] = hill
+@kept("int64(int32[::1], int32[::1])")
+def _name(top: Ints, tops: Ints) -> int:
+    """Count the tops; if there is room for their places, put the number of each at its pixels."""
+    count = 0
     for here in range(len(top)):
-        if top[here] >= 0:
-            top[here] = number[top[here]]
+        if top[here] == here:
+            if len(tops):
+                tops[count] = here
+                top[here] = -2 - count  # no place; so it can be told from one
+            count += 1
+    if len(tops):
+        for here in range(len(top)):
+            if top[here] >= 0:
+                top[here] = top[top[here]]
+        for here in range(len(top)):
+            if top[here] < -1:
+                top[here] = -2 - top[here]
+    return count
 
 
 @kept(f"int64({PLANE}, {PLANE}, {PLANE}, {PLANE})")
