@@ -1,24 +1,24 @@
 """How long and how much memory it takes to segment one huge plane, from disk to disk.
 
-One command; 40 000 takes hours on two cores, the others minutes to an hour::
+One command; the largest plane takes most of an hour on two cores::
 
-    python tests/benchmarks/huge.py --side 5000 10000 20000 --out huge.json
+    python tests/benchmarks/huge.py --side 5000 10000 16384 40000 --out huge.json
 
-Every side is a process of its own: it segments a zarr array (uint16, made chunk by chunk of cells
-that touch) with the starter model, into another one. Where the plane fits into memory, the cells
-are compared with those found in one piece. The exponent is the slope of the logarithms of time and
-pixels: 1 is linear.
+A zarr array (uint16, made chunk by chunk of cells that touch) is segmented with the starter model
+into another one, in a process of its own. Where the plane fits into memory, the cells are compared
+with those found in one piece. The exponent is the slope of the logarithms of time and pixels: 1 is
+linear; processor time tells whether something else ran.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import resource
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,9 @@ from sidebyside import Result, machine, write
 
 from napari_unet.sample_data import touching_cells
 
-SIDES = [5000, 10_000, 20_000]
+SIDES = [5000, 10_000, 16_384]
 PATCH = 1024
-IN_ONE_PIECE = 8192 * 8192
+IN_ONE_PIECE = 16_384 * 16_384
 """Pixels of the largest plane whose cells are also found in one piece."""
 
 
@@ -47,8 +47,14 @@ def make(path: Path, side: int) -> None:
             image[0, y : y + PATCH, x : x + PATCH] = (patch * 50_000)[: part[0], : part[1]]
 
 
-def segment(folder: Path, side: int) -> None:
-    """Segment in this process; print seconds, memory and cells."""
+def alone(function: Callable[..., Any], *args: Any) -> Any:
+    """Call in a process of its own, whose largest memory is that of the call."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *args).result()
+
+
+def segment(folder: Path, side: int) -> dict[str, Any]:
+    """Segment in this process; return seconds, memory and cells."""
     import zarr
 
     from napari_unet.core.config import PredictConfig
@@ -63,8 +69,9 @@ def segment(folder: Path, side: int) -> None:
     for event in segment_large(starter_model(), image, out, config, folder / "scratch"):
         last = event
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": seconds, "bytes": peak, "cells": last.objects}))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = used.ru_utime + used.ru_stime
+    return {"seconds": seconds, "cpu": cpu, "MiB": used.ru_maxrss / 1024, "cells": last.objects}
 
 
 def check(folder: Path, side: int, cells: int) -> str:
@@ -94,10 +101,8 @@ def check(folder: Path, side: int, cells: int) -> str:
 def run(side: int, folder: Path) -> dict[str, Any]:
     """Make, segment in a process, and check one plane."""
     make(folder / "image.zarr", side)
-    command = [sys.executable, __file__, "--child", str(folder), "--side", str(side)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
-    found["note"] = check(folder, side, found["cells"])
+    found: dict[str, Any] = alone(segment, folder, side)
+    found["note"] = alone(check, folder, side, found["cells"])
     return found
 
 
@@ -107,32 +112,26 @@ def main() -> None:
     parser.add_argument("--side", type=int, nargs="+", default=SIDES)
     parser.add_argument("--out", metavar="FILE", help="write the figures as JSON")
     parser.add_argument("--folder", help="where there is room for planes")
-    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.child:
-        segment(args.child, args.side[0])
-        return
     result = Result("Huge planes: starter model, CPU, zarr to zarr")
-    seconds = []
+    times: dict[str, list[float]] = {"seconds": [], "cpu": []}
     for side in args.side:
         with tempfile.TemporaryDirectory(dir=args.folder) as folder:
             found = run(side, Path(folder))
-        seconds.append(found["seconds"])
+        for name, values in times.items():
+            values.append(found[name])
         speed = side * side / found["seconds"] / 1e6
-        note = f"{speed:.3f} Mpixel/s; {found['note']}"
+        note = f"{speed:.3f} Mpixel/s, {found['cpu']:.0f} s of CPU; {found['note']}"
         result.add(f"{side} x {side}", (found["seconds"],), note=note)
-        mebibytes = found["bytes"] / 2**20
-        result.add(
-            "    peak memory",
-            (mebibytes,),
-            unit="MiB",
-            target="< 2048",
-            met=mebibytes < 2048,
-        )
-    if len(seconds) > 1:
+        peak = found["MiB"]
+        result.add("    peak memory", (peak,), unit="MiB", target="< 2048", met=peak < 2048)
+        print(side, found, flush=True)
+    if len(args.side) > 1:
         pixels = np.log(np.square(np.array(args.side, dtype=float)))
-        slope = float(np.polyfit(pixels, np.log(seconds), 1)[0])
-        result.add("exponent of the time", (slope,), unit="", target="<= 1 + 0.1", met=slope <= 1.1)
+        for name, values in times.items():
+            slope = float(np.polyfit(pixels, np.log(values), 1)[0])
+            row = f"exponent of the {'time' if name == 'seconds' else 'processor time'}"
+            result.add(row, (slope,), unit="", target="<= 1 + 0.1", met=slope <= 1.1)
     write(args.out, result, machine("torch", "numpy", "zarr"))
 
 
