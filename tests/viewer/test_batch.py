@@ -11,6 +11,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import tifffile
+from napari.layers import Image
 from small_things import make_segmenter
 
 import napari_unet
@@ -127,7 +128,7 @@ def test_open_images_become_files(run: Any, viewer: Any, tmp_path: Path) -> None
 def test_what_is_too_large_for_a_layer_is_told_where_to_go(
     run: Any, viewer: Any, session: Session
 ) -> None:
-    """By its row, or by the button; pixels in memory are never refused."""
+    """By its row, or by the button, also for the plane that is shown."""
     viewer.add_image(noise(40, 50), name="cells")
     slide = da.zeros((8200, 8200), dtype=np.uint8, chunks=4100)
     large = viewer.add_image([slide, slide[::8, ::8]], name="slide", contrast_limits=(0, 1))
@@ -135,8 +136,17 @@ def test_what_is_too_large_for_a_layer_is_told_where_to_go(
 
     assert rows["cells"].startswith("done: ")
     assert "'slide' (8200 x 8200 px, 1 channel) is too large for a layer" in rows["slide"]
-    with pytest.raises(InputError, match="choose files in a folder beside Results"):
-        session.segment(large, "whole layer", CONFIG)
+    for scope in ("whole layer", "current plane"):
+        with pytest.raises(InputError, match="choose files in a folder beside Results"):
+            session.segment(large, scope, CONFIG)
+
+
+def test_a_plane_in_memory_that_leaves_no_room_for_its_cells_is_refused(session: Session) -> None:
+    """An array of one byte that pretends to be 10^11 pixels: nobody has 48 bytes for each."""
+    huge = np.broadcast_to(np.uint8(0), (400_000, 400_000))
+    image = Image(huge, contrast_limits=(0, 1), name="slide")
+    with pytest.raises(InputError, match="too large for a layer"):
+        session.segment(image, "current plane", CONFIG)
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_unet.errors import InputError
-from napari_unet.viewer import doubts, layers
+from napari_unet.viewer import layers
 from napari_unet.viewer.layers import mark_result, painted
+from napari_unet.viewer.learning import doubts
 
 
 @pytest.fixture

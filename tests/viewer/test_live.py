@@ -152,7 +152,8 @@ def test_new_strokes_enter_a_live_training_within_two_seconds(
     )  # fmt: skip
     session.viewer.dims.set_current_step(0, 1)
     labels.data_setitem((np.full(9, 1), np.arange(9) + 40, np.arange(9) + 40), 5)
-    qtbot.wait_until(lambda: len(training._painting._numbers) == 2, timeout=2_000)  # a new plane was sent
+    numbers = training._painting._numbers
+    qtbot.wait_until(lambda: len(numbers) == 2, timeout=2_000)  # a new plane was sent
     qtbot.wait(300)
     assert time.monotonic() - began < 2
     steps = [event.step for event in told if isinstance(event, StepDone)]

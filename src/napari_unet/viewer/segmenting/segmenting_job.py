@@ -43,6 +43,9 @@ SEGMENTING = "Segmenting"
 LARGEST_PLANE = 2**26
 """Pixels of a plane, of an image that is not in memory, up to which its result is a layer."""
 
+PER_PIXEL = 48
+"""Bytes per pixel that the cells of a plane take: 36 to find them, the rest to show them."""
+
 Scope = Literal["current plane", "whole layer", "all open images"]
 
 
@@ -224,8 +227,7 @@ class SegmentingJob(SessionJob[Event]):
         """Make what shows the result of one image."""
         row = BatchRow(image.name)
         check_fits(self._segmenter, image)
-        if scope == "whole layer":
-            _check_room(image)
+        _check_room(image, whole=scope == "whole layer")
         only = shown_plane(self._session.viewer, image) if scope == "current plane" else None
         self._add(image, row, only)
         return Batch([row])
@@ -238,7 +240,7 @@ class SegmentingJob(SessionJob[Event]):
             rows.append(BatchRow(layer.name))
             try:
                 check_fits(self._segmenter, layer)
-                _check_room(layer)
+                _check_room(layer, whole=True)
                 self._add(layer, rows[-1], None)
             except UNetError as error:
                 rows[-1].end("skipped", str(error))
@@ -280,14 +282,15 @@ def check_fits(segmenter: Segmenter, image: Image) -> None:
         )
 
 
-def _check_room(image: Image) -> None:
-    """Raise an `InputError` if an image on disk is so large that its result must be there, too."""
-    stack = ImageStack.of(image)
-    if stack.in_memory:
-        return
-    pixels = prod(stack.shape)
-    too_much = pixels * np.dtype(np.uint32).itemsize > psutil.virtual_memory().available / 2
-    if prod(stack.plane_shape) > LARGEST_PLANE or too_much:
+def _check_room(image: Image, *, whole: bool) -> None:
+    """Raise an `InputError` if a plane, or of an image on disk all of them, is too large here."""
+    stack, free = ImageStack.of(image), psutil.virtual_memory().available
+    plane = prod(stack.plane_shape)
+    too_large = plane * PER_PIXEL > free
+    if not stack.in_memory:
+        result = prod(stack.shape) * np.dtype(np.uint32).itemsize
+        too_large = too_large or plane > LARGEST_PLANE or (whole and result > free / 2)
+    if too_large:
         raise InputError(
             f"The segmentation of {image.name!r} ({stack.describe()}) is too large for a layer. "
             f"Open Batch in the dock and choose files in a folder beside Results."
