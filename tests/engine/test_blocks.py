@@ -304,10 +304,15 @@ def test_cells_are_not_numbered_before_all_blocks_are_found(tmp_path: Path) -> N
         number_blocks(store)
 
 
-def test_rotated_copies_do_not_go_with_blocks(tmp_path: Path) -> None:
-    """They turn about the middle of the whole plane."""
-    with pytest.raises(InputError, match="rotations=2"):
-        open_store(tmp_path, model(), picture()[None], config(rotations=2))
+@pytest.mark.parametrize("kind", ["cells", "classes"])
+def test_rotated_copies_are_those_of_the_whole_plane(tmp_path: Path, kind: str) -> None:
+    """They turn about the middle of the whole plane, whatever block is averaged."""
+    segmenter, seven = replace(model(), kind=kind, downsample=2), config(rotations=7)
+    out = np.zeros(SHAPE, np.uint32)
+    events = list(segment_large(segmenter, picture()[None], out, seven, tmp_path, side=64))
+    np.testing.assert_array_equal(out, segment(segmenter, picture(), seven))
+    tiles = [event for event in events if isinstance(event, TileDone)]
+    assert [event.index for event in tiles] == list(range(1, tiles[0].total + 1))
 
 
 def test_large_planes_of_a_stack_are_segmented_in_blocks(

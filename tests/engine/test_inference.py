@@ -371,8 +371,20 @@ def test_rotation_does_not_move_the_cells() -> None:
     assert labels.max() == 1
 
 
+def test_averaged_in_parts_is_averaged_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And every tile of every part is counted."""
+    segmenter, image = make_segmenter(downsample=2), picture((90, 110))
+    once = probabilities(segmenter, image, config(rotations=3))
+    monkeypatch.setattr("napari_unet.engine.plane.AVERAGED", 40)
+    parts = np.zeros_like(once)
+    events = list(predict(segmenter, image, parts, config(rotations=3)))
+    np.testing.assert_allclose(parts, once, atol=1e-6)
+    assert [event.index for event in events] == list(range(1, events[0].total + 1))
+    assert sum(np.zeros(image.shape)[event.region].size > 0 for event in events) == 9
+
+
 def test_rotated_copies_become_final_at_the_end() -> None:
-    """Each tile is an event, and only the last one names pixels: all of them."""
+    """Each tile is an event, and only the last one of a part names pixels: all of them."""
     segmenter = make_segmenter()
     out = np.zeros((2, 60, 70), dtype=np.float32)
     events = list(predict(segmenter, picture((60, 70)), out, config(rotations=3, tile_size=50)))

@@ -34,7 +34,6 @@ from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
 from napari_unet.engine.plane import PlanePredictor
 from napari_unet.engine.planestore import BLOCK, PlaneStore
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.errors import InputError
 
 __all__ = [
     "BLOCK",
@@ -85,17 +84,12 @@ def open_store(
     image : array
         (C, Y, X), read region by region.
     config : PredictConfig
-        All but ``rotations``: rotated copies of a plane cannot be had in blocks.
+        As for the whole plane.
     side : int
         Of the blocks: a multiple of 1024, or smaller.
     probabilities : bool
         Whether to keep those of a model of classes; those of cells are needed.
     """
-    if config.rotations != 1:
-        raise InputError(
-            f"A plane of {image.shape[1]} x {image.shape[2]} pixels is segmented block by block, "
-            f"which rotations={config.rotations} does not allow; use rotations=1."
-        )
     tile_size = PlanePredictor(segmenter, config).tile_size
     return PlaneStore.open(
         scratch,
@@ -196,7 +190,7 @@ def segment_large(
     store = open_store(scratch, segmenter, image, config, side=side)
     boxes, index, objects = plan_blocks(store), 0, 0
     planner = PlanePredictor(segmenter, replace(config, tile_size=store.tile_size))
-    tiles = [len(planner.tiles_of(box, store.shape)) for box in boxes]
+    tiles = [planner.count(box, image) for box in boxes]
     cells = segmenter.kind == "cells"
     total = sum(tiles) + (3 if cells else 1) * len(boxes)
     note = ""
@@ -235,11 +229,11 @@ def _predict_tiles(
     block: dict[str, NDArray[Any]] = {}
     wanted = store.probabilities is not None
     for piece in predictor.pieces_of(image, box, store.statistics):
-        there = tuple(
-            slice(r.start - b.start, r.stop - b.start)
-            for r, b in zip(piece.region, box, strict=True)
-        )
         if piece.values is not None:
+            there = tuple(
+                slice(r.start - b.start, r.stop - b.start)
+                for r, b in zip(piece.region, box, strict=True)
+            )
             for name, values in _to_keep(segmenter, piece.values, wanted=wanted).items():
                 if name not in block:
                     block[name] = np.empty((*values.shape[:-2], *shape), values.dtype)

@@ -182,7 +182,7 @@ def segment_into(
     image = checked_image(segmenter, image)
     if tuple(labels.shape) != image.shape[1:]:
         raise InputError(f"labels has shape {labels.shape}; give {image.shape[1:]}.")
-    in_memory = config.rotations != 1 or foreground is not None or evidence is not None
+    in_memory = foreground is not None or evidence is not None
     if is_large(image.shape[-2:]) and not in_memory:
         yield from _block_by_block(segmenter, image, labels, config, numbered)
         return

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.core.normalise import grey_statistics, normalise
 from napari_unet.core.order import box_distance, outward
 from napari_unet.core.resolution import coarse_box, coarse_shape, read_coarse, refine
-from napari_unet.core.rotation import rotate, rotate_back, rotated_shape
+from napari_unet.core.rotation import Rotated
 from napari_unet.core.tiles import Tile, smallest_output, tile_grid, tiles_over
 from napari_unet.engine.device import select_device
 from napari_unet.engine.memory import largest_output
@@ -25,6 +26,9 @@ __all__ = ["Piece", "PlanePredictor"]
 
 Array = NDArray[Any]
 Region = tuple[slice, ...]
+
+AVERAGED = 2048
+"""Side of the parts in which rotated copies are averaged: memory does not grow with the plane."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,17 +88,23 @@ class PlanePredictor:
     def pieces(self, image: Array) -> Iterator[Piece]:
         """Yield the probabilities of a (C, Y, X) plane as they become final.
 
-        Rotated copies become final all at once, so nothing of them is sooner in view.
+        Rotated copies are averaged part by part, so nothing of them is sooner in view.
         """
         statistics = grey_statistics(image)
-        if self._config.rotations == 1:
-            tiles = self._tiles(image.shape[1:])
-            total = len(tiles)
-            ordered = _in_view_first(tiles, self._segmenter.downsample, self._mailbox)
-            for region, values in self._predict(image, statistics, ordered):
-                yield Piece(region, values, total)
+        whole = tuple(slice(0, n) for n in image.shape[1:])
+        if self._config.rotations > 1:
+            parts = product(*(_cut(n, AVERAGED) for n in image.shape[1:]))
+            yield from self._averaged(image, list(parts), statistics)
             return
-        yield from self._averaged(image, statistics)
+        tiles = tile_grid(
+            coarse_shape(image.shape[1:], self._segmenter.downsample),
+            output=self._output,
+            context=self._context,
+            stride=self._stride,
+        )
+        ordered = _in_view_first(tiles, self._segmenter.downsample, self._mailbox)
+        for region, values in self._predict(image, statistics, ordered, whole):
+            yield Piece(region, values, len(tiles))
 
     def pieces_of(
         self, image: Array, box: Region, statistics: NDArray[np.float32]
@@ -110,11 +120,47 @@ class PlanePredictor:
         statistics : float32 array
             `grey_statistics` of the plane.
         """
-        tiles = self.tiles_of(box, image.shape[1:])
+        if self._config.rotations > 1:
+            yield from self._averaged(image, [box], statistics)
+            return
+        tiles = self._tiles(box, image.shape[1:])
         for region, values in self._predict(image, statistics, tiles, box):
             yield Piece(region, values, len(tiles))
 
-    def tiles_of(self, box: Region, shape: tuple[int, ...]) -> list[Tile]:
+    def count(self, box: Region, image: Array) -> int:
+        """Return how many pieces a part of a (C, Y, X) plane has."""
+        if self._config.rotations == 1:
+            return len(self._tiles(box, image.shape[1:]))
+        turned = (Rotated(image, angle) for angle in self._angles())
+        return sum(len(self._tiles(one.needed(box), one.shape[1:])) for one in turned)
+
+    def _angles(self) -> Array:
+        return 2 * np.pi * np.arange(self._config.rotations) / self._config.rotations
+
+    def _averaged(
+        self, image: Array, boxes: Sequence[Region], statistics: NDArray[np.float32]
+    ) -> Iterator[Piece]:
+        """Yield parts of a plane, each the mean of rotated copies, and a piece for every tile."""
+        nothing: Region = (slice(0, 0), slice(0, 0))
+        total = sum(self.count(box, image) for box in boxes)
+        classes, rotations = self._segmenter.n_classes, self._config.rotations
+        for box in boxes:
+            mean = np.zeros((classes, *_lengths(box)), dtype=np.float32)
+            left = self.count(box, image)
+            for angle in self._angles():
+                turned = Rotated(image, angle, instead=statistics[:, :1])
+                seen = turned.needed(box)
+                values = np.empty((classes, *_lengths(seen)), dtype=np.float32)
+                tiles = self._tiles(seen, turned.shape[1:])
+                for region, probabilities in self._predict(turned, statistics, tiles, seen):
+                    values[(slice(None), *_within(region, seen))] = probabilities
+                    left -= 1
+                    if left > 0:
+                        yield Piece(nothing, None, total)
+                mean += turned.back(values, seen, box) / rotations
+            yield Piece(box, mean, total)
+
+    def _tiles(self, box: Region, shape: tuple[int, ...]) -> list[Tile]:
         """Plan the tiles of a part of a plane of a shape, in pixels of the working resolution."""
         return tiles_over(
             coarse_box(box, self._segmenter.downsample, shape),
@@ -123,51 +169,18 @@ class PlanePredictor:
             stride=self._stride,
         )
 
-    def _averaged(self, image: Array, statistics: NDArray[np.float32]) -> Iterator[Piece]:
-        nothing: Region = (slice(0, 0), slice(0, 0))
-        upright = np.asarray(image, dtype=np.float32)
-        upright = np.where(
-            np.isfinite(upright), upright, statistics[:, :1, None]
-        )  # NaN would spread
-        mean = np.zeros((self._segmenter.n_classes, *image.shape[1:]), dtype=np.float32)
-        rotations = self._config.rotations
-        angles = 2 * np.pi * np.arange(rotations) / rotations
-        canvases = [rotated_shape(image.shape[1:], angle) for angle in angles]
-        total = sum(len(self._tiles(canvas)) for canvas in canvases)
-        index = 0
-        for angle, canvas in zip(angles, canvases, strict=True):
-            out = np.empty((self._segmenter.n_classes, *canvas), dtype=np.float32)
-            rotated, tiles = rotate(upright, angle), self._tiles(canvas)
-            for region, values in self._predict(rotated, statistics, tiles):
-                out[(slice(None), *region)] = values
-                index += 1
-                if index < total:
-                    yield Piece(nothing, None, total)
-            mean += rotate_back(out, angle, image.shape[1:]) / rotations
-        yield Piece((slice(0, mean.shape[1]), slice(0, mean.shape[2])), mean, total)
-
-    def _tiles(self, shape: tuple[int, ...]) -> list[Tile]:
-        """Plan the tiles of a plane (Y, X), in pixels of the working resolution."""
-        return tile_grid(
-            coarse_shape(shape, self._segmenter.downsample),
-            output=self._output,
-            context=self._context,
-            stride=self._stride,
-        )
-
     def _predict(
         self,
-        image: Array,
+        image: Any,
         statistics: NDArray[np.float32],
         tiles: Iterable[Tile],
-        box: Region | None = None,
+        box: Region,
     ) -> Iterator[tuple[Region, NDArray[np.float32]]]:
-        """Yield (region, its probabilities (K, *region)) for tiles of a (C, Y, X) plane."""
+        """Yield (region, its probabilities (K, *region)) for tiles of a part of a plane."""
         factor, shape = self._segmenter.downsample, image.shape[1:]
-        whole = box or tuple(slice(0, n) for n in shape)
 
-        def read(box: Region) -> NDArray[np.float32]:
-            return normalise(read_coarse(image, box, factor), statistics)
+        def read(of: Region) -> NDArray[np.float32]:
+            return normalise(read_coarse(image, of, factor), statistics)
 
         for tile, values in self.runner.run(tiles, read):
             if factor == 1:
@@ -175,10 +188,25 @@ class PlanePredictor:
                 continue
             y, x = (
                 slice(max(w.start * factor, b.start), min(w.stop * factor, b.stop))
-                for w, b in zip(tile.write, whole, strict=True)
+                for w, b in zip(tile.write, box, strict=True)
             )
             origin = tuple(span.start for span in tile.output)
             yield (y, x), refine(values, factor, origin, (y, x), shape)
+
+
+def _lengths(box: Region) -> tuple[int, ...]:
+    return tuple(span.stop - span.start for span in box)
+
+
+def _cut(n: int, side: int) -> list[slice]:
+    return [slice(start, min(start + side, n)) for start in range(0, n, side)]
+
+
+def _within(region: Region, box: Region) -> Region:
+    """Return where a region of a plane lies in a part of it."""
+    return tuple(
+        slice(r.start - b.start, r.stop - b.start) for r, b in zip(region, box, strict=True)
+    )
 
 
 def _in_view_first(tiles: list[Tile], factor: int, mailbox: Mailbox | None) -> Iterator[Tile]:
