@@ -290,6 +290,28 @@ def test_probabilities_of_classes_are_written_in_blocks(
         np.testing.assert_allclose(parts.data[...], whole.data[...], atol=1e-5)
 
 
+def test_a_table_of_labels_that_are_replaced_goes_with_them(
+    model: Segmenter, tmp_path: Path
+) -> None:
+    """It would describe cells that are gone. Of labels that stay it stays, or if it was changed."""
+    image = save(tmp_path / "a.tif", cells())
+    out, measured = tmp_path / "out", BatchOptions(measure="csv")
+    table = out / "a_objects.csv"
+    list(segment_files(model, image, out, CPU, measured))
+    assert _done(segment_files(model, image, out, CPU)) == []
+    list(segment_files(model, image, out, CPU, BatchOptions(format="ome-zarr")))
+    assert table.exists()
+
+    stricter = replace(CPU, threshold=0.9)
+    list(segment_files(model, image, out, CPU, replace(measured, overwrite=True)))
+    list(segment_files(model, image, out, stricter))
+    assert not table.exists()
+    list(segment_files(model, image, out, CPU, measured))
+    table.write_text("mine")
+    list(segment_files(model, image, out, stricter))
+    assert table.read_text() == "mine"
+
+
 def test_an_image_that_changes_while_it_is_read_fails(model: Segmenter, tmp_path: Path) -> None:
     """Half of one and half of another image is no result."""
     image = save(tmp_path / "a.tif", cells())

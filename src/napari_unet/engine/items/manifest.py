@@ -32,6 +32,7 @@ __all__ = [
     "explained",
     "find_complete",
     "find_foreign",
+    "find_outdated",
     "fingerprint",
     "identify",
     "read_record",
@@ -166,6 +167,31 @@ def find_foreign(item: Item, outputs: Iterable[Path]) -> list[Path]:
         path
         for path in outputs
         if (found := stamp(path)) is not None and (path.name, found) not in known
+    ]
+
+
+def find_outdated(item: Item, outputs: Iterable[Path], made_by: str, seen: str) -> list[Path]:
+    """Return results, such as tables, of labels that are about to be replaced by others.
+
+    Parameters
+    ----------
+    item : Item
+        Of the batch.
+    outputs : iterable of Path
+        What is written now.
+    made_by, seen : str
+        As ``made_by`` and ``fingerprint`` of the new record.
+    """
+    record, new = read_record(item), {path.name for path in outputs}
+    if record is None or (record.made_by, record.fingerprint) == (made_by, seen):
+        return []
+    if record.outputs["labels"][0] not in new:
+        return []
+    folder = (item.folder / item.name).parent
+    return [
+        folder / name
+        for name, was in record.outputs.values()
+        if name not in new and stamp(folder / name) == was
     ]
 
 

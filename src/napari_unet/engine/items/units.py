@@ -21,6 +21,7 @@ from napari_unet.engine.items.manifest import (
     Record,
     explained,
     find_foreign,
+    find_outdated,
     fingerprint,
     stamp,
     write_record,
@@ -120,6 +121,9 @@ def _commit(order: Order, made: Path, objects: int | None) -> None:
         earlier=explained(item) | present,
         objects=objects,
     )
+    # before the record, which would not know that they are still to be removed
+    for path in find_outdated(item, outputs.values(), order.made_by, order.fingerprint):
+        path.replace(made / f"{path.name}.old")
     write_record(item, record)
     for path in outputs.values():
         path.parent.mkdir(parents=True, exist_ok=True)
