@@ -23,7 +23,18 @@ from scipy import ndimage
 from napari_unet import metrics
 from napari_unet.core.annotation import Annotation
 
-__all__ = ["DATA", "HIGHER", "KINDS", "Array", "Kind", "Split", "largest_pieces", "read", "strokes"]
+__all__ = [
+    "DATA",
+    "HIGHER",
+    "KINDS",
+    "UNSEEN",
+    "Array",
+    "Kind",
+    "Split",
+    "largest_pieces",
+    "read",
+    "strokes",
+]
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("NAPARI_UNET_DATA", ROOT.parent / "shared" / "data"))
@@ -119,10 +130,23 @@ def score_classes(truth: Array, labels: Array, probabilities: Array) -> dict[str
     return {"IoU": float(np.mean(each))}
 
 
+NUCLEI: Mapping[Split, tuple[int, tuple[int, ...]]] = {
+    "develop": (3, (0, 5, 9, 11, 14, 17)),
+    "report": (19, (2, 10, 15)),
+}
+"""Of the larger fluorescence images: which is painted, which are scored."""
+
+UNSEEN: Mapping[str, frozenset[int]] = {
+    "fluo256": frozenset(range(0, 120, 5)),
+    "fluo520x696": frozenset(k for one, others in NUCLEI.values() for k in (one, *others)),
+}
+"""Of all fluorescence images: those that the starter model was not trained on."""
+
+
 def nuclei(split: Split, artefact: bool = False) -> Kind:
     """Ten nuclei and background strokes on one fluorescence image; others of that set."""
     image, truth = (read(f"nuclei_dsb2018/fluo520x696-{part}.tif") for part in ("images", "masks"))
-    trained, scored = {"develop": (3, (0, 5, 9, 11, 14, 17)), "report": (19, (2, 10, 15))}[split]
+    trained, scored = NUCLEI[split]
     painted = strokes(truth[trained], 10, np.random.default_rng(0))
     shown = image[trained].copy()
     if artefact:
