@@ -29,6 +29,7 @@ from napari_unet.core.giveback import give_border_back, giving_reach
 from napari_unet.core.instances import CellRules, find_pieces, first_pixels
 from napari_unet.core.lookup import count_labels, look_up, named
 from napari_unet.core.necks import smoothing_reach
+from napari_unet.core.tiles import within
 
 __all__ = ["Box", "CellsOfBlock", "cells_of_block", "find_window"]
 
@@ -87,10 +88,7 @@ def cells_of_block(
     del foreground
     rows, columns = np.divmod(first_pixels(pieces), pieces.shape[1])
     first = (rows + y.start) * shape[1] + columns + x.start
-    there = tuple(
-        slice(b.start - w.start, b.stop - w.start) for b, w in zip(block, (y, x), strict=True)
-    )
-    labels = give_border_back(pieces, rules.border)[there]
+    labels = give_border_back(pieces, rules.border)[within(block, (y, x))]
     here = np.zeros(len(first), dtype=bool)
     here[labels] = True
     here[0] = False

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.tiles import within
+
 __all__ = ["Rotated", "rotated_shape"]
 
 Array = NDArray[Any]
@@ -95,10 +97,7 @@ class Rotated:
         (y, x), plane = box, self._plane.shape[1:]
 
         def read(box: Box) -> Array:
-            rows, columns = (
-                slice(b.start - r.start, b.stop - r.start) for b, r in zip(box, region, strict=True)
-            )
-            return values[:, rows, columns]
+            return values[(slice(None), *within(box, region))]
 
         turned = np.empty((len(values), y.stop - y.start, x.stop - x.start), dtype=np.float32)
         step = max(PIXELS // turned.shape[2], 1)

@@ -39,6 +39,7 @@ __all__ = [
     "smallest_output",
     "tile_grid",
     "tiles_over",
+    "within",
 ]
 
 SMALLEST = 5
@@ -140,6 +141,13 @@ def tiles_over(box: Sequence[slice], *, output: int, context: int, stride: int) 
                 tiles.append(_span(out.start + start, step, kept, context))
         axes.append(tiles)
     return [Tile(*zip(*spans, strict=True)) for spans in itertools.product(*axes)]
+
+
+def within(region: Sequence[slice], box: Sequence[slice]) -> tuple[slice, ...]:
+    """Return where a region of an image lies in an array that holds a box of it."""
+    return tuple(
+        slice(r.start - b.start, r.stop - b.start) for r, b in zip(region, box, strict=True)
+    )
 
 
 def _cut(n: int, limit: int, context: int, stride: int) -> list[tuple[slice, slice, slice]]:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from napari_unet.core.cellclasses import class_evidence, foreground
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.islands import Box, cells_of_block
+from napari_unet.core.tiles import within
 from napari_unet.engine.cells import cell_rules
 from napari_unet.engine.checkedimage import check_room, checked_image
 from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
@@ -230,10 +231,7 @@ def _predict_tiles(
     wanted = store.probabilities is not None
     for piece in predictor.pieces_of(image, box, store.statistics):
         if piece.values is not None:
-            there = tuple(
-                slice(r.start - b.start, r.stop - b.start)
-                for r, b in zip(piece.region, box, strict=True)
-            )
+            there = within(piece.region, box)
             for name, values in _to_keep(segmenter, piece.values, wanted=wanted).items():
                 if name not in block:
                     block[name] = np.empty((*values.shape[:-2], *shape), values.dtype)

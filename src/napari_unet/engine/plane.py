@@ -15,7 +15,7 @@ from napari_unet.core.normalise import grey_statistics, normalise
 from napari_unet.core.order import box_distance, outward
 from napari_unet.core.resolution import coarse_box, coarse_shape, read_coarse, refine
 from napari_unet.core.rotation import Rotated
-from napari_unet.core.tiles import Tile, smallest_output, tile_grid, tiles_over
+from napari_unet.core.tiles import Tile, smallest_output, tile_grid, tiles_over, within
 from napari_unet.engine.device import select_device
 from napari_unet.engine.memory import largest_output
 from napari_unet.engine.process.mailbox import InView, Mailbox
@@ -153,7 +153,7 @@ class PlanePredictor:
                 values = np.empty((classes, *_lengths(seen)), dtype=np.float32)
                 tiles = self._tiles(seen, turned.shape[1:])
                 for region, probabilities in self._predict(turned, statistics, tiles, seen):
-                    values[(slice(None), *_within(region, seen))] = probabilities
+                    values[(slice(None), *within(region, seen))] = probabilities
                     left -= 1
                     if left > 0:
                         yield Piece(nothing, None, total)
@@ -200,13 +200,6 @@ def _lengths(box: Region) -> tuple[int, ...]:
 
 def _cut(n: int, side: int) -> list[slice]:
     return [slice(start, min(start + side, n)) for start in range(0, n, side)]
-
-
-def _within(region: Region, box: Region) -> Region:
-    """Return where a region of a plane lies in a part of it."""
-    return tuple(
-        slice(r.start - b.start, r.stop - b.start) for r, b in zip(region, box, strict=True)
-    )
 
 
 def _in_view_first(tiles: list[Tile], factor: int, mailbox: Mailbox | None) -> Iterator[Tile]:
