@@ -185,7 +185,7 @@ def find_outdated(item: Item, outputs: Iterable[Path], made_by: str, seen: str) 
     record, new = read_record(item), {path.name for path in outputs}
     if record is None or (record.made_by, record.fingerprint) == (made_by, seen):
         return []
-    if record.outputs["labels"][0] not in new:
+    if record.outputs.get("labels", ("", ""))[0] not in new:
         return []
     folder = (item.folder / item.name).parent
     return [
