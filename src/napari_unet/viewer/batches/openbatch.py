@@ -24,7 +24,7 @@ from napari_unet.viewer.batches.batch_job import BatchRequest, FilesJob
 from napari_unet.viewer.batches.opening import OpenFileResult
 from napari_unet.viewer.layers import image_layers
 from napari_unet.viewer.reading import served_planes
-from napari_unet.viewer.segmenting.segmenting_job import check_fits
+from napari_unet.viewer.segmenting.checks import check_fits
 from napari_unet.viewer.stack import ImageStack
 
 if TYPE_CHECKING:

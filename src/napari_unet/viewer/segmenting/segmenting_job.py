@@ -7,11 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import prod
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import numpy as np
-import psutil
 from napari.layers import Image
 from napari.utils.notifications import show_warning
 
@@ -19,7 +16,6 @@ from napari_unet.core.cellclasses import counted
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.events import TileDone
 from napari_unet.engine.items.pace import Pace
-from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.starter import starter_model
 from napari_unet.errors import DeviceError, InputError, UNetError
 from napari_unet.viewer.batches.batch import Batch, BatchRow, in_cells
@@ -27,6 +23,7 @@ from napari_unet.viewer.batches.opening import LayerResult
 from napari_unet.viewer.cellclasses import class_titles
 from napari_unet.viewer.layers import image_layers, is_result
 from napari_unet.viewer.learning.preview import hide
+from napari_unet.viewer.segmenting.checks import check_fits, check_room
 from napari_unet.viewer.segmenting.segmentation import Segmentation, StreamEvent
 from napari_unet.viewer.session_job import SessionJob
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, shown_plane
@@ -36,15 +33,9 @@ if TYPE_CHECKING:
 
     from napari_unet.viewer.session import Session
 
-__all__ = ["SEGMENTING", "ImageFailed", "Scope", "SegmentingJob", "check_fits"]
+__all__ = ["SEGMENTING", "ImageFailed", "Scope", "SegmentingJob"]
 
 SEGMENTING = "Segmenting"
-
-LARGEST_PLANE = 2**26
-"""Pixels of a plane, of an image that is not in memory, up to which its result is a layer."""
-
-PER_PIXEL = 48
-"""Bytes per pixel that the cells of a plane take: 36 to find them, the rest to show them."""
 
 Scope = Literal["current plane", "whole layer", "all open images"]
 
@@ -227,7 +218,7 @@ class SegmentingJob(SessionJob[Event]):
         """Make what shows the result of one image."""
         row = BatchRow(image.name)
         check_fits(self._segmenter, image)
-        _check_room(image, whole=scope == "whole layer")
+        check_room(image, whole=scope == "whole layer")
         only = shown_plane(self._session.viewer, image) if scope == "current plane" else None
         self._add(image, row, only)
         return Batch([row])
@@ -240,7 +231,7 @@ class SegmentingJob(SessionJob[Event]):
             rows.append(BatchRow(layer.name))
             try:
                 check_fits(self._segmenter, layer)
-                _check_room(layer, whole=True)
+                check_room(layer, whole=True)
                 self._add(layer, rows[-1], None)
             except UNetError as error:
                 rows[-1].end("skipped", str(error))
@@ -270,31 +261,6 @@ class SegmentingJob(SessionJob[Event]):
         row.show = LayerResult(image)
         self._items.append(item)
         self._rows.append(row)
-
-
-def check_fits(segmenter: Segmenter, image: Image) -> None:
-    """Raise an `InputError` if an image has other channels than the model knows."""
-    stack = ImageStack.of(image)
-    if stack.channels != segmenter.in_channels:
-        raise InputError(
-            f"The model was trained on {segmenter.in_channels} channel(s) and cannot be used on "
-            f"{image.name!r} ({stack.describe()}); train a new model there (New model)."
-        )
-
-
-def _check_room(image: Image, *, whole: bool) -> None:
-    """Raise an `InputError` if a plane, or of an image on disk all of them, is too large here."""
-    stack, free = ImageStack.of(image), psutil.virtual_memory().available
-    plane = prod(stack.plane_shape)
-    too_large = plane * PER_PIXEL > free
-    if not stack.in_memory:
-        result = prod(stack.shape) * np.dtype(np.uint32).itemsize
-        too_large = too_large or plane > LARGEST_PLANE or (whole and result > free / 2)
-    if too_large:
-        raise InputError(
-            f"The segmentation of {image.name!r} ({stack.describe()}) is too large for a layer. "
-            f"Open Batch in the dock and choose files in a folder beside Results."
-        )
 
 
 def _has_probability(viewer: ViewerModel, image: Image) -> bool:
