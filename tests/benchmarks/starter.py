@@ -22,12 +22,13 @@ import numpy as np
 import torch
 from kinds import DATA, UNSEEN, read
 from procedural import KINDS, draw
+from torch import nn
 
 import napari_unet as nu
-from napari_unet.core.unet import UNet
+from napari_unet.core.unet import UNet, output_size
 from napari_unet.engine.learning.learner import Learner
 from napari_unet.engine.learning.recipe import recipe_named
-from napari_unet.engine.learning.trainingset import prepare
+from napari_unet.engine.learning.trainingset import TrainingSet, prepare
 from napari_unet.engine.segmenter import Segmenter
 
 DRAWN = 70
@@ -36,6 +37,7 @@ SIDE = 256
 DIAMETER = 20.0
 """Of the smaller cells, in pixels: specks below a tenth of their area are dropped."""
 
+CONFIG = nu.TrainConfig(start="random", downsample=1, validate=False)
 DEFAULT = recipe_named("default")
 RECIPE = replace(
     DEFAULT,
@@ -68,16 +70,20 @@ def nuclei(name: str, *, seen: bool) -> list[nu.Annotation]:
     return [nu.Annotation(images[k][piece], masks[k][piece]) for k in chosen for piece in pieces]
 
 
+def prepared(images: list[nu.Annotation], seed: int = 0) -> TrainingSet:
+    """Return images as a training sees them."""
+    return prepare(images, replace(CONFIG, seed=seed), None, torch.device("cpu"))
+
+
 def train(seconds: float, seed: int = 0) -> Segmenter:
     """Train for so long; the weights are averaged over more steps than when a user waits."""
-    config = nu.TrainConfig(start="random", downsample=1, validate=False, seed=seed)
     real = [one for name in UNSEEN for one in nuclei(name, seen=True)]
-    data = prepare([*drawn(DRAWN, seed), *real], config, None, torch.device("cpu"))
+    data = prepared([*drawn(DRAWN, seed), *real], seed)
     torch.manual_seed(seed)
     start = Segmenter(
         weights={}, in_channels=1, n_classes=2,
-        base_channels=config.base_channels, depth=config.depth, diameter=DIAMETER,
-    ).with_weights(UNet(1, 2, config.base_channels, config.depth))  # fmt: skip
+        base_channels=CONFIG.base_channels, depth=CONFIG.depth, diameter=DIAMETER,
+    ).with_weights(UNet(1, 2, CONFIG.base_channels, CONFIG.depth))  # fmt: skip
     learner, told = Learner(start, RECIPE, seed, data.planes[0].image.device), 0
     began, losses = time.process_time(), list[float]()
     while (spent := time.process_time() - began) < seconds:
@@ -104,6 +110,26 @@ def scores(segmenter: Segmenter) -> dict[str, float]:
     return found
 
 
+def silent_nodes(segmenter: Segmenter) -> int:
+    """Return how many nodes behind a ReLU are 0 at every pixel of drawn images."""
+    network = segmenter.network()
+    highest: dict[nn.Module, torch.Tensor] = {}
+
+    def look(module: nn.Module, _: object, said: torch.Tensor) -> None:
+        """Keep the highest value of each node."""
+        now = said.amax((0, 2, 3))
+        highest[module] = torch.maximum(highest.get(module, now), now)
+
+    for module in network.modules():
+        if isinstance(module, nn.ReLU):
+            module.register_forward_hook(look)
+    side = max(each for each in range(SIDE) if output_size(each, network.depth))
+    with torch.inference_mode():
+        for plane in prepared(drawn(6, 1)).planes:
+            network(plane.image[None, :, :side, :side])
+    return int(sum((each == 0).sum() for each in highest.values()))
+
+
 def main() -> None:
     """Train, score, save."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -114,7 +140,7 @@ def main() -> None:
         sys.exit(f"There is no folder {DATA}; set NAPARI_UNET_DATA.")
     segmenter = train(arguments.seconds)
     segmenter.save(arguments.out)
-    print(json.dumps(scores(segmenter)))
+    print(json.dumps(scores(segmenter) | {"silent nodes": silent_nodes(segmenter)}))
 
 
 if __name__ == "__main__":
