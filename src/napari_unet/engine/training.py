@@ -145,6 +145,8 @@ class _Run:
         self.budget = Budget(config)
         self.before = (start.provenance.get("steps", 0), start.provenance.get("seconds", 0.0))
         self.begins_with_starter = not self.before[0] and begins_with_starter(config)
+        trained_before = self.before[0] > 0 and config.recipe == "default"
+        self.knows_more = self.begins_with_starter or trained_before  # than what is painted now
 
     def events(self, mailbox: Mailbox) -> Iterator[TrainEvent]:
         labelled = str(self.data.summary())
@@ -184,8 +186,7 @@ class _Run:
         """Fit and score the best network; return it, in every process."""
         score = None
         if self.ranks.is_first:
-            start = self.start if self.begins_with_starter else None
-            self.best = calibrate(self.best, self.data, start)
+            self.best = calibrate(self.best, self.data, self.start if self.knows_more else None)
             score = compare(self.start if self.before[0] else None, self.best, self.data)
         if self.checkpoint is not None:
             self.checkpoint.unlink(missing_ok=True)

@@ -18,8 +18,9 @@ from napari_unet.engine.segmenter import Segmenter
 
 __all__ = ["calibrate"]
 
-CHOICES = [(core, split) for core in (0.0, 0.8, 0.95) for split in (0.2, 0.1, 0.4, 0.0)]
-"""Pairs of core and split, tried in this order; a later one must be better."""
+CHOICES = [(core, split) for core in (0.8, 0.95, 0.0) for split in (0.1, 0.2, 0.4, 0.0)]
+"""Pairs of core and split in the order of preference; a later one must be `CLEARLY` better. On
+images that were not painted, cores at 0.8 are the safest."""
 
 THRESHOLDS = (0.5, 0.4, 0.6, 0.3, 0.7)
 """Probabilities that may become 0.5, tried in this order; a later one must be `CLEARLY` better."""
@@ -34,11 +35,15 @@ are apart at the next, so the best pair depends on it."""
 PRIOR = 10_000
 """Labelled pixels that count as much as all that the model knew with which a training began."""
 
+LESS = 0.25
+"""Of the share that they give the trained weights, this part is enough where it does as well."""
+
 MAX_PLANES = 2
 WINDOW = 448
 """Side in network pixels of what is looked at of each plane."""
 
 View = tuple[NDArray[np.float32], NDArray[np.integer]]
+Scores = NDArray[np.float64]
 
 
 def calibrate(segmenter: Segmenter, data: TrainingSet, start: Segmenter | None = None) -> Segmenter:
@@ -54,9 +59,9 @@ def calibrate(segmenter: Segmenter, data: TrainingSet, start: Segmenter | None =
     there are those that it makes elsewhere.
 
     Of a training that began with a model of other images, the weights are averaged with those of
-    that model, the more so the less is painted, unless painted cells are lost with it. That costs
-    little on the painted image and is better on others (Wortsman et al. 2022, "Robust fine-tuning
-    of zero-shot models", arXiv:2109.01903).
+    that model, the more so the less is painted, and still more so where that is no worse; but no
+    painted cell may be lost with it. That costs little on the painted image and is better on others
+    (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", arXiv:2109.01903).
 
     Parameters
     ----------
@@ -74,49 +79,61 @@ def calibrate(segmenter: Segmenter, data: TrainingSet, start: Segmenter | None =
     """
     if segmenter.kind == "classes":
         return segmenter
-    fitted, score = _fitted(segmenter, data)
-    if start is None:
-        return fitted
-    nearer, its_score = _fitted(_averaged(segmenter, start, data), data)
-    return nearer if its_score > score - CLEARLY else fitted
+    models = [segmenter]
+    if start is not None:
+        painted = sum(int((plane.weight > 0).sum()) for plane in data.planes)
+        share = painted / (painted + PRIOR)
+        models = [_averaged(segmenter, start, each) for each in (LESS * share, share)] + models
+    fitted = [_fitted(model, data) for model in models]
+    best = max((scores for _, scores in fitted), key=np.mean)
+    return next(model for model, scores in fitted if _as_good(scores, best))
 
 
-def _averaged(segmenter: Segmenter, start: Segmenter, data: TrainingSet) -> Segmenter:
-    """Return the mean of two models, weighed by how many pixels each has learned from."""
-    painted = sum(int((plane.weight > 0).sum()) for plane in data.planes)
-    share = np.float32(painted / (painted + PRIOR))
+def _as_good(scores: Scores, best: Scores) -> bool:
+    """Whether painted cells are found about as well as they can be, and no more of them missed."""
+    return bool(
+        np.mean(scores) >= np.mean(best) - CLEARLY and np.sum(scores == 0) <= np.sum(best == 0)
+    )
+
+
+def _averaged(segmenter: Segmenter, start: Segmenter, share: float) -> Segmenter:
+    """Return the mean of two models, with a share of the trained one."""
+    own, other = np.float32(share), np.float32(1 - share)
     weights = {
-        name: share * values + (1 - share) * start.weights[name]
+        name: own * values + other * start.weights[name]
         for name, values in segmenter.weights.items()
     }
     return replace(segmenter, weights=weights)
 
 
-def _fitted(segmenter: Segmenter, data: TrainingSet) -> tuple[Segmenter, float]:
-    """Return a model of cells with what fits best, and its score on the painted cells."""
+def _fitted(segmenter: Segmenter, data: TrainingSet) -> tuple[Segmenter, Scores]:
+    """Return a model of cells with what fits best, and the scores of the painted cells."""
     network = segmenter.network(data.planes[0].image.device)
     views: list[View] = []
     for index in range(min(len(data.planes), MAX_PLANES)):
         box, cells = _window(data, index)
         said = predict_window(network, data.planes[index].image, box)
         views.append((foreground(said), cells))
-    best, threshold, score = _best(views, segmenter)
+    best, threshold, scores = _best(views, segmenter)
     bias = best.weights["head.bias"].copy()
     bias[1:] -= np.log(threshold / (1 - threshold))  # of all classes of cells alike
-    return replace(best, weights={**best.weights, "head.bias": bias}), score
+    return replace(best, weights={**best.weights, "head.bias": bias}), scores
 
 
-def _best(views: Sequence[View], segmenter: Segmenter) -> tuple[Segmenter, float, float]:
-    """Return the core and split, and the threshold, that score best, and the score."""
+def _best(views: Sequence[View], segmenter: Segmenter) -> tuple[Segmenter, float, Scores]:
+    """Return the core and split, and the threshold, that score best, and the scores."""
     choices = [replace(segmenter, core=core, split=split) for core, split in CHOICES]
-    scores = np.array([_score(views, choice) for choice in choices])
-    finalists = [choices[index] for index in np.argsort(-scores, kind="stable")[:FINALISTS]]
-    best, threshold, highest = finalists[0], THRESHOLDS[0], float(scores.max())
+    scores = [_scores(views, choice) for choice in choices]
+    means = np.array([each.mean() for each in scores])
+    level = np.where(means >= means.max() - CLEARLY, means.max(), means)  # alike: as preferred
+    ranked = np.argsort(-level, kind="stable")[:FINALISTS]
+    best, threshold, highest = choices[ranked[0]], THRESHOLDS[0], scores[ranked[0]]
     for tried in THRESHOLDS[1:]:
         shifted = [(_shifted(p, tried), cells) for p, cells in views]
-        found = [_score(shifted, finalist) for finalist in finalists]
-        if max(found) > highest + CLEARLY:
-            best, threshold, highest = finalists[int(np.argmax(found))], tried, max(found)
+        for index in ranked:
+            found = _scores(shifted, choices[index])
+            if found.mean() > highest.mean() + CLEARLY:
+                best, threshold, highest = choices[index], tried, found
     return best, threshold, highest
 
 
@@ -138,10 +155,10 @@ def _window(data: TrainingSet, index: int) -> tuple[tuple[slice, slice], NDArray
     return (box[0], box[1]), cells[box[0], box[1]]
 
 
-def _score(views: Sequence[View], segmenter: Segmenter) -> float:
-    """Return the mean score of the painted cells."""
+def _scores(views: Sequence[View], segmenter: Segmenter) -> Scores:
+    """Return the score of every painted cell; of none a single 0."""
     scores: list[float] = []
     for probability, cells in views:
         model = at_working_resolution(segmenter, cells)
         scores += overlaps(cells, find_cells(model, probability, PredictConfig()))
-    return float(np.mean(scores)) if scores else 0.0
+    return np.array(scores or [0.0])
