@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from napari_unet.core.cellclasses import foreground
@@ -123,17 +126,19 @@ def _fitted(segmenter: Segmenter, data: TrainingSet) -> tuple[Segmenter, Scores]
 def _best(views: Sequence[View], segmenter: Segmenter) -> tuple[Segmenter, float, Scores]:
     """Return the core and split, and the threshold, that score best, and the scores."""
     choices = [replace(segmenter, core=core, split=split) for core, split in CHOICES]
-    scores = [_scores(views, choice) for choice in choices]
-    means = np.array([each.mean() for each in scores])
-    level = np.where(means >= means.max() - CLEARLY, means.max(), means)  # alike: as preferred
-    ranked = np.argsort(-level, kind="stable")[:FINALISTS]
-    best, threshold, highest = choices[ranked[0]], THRESHOLDS[0], scores[ranked[0]]
-    for tried in THRESHOLDS[1:]:
-        shifted = [(_shifted(p, tried), cells) for p, cells in views]
-        for index in ranked:
-            found = _scores(shifted, choices[index])
-            if found.mean() > highest.mean() + CLEARLY:
-                best, threshold, highest = choices[index], tried, found
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        scores = list(threads.map(partial(_scores, views), choices))
+        means = np.array([each.mean() for each in scores])
+        level = np.where(means >= means.max() - CLEARLY, means.max(), means)  # alike: as preferred
+        ranked = np.argsort(-level, kind="stable")[:FINALISTS]
+        finalists = [choices[index] for index in ranked]
+        best, threshold, highest = finalists[0], THRESHOLDS[0], scores[ranked[0]]
+        for tried in THRESHOLDS[1:]:
+            shifted = [(_shifted(p, tried), cells) for p, cells in views]
+            tries = threads.map(partial(_scores, shifted), finalists)
+            for finalist, found in zip(finalists, tries, strict=True):
+                if found.mean() > highest.mean() + CLEARLY:
+                    best, threshold, highest = finalist, tried, found
     return best, threshold, highest
 
 
