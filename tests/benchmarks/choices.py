@@ -1,11 +1,12 @@
 """Train on each kind of image with the default recipe, or with some of its choices made otherwise.
 
     python tests/benchmarks/choices.py --steps 1200 [--kinds nuclei phase ...] [--start random]
-        [--set fan_in=0 warm_up=20 scale=0.6 ...]
+        [--set fan_in=0 warm_up=20 scale=0.6 ...] [--trainings 3]
 
 ``--set`` takes numbers of `napari_unet.engine.learning.recipe.Recipe` and of its augmentation. The
 budget is steps on one thread, so what else runs on the machine changes nothing but the time. Prints
-one line of JSON a kind: the scores are means over the images that were not painted.
+one line of JSON a training: the scores are means over the images that were not painted. Where there
+are several trainings of a kind, the same labels train the model further.
 """
 
 from __future__ import annotations
@@ -33,18 +34,19 @@ def changed(recipe: Recipe, settings: list[str]) -> Recipe:
     return replace(recipe, **own, augmentation=replace(recipe.augmentation, **values))
 
 
-def scores(kind: Kind, config: nu.TrainConfig) -> dict[str, float]:
-    """Train and score."""
-    began = time.process_time()
-    for event in nu.train(kind.painted, config):
-        segmenter = event.segmenter
-    spent = time.process_time() - began
+def trained(kind: Kind, config: nu.TrainConfig, start: nu.Segmenter | None) -> nu.Segmenter:
+    """Train a new model, or one further."""
+    *_, last = nu.train(kind.painted, config, segmenter=start)
+    return last.segmenter
+
+
+def scores(kind: Kind, segmenter: nu.Segmenter) -> dict[str, float]:
+    """Score on the images that were not painted."""
     each = [
         kind.score(truth, nu.segment(segmenter, image), nu.probabilities(segmenter, image))
         for image, truth in kind.images
     ]
-    means = {name: round(float(np.mean([one[name] for one in each])), 3) for name in each[0]}
-    return {**means, "CPU s": round(spent, 1), "core": segmenter.core, "split": segmenter.split}
+    return {name: round(float(np.mean([one[name] for one in each])), 3) for name in each[0]}
 
 
 def main() -> None:
@@ -53,6 +55,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", choices=KINDS, default=list(KINDS))
     parser.add_argument("--images", choices=["develop", "report"], default="develop")
     parser.add_argument("--steps", type=int, default=1200, help="of each training")
+    parser.add_argument("--trainings", type=int, default=1, help="of each kind, one after another")
     parser.add_argument("--start", choices=["starter", "random"], default="starter")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER")
     arguments = parser.parse_args()
@@ -62,8 +65,13 @@ def main() -> None:
     recipes.DEFAULT = changed(recipes.DEFAULT, arguments.set)
     config = nu.TrainConfig(seconds=0, steps=arguments.steps, start=arguments.start, device="cpu")
     for name in arguments.kinds:
-        found = scores(KINDS[name](arguments.images), config)
-        print(json.dumps({"images": name, **found}), flush=True)
+        kind, segmenter = KINDS[name](arguments.images), None
+        for _ in range(arguments.trainings):
+            began = time.process_time()
+            segmenter = trained(kind, config, segmenter)
+            spent = round(time.process_time() - began, 1)
+            found = {"CPU s": spent, "core": segmenter.core, "split": segmenter.split}
+            print(json.dumps({"images": name, **scores(kind, segmenter), **found}), flush=True)
 
 
 if __name__ == "__main__":
