@@ -22,8 +22,8 @@ from napari_unet.engine.segmenter import Segmenter
 __all__ = ["calibrate"]
 
 CHOICES = [(core, split) for core in (0.8, 0.95, 0.0) for split in (0.1, 0.2, 0.4, 0.0)]
-"""Pairs of core and split in the order of preference; a later one must be `CLEARLY` better. On
-images that were not painted, cores at 0.8 are the safest."""
+"""Pairs of core and split in the order of preference; a later one must be `CLEARLY` better, or find
+more of the painted cells. On images that were not painted, cores at 0.8 are the safest."""
 
 THRESHOLDS = (0.5, 0.4, 0.6, 0.3, 0.7)
 """Probabilities that may become 0.5, tried in this order; a later one must be `CLEARLY` better."""
@@ -39,7 +39,9 @@ PRIOR = 10_000
 """Labelled pixels that count as much as all that the model knew with which a training began."""
 
 LESS = 0.25
-"""Of the share that they give the trained weights, this part is enough where it does as well."""
+"""Of the share that they give the weights of a new model, this part is enough where it does as
+well. Not of a model that is trained further: many painted cells are those that it found itself and
+somebody accepted, so they cannot tell that the weights before are as good."""
 
 MAX_PLANES = 2
 WINDOW = 448
@@ -62,9 +64,10 @@ def calibrate(segmenter: Segmenter, data: TrainingSet, start: Segmenter | None =
     there are those that it makes elsewhere.
 
     Of a training that began with a model of other images, the weights are averaged with those of
-    that model, the more so the less is painted, and still more so where that is no worse; but no
-    painted cell may be lost with it. That costs little on the painted image and is better on others
-    (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", arXiv:2109.01903).
+    that model, the more so the less is painted, and of a new model still more so where that is no
+    worse; but no painted cell may be lost with it. That costs little on the painted image and is
+    better on others (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models",
+    arXiv:2109.01903).
 
     Parameters
     ----------
@@ -86,7 +89,9 @@ def calibrate(segmenter: Segmenter, data: TrainingSet, start: Segmenter | None =
     if start is not None:
         painted = sum(int((plane.weight > 0).sum()) for plane in data.planes)
         share = painted / (painted + PRIOR)
-        models = [_averaged(segmenter, start, each) for each in (LESS * share, share)] + models
+        trained_before = start.provenance.get("steps", 0) > 0
+        shares = (share,) if trained_before else (LESS * share, share)
+        models = [_averaged(segmenter, start, each) for each in shares] + models
     fitted = [_fitted(model, data) for model in models]
     best = max((scores for _, scores in fitted), key=np.mean)
     return next(model for model, scores in fitted if _as_good(scores, best))
@@ -128,9 +133,9 @@ def _best(views: Sequence[View], segmenter: Segmenter) -> tuple[Segmenter, float
     choices = [replace(segmenter, core=core, split=split) for core, split in CHOICES]
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         scores = list(threads.map(partial(_scores, views), choices))
-        means = np.array([each.mean() for each in scores])
-        level = np.where(means >= means.max() - CLEARLY, means.max(), means)  # alike: as preferred
-        ranked = np.argsort(-level, kind="stable")[:FINALISTS]
+        most = max(scores, key=np.mean)
+        level = [most.mean() if _as_good(each, most) else each.mean() for each in scores]
+        ranked = np.argsort(-np.array(level), kind="stable")[:FINALISTS]  # alike: as preferred
         finalists = [choices[index] for index in ranked]
         best, threshold, highest = finalists[0], THRESHOLDS[0], scores[ranked[0]]
         for tried in THRESHOLDS[1:]:
