@@ -84,9 +84,10 @@ def test_finish_ends_a_training_as_a_budget_does() -> None:
     assert isinstance(events[-2], Validated)
     steps = [event for event in events if isinstance(event, StepDone)]
     assert 5 <= events[-1].steps == len(steps)
-    assert events[-1].seconds < 1.3 * steps[4].seconds + 1
-    assert [event.progress for event in steps[:5]] == [0] * 5
-    assert steps[-1].progress in (0, 1)
+    progress = [event.progress for event in steps]
+    assert progress[:5] == [0] * 5
+    assert progress == sorted(progress)
+    assert progress[-1] <= 1
 
 
 def test_new_strokes_are_trained_on_without_a_new_start() -> None:
