@@ -87,18 +87,21 @@ def steps(store: PlaneStore, segmenter: Segmenter, image: Any, chosen: PredictCo
 
 
 @settings(deadline=None, max_examples=20)
-@example(sides=(1, 45), box=(0.0, 0.0, 0.0, 0.5), depth=1, downsample=3)  # ends on a coarse pixel
+@example(
+    sides=(1, 45), box=(0.0, 0.0, 0.0, 0.5), depth=1, downsample=3, scales=1
+)  # ends on a coarse pixel
 @given(
     sides=st.tuples(st.integers(1, 120), st.integers(1, 120)),
     box=st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)),
     depth=st.integers(1, 3),
     downsample=st.integers(1, 3),
+    scales=st.integers(1, 3),
 )
 def test_a_part_of_a_plane_is_predicted_as_in_the_whole(
-    sides: tuple[int, int], box: tuple[float, ...], depth: int, downsample: int
+    sides: tuple[int, int], box: tuple[float, ...], depth: int, downsample: int, scales: int
 ) -> None:
     """Any box, any resolution: each pixel once, and its probabilities."""
-    segmenter = model(depth=depth, downsample=downsample)
+    segmenter = model(depth=depth, downsample=downsample, scales=scales)
     image = picture(sides)
     whole = probabilities(segmenter, image, config(tile_size=400))
     first = [int(a * (n - 1)) for a, n in zip(box[:2], sides, strict=True)]
@@ -123,10 +126,12 @@ def three_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("three_threads")
-@pytest.mark.parametrize("downsample", [1, 2, 3])
-def test_blocks_are_segmented_as_the_whole_plane(tmp_path: Path, downsample: int) -> None:
+@pytest.mark.parametrize(("downsample", "scales"), [(1, 1), (2, 1), (3, 1), (1, 2)])
+def test_blocks_are_segmented_as_the_whole_plane(
+    tmp_path: Path, downsample: int, scales: int
+) -> None:
     """From zarr to zarr, of odd sides: the probabilities but for rounding, the cells exactly."""
-    segmenter = model(downsample=downsample)
+    segmenter = model(downsample=downsample, scales=scales)
     image = on_disk(tmp_path / "in.zarr", picture()[None])
     out = on_disk(tmp_path / "out.zarr", np.zeros(SHAPE, np.uint32), chunk=16)
     store = open_store(tmp_path / "scratch", segmenter, image, config(), side=64)

@@ -70,15 +70,22 @@ def in_memory(array: NDArray[Any], chunks: tuple[int, ...]) -> zarr.Array[Any]:
     tile=st.integers(1, 90),
     depth=st.integers(1, 3),
     downsample=st.integers(1, 3),
+    scales=st.integers(1, 3),
     classes=st.integers(2, 3),
     seed=st.integers(0, 99),
 )
 def test_tiles_do_not_show(
-    sides: tuple[int, int], tile: int, depth: int, downsample: int, classes: int, seed: int
+    sides: tuple[int, int],
+    tile: int,
+    depth: int,
+    downsample: int,
+    scales: int,
+    classes: int,
+    seed: int,
 ) -> None:
     """Any size, tile, depth and resolution: the probabilities agree, and classes but for ties."""
     segmenter = make_segmenter(
-        seed, depth=depth, downsample=downsample, n_classes=classes, kind="classes"
+        seed, depth=depth, downsample=downsample, scales=scales, n_classes=classes, kind="classes"
     )
     image = picture(sides, seed)
     whole = probabilities(segmenter, image, config(tile_size=400))
@@ -91,10 +98,10 @@ def test_tiles_do_not_show(
     np.testing.assert_array_equal(whole.argmax(axis=0)[sure], tiled.argmax(axis=0)[sure])
 
 
-@pytest.mark.parametrize("downsample", [1, 2, 3])
-def test_no_pixel_changes_class_with_the_tiles(downsample: int) -> None:
+@pytest.mark.parametrize(("downsample", "scales"), [(1, 1), (2, 1), (3, 1), (1, 2)])
+def test_no_pixel_changes_class_with_the_tiles(downsample: int, scales: int) -> None:
     """An odd-sized image in many sizes of tiles gives one foreground and one numbering of it."""
-    segmenter = make_segmenter(3, depth=2, downsample=downsample)
+    segmenter = make_segmenter(3, depth=2, downsample=downsample, scales=scales)
     image = picture((203, 151))
     masks, cells = [], []
     for tile_size in (1, 60, 77, 100, 150, 400):
@@ -131,13 +138,15 @@ def test_the_events_tell_which_pixels_are_final() -> None:
 @unhurried
 @given(
     downsample=st.integers(1, 2),
+    scales=st.integers(1, 2),
     views=st.lists(st.tuples(st.integers(0, 89), st.integers(0, 130)), max_size=12),
 )
 def test_the_order_of_the_tiles_does_not_show(
-    downsample: int, views: list[tuple[int, int]]
+    downsample: int, scales: int, views: list[tuple[int, int]]
 ) -> None:
     """Wherever one looks, and whenever that changes: the same bits."""
-    segmenter, image = make_segmenter(depth=2, downsample=downsample), picture((90, 131))
+    segmenter = make_segmenter(depth=2, downsample=downsample, scales=scales)
+    image = picture((90, 131))
     mailbox, out = Mailbox(), np.full((2, 90, 131), np.nan, dtype=np.float32)
     for event in predict(segmenter, image, out, config(tile_size=64), mailbox=mailbox):
         if views:
@@ -373,7 +382,7 @@ def test_rotation_does_not_move_the_cells() -> None:
 
 def test_averaged_in_parts_is_averaged_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """And every tile of every part is counted."""
-    segmenter, image = make_segmenter(downsample=2), picture((90, 110))
+    segmenter, image = make_segmenter(downsample=2, scales=2), picture((90, 110))
     once = probabilities(segmenter, image, config(rotations=3))
     monkeypatch.setattr("napari_unet.engine.plane.AVERAGED", 40)
     parts = np.zeros_like(once)
@@ -420,7 +429,7 @@ def test_type_and_layout_of_the_image_do_not_matter(change: Any, knobs: dict[str
     )
 
 
-@pytest.mark.parametrize("downsample", [1, 2])
+@pytest.mark.parametrize(("downsample", "scales"), [(1, 1), (2, 1), (1, 2)])
 @pytest.mark.parametrize("rotations", [1, 3])
 @pytest.mark.parametrize(
     "image",
@@ -437,10 +446,10 @@ def test_type_and_layout_of_the_image_do_not_matter(change: Any, knobs: dict[str
     ],
 )
 def test_strange_images_have_finite_probabilities(
-    image: NDArray[Any], downsample: int, rotations: int
+    image: NDArray[Any], downsample: int, scales: int, rotations: int
 ) -> None:
     """Nothing is NaN, nothing warns, and a segmentation exists."""
-    segmenter = make_segmenter(downsample=downsample)
+    segmenter = make_segmenter(downsample=downsample, scales=scales)
     before = image.copy()
     result = probabilities(segmenter, image, config(rotations=rotations))
     assert np.isfinite(result).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,12 +136,13 @@ def test_a_class_without_an_output_is_refused() -> None:
         list(run([Annotation(image, classes, "classes")], Mailbox(), {2: [third]}))
 
 
-@pytest.mark.parametrize("factor", [1, 3])
-def test_a_preview_is_what_a_segmentation_would_show(factor: int) -> None:
+@pytest.mark.parametrize(("factor", "scales"), [(1, 1), (3, 1), (1, 2)])
+def test_a_preview_is_what_a_segmentation_would_show(factor: int, scales: int) -> None:
     """The pixels in view, from the network as it is after that step."""
     image, labels = disks((200, 260))
-    start = list(train([Annotation(image, labels)], config(steps=4, downsample=factor)))[-1]
-    grid = factor * 2**start.segmenter.depth
+    *_, start = train([Annotation(image, labels)], config(steps=4, downsample=factor))
+    model = replace(start.segmenter, scales=scales)
+    grid = factor * scales * 2**model.depth
     box = (slice(2 * grid, 200), slice(3 * grid, 250))
     out = np.full((40, 70), 9, dtype=np.uint8)
     inner = (slice(70, 110), slice(70, 140))
@@ -150,11 +152,11 @@ def test_a_preview_is_what_a_segmentation_would_show(factor: int) -> None:
     )  # fmt: skip
     mailbox = Mailbox()
     mailbox.put(look)
-    events = train([Annotation(image, labels)], ENDLESS, segmenter=start.segmenter, mailbox=mailbox)
+    events = train([Annotation(image, labels)], ENDLESS, segmenter=model, mailbox=mailbox)
     preview = next(event for event in events if isinstance(event, Previewed))
     events.close()
     assert (preview.key, preview.step) == (7, 0)
-    expected = probabilities(start.segmenter, image, PredictConfig(device="cpu"))[1]
+    expected = probabilities(model, image, PredictConfig(device="cpu"))[1]
     y, x = (slice(b.start + i.start, b.start + i.stop) for b, i in zip(box, inner, strict=True))
     sure = np.abs(expected[y, x] - 0.5) > 1e-4
     assert sure.mean() > 0.95

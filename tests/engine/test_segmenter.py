@@ -67,6 +67,7 @@ def write_model(path: Path, weights: Any = None, **changes: Any) -> Path:
         {},
         {"in_channels": 3, "n_classes": 4, "kind": "classes"},
         {"base_channels": 3, "depth": 3, "downsample": 4, "diameter": 31.5, "split": 0.5},
+        {"scales": 2, "n_classes": 3, "kind": "classes"},
     ],
 )
 def test_a_model_survives_its_file(settings_: dict[str, Any], tmp_path: Path) -> None:
@@ -97,6 +98,8 @@ def test_a_description_says_what_it_is() -> None:
     )
     classes = make_segmenter(in_channels=3, n_classes=4, kind="classes", downsample=2)
     assert "3 channels to 4 classes, at 1/2 of the resolution" in classes.describe()
+    averaged = make_segmenter(downsample=3, scales=2)
+    assert "at 1/3 of the resolution, averaged with 1/6" in averaged.describe()
 
 
 def test_building_the_network_leaves_no_trace() -> None:

@@ -16,7 +16,8 @@ from napari_unet.core.annotation import IGNORE, Annotation
 from napari_unet.core.augment import Augmentation, cut_patch
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.unet import UNet, weighted_cross_entropy
-from napari_unet.engine.learning.heldout import BLOCK, cut_block
+from napari_unet.engine.learning.heldout import BLOCK
+from napari_unet.engine.learning.quality import measure
 from napari_unet.engine.learning.trainingset import MAX_CENTRES, TrainingSet, prepare
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
@@ -186,27 +187,31 @@ def test_the_border_between_cells_weighs_more() -> None:
     assert float(extra[1, 1]) < 0.1
 
 
-@pytest.mark.parametrize("depth", [1, 3])
-def test_a_held_out_block_is_measured_where_it_lies(depth: int) -> None:
-    """With a network that copies its input, output and target of a block are the same pixels."""
-    labels = scribbles((330, 250), 1)
+@pytest.mark.parametrize("factors", [(), (2,)])
+def test_held_out_blocks_are_measured_where_they_lie(factors: tuple[int, ...]) -> None:
+    """A network that passes its input on is right about an image that shows the labels."""
+    labels = np.zeros((330, 250), dtype=np.uint8)
+    labels[:, :130], labels[:, 130:] = 1, 2
     data = training_set(annotate(labels))
-    assert data.held_out
-    network = UNet(1, 2, 2, depth)
-    for block in data.held_out:
-        plane = data.planes[block.plane]
+    assert len(data.held_out) > 2
+    network = UNet(1, 2, 1, 1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        for step in (*network.down[0], *network.merge[0]):
+            if isinstance(step, torch.nn.Conv2d):
+                step.weight[0, 0, 1, 1] = 1
+        network.head.weight[1, 0], network.head.bias[1] = 40, -20
+    for plane in data.planes:
         plane.image[0] = plane.target.float()
-        image, target, weight = cut_block(
-            data.planes[block.plane], data.held_out_weights[block.plane], block, network
-        )
-        half = network.context // 2
-        assert image.shape[2] - network.context == target.shape[1] == weight.shape[1]
-        inner = image[0, 0, half : half + target.shape[1], half : half + target.shape[2]]
-        known = weight[0] > 0
-        assert known.any()
-        assert torch.equal(inner[known], target[0][known].float())
-        original = np.s_[block.y : block.y + BLOCK, block.x : block.x + BLOCK]
-        assert int(known.sum()) == int((plane.target[original] != IGNORE).sum())
+
+    loss, iou = measure(network, data, factors)
+    assert iou > 0.97
+    for plane in data.planes:
+        plane.image[0] = 1 - plane.image[0]
+    wrong, none = measure(network, data, factors)
+    assert none < 0.03
+    assert wrong > 10 > 1 > loss
 
 
 def test_validation_can_be_switched_off() -> None:

@@ -16,6 +16,7 @@ from napari_unet.core.order import box_distance, outward
 from napari_unet.core.resolution import coarse_box, coarse_shape, read_coarse, refine
 from napari_unet.core.rotation import Rotated
 from napari_unet.core.tiles import Tile, smallest_output, tile_grid, tiles_over, within
+from napari_unet.engine.coarser import CoarserLook
 from napari_unet.engine.device import select_device
 from napari_unet.engine.memory import largest_output
 from napari_unet.engine.process.mailbox import InView, Mailbox
@@ -78,12 +79,16 @@ class PlanePredictor:
         device = select_device(config.device)
         self.runner = TileRunner(segmenter, device)
         self._context, self._stride = 12 * 2**segmenter.depth - 8, 2**segmenter.depth
+        least = smallest_output(self._stride)
         if config.tile_size:
-            least = smallest_output(self._stride)
             self._output = max(config.tile_size - self._context, least)
         else:
             self._output = largest_output(segmenter, device)
         self.tile_size = self._output + self._context
+        self._coarser = [
+            CoarserLook(segmenter, device, factor, max(self._output // factor, least))
+            for factor in segmenter.coarser_factors
+        ]
 
     def pieces(self, image: Array) -> Iterator[Piece]:
         """Yield the probabilities of a (C, Y, X) plane as they become final.
@@ -178,11 +183,19 @@ class PlanePredictor:
     ) -> Iterator[tuple[Region, NDArray[np.float32]]]:
         """Yield (region, its probabilities (K, *region)) for tiles of a part of a plane."""
         factor, shape = self._segmenter.downsample, image.shape[1:]
+        working = coarse_shape(shape, factor)
 
         def read(of: Region) -> NDArray[np.float32]:
             return normalise(read_coarse(image, of, factor), statistics)
 
-        for tile, values in self.runner.run(tiles, read):
+        for tile, fine in self.runner.run(tiles, read):
+            inside = tuple(
+                slice(s.start, min(s.stop, n)) for s, n in zip(tile.output, working, strict=True)
+            )
+            values = fine[(slice(None), *within(inside, tile.output))]
+            if self._coarser:
+                looks = [coarser.over(inside, read, working) for coarser in self._coarser]
+                values = np.mean([values, *looks], axis=0)
             if factor == 1:
                 yield tile.write, values[(slice(None), *tile.crop)]
                 continue

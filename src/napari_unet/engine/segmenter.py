@@ -31,11 +31,12 @@ __all__ = ["Segmenter"]
 MOST_OUTPUTS = 254
 """Of a network: the numbers above mark pixels of which too little is known."""
 
-FORMAT = 2
+FORMAT = 3
 """Version of the file's meaning; a newer one is refused, never guessed at.
 
-2 is written only where 1 cannot say it: for cells of several classes, and for names of classes. So
-older programs read all other models, and say that they are too old for these.
+3 is written only where several resolutions are averaged, and 2 only for cells of several classes
+and for names of classes. So older programs read all other models, and say that they are too old for
+these.
 """
 
 
@@ -54,6 +55,8 @@ class Segmenter:
         classes 1, 2, ...
     downsample : int
         Working resolution: image pixels per network pixel and side.
+    scales : int
+        How many resolutions are averaged: the working resolution, half of it, ...
     core, split : float
         How touching cells are told apart, fitted to the painted cells: probability of the cores
         of cells, and depth of the necks at which they are cut; see `napari_unet.core.instances`.
@@ -77,6 +80,7 @@ class Segmenter:
     depth: int
     kind: Literal["cells", "classes"] = "cells"
     downsample: int = 1
+    scales: int = 1
     core: float = 0.8
     split: float = 0.2
     diameter: float = 0.0
@@ -93,6 +97,11 @@ class Segmenter:
     def cell_classes(self) -> int:
         """How many classes of cells it tells apart: 0 of a model of classes, else 1 or more."""
         return self.n_classes - 1 if self.kind == "cells" else 0
+
+    @property
+    def coarser_factors(self) -> tuple[int, ...]:
+        """Pixels of the working resolution per pixel and side of what is averaged with it."""
+        return tuple(2**k for k in range(1, self.scales))
 
     def network(self, device: torch.device | str = "cpu") -> UNet:
         """Build the network with these weights, on a device, in evaluation mode."""
@@ -133,6 +142,9 @@ class Segmenter:
         """Say in a line what this model is."""
         parameters = sum(w.size for w in self.weights.values())
         resolution = "" if self.downsample == 1 else f", at 1/{self.downsample} of the resolution"
+        if self.scales > 1:
+            halves = ", ".join(f"1/{self.downsample * k}" for k in self.coarser_factors)
+            resolution += f", averaged with {halves}"
         return (
             f"U-Net of depth {self.depth}, {self.base_channels} channels ({parameters:,} weights)"
             f": {self.in_channels} channel{'s' * (self.in_channels > 1)} to {self.finds}"
@@ -166,9 +178,13 @@ class Segmenter:
                 f"Go back to an earlier model, or train a new one."
             )
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "weights"}
-        version = FORMAT if self.class_names or self.cell_classes > 1 else 1
+        version = 2 if self.class_names or self.cell_classes > 1 else 1
         if version == 1:
             del settings["class_names"]
+        if self.scales > 1:
+            version = FORMAT
+        else:
+            del settings["scales"]
         header = {"napari_unet": json.dumps({"format": version, **settings})}
         try:
             content = save(dict(self.weights), metadata=header)
@@ -234,13 +250,14 @@ class Segmenter:
 
 def _check_settings(segmenter: Segmenter) -> None:
     """Raise ValueError for settings that no training writes, before anything is built of them."""
-    names = ("in_channels", "n_classes", "base_channels", "depth", "downsample")
+    names = ("in_channels", "n_classes", "base_channels", "depth", "downsample", "scales")
     for name in names:
         value = getattr(segmenter, name)
         if type(value) is not int or not 1 <= value <= 65536:
             raise ValueError(f"{name} is {value!r}")
-    if segmenter.depth > 16:
-        raise ValueError(f"depth is {segmenter.depth}")
+    for name, most in (("depth", 16), ("scales", 8)):
+        if getattr(segmenter, name) > most:
+            raise ValueError(f"{name} is {getattr(segmenter, name)}")
     if segmenter.kind not in ("cells", "classes"):
         raise ValueError(f"kind is {segmenter.kind!r}")
     _check_outputs(segmenter)

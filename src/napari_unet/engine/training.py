@@ -135,6 +135,7 @@ class _Run:
         self.data, self.config, self.device, self.ranks = data, config, device, ranks
         recipe = recipe_named(config.recipe)
         recipe = replace(recipe, batch=config.batch or recipe.batch * ranks.count)
+        self.scales = recipe.scales
         self.learner = Learner(start, recipe, config.seed, device, ranks)
         self.preview = Preview(device)
         self.checkpoint, self.next_saving = checkpoint, 0.0
@@ -154,7 +155,7 @@ class _Run:
         if self.best_iou is None:
             fine_tuned = self.data.held_out and self.before[0] and self.ranks.is_first
             # what a fine-tuned network has to keep up with
-            self.best_iou = measure(self.learner.average, self.data)[1] if fine_tuned else 0.0
+            self.best_iou = self.measured()[1] if fine_tuned else 0.0
         try:
             while True:
                 if self.read(mailbox):
@@ -186,7 +187,8 @@ class _Run:
         """Fit and score the best network; return it, in every process."""
         score = None
         if self.ranks.is_first:
-            self.best = calibrate(self.best, self.data, self.start if self.knows_more else None)
+            known = self.start if self.knows_more else None
+            self.best = calibrate(self.best, self.data, known, scales=self.scales)
             score = compare(self.start if self.before[0] else None, self.best, self.data)
         if self.checkpoint is not None:
             self.checkpoint.unlink(missing_ok=True)
@@ -250,7 +252,7 @@ class _Run:
             return
         average, step = self.learner.average, self.learner.step
         held_out = bool(self.data.held_out)
-        loss, iou = measure(average, self.data) if held_out else (float("nan"), float("nan"))
+        loss, iou = self.measured() if held_out else (float("nan"), float("nan"))
         finite = all(bool(p.isfinite().all()) for p in average.parameters())
         best_iou = self.best_iou or 0.0
         if finite and not iou < best_iou - TOLERANCE:
@@ -274,6 +276,10 @@ class _Run:
         )
         self.log.append((step, event.seconds, loss, iou, "validated"))
         yield event
+
+    def measured(self) -> tuple[float, float]:
+        """Return loss and IoU of the present network on what is held out."""
+        return measure(self.learner.average, self.data, self.best.coarser_factors)
 
     def save_now_and_then(self) -> None:
         if self.checkpoint is None or self.budget.seconds < self.next_saving:

@@ -31,6 +31,10 @@ THRESHOLDS = (0.5, 0.4, 0.6, 0.3, 0.7)
 CLEARLY = 0.01
 """Less than this, a painted plane that the network has learned by heart does not tell."""
 
+FILLED = 0.5
+"""Share of cells above which several resolutions are averaged. That halves the errors of membranes
+where single cells, with wide background around them, are told apart no better or worse."""
+
 FINALISTS = 4
 """Pairs of core and split that are tried with every threshold: cells that are one at a threshold
 are apart at the next, so the best pair depends on it."""
@@ -51,17 +55,22 @@ View = tuple[NDArray[np.float32], NDArray[np.integer]]
 Scores = NDArray[np.float64]
 
 
-def calibrate(segmenter: Segmenter, data: TrainingSet, start: Segmenter | None = None) -> Segmenter:
+def calibrate(
+    segmenter: Segmenter, data: TrainingSet, start: Segmenter | None = None, *, scales: int = 1
+) -> Segmenter:
     """Return the Segmenter with the core, split and threshold that recover the painted cells best.
 
-    First every pair of core and split is tried on the network's own prediction of the training
-    planes, at the working resolution, then thresholds with the best pairs. The border weights count
-    background near cells several times, so a network that is unsure says background too often; and
-    what is painted is not always drawn along the same grey value. A painted cell scores the
-    intersection over union with the found cell that covers more than half of it, so a cell that is
-    cut in two and a cell that is left merged with a neighbour, painted or not, both count as
-    errors. Held-out cells count too: the network has not learned them by heart, so its mistakes
-    there are those that it makes elsewhere.
+    Where cells fill the image, what is learned are the lines between them, and the surroundings
+    tell which lines they are: there several resolutions are averaged.
+
+    Every pair of core and split is tried on the network's own prediction of the training planes, at
+    the working resolution, then thresholds with the best pairs. The border weights count background
+    near cells several times, so a network that is unsure says background too often; and what is
+    painted is not always drawn along the same grey value. A painted cell scores the intersection
+    over union with the found cell that covers more than half of it, so a cell that is cut in two
+    and a cell that is left merged with a neighbour, painted or not, both count as errors. Held-out
+    cells count too: the network has not learned them by heart, so its mistakes there are those that
+    it makes elsewhere.
 
     Of a training that began with a model of other images, the weights are averaged with those of
     that model, the more so the less is painted, and of a new model still more so where that is no
@@ -77,6 +86,8 @@ def calibrate(segmenter: Segmenter, data: TrainingSet, start: Segmenter | None =
         What it was trained on.
     start : Segmenter, optional
         The model of other images that the training began with.
+    scales : int
+        How many resolutions are averaged where cells cover more than `FILLED` of a painted plane.
 
     Returns
     -------
@@ -85,6 +96,7 @@ def calibrate(segmenter: Segmenter, data: TrainingSet, start: Segmenter | None =
     """
     if segmenter.kind == "classes":
         return segmenter
+    segmenter = replace(segmenter, scales=scales if _is_filled(segmenter, data) else 1)
     models = [segmenter]
     if start is not None:
         painted = sum(int((plane.weight > 0).sum()) for plane in data.planes)
@@ -95,6 +107,14 @@ def calibrate(segmenter: Segmenter, data: TrainingSet, start: Segmenter | None =
     fitted = [_fitted(model, data) for model in models]
     best = max((scores for _, scores in fitted), key=np.mean)
     return next(model for model, scores in fitted if _as_good(scores, best))
+
+
+def _is_filled(segmenter: Segmenter, data: TrainingSet) -> bool:
+    """Whether most of what lies around the painted cells is cells, as the network says."""
+    network = segmenter.network(data.planes[0].image.device)
+    box, _ = _window(data, 0)
+    said = predict_window(network, data.planes[0].image, box)
+    return bool(foreground(said).mean() > FILLED)
 
 
 def _as_good(scores: Scores, best: Scores) -> bool:
@@ -120,7 +140,7 @@ def _fitted(segmenter: Segmenter, data: TrainingSet) -> tuple[Segmenter, Scores]
     views: list[View] = []
     for index in range(min(len(data.planes), MAX_PLANES)):
         box, cells = _window(data, index)
-        said = predict_window(network, data.planes[index].image, box)
+        said = predict_window(network, data.planes[index].image, box, segmenter.coarser_factors)
         views.append((foreground(said), cells))
     best, threshold, scores = _best(views, segmenter)
     bias = best.weights["head.bias"].copy()

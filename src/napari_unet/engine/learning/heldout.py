@@ -13,22 +13,18 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from napari_unet.core.augment import Plane
 from napari_unet.core.cellclasses import ANY_CELL
-from napari_unet.core.tiles import mirror_indices
-from napari_unet.core.unet import UNet
 
 __all__ = [
     "BLOCK",
     "Block",
     "Seen",
+    "block_box",
     "block_mask",
     "cells_mostly_in",
     "count_blocks",
-    "cut_block",
     "fingerprint",
     "hold_out",
 ]
@@ -172,39 +168,10 @@ def cells_mostly_in(mask: NDArray[np.bool_], cells: NDArray[np.integer]) -> NDAr
     return np.flatnonzero(mostly)
 
 
-def cut_block(
-    plane: Plane, weights: torch.Tensor, block: Block, network: UNet
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Cut a held-out block out of its plane, unvaried.
-
-    Parameters
-    ----------
-    plane : Plane
-        The plane of the block.
-    weights : Tensor
-        (Y, X): the weights of its held-out pixels, 0 elsewhere.
-    block : Block
-        Which one.
-    network : UNet
-        Decides how much context is read around it.
-
-    Returns
-    -------
-    image, target, weight : Tensor
-        (1, C, h, w), (1, y, x) and (1, y, x); the weight is 0 outside the block.
-    """
-    size = network.valid_size(BLOCK + network.context)
-    output = size - network.context
-    half = network.context // 2
-    height, width = plane.target.shape
-    y = mirror_indices(block.y - half, block.y - half + size, height)
-    x = mirror_indices(block.x - half, block.x - half + size, width)
-    image = plane.image[:, y][:, :, x][None]
-    weight = torch.zeros(1, output, output)
-    target = torch.zeros(1, output, output, dtype=torch.long)
-    inside = slice(block.y, block.y + BLOCK), slice(block.x, block.x + BLOCK)
-    held_out = weights[inside]
-    rows, columns = held_out.shape
-    weight[0, :rows, :columns] = held_out
-    target[0, :rows, :columns] = plane.target[inside].cpu().long()
-    return image, torch.where(weight > 0, target, 0), weight
+def block_box(block: Block, shape: Sequence[int]) -> tuple[slice, slice]:
+    """Return where a block lies in its plane of a shape (Y, X); at the far edges it is smaller."""
+    height, width = shape
+    return (
+        slice(block.y, min(block.y + BLOCK, height)),
+        slice(block.x, min(block.x + BLOCK, width)),
+    )

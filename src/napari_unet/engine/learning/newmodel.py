@@ -8,6 +8,7 @@ import torch
 
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.unet import UNet
+from napari_unet.engine.learning.recipe import recipe_named
 from napari_unet.engine.learning.trainingset import TrainingSet
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.starter import begins_with_starter, with_classes, with_starter_weights
@@ -28,6 +29,8 @@ def new_model(data: TrainingSet, config: TrainConfig) -> Segmenter:
         depth=config.depth,
         kind=data.kind,
         downsample=data.downsample,
+        # of cells that is told at the end, by how much of the image they fill
+        scales=recipe_named(config.recipe).scales if data.kind == "classes" else 1,
         diameter=data.diameter,
         smallest=data.smallest,
         class_names=data.class_names,

@@ -80,7 +80,8 @@ def _pieces(network: UNet, look: Look, model: Segmenter, device: torch.device) -
         for s, n in zip(look.inner, image.shape[1:], strict=True)
     )
     values = np.empty((model.n_classes, y.stop - y.start, x.stop - x.start), dtype=np.float32)
-    yield from predict_piecewise(network, torch.from_numpy(image).to(device), (y, x), values)
+    pixels = torch.from_numpy(image).to(device)
+    yield from predict_piecewise(network, pixels, (y, x), values, model.coarser_factors)
     if factor > 1:
         origin = (y.start, x.start)
         values = refine(values, factor, origin, look.inner, (shape[0], shape[1]))

@@ -17,7 +17,7 @@ from napari_unet.core.instances import diameters, smallest_diameter, typical_dia
 from napari_unet.core.unet import UNet, weighted_cross_entropy
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import Score
-from napari_unet.engine.learning.heldout import cut_block
+from napari_unet.engine.learning.heldout import block_box
 from napari_unet.engine.learning.trainingset import TrainingSet
 from napari_unet.engine.learning.window import predict_window
 from napari_unet.engine.segmenter import Segmenter
@@ -27,29 +27,42 @@ __all__ = ["at_working_resolution", "compare", "measure", "overlaps"]
 MARGIN = 64
 """Network pixels around a held-out cell in which cells are looked for."""
 
+LEAST = float(np.finfo(np.float32).tiny)
+"""Probability that counts where the network says 0, whose logarithm nobody could count with."""
 
-@torch.inference_mode()
-def measure(network: UNet, data: TrainingSet) -> tuple[float, float]:
+
+def measure(network: UNet, data: TrainingSet, factors: Sequence[int] = ()) -> tuple[float, float]:
     """Return weighted cross entropy and mean IoU on the held-out blocks.
 
     The mean is over the classes; of cells, without the background.
+
+    Parameters
+    ----------
+    network : UNet
+        On the device of the images.
+    data : TrainingSet
+        What it is trained on, and what was held out.
+    factors : sequence of int
+        Of the coarser resolutions that are averaged, see `Segmenter.coarser_factors`.
     """
-    network.eval()
     several = data.kind == "cells" and data.n_classes > 2
     total, pixels = 0.0, 0
     confusion = torch.zeros(data.n_classes, data.n_classes)
     for block in data.held_out:
         plane, held_out = data.planes[block.plane], data.held_out_weights[block.plane]
-        image, target, weight = cut_block(plane, held_out, block, network)
-        logits = network(image).cpu()
+        box = block_box(block, plane.target.shape)
+        weight = held_out[box].cpu()[None]
         known = weight > 0
+        target = torch.where(known, plane.target[box].cpu().long()[None], 0)
+        said = predict_window(network, plane.image, box, factors)
+        logits = torch.from_numpy(np.log(np.maximum(said, LEAST)))[None]
         loss = weighted_cross_entropy(logits, target, weight, any_cell=several)
         total += float(loss) * int(known.sum())
         pixels += int(known.sum())
-        said = logits.argmax(1)
+        classes = logits.argmax(1)
         if several:
-            said, target = _with_classes(logits, target)
-        pair = target[known] * data.n_classes + said[known]
+            classes, target = _with_classes(logits, target)
+        pair = target[known] * data.n_classes + classes[known]
         confusion += torch.bincount(pair, minlength=confusion.numel()).view_as(confusion)
     union = confusion.sum(0) + confusion.sum(1) - confusion.diagonal()
     iou = confusion.diagonal() / union.clamp(min=1)
@@ -96,7 +109,10 @@ def compare(before: Segmenter | None, after: Segmenter, data: TrainingSet) -> Sc
             values.append(None)
             continue
         network = segmenter.network(data.planes[0].image.device)
-        values.append(_seg(network, segmenter, data) if cells else measure(network, data)[1])
+        if cells:
+            values.append(_seg(network, segmenter, data))
+        else:
+            values.append(measure(network, data, segmenter.coarser_factors)[1])
     assert values[1] is not None
     if not cells:
         count = len(data.held_out)
@@ -111,7 +127,7 @@ def _seg(network: UNet, segmenter: Segmenter, data: TrainingSet) -> float:
         model = at_working_resolution(segmenter, cells)
         for cell in ids:
             box = _around(cells == cell)
-            said = predict_window(network, plane.image, box)
+            said = predict_window(network, plane.image, box, segmenter.coarser_factors)
             found = find_cells(model, foreground(said), PredictConfig())
             scores += overlaps((cells[box] == cell).astype(np.uint8), found)
     return float(np.mean(scores))

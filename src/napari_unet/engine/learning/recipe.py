@@ -68,6 +68,9 @@ class Recipe:
         Most that the border weights add to background pixels on average; 0 is no limit.
     clip : float
         Largest norm of the gradient; 0 does not clip.
+    scales : int
+        How many resolutions (the working resolution, half of it, ...) are averaged by models of
+        classes, and of cells that fill the image.
     augmentation : Augmentation
         How strongly patches are varied.
     """
@@ -85,6 +88,7 @@ class Recipe:
     balance: float
     border_limit: float = 0.0
     clip: float
+    scales: int = 1
     augmentation: Augmentation
 
 
@@ -101,6 +105,7 @@ DEFAULT = Recipe(
     balance=0.0,
     border_limit=1.0,
     clip=1.0,
+    scales=2,
     augmentation=Augmentation(
         elastic=5.0,
         rotate=True,

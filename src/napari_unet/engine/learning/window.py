@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from napari_unet.core.resolution import coarse_box, coarsen, refine
 from napari_unet.core.tiles import mirror_indices
 from napari_unet.core.unet import UNet
 
@@ -19,7 +20,7 @@ LARGEST = 384
 
 
 def predict_window(
-    network: UNet, image: torch.Tensor, box: tuple[slice, slice]
+    network: UNet, image: torch.Tensor, box: tuple[slice, slice], factors: Sequence[int] = ()
 ) -> NDArray[np.float32]:
     """Return the class probabilities of a box of a plane, equal to those of the whole plane.
 
@@ -31,6 +32,8 @@ def predict_window(
         (C, Y, X), normalised, at the working resolution.
     box : (slice, slice)
         (Y, X) within the image.
+    factors : sequence of int
+        Of the coarser resolutions that are averaged, see `Segmenter.coarser_factors`.
 
     Returns
     -------
@@ -39,13 +42,17 @@ def predict_window(
     """
     y, x = box
     out = np.empty((network.n_classes, y.stop - y.start, x.stop - x.start), dtype=np.float32)
-    for _ in predict_piecewise(network, image, box, out):
+    for _ in predict_piecewise(network, image, box, out, factors):
         pass
     return out
 
 
 def predict_piecewise(
-    network: UNet, image: torch.Tensor, box: tuple[slice, slice], out: NDArray[np.float32]
+    network: UNet,
+    image: torch.Tensor,
+    box: tuple[slice, slice],
+    out: NDArray[np.float32],
+    factors: Sequence[int] = (),
 ) -> Iterator[None]:
     """Write what `predict_window` returns into ``out``, from the middle outward.
 
@@ -65,6 +72,7 @@ def predict_piecewise(
     pieces.sort(
         key=lambda p: float(np.abs([p[0].start + p[0].stop, p[1].start + p[1].stop] - middle).sum())
     )
+    coarser = [(factor, _coarsened(image, factor)) for factor in factors]
     for number, piece in enumerate(pieces):
         if number:
             yield
@@ -72,7 +80,17 @@ def predict_piecewise(
         rows, columns = (
             slice(p.start - b.start, p.stop - b.start) for p, b in zip(piece, box, strict=True)
         )
-        out[:, rows, columns] = _predict(network, image, piece)
+        looks = [_predict(network, image, piece)]
+        shape = (image.shape[1], image.shape[2])
+        for factor, pixels in coarser:
+            y, x = coarse_box(piece, factor, shape)
+            said = _predict(network, pixels, (y, x))
+            looks.append(refine(said, factor, (y.start, x.start), piece, shape))
+        out[:, rows, columns] = np.mean(looks, axis=0)
+
+
+def _coarsened(image: torch.Tensor, factor: int) -> torch.Tensor:
+    return torch.from_numpy(coarsen(image.cpu().numpy(), factor)).to(image.device)
 
 
 @torch.inference_mode()

@@ -168,9 +168,10 @@ class Preview:
     def _with_context(self, box: Box) -> Box:
         """Grow a box by what the network needs to see around it."""
         assert self._model is not None  # fields are asked for after `begin`
-        factor, depth = self._model.downsample, self._model.depth
+        depth = self._model.depth
+        factor = self._model.downsample * max((1, *self._model.coarser_factors))  # the coarsest
         margin, grid = factor * (6 * 2**depth + 4), factor * 2**depth
-        # the crop lies on the same working and pooling grid as the whole plane
+        # the crop lies on the same pooling grids as the whole plane
         y, x = (
             slice(
                 max((span.start - margin) // grid, 0) * grid,
