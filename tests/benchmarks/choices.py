@@ -16,6 +16,7 @@ import json
 import sys
 import time
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,10 +29,15 @@ from napari_unet.engine.learning.recipe import Recipe
 
 def changed(recipe: Recipe, settings: list[str]) -> Recipe:
     """Return a recipe with other numbers."""
-    pairs = (setting.split("=") for setting in settings)
-    values = {name: float(value) for name, value in pairs}
+    values = dict(setting.split("=") for setting in settings)
     own = {name: values.pop(name) for name in [*values] if name in {f.name for f in fields(recipe)}}
-    return replace(recipe, **own, augmentation=replace(recipe.augmentation, **values))
+    augmentation = replace(recipe.augmentation, **numbers(recipe.augmentation, values))
+    return replace(recipe, **numbers(recipe, own), augmentation=augmentation)
+
+
+def numbers(of: object, values: dict[str, str]) -> dict[str, Any]:
+    """Read numbers of the type that they have now."""
+    return {name: type(getattr(of, name))(value) for name, value in values.items()}
 
 
 def trained(kind: Kind, config: nu.TrainConfig, start: nu.Segmenter | None) -> nu.Segmenter:

@@ -39,6 +39,9 @@ and for names of classes. So older programs read all other models, and say that 
 these.
 """
 
+SINCE = {"class_names": 2, "scales": 3}
+"""First versions that have these settings."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Segmenter:
@@ -178,13 +181,9 @@ class Segmenter:
                 f"Go back to an earlier model, or train a new one."
             )
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "weights"}
-        version = 2 if self.class_names or self.cell_classes > 1 else 1
-        if version == 1:
-            del settings["class_names"]
-        if self.scales > 1:
-            version = FORMAT
-        else:
-            del settings["scales"]
+        named = self.class_names or self.cell_classes > 1
+        version = 3 if self.scales > 1 else 2 if named else 1
+        settings = {name: v for name, v in settings.items() if SINCE.get(name, 1) <= version}
         header = {"napari_unet": json.dumps({"format": version, **settings})}
         try:
             content = save(dict(self.weights), metadata=header)
