@@ -32,8 +32,9 @@ CLEARLY = 0.01
 """Less than this, a painted plane that the network has learned by heart does not tell."""
 
 FILLED = 0.5
-"""Share of cells above which several resolutions are averaged. That halves the errors of membranes
-where single cells, with wide background around them, are told apart no better or worse."""
+"""Share of cells above which several resolutions are averaged: an eighth of the pixels that were
+wrong between crowded cells are right then. Single cells, with wide background around them, are told
+apart no better."""
 
 FINALISTS = 4
 """Pairs of core and split that are tried with every threshold: cells that are one at a threshold
