@@ -20,6 +20,7 @@ from napari_unet.engine.inference import probabilities
 from napari_unet.engine.learning.window import predict_window
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.training import train
+from napari_unet.sample_data import touching_cells
 
 sys.path.append(str(Path(__file__).parent))  # test modules are not a package
 from painting import disks
@@ -108,3 +109,11 @@ def test_the_recipe_of_the_paper_averages_none() -> None:
     classes = Annotation(image, np.where(labels > 0, 2, 1), "classes")
     assert trained(classes, "paper").scales == ONE_SCALE
     assert trained(Annotation(*filled((192, 192))), "paper").scales == ONE_SCALE
+
+
+def test_one_resolution_is_kept_where_two_lose_painted_cells() -> None:
+    """A small network that learned little tells no cells apart at half the resolution."""
+    painted = Annotation(*touching_cells((192, 192), seed=0))
+    config = TrainConfig(seconds=0, steps=150, base_channels=16, depth=2, device="cpu")
+    *_, last = train([painted], config)
+    assert last.segmenter.scales == ONE_SCALE
