@@ -31,10 +31,9 @@ THRESHOLDS = (0.5, 0.4, 0.6, 0.3, 0.7)
 CLEARLY = 0.01
 """Less than this, a painted plane that the network has learned by heart does not tell."""
 
-FILLED = 0.5
+FILLED = 0.7
 """Share of cells above which several resolutions are averaged: an eighth of the pixels that were
-wrong between crowded cells are right then. Single cells, with wide background around them, are told
-apart no better."""
+wrong between crowded cells are right then. Cells with wider background are told apart no better."""
 
 BY_HEART = 0.03
 """What several resolutions may score below one on painted cells, which the network knows by heart
