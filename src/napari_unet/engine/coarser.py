@@ -19,7 +19,7 @@ from napari_unet.core.tiles import tiles_over, within
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.tilerunner import TileRunner
 
-__all__ = ["CoarserLook"]
+__all__ = ["CoarserLook", "Readable"]
 
 Floats = NDArray[np.float32]
 Box = tuple[slice, ...]
@@ -62,7 +62,7 @@ class CoarserLook:
         """
         needed = coarse_box(box, self._factor, shape)
         tiles = tiles_over(needed, output=self._output, context=self._context, stride=self._stride)
-        plane: Any = _Read(read, (self._channels, *shape))
+        plane: Any = Readable(read, (self._channels, *shape))
         out = np.empty((self._classes, *(s.stop - s.start for s in needed)), dtype=np.float32)
         runs = self._runner.run(tiles, lambda of: read_coarse(plane, of, self._factor))
         for tile, values in runs:
@@ -71,7 +71,7 @@ class CoarserLook:
         return refine(out, self._factor, (y.start, x.start), (box[0], box[1]), (shape[0], shape[1]))
 
 
-class _Read:
+class Readable:
     """What a function reads, indexed with channels, rows and columns like an array (C, Y, X)."""
 
     def __init__(self, read: Callable[[Box], Floats], shape: tuple[int, ...]) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from napari_unet.core.resolution import coarse_box, coarsen, refine
+from napari_unet.core.resolution import coarse_box, read_coarse, refine
 from napari_unet.core.tiles import mirror_indices
 from napari_unet.core.unet import UNet
+from napari_unet.engine.coarser import Readable
 
 __all__ = ["predict_piecewise", "predict_window"]
 
@@ -72,7 +74,6 @@ def predict_piecewise(
     pieces.sort(
         key=lambda p: float(np.abs([p[0].start + p[0].stop, p[1].start + p[1].stop] - middle).sum())
     )
-    coarser = [(factor, _coarsened(image, factor)) for factor in factors]
     for number, piece in enumerate(pieces):
         if number:
             yield
@@ -82,28 +83,39 @@ def predict_piecewise(
         )
         looks = [_predict(network, image, piece)]
         shape = (image.shape[1], image.shape[2])
-        for factor, pixels in coarser:
+        for factor in factors:
             y, x = coarse_box(piece, factor, shape)
-            said = _predict(network, pixels, (y, x))
+            said = _predict(network, image, (y, x), factor)
             looks.append(refine(said, factor, (y.start, x.start), piece, shape))
         out[:, rows, columns] = np.mean(looks, axis=0)
 
 
-def _coarsened(image: torch.Tensor, factor: int) -> torch.Tensor:
-    return torch.from_numpy(coarsen(image.cpu().numpy(), factor)).to(image.device)
-
-
 @torch.inference_mode()
-def _predict(network: UNet, image: torch.Tensor, box: tuple[slice, slice]) -> NDArray[np.float32]:
+def _predict(
+    network: UNet, image: torch.Tensor, box: tuple[slice, slice], factor: int = 1
+) -> NDArray[np.float32]:
+    """Return what the network says of a box, in pixels of an image that is coarser by a factor."""
     half = network.context // 2
-    indices, crop = [], []
-    for span, n in zip(box, image.shape[1:], strict=True):
+    read, crop = [], []
+    for span in box:
         # on the pooling grid of the whole plane, or the result would depend on the box
         start = span.start // network.stride * network.stride
         size = network.valid_size(span.stop - start + network.context)
-        indices.append(mirror_indices(start - half, start - half + size, n))
+        read.append(slice(start - half, start - half + size))
         crop.append(slice(span.start - start, span.stop - start))
-    pixels = image[:, indices[0]][:, :, indices[1]][None]
+    pixels = _read(image, read, factor)[None]
     logits = network(pixels.contiguous(memory_format=torch.channels_last))
     probabilities: NDArray[np.float32] = F.softmax(logits, dim=1)[0].cpu().numpy()
     return probabilities[(slice(None), *crop)]
+
+
+def _read(image: torch.Tensor, read: Sequence[slice], factor: int) -> torch.Tensor:
+    """Read a box of the coarser image, mirrored beyond its border; only what is needed of it."""
+    if factor == 1:
+        y, x = (
+            mirror_indices(span.start, span.stop, n)
+            for span, n in zip(read, image.shape[1:], strict=True)
+        )
+        return image[:, y][:, :, x]
+    plane: Any = Readable(lambda of: image[:, of[0], of[1]].cpu().numpy(), tuple(image.shape))
+    return torch.from_numpy(read_coarse(plane, read, factor)).to(image.device)
