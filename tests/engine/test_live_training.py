@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from napari_unet.core.annotation import Annotation
@@ -202,6 +202,7 @@ def trained_pixels(data: TrainingSet) -> np.ndarray[Any, Any]:
 
 
 @settings(deadline=None, max_examples=6)
+@example(seed=840120)  # whose second training is worse than the first
 @given(seed=st.integers(0, 10**6))
 def test_what_was_held_out_stays_so_and_what_was_trained_on_is_never_held_out(seed: int) -> None:
     """Over several trainings of one model, whatever is painted in between."""
@@ -220,15 +221,19 @@ def test_what_was_held_out_stays_so_and_what_was_trained_on_is_never_held_out(se
             assert not ever_trained[corner].any()
         for cell in data.held_out_cells[0]:
             assert not trained_pixels(data)[data.cells[0] == cell].any()
-        ever_trained |= trained_pixels(data)
-        start = list(
+        learned = list(
             train(
                 [Annotation(image, labels.copy(), "scribbles")],
                 config(seed=seed, steps=1, base_channels=2, depth=1),
                 segmenter=start,
             )
         )[-1].segmenter
-        assert Seen.of(start.seen) == data.seen
+        if start is None or learned.provenance["steps"] > start.provenance["steps"]:
+            ever_trained |= trained_pixels(data)
+            assert Seen.of(learned.seen) == data.seen
+        else:  # it got worse, so nothing was kept of this training
+            assert learned.seen == start.seen
+        start = learned
         labels = np.where(rng.random((6, 6)).repeat(55, 0).repeat(55, 1) < 0.3, painted, labels)
 
 
