@@ -101,11 +101,11 @@ def score_peer(kind: Kind, method: str, seconds: float, better: Callable[..., fl
     """Train and segment with another method; read its cells in the way that scores better."""
     learned = {"forest": forest, "monai": monai_unet}[method](kind.painted, seconds)
     classes = kind.painted[0].meaning == "classes"
-    smallest_and_hole = (0, 0) if classes else sizes(kind.painted)
+    painted_sizes = {} if classes else sizes(kind.painted)
     scores = []
     for image, truth in kind.images:
         found = learned.probabilities(image)
-        readings = (found.argmax(0) + 1,) if classes else cells(found, *smallest_and_hole)
+        readings = (found.argmax(0) + 1,) if classes else cells(found, painted_sizes)
         scores.append([kind.score(truth, labels, found) for labels in readings])
     ways = [mean(each) for each in zip(*scores, strict=True)]
     chosen = {score: better(way[score] for way in ways) for score in ways[0]}

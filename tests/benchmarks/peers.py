@@ -7,7 +7,7 @@ between touching ones. scikit-learn and MONAI are imported on use; they are opti
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,8 +187,8 @@ def _count(planes: Sequence[tuple[Array, Array]]) -> int:
     return 1 + max(int(classes[classes != IGNORE].max()) for _, classes in planes)
 
 
-def sizes(painted: Sequence[Annotation]) -> tuple[int, int]:
-    """Return the pixels of the smallest cell and of the largest hole, as our own segmenter does."""
+def sizes(painted: Sequence[Annotation]) -> dict[str, int]:
+    """Return the sizes of the smallest cells and of the largest hole, as our segmenter does."""
     painted_cells = [
         np.where(plane.labels > (plane.meaning == "scribbles"), plane.labels, 0)
         for annotation in painted
@@ -199,13 +199,17 @@ def sizes(painted: Sequence[Annotation]) -> tuple[int, int]:
         weights={}, in_channels=1, n_classes=2, base_channels=1, depth=1,
         diameter=typical_diameter(found), smallest=smallest_diameter(found),
     )  # fmt: skip
-    return model.smallest_cell(), model.largest_hole()
+    return {
+        "min_size": model.smallest_cell(),
+        "cut_size": model.smallest_cut_cell(),
+        "max_hole": model.largest_hole(),
+    }
 
 
-def cells(probabilities: Array, smallest: int, hole: int) -> tuple[Array, Array]:
+def cells(probabilities: Array, rules: Mapping[str, int]) -> tuple[Array, Array]:
     """Read cells in two ways: connected components from 0.5 on, and split as ours are."""
     # holes as our own segmenter fills them: all of them would drown membranes
     foreground = probabilities[1]
-    plain = instances(foreground, min_size=smallest, max_hole=hole, border=0)
-    split = instances(foreground, min_size=smallest, max_hole=hole, core=0.8, split=0.2)
+    plain = instances(foreground, border=0, **rules)
+    split = instances(foreground, core=0.8, split=0.2, **rules)
     return plain, split

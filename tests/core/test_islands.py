@@ -80,6 +80,7 @@ rules_drawn = st.builds(
     CellRules,
     threshold=st.sampled_from([0.3, 0.5, 0.65]),
     min_size=st.sampled_from([0, 3, 30]),
+    cut_size=st.sampled_from([None, 0, 2, 15]),
     max_hole=st.sampled_from([0, 4, 60, None]),
     core=st.sampled_from([0.0, 0.8]),
     split=st.sampled_from([0.0, 0.05, 0.2]),

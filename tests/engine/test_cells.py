@@ -36,14 +36,14 @@ def plane() -> np.ndarray:
 @pytest.mark.parametrize(
     ("knobs", "spelled_out"),
     [
-        ({}, {"min_size": 11, "max_hole": 33}),
-        ({"min_size": 0}, {"min_size": 0, "max_hole": 33}),
-        ({"threshold": 0.95}, {"min_size": 11, "max_hole": 33, "threshold": 0.95}),
-        ({"max_hole": 0}, {"min_size": 11, "max_hole": 0}),
-        ({"max_hole": 49}, {"min_size": 11, "max_hole": 49}),
-        ({"border": 0.0}, {"min_size": 11, "max_hole": 33, "border": 0.0}),
-        ({"border": 4.0}, {"min_size": 11, "max_hole": 33, "border": 4.0}),
-        ({"split": 0.0}, {"min_size": 11, "max_hole": 33, "split": 0.0}),
+        ({}, {"min_size": 11, "cut_size": 6, "max_hole": 33}),
+        ({"min_size": 0}, {"min_size": 0, "cut_size": 0, "max_hole": 33}),
+        ({"threshold": 0.95}, {"min_size": 11, "cut_size": 6, "max_hole": 33, "threshold": 0.95}),
+        ({"max_hole": 0}, {"min_size": 11, "cut_size": 6, "max_hole": 0}),
+        ({"max_hole": 49}, {"min_size": 11, "cut_size": 6, "max_hole": 49}),
+        ({"border": 0.0}, {"min_size": 11, "cut_size": 6, "max_hole": 33, "border": 0.0}),
+        ({"border": 4.0}, {"min_size": 11, "cut_size": 6, "max_hole": 33, "border": 4.0}),
+        ({"split": 0.0}, {"min_size": 11, "cut_size": 6, "max_hole": 33, "split": 0.0}),
     ],
 )
 def test_every_knob_reaches_the_cells(knobs: dict[str, Any], spelled_out: dict[str, Any]) -> None:
@@ -63,6 +63,22 @@ def test_small_cells_stay_where_small_ones_were_painted() -> None:
     various = model(diameter=40.0, smallest=10.0)
     assert various.smallest_cell() == round(0.5 * np.pi / 4 * 10**2)
     assert various.largest_hole() == 3 * round(0.1 * np.pi / 4 * 40**2)
+
+
+def test_a_cell_at_the_edge_of_the_image_may_be_half_as_small() -> None:
+    """The other half of it lies beyond; but who asks for a number of pixels gets that."""
+    said = np.zeros((40, 60), np.float32)
+    said[0:2, 10:14] = said[20:22, 30:34] = said[38:40, 40:43] = said[12:14, 0:2] = 0.9
+    assert model().smallest_cell() == 11
+
+    found = find_cells(model(), said, PredictConfig())
+
+    # 8 and 6 pixels at the edge stay, 8 pixels elsewhere and 4 at the edge go
+    np.testing.assert_array_equal(found[0:2, 10:14], 1)
+    np.testing.assert_array_equal(found[38:40, 40:43], 2)
+    assert found.max() == 2
+    assert find_cells(model(), said, PredictConfig(min_size=7)).max() == 2
+    assert find_cells(model(), said, PredictConfig(min_size=11)).max() == 0
 
 
 def test_holes_and_borders_can_be_left_as_they_are() -> None:

@@ -46,6 +46,8 @@ class CellRules:
         Foreground from this probability on.
     min_size : int
         Cells with fewer pixels are dropped.
+    cut_size : int, optional
+        The same of cells that the edge of the plane cuts; by default as ``min_size``.
     max_hole : int, optional
         Larger holes (in pixels) stay: 0 fills none; by default all holes are filled.
     core : float
@@ -60,6 +62,7 @@ class CellRules:
 
     threshold: float = 0.5
     min_size: int = 0
+    cut_size: int | None = None
     max_hole: int | None = None
     core: float = 0.0
     split: float = 0.0
@@ -97,9 +100,10 @@ def instances(foreground: NDArray[np.floating], **rules: Any) -> NDArray[np.uint
 def find_pieces(foreground: NDArray[np.floating], rules: CellRules) -> NDArray[np.integer]:
     """Number the cells as `instances`, without the border between them."""
     hole = foreground.size if rules.max_hole is None else rules.max_hole
+    cut = rules.min_size if rules.cut_size is None else rules.cut_size
     components = _components(foreground >= rules.threshold, hole)
     # a component that is too small is no cell, and nor is any piece of it
-    components = _drop_small(components, rules.min_size)
+    components = _drop_small(components, rules.min_size, cut)
     if not components.any():
         return components
     cores = components
@@ -107,11 +111,11 @@ def find_pieces(foreground: NDArray[np.floating], rules: CellRules) -> NDArray[n
         cores = _components((foreground >= rules.core) & (components > 0), hole)
         cores[components == 0] = 0  # what a hole of cores holds may be dropped
         # what is left of an outline is no cell: a core is at least a quarter of one
-        cores = _drop_small(cores, rules.min_size // 4)
+        cores = _drop_small(cores, rules.min_size // 4, cut // 4)
     if rules.split > 0:
         cores = split_necks(cores, rules.split, smooth=rules.smooth)
     if cores is not components:
-        components = _drop_small(_grow(cores, components, foreground), rules.min_size)
+        components = _drop_small(_grow(cores, components, foreground), rules.min_size, cut)
     return _in_reading_order(components)
 
 
@@ -169,11 +173,17 @@ def smallest_diameter(diameters: NDArray[np.floating]) -> float:
     return float(ordered[np.searchsorted(covered, covered[-1] / 100)])
 
 
-def _drop_small(labels: NDArray[np.integer], min_size: int) -> NDArray[np.integer]:
+def _drop_small(labels: NDArray[np.integer], min_size: int, cut_size: int) -> NDArray[np.integer]:
     sizes = count_labels(labels, int(labels.max(initial=0)))
     keep = sizes >= max(min_size, 1)
+    at_edge = np.unique(np.concatenate(_edges(labels)))
+    keep[at_edge] = sizes[at_edge] >= max(cut_size, 1)
     keep[0] = False
     return look_up((np.cumsum(keep) * keep).astype(labels.dtype), labels)
+
+
+def _edges(labels: NDArray[np.integer]) -> list[NDArray[np.integer]]:
+    return [labels[0], labels[-1], labels[:, 0], labels[:, -1]]
 
 
 def _fill_holes(labels: NDArray[np.integer], max_size: int) -> NDArray[np.integer]:
@@ -181,7 +191,7 @@ def _fill_holes(labels: NDArray[np.integer], max_size: int) -> NDArray[np.intege
     holes, count = ndimage.label(labels == 0, structure=np.ones((3, 3)))
     fillable = count_labels(holes, count) <= max_size
     fillable[0] = False
-    fillable[np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]])] = False
+    fillable[np.concatenate(_edges(holes))] = False
     if not fillable.any():
         return labels
     # most planes have few: all that follows looks at their pixels only

@@ -48,6 +48,7 @@ def cell_rules(segmenter: Segmenter, config: PredictConfig) -> CellRules:
     return CellRules(
         threshold=config.threshold,
         min_size=segmenter.smallest_cell(config.min_size),
+        cut_size=segmenter.smallest_cut_cell(config.min_size),
         max_hole=config.max_hole if config.max_hole >= 0 else automatic_hole,
         core=segmenter.core,
         split=config.split if config.split >= 0 else segmenter.split,

@@ -137,6 +137,15 @@ class Segmenter:
         areas = 0.1 * self.diameter**2, 0.5 * (self.smallest or self.diameter) ** 2
         return round(np.pi / 4 * min(areas))
 
+    def smallest_cut_cell(self, min_size: int = -1) -> int:
+        """Return the pixels a cell must have that the edge of the image cuts.
+
+        For -1 half of what a whole one must have, so that one in the middle of which the image ends
+        stays.
+        """
+        smallest = self.smallest_cell(min_size)
+        return smallest if min_size >= 0 else (smallest + 1) // 2
+
     def largest_hole(self, max_hole: int = -1) -> int:
         """Return the pixels of a hole to fill: ``max_hole``, or for -1 0.3 typical cells."""
         return max_hole if max_hole >= 0 else 3 * round(0.1 * np.pi / 4 * self.diameter**2)

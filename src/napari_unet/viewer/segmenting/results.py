@@ -43,7 +43,7 @@ def label_dtype(segmenter: Segmenter, shape: tuple[int, ...], min_size: int) -> 
     """
     if segmenter.kind == "classes":
         return np.uint8
-    smallest = max(segmenter.smallest_cell(min_size), 1)
+    smallest = max(segmenter.smallest_cut_cell(min_size), 1)
     return np.uint16 if np.prod(shape) / smallest < 2**16 else np.uint32
 
 
