@@ -17,7 +17,7 @@ from napari_unet.core.augment import Augmentation, cut_patch
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.unet import UNet, weighted_cross_entropy
 from napari_unet.engine.learning.heldout import BLOCK
-from napari_unet.engine.learning.quality import measure
+from napari_unet.engine.learning.quality import is_worse, measure
 from napari_unet.engine.learning.trainingset import MAX_CENTRES, TrainingSet, prepare
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
@@ -357,3 +357,12 @@ def test_border_weights_do_not_become_class_weights_in_tissue() -> None:
     assert mean_background_weight(alone) == pytest.approx(1, abs=0.01)
     assert mean_background_weight(tissue, w0=0.5) == pytest.approx(1.4, abs=0.05)
     assert mean_background_weight(tissue, recipe="paper") > 5
+
+
+def test_fewer_held_out_blocks_say_less_of_a_later_network() -> None:
+    """What is worse on 12 blocks may be chance on 3; where nothing is held out, nothing is said."""
+    assert is_worse(0.64, 0.8, 12)
+    assert not is_worse(0.66, 0.8, 12)
+    assert not is_worse(0.51, 0.8, 3)
+    assert is_worse(0.49, 0.8, 3)
+    assert not is_worse(float("nan"), 0.8, 0)

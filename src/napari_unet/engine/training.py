@@ -23,7 +23,7 @@ from napari_unet.engine.learning.heldout import Seen
 from napari_unet.engine.learning.learner import Learner
 from napari_unet.engine.learning.newmodel import continued, new_model
 from napari_unet.engine.learning.preview import Preview
-from napari_unet.engine.learning.quality import compare, measure
+from napari_unet.engine.learning.quality import compare, is_worse, measure
 from napari_unet.engine.learning.ranks import Ranks, together
 from napari_unet.engine.learning.recipe import recipe_named
 from napari_unet.engine.learning.trainingset import TrainingSet, prepare
@@ -36,12 +36,6 @@ __all__ = ["train"]
 
 OVER = -1.0
 """Instead of a used share of the budget: no step is left."""
-
-TOLERANCE = 0.15
-"""A network is kept if its IoU on the held-out pixels is at most this much below the best one.
-
-Often a cell or two are held out, so smaller differences are chance, and the later network saw more:
-0.05 threw away five sixths of a training on ten nuclei, at a cost of 0.1 in SEG."""
 
 RENEWAL_GAP = 0.5
 """Seconds between two looks at new strokes, at least: somebody who paints makes many."""
@@ -255,7 +249,7 @@ class _Run:
         loss, iou = self.measured() if held_out else (float("nan"), float("nan"))
         finite = all(bool(p.isfinite().all()) for p in average.parameters())
         best_iou = self.best_iou or 0.0
-        if finite and not iou < best_iou - TOLERANCE:
+        if finite and not is_worse(iou, best_iou, len(self.data.held_out)):
             self.best_iou = max(best_iou, iou) if held_out else 0.0
             steps, seconds = self.before
             better = self.best.with_weights(

@@ -19,6 +19,7 @@ from napari_unet.core.cellclasses import ANY_CELL
 
 __all__ = [
     "BLOCK",
+    "MAX_BLOCKS",
     "Block",
     "Seen",
     "block_box",
