@@ -216,3 +216,6 @@ def test_numbers_take_no_more_room_than_they_need() -> None:
     assert label_dtype(cells, (512, 512), -1) == np.uint16
     assert label_dtype(cells, (512, 512), 0) == np.uint32
     assert label_dtype(classes, (10_000, 10_000), 0) == np.uint8
+    small_cells = make_segmenter(diameter=29.6)
+    assert label_dtype(small_cells, (2048, 2048), -1) == np.uint16
+    assert label_dtype(small_cells, (2080, 2080), -1) == np.uint32

@@ -43,8 +43,12 @@ def label_dtype(segmenter: Segmenter, shape: tuple[int, ...], min_size: int) -> 
     """
     if segmenter.kind == "classes":
         return np.uint8
-    smallest = max(segmenter.smallest_cut_cell(min_size), 1)
-    return np.uint16 if np.prod(shape) / smallest < 2**16 else np.uint32
+    smallest = max(segmenter.smallest_cell(min_size), 1)
+    cut = max(segmenter.smallest_cut_cell(min_size), 1)
+    # those at the edge need fewer pixels, but each has one of the edge
+    edge = 2 * np.prod(shape[:-2]) * sum(shape[-2:])
+    most = np.prod(shape) / smallest + edge * (1 - cut / smallest)
+    return np.uint16 if most < 2**16 else np.uint32
 
 
 class Result:
