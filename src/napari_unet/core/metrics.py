@@ -102,12 +102,9 @@ def seg_score(truth: ArrayLike, predicted: ArrayLike) -> float:
     float
         0 to 1, best 1. Without true objects: 1 if none is predicted either, else 0.
     """
-    pairs = overlaps(truth, predicted).among_objects()
-    objects = pairs.truth_sizes.size - 1
-    if objects == 0:
-        return float(pairs.predicted_sizes.size == 1)
-    matched = 2 * pairs.shared > pairs.truth_sizes[pairs.truth]
-    return float(pairs.jaccard()[matched].sum() / objects)
+    table = overlaps(truth, predicted)
+    scores = table.seg()
+    return float(scores.mean() if scores.size else table.predicted_sizes.size == 1)
 
 
 @overload

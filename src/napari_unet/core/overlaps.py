@@ -109,6 +109,14 @@ class Overlaps(NamedTuple):
         sizes = self.truth_sizes[self.truth] + self.predicted_sizes[self.predicted]
         return np.asarray(self.shared / (sizes - self.shared))
 
+    def seg(self) -> NDArray[np.float64]:
+        """SEG of every object of the truth, see `napari_unet.core.metrics.seg_score`."""
+        pairs = self.among_objects()
+        matched = 2 * pairs.shared > pairs.truth_sizes[pairs.truth]
+        scores = np.zeros(self.truth_sizes.size - 1)
+        scores[pairs.truth[matched] - 1] = pairs.jaccard()[matched]
+        return scores
+
 
 def overlaps(truth: ArrayLike, predicted: ArrayLike) -> Overlaps:
     """Overlaps of two label arrays, or `InputError` if they cannot be compared."""

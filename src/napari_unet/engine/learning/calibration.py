@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from napari_unet.core.cellclasses import foreground
 from napari_unet.core.config import PredictConfig
+from napari_unet.core.overlaps import Numbered, Overlaps, numbered
 from napari_unet.engine.cells import find_cells
-from napari_unet.engine.learning.quality import at_working_resolution, overlaps
+from napari_unet.engine.learning.quality import at_working_resolution
 from napari_unet.engine.learning.trainingset import TrainingSet
 from napari_unet.engine.learning.window import predict_window
 from napari_unet.engine.segmenter import Segmenter
@@ -55,8 +56,19 @@ MAX_PLANES = 2
 WINDOW = 448
 """Side in network pixels of what is looked at of each plane."""
 
-View = tuple[NDArray[np.float32], NDArray[np.integer]]
 Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """A part of a plane (Y, X): what a model says of it, and its painted cells.
+
+    The model in it knows how large those are at the working resolution.
+    """
+
+    foreground: NDArray[np.float32]
+    painted: Numbered
+    model: Segmenter
 
 
 def calibrate(
@@ -148,18 +160,19 @@ def _averaged(segmenter: Segmenter, start: Segmenter, share: float) -> Segmenter
 def _fitted(segmenter: Segmenter, data: TrainingSet) -> tuple[Segmenter, Scores]:
     """Return a model of cells with what fits best, and the scores of the painted cells."""
     network = segmenter.network(data.planes[0].image.device)
-    views: list[View] = []
+    views: list[_View] = []
     for index in range(min(len(data.planes), MAX_PLANES)):
         box, cells = _window(data, index)
         said = predict_window(network, data.planes[index].image, box, segmenter.coarser_factors)
-        views.append((foreground(said), cells))
+        model = at_working_resolution(segmenter, cells)
+        views.append(_View(foreground(said), numbered(cells), model))
     best, threshold, scores = _best(views, segmenter)
     bias = best.weights["head.bias"].copy()
     bias[1:] -= np.log(threshold / (1 - threshold))  # of all classes of cells alike
     return replace(best, weights={**best.weights, "head.bias": bias}), scores
 
 
-def _best(views: Sequence[View], segmenter: Segmenter) -> tuple[Segmenter, float, Scores]:
+def _best(views: Sequence[_View], segmenter: Segmenter) -> tuple[Segmenter, float, Scores]:
     """Return the core and split, and the threshold, that score best, and the scores."""
     choices = [replace(segmenter, core=core, split=split) for core, split in CHOICES]
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
@@ -170,7 +183,7 @@ def _best(views: Sequence[View], segmenter: Segmenter) -> tuple[Segmenter, float
         finalists = [choices[index] for index in ranked]
         best, threshold, highest = finalists[0], THRESHOLDS[0], scores[ranked[0]]
         for tried in THRESHOLDS[1:]:
-            shifted = [(_shifted(p, tried), cells) for p, cells in views]
+            shifted = [replace(v, foreground=_shifted(v.foreground, tried)) for v in views]
             tries = threads.map(partial(_scores, shifted), finalists)
             for finalist, found in zip(finalists, tries, strict=True):
                 if found.mean() > highest.mean() + CLEARLY:
@@ -196,10 +209,13 @@ def _window(data: TrainingSet, index: int) -> tuple[tuple[slice, slice], NDArray
     return (box[0], box[1]), cells[box[0], box[1]]
 
 
-def _scores(views: Sequence[View], segmenter: Segmenter) -> Scores:
-    """Return the score of every painted cell; of none a single 0."""
-    scores: list[float] = []
-    for probability, cells in views:
-        model = at_working_resolution(segmenter, cells)
-        scores += overlaps(cells, find_cells(model, probability, PredictConfig()))
-    return np.array(scores or [0.0])
+def _scores(views: Sequence[_View], segmenter: Segmenter) -> Scores:
+    """Return the SEG of every painted cell, cut as this one does; of none a single 0."""
+    scores = []
+    for view in views:
+        model = replace(view.model, core=segmenter.core, split=segmenter.split)
+        found = find_cells(model, view.foreground, PredictConfig()).astype(np.int64)
+        cells = Numbered(found, np.arange(found.max() + 1))
+        scores.append(Overlaps.between(view.painted, cells).seg())
+    each = np.concatenate(scores)
+    return each if each.size else np.zeros(1)

@@ -15,6 +15,7 @@ from scipy import ndimage
 from napari_unet.core.cellclasses import ANY_CELL, foreground
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.instances import diameters, smallest_diameter, typical_diameter
+from napari_unet.core.metrics import seg_score
 from napari_unet.core.unet import UNet, weighted_cross_entropy
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import Score
@@ -23,7 +24,7 @@ from napari_unet.engine.learning.trainingset import TrainingSet
 from napari_unet.engine.learning.window import predict_window
 from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["at_working_resolution", "compare", "is_worse", "measure", "overlaps"]
+__all__ = ["at_working_resolution", "compare", "is_worse", "measure"]
 
 MARGIN = 64
 """Network pixels around a held-out cell in which cells are looked for."""
@@ -151,7 +152,7 @@ def _seg(network: UNet, segmenter: Segmenter, data: TrainingSet) -> float:
             box = _around(cells == cell)
             said = predict_window(network, plane.image, box, segmenter.coarser_factors)
             found = find_cells(model, foreground(said), PredictConfig())
-            scores += overlaps((cells[box] == cell).astype(np.uint8), found)
+            scores.append(seg_score(cells[box] == cell, found))
     return float(np.mean(scores))
 
 
@@ -173,22 +174,3 @@ def _around(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
         slice(max(y.start - MARGIN, 0), min(y.stop + MARGIN, height)),
         slice(max(x.start - MARGIN, 0), min(x.stop + MARGIN, width)),
     )
-
-
-def overlaps(cells: NDArray[np.integer], found: NDArray[np.integer]) -> Sequence[float]:
-    """Return for each painted cell its IoU with the found cell that covers most of it, or 0.
-
-    As in the Cell Tracking Challenge, covering half a cell or less is no match.
-    """
-    sizes = np.bincount(found.ravel())
-    scores = []
-    for cell, box in enumerate(ndimage.find_objects(cells), start=1):
-        if box is None:
-            continue
-        inside = np.bincount(found[box][cells[box] == cell], minlength=2)
-        painted = int(inside.sum())
-        best = int(inside[1:].argmax()) + 1
-        overlap = int(inside[best])
-        covered = 2 * overlap > painted
-        scores.append(overlap / (painted + int(sizes[best]) - overlap) if covered else 0.0)
-    return scores
