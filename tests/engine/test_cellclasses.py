@@ -69,7 +69,7 @@ def trained(
 @pytest.fixture(scope="module")
 def model() -> Segmenter:
     """A small network that learned two kinds of disks for a few seconds."""
-    return trained([annotation()], config(steps=100, base_channels=8, seed=1))
+    return trained([annotation()], config(steps=200, base_channels=8, seed=1))
 
 
 def test_a_short_training_tells_two_kinds_of_cells_apart(model: Segmenter) -> None:
