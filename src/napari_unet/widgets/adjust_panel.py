@@ -26,8 +26,7 @@ ADJUSTED = {
     "threshold": "How sure the network must be that a pixel belongs to a cell. Lower finds more "
     "and larger cells, higher fewer and smaller ones.",
     "min_size": "Cells with fewer pixels are dropped. Automatic: a tenth of a typical painted "
-    "cell, or less where small ones are painted and half of that at the edge of the image; 0 keeps "
-    "all.",
+    "cell, less where small ones are painted, and half at the image's edge; 0 keeps all.",
     "max_hole": "Holes inside a cell are filled up to this many pixels. Automatic: 0.3 of a "
     "typical painted cell; 0 fills none.",
     "border": "Between touching cells the network leaves a thin border; this many pixels of it "
