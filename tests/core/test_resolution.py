@@ -9,13 +9,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_unet.core.resolution import (
+    MOST,
     TARGET_DIAMETER,
+    WINDOW,
     choose_factor,
     coarse_shape,
     coarsen,
     coarsen_labels,
+    coarsest_factor,
     read_coarse,
     refine,
 )
@@ -153,3 +158,49 @@ def test_the_factor_brings_objects_to_a_size_the_network_sees() -> None:
     assert choose_factor(2 * TARGET_DIAMETER) == 2
     assert choose_factor(5 * TARGET_DIAMETER) == 5
     assert choose_factor(100.0, target=10.0) == 10
+
+
+def patchwork(width: float, side: int = 120) -> NDArray[np.uint8]:
+    """Two classes in winding stretches that are about so many pixels wide."""
+    noise = np.random.default_rng(0).normal(size=(side, side))
+    return np.where(ndimage.gaussian_filter(noise, width / 3, mode="wrap") > 0, 2, 1).astype("u1")
+
+
+def test_classes_are_learned_as_coarsely_as_what_is_painted_survives() -> None:
+    """Wide stretches at the coarsest, lines as they are."""
+    found = [coarsest_factor([patchwork(width)], 0) for width in (3, 9, 40)]
+    assert found == [1, 2, MOST]
+
+
+def test_what_is_not_painted_counts_as_a_class() -> None:
+    """Of thin strokes nobody knows how fine the rest is; they are seen where they lie."""
+    y, x = np.indices((160, 160))
+    found = []
+    for width in (3, 8, 15):
+        labels = np.zeros((160, 160), dtype=np.uint8)
+        for stroke, middle in enumerate((-40, 40), start=1):
+            labels[abs(y + x / 3 - 110 + middle) < width / 2] = stroke
+        found.append(coarsest_factor([labels], 0))
+    assert found == [1, 2, MOST]
+
+
+def test_a_class_that_is_fine_keeps_the_resolution_for_all() -> None:
+    """On whichever plane, and in whichever corner of it, it is painted."""
+    coarse, fine = patchwork(40, 2 * WINDOW), patchwork(3)
+    assert coarsest_factor([coarse], 0) == MOST
+    assert coarsest_factor([coarse, np.where(fine > 1, 3, 0)], 0) < MOST
+    coarse[: fine.shape[0], -fine.shape[1] :][fine > 1] = 3
+    assert coarsest_factor([coarse], 0) < MOST
+
+
+def test_large_pieces_may_be_learned_still_more_coarsely() -> None:
+    """As cells of their size are."""
+    labels = np.ones((800, 800), dtype=np.uint8)
+    labels[:, 400:] = 2
+    assert coarsest_factor([labels], 6 * TARGET_DIAMETER) == 6
+
+
+@pytest.mark.parametrize("side", [0, 1, 30])
+def test_nothing_painted_keeps_the_resolution(side: int) -> None:
+    """Somebody else says what is wrong with that."""
+    assert coarsest_factor([np.zeros((side, side), dtype=np.uint8)], 0) == 1

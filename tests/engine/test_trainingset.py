@@ -264,6 +264,15 @@ def test_the_resolution_follows_the_painted_objects() -> None:
     assert training_set(annotate(np.minimum(labels, 2)), downsample=1).downsample == 1
 
 
+def test_the_resolution_of_classes_follows_how_fine_they_are() -> None:
+    """Unless it is told."""
+    wide = np.indices((240, 240))[1] // 60 % 2 + 1
+    fine = np.random.default_rng(0).integers(1, 3, (240, 240))
+    assert training_set(annotate(wide, "classes"), downsample=0).downsample == 3
+    assert training_set(annotate(fine, "classes"), downsample=0).downsample == 1
+    assert training_set(annotate(wide, "classes"), downsample=1).downsample == 1
+
+
 def make_segmenter(**settings_: Any) -> Segmenter:
     """A tiny untrained network."""
     shape = {"in_channels": 1, "n_classes": 2, "base_channels": 2, "depth": 1}

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.lookup import count_labels
 from napari_unet.core.tiles import mirror_indices, read_mirrored
 
 __all__ = [
@@ -26,12 +27,22 @@ __all__ = [
     "coarse_shape",
     "coarsen",
     "coarsen_labels",
+    "coarsest_factor",
     "read_coarse",
     "refine",
 ]
 
 TARGET_DIAMETER = 46.0
 """Diameter in network pixels that objects should have at most, on average."""
+
+MOST = 3
+"""Factor that painted classes may always have: nobody painted the texture that tells them apart."""
+
+SURVIVING = 0.95
+"""Mean IoU of painted classes with what is left of them at a working resolution, at least."""
+
+WINDOW = 512
+"""Side in pixels of what is looked at of each class for that."""
 
 
 def coarse_shape(shape: tuple[int, ...], factor: int) -> tuple[int, ...]:
@@ -72,6 +83,62 @@ def choose_factor(diameter: float, target: float = TARGET_DIAMETER) -> int:
         At least 1: the factor that brings the diameter closest to ``target``.
     """
     return max(1, math.floor(diameter / target + 0.5))
+
+
+def coarsest_factor(planes: Sequence[NDArray[np.integer]], diameter: float) -> int:
+    """Choose the factor of painted classes: the largest at which what is painted survives.
+
+    Classes are stretches of any size and form, so no diameter tells how fine they are. What is not
+    painted counts as one more class, so thin strokes keep the resolution that shows them.
+
+    Parameters
+    ----------
+    planes : sequence of integer arrays
+        (Y, X): 0 not labelled, 1 ... n classes. Of each class a window counts, in the middle of
+        what is painted of it in the plane that has most of it.
+    diameter : float
+        Typical diameter of a painted piece in image pixels; where it asks for more than `MOST`,
+        that is tried too.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    windows = _windows(planes)
+    for factor in range(max(MOST, choose_factor(diameter)), 1, -1):
+        if windows and _surviving(windows, factor) >= SURVIVING:
+            return factor
+    return 1
+
+
+def _windows(planes: Sequence[NDArray[np.integer]]) -> list[NDArray[np.integer]]:
+    """Return of each class the surroundings of what is painted of it, where most of it is."""
+    most = max((int(labels.max(initial=0)) for labels in planes), default=0)
+    counts = np.array([count_labels(labels, most) for labels in planes])
+    windows = []
+    for number in range(1, most + 1):
+        labels = planes[int(counts[:, number].argmax())]
+        painted = np.nonzero(labels == number)
+        if painted[0].size:
+            middle = [int(np.median(axis)) for axis in painted]
+            y, x = (slice(max(m - WINDOW // 2, 0), m + WINDOW // 2) for m in middle)
+            windows.append(labels[y, x])
+    return windows
+
+
+def _surviving(planes: Sequence[NDArray[np.integer]], factor: int) -> float:
+    """Return the mean over classes of the IoU of what is painted and what a perfect model says."""
+    classes = np.unique(np.concatenate([np.unique(labels) for labels in planes]))
+    both, either = np.zeros((2, len(classes)))
+    for labels in planes:
+        whole = (slice(0, labels.shape[0]), slice(0, labels.shape[1]))
+        exact = (labels == classes[:, None, None]).astype(np.float32)
+        kept = refine(coarsen(exact, factor), factor, (0, 0), whole, labels.shape).argmax(0)
+        for index, each in enumerate(exact > 0):
+            both[index] += np.count_nonzero(each & (kept == index))
+            either[index] += np.count_nonzero(each | (kept == index))
+    return float(np.mean((both / either)[classes > 0]))
 
 
 def coarsen(image: NDArray[np.generic], factor: int) -> NDArray[np.float32]:

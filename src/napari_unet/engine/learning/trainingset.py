@@ -16,7 +16,7 @@ from napari_unet.core.augment import Plane
 from napari_unet.core.cellclasses import ANY_CELL
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.instances import smallest_diameter, typical_diameter
-from napari_unet.core.resolution import choose_factor
+from napari_unet.core.resolution import choose_factor, coarsest_factor
 from napari_unet.core.summary import Summary, summarise
 from napari_unet.engine.learning.checks import (
     check_channels,
@@ -251,11 +251,16 @@ def prepare(
     classes = kind == "classes"
     diameter = float(np.median(sizes)) if classes and len(sizes) else typical_diameter(sizes)
     smallest = smallest_diameter(sizes)
-    factor = config.downsample or choose_factor(diameter)
     if segmenter is not None:
         factor, diameter = segmenter.downsample, segmenter.diameter or diameter
         smallest = segmenter.smallest or smallest
         seen = seen or Seen.of(segmenter.seen)
+    elif config.downsample:
+        factor = config.downsample
+    elif classes:
+        factor = coarsest_factor([plane.labels for plane in planes], diameter)
+    else:
+        factor = choose_factor(diameter)
     n_classes, names = class_names(summary, planes, kind, segmenter)
     return TrainingSet(
         planes,
