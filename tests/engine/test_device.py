@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from napari_unet.core.config import PredictConfig, TrainConfig
-from napari_unet.engine.device import describe, select_device, torch_errors
+from napari_unet.engine.device import (
+    describe,
+    is_fast_with_bfloat16,
+    select_device,
+    torch_errors,
+)
 from napari_unet.errors import DeviceError
 
 torch.set_num_threads(1)
@@ -69,3 +76,11 @@ def test_other_errors_pass_unchanged() -> None:
         torch.zeros(2, 3).reshape(5).add(torch.zeros(1))
     with pytest.raises(KeyError), torch_errors("Buy some."):
         raise KeyError("x")
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="only Linux tells it in a file")
+def test_bfloat16_is_fast_where_the_cpu_says_so() -> None:
+    """What torch tells of the CPU is what the system tells."""
+    flags = Path("/proc/cpuinfo").read_text().split()
+    assert is_fast_with_bfloat16(torch.device("cpu")) == ("avx512_bf16" in flags)
+    assert not is_fast_with_bfloat16(torch.device("mps"))

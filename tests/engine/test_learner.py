@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -16,6 +17,7 @@ from torch import nn
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.augment import Plane
 from napari_unet.core.unet import UNet, incoming_nodes, weighted_cross_entropy
+from napari_unet.engine.device import is_fast_with_bfloat16
 from napari_unet.engine.learning import recipe as recipes
 from napari_unet.engine.learning.dropout import SeededDropout
 from napari_unet.engine.learning.flatweights import ALIGNED, FlatWeights
@@ -121,6 +123,7 @@ def test_the_steps_are_those_of_a_plain_loop(name: str) -> None:
     """Losses, weights and their average, but for rounding."""
     start, recipe, data = new_model(), RECIPES[name], painted()
     learner, plain = Learner(start, recipe, 3, CPU), PlainLoop(start, recipe, 3)
+    learner._precision = nullcontext  # float32, though this CPU may be faster with bfloat16
     for step in range(8):
         loss = plain.take_step(data, step / 8)
         assert learner.take_step(data, step / 8) == pytest.approx(loss, rel=1e-4)
@@ -181,15 +184,22 @@ def test_many_bad_losses_end_the_training(late: bool) -> None:
 
 
 def test_with_bfloat16_it_learns_much_the_same() -> None:
-    """As on a GPU that has it: the weights and all that is added up stay float32."""
+    """Where the device is fast with it; the weights and all that is added up stay float32."""
     data = painted()
     coarse, fine = (Learner(new_model(), RECIPES["two patches"], 0, CPU) for _ in range(2))
+    fine._precision = nullcontext
     coarse._precision = partial(torch.autocast, "cpu", torch.bfloat16, cache_enabled=False)
     for _ in range(5):
         losses = [learner.take_step(data, 0.5) for learner in (coarse, fine)]
         assert losses[0] == pytest.approx(losses[1], rel=0.05)
         assert losses[0] != losses[1]
     assert {value.dtype for value in everything(coarse)} == {torch.float32}
+
+
+def test_it_computes_with_bfloat16_where_the_cpu_has_instructions_for_it() -> None:
+    """Others take longer with it."""
+    with Learner(new_model(), DEFAULT, 0, CPU)._precision():
+        assert torch.is_autocast_enabled("cpu") == is_fast_with_bfloat16(CPU)
 
 
 @pytest.mark.parametrize("recipe", [DEFAULT, PAPER], ids=["adam", "sgd"])

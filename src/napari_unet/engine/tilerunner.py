@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from napari_unet.core.tiles import Tile, halve
 from napari_unet.core.unet import UNet
-from napari_unet.engine.device import is_out_of_memory, torch_errors
+from napari_unet.engine.device import is_fast_with_bfloat16, is_out_of_memory, torch_errors
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import DeviceError
 
@@ -259,8 +259,6 @@ def _network(key: _SameWeights, device: str) -> UNet:
     On a GPU that computes in 16 bits (bfloat16) the weights are kept so.
     """
     network = key.segmenter.network(torch.device(device))
-    if torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported(
-        including_emulation=False
-    ):
+    if torch.device(device).type == "cuda" and is_fast_with_bfloat16(torch.device(device)):
         network = network.to(torch.bfloat16)
     return network

@@ -12,6 +12,7 @@ import torch
 
 from napari_unet.core.augment import Patch, cut_patch
 from napari_unet.core.unet import valid_size, weighted_cross_entropy
+from napari_unet.engine.device import is_fast_with_bfloat16
 from napari_unet.engine.learning.dropout import SeededDropout
 from napari_unet.engine.learning.ranks import ALONE, Ranks
 from napari_unet.engine.learning.recipe import Recipe, is_reviving, learning_rate
@@ -29,8 +30,9 @@ MOST_BAD_STEPS = 10
 class Learner:
     """Learns from a training set, one step at a time; the same seed takes the same steps.
 
-    On CUDA it computes with bfloat16 where the GPU does, and the step is one graph: the CPU cuts
-    the next patch meanwhile, and is told the loss of the step before.
+    It computes with bfloat16 where the device is fast with it; weights, loss and all that is added
+    up stay float32. On CUDA the step is one graph: the CPU cuts the next patch meanwhile, and is
+    told the loss of the step before.
 
     Parameters
     ----------
@@ -182,10 +184,8 @@ class Learner:
 
 
 def _precision(device: torch.device) -> Callable[[], AbstractContextManager[Any]]:
-    """Return in what context a network computes: with bfloat16, where a GPU of CUDA has that."""
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            if torch.cuda.is_bf16_supported(including_emulation=False):
-                # a graph must not rely on what was converted before it, and nothing is used twice
-                return partial(torch.autocast, "cuda", torch.bfloat16, cache_enabled=False)
-    return nullcontext
+    """Return in what context a network computes: with bfloat16, where that is fast."""
+    if not is_fast_with_bfloat16(device):
+        return nullcontext
+    # a CUDA graph must not rely on what was converted before it, and nothing is used twice
+    return partial(torch.autocast, device.type, torch.bfloat16, cache_enabled=False)
