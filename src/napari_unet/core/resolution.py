@@ -117,14 +117,17 @@ def _windows(planes: Sequence[NDArray[np.integer]]) -> list[NDArray[np.integer]]
     most = max((int(labels.max(initial=0)) for labels in planes), default=0)
     counts = np.array([count_labels(labels, most) for labels in planes])
     windows = []
-    for number in range(1, most + 1):
+    for number in np.flatnonzero(counts[:, 1:].any(axis=0)) + 1:
         labels = planes[int(counts[:, number].argmax())]
-        painted = np.nonzero(labels == number)
-        if painted[0].size:
-            middle = [int(np.median(axis)) for axis in painted]
-            y, x = (slice(max(m - WINDOW // 2, 0), m + WINDOW // 2) for m in middle)
-            windows.append(labels[y, x])
+        y, x = (_around_median(np.count_nonzero(labels == number, axis=axis)) for axis in (1, 0))
+        windows.append(labels[y, x])
     return windows
+
+
+def _around_median(counts: NDArray[np.integer]) -> slice:
+    """Return a window around the middle one of so many pixels in every row."""
+    middle = int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))
+    return slice(max(middle - WINDOW // 2, 0), middle + WINDOW // 2)
 
 
 def _surviving(planes: Sequence[NDArray[np.integer]], factor: int) -> float:
