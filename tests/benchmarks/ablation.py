@@ -1,12 +1,13 @@
 """What each choice of the default recipe gives, at equal CPU time: one is made otherwise at a time.
 
     python tests/benchmarks/ablation.py --out results [--kinds nuclei ...] [--changes ...]
-        [--seconds 60] [--at-once 2]
+        [--seconds 60] [--seeds 1] [--at-once 2]
 
 Trains on the ``develop`` split of kinds.py, each time on one thread of a process of its own, so
 seconds are CPU seconds where no more run at once than there are cores and nothing else runs. Writes
 ``ablation.json`` (what is in it already is not run again, so a long run can be broken off) and from
-it ``ablation.md``. The default is trained with three seeds, so its row says how much is chance.
+it ``ablation.md``. The default is trained with three seeds at least, so its row says how much is
+chance.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from learning_curves import SHOWN
 Row = dict[str, Any]
 
 SEEDS = 3
-"""Trainings of the default."""
+"""Trainings of the default, at least."""
 
 CHANGES: Mapping[str, Mapping[str, Any]] = {
     "default": {},
@@ -40,6 +41,7 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "random weights, grey values stretched between percentiles": {"start": "random", "linear": 1e3},
     "random weights, no dropout": {"start": "random", "dropout": False},
     "full resolution": {"downsample": 1},
+    "32 bits": {"half": False},
     "SGD, momentum 0.99": {"optimiser": "sgd", "rate": 1e-3, "momentum": 0.99},
     "a third of the rate": {"rate": 1e-3},
     "rate not annealed": {"anneal": False},
@@ -105,11 +107,11 @@ def taken(values: dict[str, Any], of: Any) -> dict[str, Any]:
     return {name: values.pop(name) for name in [*values] if name in names}
 
 
-def planned(changes: list[str], kinds: list[str]) -> Iterator[tuple[str, str, int]]:
+def planned(changes: list[str], kinds: list[str], seeds: int) -> Iterator[tuple[str, str, int]]:
     """Yield what is to be trained, the default of all kinds first."""
     for change in changes:
         for name in kinds:
-            for seed in range(1 if CHANGES[change] else SEEDS):
+            for seed in range(seeds if CHANGES[change] else max(seeds, SEEDS)):
                 yield change, name, seed
 
 
@@ -146,6 +148,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--changes", nargs="+", choices=CHANGES, default=list(CHANGES))
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each change")
     parser.add_argument("--at-once", type=int, default=2, help="trainings, each on one core")
     parser.add_argument("--out", type=Path, required=True, help="folder for results")
     chosen = parser.parse_args()
@@ -157,7 +160,7 @@ def main() -> None:
     rows: list[Row] = json.loads(path.read_text()) if path.exists() else []
     rows = [row for row in rows if row["seconds"] == chosen.seconds]
     known = {(row["change"], row["kind"], row["seed"]) for row in rows}
-    left = [one for one in planned(chosen.changes, chosen.kinds) if one not in known]
+    left = [one for one in planned(chosen.changes, chosen.kinds, chosen.seeds) if one not in known]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(chosen.at_once, context, max_tasks_per_child=1) as pool:
         runs = [pool.submit(measure, *one, chosen.seconds) for one in left]

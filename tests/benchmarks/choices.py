@@ -37,7 +37,7 @@ def changed(recipe: Recipe, settings: list[str]) -> Recipe:
 
 def numbers(of: object, values: dict[str, str]) -> dict[str, Any]:
     """Read numbers of the type that they have now."""
-    return {name: type(getattr(of, name))(value) for name, value in values.items()}
+    return {name: type(getattr(of, name))(float(value)) for name, value in values.items()}
 
 
 def trained(kind: Kind, config: nu.TrainConfig, start: nu.Segmenter | None) -> nu.Segmenter:

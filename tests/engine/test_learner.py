@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -122,8 +121,8 @@ class PlainLoop:
 def test_the_steps_are_those_of_a_plain_loop(name: str) -> None:
     """Losses, weights and their average, but for rounding."""
     start, recipe, data = new_model(), RECIPES[name], painted()
+    recipe = replace(recipe, half=False)
     learner, plain = Learner(start, recipe, 3, CPU), PlainLoop(start, recipe, 3)
-    learner._precision = nullcontext  # float32, though this CPU may be faster with bfloat16
     for step in range(8):
         loss = plain.take_step(data, step / 8)
         assert learner.take_step(data, step / 8) == pytest.approx(loss, rel=1e-4)
@@ -186,8 +185,8 @@ def test_many_bad_losses_end_the_training(late: bool) -> None:
 def test_with_bfloat16_it_learns_much_the_same() -> None:
     """Where the device is fast with it; the weights and all that is added up stay float32."""
     data = painted()
-    coarse, fine = (Learner(new_model(), RECIPES["two patches"], 0, CPU) for _ in range(2))
-    fine._precision = nullcontext
+    recipe = replace(RECIPES["two patches"], half=False)
+    coarse, fine = (Learner(new_model(), recipe, 0, CPU) for _ in range(2))
     coarse._precision = partial(torch.autocast, "cpu", torch.bfloat16, cache_enabled=False)
     for _ in range(5):
         losses = [learner.take_step(data, 0.5) for learner in (coarse, fine)]
@@ -197,9 +196,11 @@ def test_with_bfloat16_it_learns_much_the_same() -> None:
 
 
 def test_it_computes_with_bfloat16_where_the_cpu_has_instructions_for_it() -> None:
-    """Others take longer with it."""
-    with Learner(new_model(), DEFAULT, 0, CPU)._precision():
-        assert torch.is_autocast_enabled("cpu") == is_fast_with_bfloat16(CPU)
+    """Others take longer with it; and the paper's recipe has float32 everywhere."""
+    for recipe in (DEFAULT, PAPER):
+        with Learner(new_model(), recipe, 0, CPU)._precision():
+            wanted = recipe is DEFAULT and is_fast_with_bfloat16(CPU)
+            assert torch.is_autocast_enabled("cpu") == wanted
 
 
 @pytest.mark.parametrize("recipe", [DEFAULT, PAPER], ids=["adam", "sgd"])

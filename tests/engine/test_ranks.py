@@ -18,6 +18,7 @@ import torch
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import TrainConfig
+from napari_unet.engine.device import is_fast_with_bfloat16
 from napari_unet.engine.events import StepDone
 from napari_unet.engine.learning.ranks import ALONE, Ranks, placed, together
 from napari_unet.engine.segmenter import Segmenter
@@ -100,7 +101,8 @@ def test_two_processes_take_the_steps_of_one_with_the_joined_batch(tmp_path: Pat
     together = [event["loss"] for event in told if event["event"] == "StepDone"]
     alone = [event.loss for event in joined if isinstance(event, StepDone)]
     assert len(alone) == 10
-    assert together == pytest.approx(alone, rel=1e-3)  # numbers of 16 bits, where they are fast
+    rounded = 1e-3 if is_fast_with_bfloat16(torch.device("cpu")) else 1e-5
+    assert together == pytest.approx(alone, rel=rounded, abs=1e-5)
     saved = Segmenter.load(tmp_path / "cells.unet")
     for name, array in joined[-1].segmenter.weights.items():
         # Adam moves a weight by the sign of its gradient, be that ever so small

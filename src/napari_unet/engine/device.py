@@ -54,8 +54,8 @@ def describe(device: torch.device) -> str:
 def is_fast_with_bfloat16(device: torch.device) -> bool:
     """Tell whether a device has instructions of its own for numbers of 16 bits (bfloat16).
 
-    Of CPUs those have that know AVX512-BF16 (since AMD's Zen 4 and Intel's Cooper Lake); on others
-    such numbers are slower than those of 32 bits.
+    Of CPUs those have that know AVX512-BF16 (AMD's since Zen 4, Intel's Xeons since Sapphire
+    Rapids); on others such numbers are slower than those of 32 bits.
     """
     if device.type == "cuda":
         with torch.cuda.device(device):

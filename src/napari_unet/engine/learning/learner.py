@@ -30,9 +30,8 @@ MOST_BAD_STEPS = 10
 class Learner:
     """Learns from a training set, one step at a time; the same seed takes the same steps.
 
-    It computes with bfloat16 where the device is fast with it; weights, loss and all that is added
-    up stay float32. On CUDA the step is one graph: the CPU cuts the next patch meanwhile, and is
-    told the loss of the step before.
+    On CUDA the step is one graph: the CPU cuts the next patch meanwhile, and is told the loss of
+    the step before.
 
     Parameters
     ----------
@@ -74,7 +73,7 @@ class Learner:
         self._rng = np.random.default_rng(seed)
         self._size = valid_size(recipe.patch + self.network.context, self.network.depth)
         self._device = self._update.told.device  # with its number
-        self._precision = _precision(self._device)
+        self._precision = _precision(self._device, recipe)
         self._patches = self._empty_patches()
         self._take_up()
 
@@ -183,9 +182,9 @@ class Learner:
         )
 
 
-def _precision(device: torch.device) -> Callable[[], AbstractContextManager[Any]]:
-    """Return in what context a network computes: with bfloat16, where that is fast."""
-    if not is_fast_with_bfloat16(device):
+def _precision(device: torch.device, recipe: Recipe) -> Callable[[], AbstractContextManager[Any]]:
+    """Return in what context a network computes, see `Recipe.half`."""
+    if not (recipe.half and is_fast_with_bfloat16(device)):
         return nullcontext
     # a CUDA graph must not rely on what was converted before it, and nothing is used twice
     return partial(torch.autocast, device.type, torch.bfloat16, cache_enabled=False)

@@ -68,6 +68,9 @@ class Recipe:
         Most that the border weights add to background pixels on average; 0 is no limit.
     clip : float
         Largest norm of the gradient; 0 does not clip.
+    half : bool
+        Compute with 16 bits (bfloat16) where the device is fast with them. Weights, loss and all
+        that is added up stay float32.
     scales : int
         How many resolutions (the working resolution, half of it, ...) are averaged by models of
         classes, and of cells that fill the image.
@@ -88,6 +91,7 @@ class Recipe:
     balance: float
     border_limit: float = 0.0
     clip: float
+    half: bool = False
     scales: int = 1
     augmentation: Augmentation
 
@@ -105,6 +109,7 @@ DEFAULT = Recipe(
     balance=0.0,
     border_limit=1.0,
     clip=1.0,
+    half=True,
     scales=2,
     augmentation=Augmentation(
         elastic=5.0,
