@@ -117,7 +117,8 @@ def planned(changes: list[str], kinds: list[str], seeds: int) -> Iterator[tuple[
 
 def table(rows: list[Row], seconds: float) -> str:
     """Return all scores as Markdown."""
-    columns = [(name, score) for name in KINDS for score in SHOWN[name]]
+    known = {row["kind"] for row in rows}
+    columns = [(name, score) for name in KINDS if name in known for score in SHOWN[name]]
     titles = [f"{n}, {s}" + ("" if HIGHER[n] else " (lower is better)") for n, s in columns]
     lines = [
         f"| {seconds:g} CPU seconds | {' | '.join(titles)} |",
