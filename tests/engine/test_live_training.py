@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from napari_unet.core.annotation import Annotation
-from napari_unet.core.config import PredictConfig
+from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.normalise import grey_statistics
-from napari_unet.engine.events import Previewed, StepDone, Trained, TrainEvent, Validated
+from napari_unet.engine.events import Learned, Previewed, StepDone, Trained, TrainEvent, Validated
 from napari_unet.engine.inference import probabilities
+from napari_unet.engine.learning.budget import Budget
 from napari_unet.engine.learning.heldout import BLOCK, Seen
 from napari_unet.engine.learning.paintedplane import PaintedPlane
 from napari_unet.engine.learning.trainingset import TrainingSet, prepare
@@ -81,14 +83,33 @@ def run(
 def test_finish_ends_a_training_as_a_budget_does() -> None:
     """It is measured, fitted and told as Trained."""
     events = list(run([Annotation(*disks())], Mailbox(), {5: [Finish()]}))
-    assert isinstance(events[-1], Trained)
-    assert isinstance(events[-2], Validated)
+    assert [type(event) for event in events[-3:]] == [Validated, Learned, Trained]
     steps = [event for event in events if isinstance(event, StepDone)]
     assert 5 <= events[-1].steps == len(steps)
     progress = [event.progress for event in steps]
     assert progress[:5] == [0] * 5
     assert progress == sorted(progress)
     assert progress[-1] <= 1
+
+
+def test_finish_uses_up_the_rest_of_a_budget_soon() -> None:
+    """What was annealed so far stays so: the used share goes on from where it was."""
+    long = replace(ENDLESS, steps=10_000)
+    events = list(run([Annotation(*disks())], Mailbox(), {5: [Finish()]}, settings=long))
+    assert isinstance(events[-1], Trained)
+    progress = [event.progress for event in events if isinstance(event, StepDone)]
+    assert progress[:5] == [step / 10_000 for step in range(1, 6)]
+    assert progress == sorted(progress)
+    assert events[-1].steps < 10_000
+
+
+def test_finish_does_not_go_beyond_the_budget() -> None:
+    """However little is left of it."""
+    budget = Budget(TrainConfig(seconds=100))
+    budget.go_on(99.99, 0.0)  # seconds, of 8 that finishing would take
+    budget.finish(5)
+    time.sleep(0.02)
+    assert budget.over(6)
 
 
 def test_new_strokes_are_trained_on_without_a_new_start() -> None:

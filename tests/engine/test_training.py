@@ -18,7 +18,7 @@ from napari_unet import sample_data
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.metrics import iou
-from napari_unet.engine.events import Prepared, StepDone, Trained, TrainEvent, Validated
+from napari_unet.engine.events import Learned, Prepared, StepDone, Trained, TrainEvent, Validated
 from napari_unet.engine.inference import probabilities, segment
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.training import train
@@ -52,7 +52,7 @@ def equal(one: TrainEvent, two: TrainEvent) -> bool:
 
 
 def test_the_events_tell_the_story() -> None:
-    """Prepared, one StepDone per step, Validated now and then, and at last Trained."""
+    """Prepared, one StepDone per step, Validated now and then, Learned, and at last Trained."""
     events = run([annotation()], config(steps=4))
     assert isinstance(events[0], Prepared)
     assert isinstance(events[-1], Trained)
@@ -63,7 +63,7 @@ def test_the_events_tell_the_story() -> None:
     assert all(np.isfinite(e.loss) and e.loss > 0 for e in steps)
     seconds = [e.seconds for e in events if not isinstance(e, Prepared)]
     assert seconds == sorted(seconds)
-    assert isinstance(events[-2], Validated)
+    assert [type(event) for event in events[-3:]] == [Validated, Learned, Trained]
     assert all(pickle.loads(pickle.dumps(e)).segmenter.depth == 2 for e in events)  # noqa: S301
 
 

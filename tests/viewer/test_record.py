@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_unet.engine.events import Prepared, StepDone, Trained, Validated
+from napari_unet.engine.events import Learned, Prepared, StepDone, Trained, Validated
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.viewer.learning.record import MOST_POINTS, Record
 
@@ -69,6 +69,9 @@ def test_the_sentence_tells_how_it_goes_and_how_it_went(record: Record) -> None:
 
     assert record.prepared == "6 cells; on CPU"
     assert record.describe(step(3, 0)) == "Step 3, 3 s, loss 1.710, IoU 0.80 on held-out labels"
+    assert record.describe(Learned(step=3, seconds=3, segmenter=NO_MODEL)) == (
+        "Step 3, 3 s: fitting the model to what is painted"
+    )
     assert record.describe(ended) == "Trained 700 steps in 60 s; IoU 0.80 on held-out labels."
     assert Record().describe(ended) == (
         "Trained 700 steps in 60 s; nothing was held out to measure its quality."

@@ -104,7 +104,9 @@ def test_a_stopped_training_keeps_its_model(
 
     assert finish() < 2.0
     assert session.segmenter is not None
-    assert session.about_training == "Stopped; the best model so far is kept."
+    assert session.about_training == (
+        "Stopped; the best model so far is kept. Resume, then Finish, makes it better."
+    )
     assert session.take_trained_image() is None
 
 

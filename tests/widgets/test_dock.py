@@ -117,6 +117,39 @@ def test_a_double_click_starts_one_job(hand: Any, qtbot: Any, messages: Any, but
     assert messages() == []
 
 
+def test_finish_ends_a_long_training_as_if_its_time_were_up(
+    hand: Any, viewer: Any, messages: Any
+) -> None:
+    """The model is fitted, scored and kept, and shown on the plane in view."""
+    hand.dock.panels.training.set_budget(seconds=1000)
+    assert not hand.button("Finish").isVisibleTo(hand.dock.native)
+    hand.click("Train")
+    hand.wait_to_read("Step ")
+    hand.click("Finish")
+    assert not hand.button("Finish").isEnabled()
+    assert hand.button("Stop").isEnabled()
+    hand.wait_until_idle()
+
+    assert hand.reads("Trained ")
+    assert hand.reads("Segmented ")
+    assert not hand.button("Finish").isVisibleTo(hand.dock.native)
+    assert not hand.button("Resume").isVisibleTo(hand.dock.native)
+    assert [layer.name for layer in viewer.layers if is_result(layer, "segmentation")]
+    assert messages() == []
+
+
+def test_finish_ends_live_mode(hand: Any, viewer: Any) -> None:
+    """As its tick would: the last stroke is learned from, and the plane in view segmented."""
+    hand.dock.panels.training.set_live(True)
+    hand.wait_to_read("Step ")
+    hand.click("Finish")
+    assert not hand.dock.panels.training.live.on
+    hand.wait_until_idle()
+
+    assert hand.reads("Trained ")
+    assert [layer for layer in viewer.layers if is_result(layer, "segmentation")]
+
+
 def test_stop_keeps_the_model_and_segments_nothing(hand: Any, viewer: Any, qtbot: Any) -> None:
     """Whoever stops wants nothing more to happen, and the dock is idle within two seconds."""
     hand.dock.panels.training.set_budget(seconds=100)
@@ -282,7 +315,7 @@ def test_the_dock_is_narrow_and_all_of_it_can_be_reached(
         name: widget.mapTo(scroll.widget(), widget.rect().bottomLeft()).y()
         for name, widget in {
             "Train": dock.panels.training._train.native,
-            "Stop": dock.panels.training._job.stop.native,
+            "Stop": dock.panels.training.job._stop.native,
             "curve": dock.panels.training.curve,
             "Segment": dock.panels.segmentation._segment.native,
         }.items()

@@ -124,7 +124,7 @@ class Keeper:
 
 def follow(events: Iterable[TrainEvent], report: Report, keeper: Keeper) -> None:
     """Print a training, and keep the best Segmenter."""
-    from napari_unet.engine.events import Prepared, StepDone, Trained, Validated
+    from napari_unet.engine.events import Learned, Prepared, StepDone, Trained, Validated
 
     with progress_bar() as bar:
         for event in events:
@@ -137,6 +137,8 @@ def follow(events: Iterable[TrainEvent], report: Report, keeper: Keeper) -> None
             elif isinstance(event, StepDone):
                 bar.set_postfix_str(f"step {event.step}, loss {event.loss:.3f}, {keeper}", False)
                 bar.update(event.progress - bar.n)
+            elif isinstance(event, Learned):
+                bar.set_postfix_str("fitting the model to what is painted")
             elif isinstance(event, Validated | Trained):
                 keeper.keep(event.segmenter)
                 if isinstance(event, Trained):

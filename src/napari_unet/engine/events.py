@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.segmenter import Segmenter
 
 __all__ = [
+    "Learned",
     "Measured",
     "PlaneDone",
     "Prepared",
@@ -144,6 +145,25 @@ class Previewed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """All steps are taken; the model is being fitted to what is painted, and measured.
+
+    That takes some seconds where much is painted.
+
+    Attributes
+    ----------
+    step, seconds : int, float
+        When.
+    segmenter : Segmenter
+        The best so far.
+    """
+
+    step: int
+    seconds: float
+    segmenter: Segmenter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
     """The last event of a training.
 
@@ -219,5 +239,5 @@ class Measured:
     columns: dict[str, NDArray[np.generic]]
 
 
-TrainEvent: TypeAlias = Prepared | StepDone | Validated | Previewed | Trained
+TrainEvent: TypeAlias = Prepared | StepDone | Validated | Previewed | Learned | Trained
 SegmentEvent: TypeAlias = TileDone | PlaneDone

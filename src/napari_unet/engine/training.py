@@ -15,7 +15,7 @@ import napari_unet
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import TrainConfig
 from napari_unet.engine.device import describe, torch_errors
-from napari_unet.engine.events import Prepared, StepDone, Trained, TrainEvent, Validated
+from napari_unet.engine.events import Learned, Prepared, StepDone, Trained, TrainEvent, Validated
 from napari_unet.engine.learning import checkpoint as state_file
 from napari_unet.engine.learning.budget import Budget
 from napari_unet.engine.learning.calibration import calibrate
@@ -81,7 +81,8 @@ def train(
     Yields
     ------
     TrainEvent
-        `Prepared`, then `StepDone` per step and `Validated` now and then, at last `Trained`.
+        `Prepared`, then `StepDone` per step and `Validated` now and then, `Learned` after the last
+        step, and `Trained` at the end.
 
     Raises
     ------
@@ -166,6 +167,8 @@ class _Run:
                 yield from told
                 self.save_now_and_then()
             yield from self.validate(labelled)
+            step, seconds = self.learner.step, self.budget.seconds
+            yield Learned(step=step, seconds=seconds, segmenter=self.best)
         except GeneratorExit:
             self.save()
             raise
@@ -215,7 +218,7 @@ class _Run:
             elif isinstance(message, Look):
                 self.preview.look_at(message)
             elif isinstance(message, Finish):
-                self.budget.finish()
+                self.budget.finish(self.learner.step)
         if strokes:
             self.data.repaint(strokes)
             self.repainted = True

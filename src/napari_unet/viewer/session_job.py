@@ -66,6 +66,10 @@ class SessionJob(ABC, Generic[E]):
             self._next_telling = time.monotonic() + TELLING_SECONDS
             session.told.emit()
 
+    def tell_now(self) -> None:
+        """Let the session tell of the event that is being handled, however soon after the last."""
+        self._next_telling = 0.0
+
     @property
     def wanted(self) -> bool:
         """Whether anybody can still see what it does."""

@@ -1,50 +1,88 @@
-"""What runs and how far it is, with Stop, and Resume for a training that was stopped."""
+"""What runs and how far it is, with Finish and Stop, and Resume for a training that was stopped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from magicgui.widgets import Label, ProgressBar
 
-from magicgui.widgets import ProgressBar
-
+from napari_unet.viewer.learning.live import Live
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.parts import button, row
+from napari_unet.widgets.telling import telling_errors
 
 __all__ = ["JobBar"]
 
 
 class JobBar:
-    """Shows the job of a session.
+    """Shows the job of a session, ends it, and goes on with a training.
 
     Parameters
     ----------
     session : Session
         Whose job.
-    stop, resume : callable
-        Called when the buttons are clicked.
+    live : Live
+        Ends with the training, and goes on with it.
+    said : Label
+        Says why a training cannot go on.
     """
 
-    def __init__(
-        self, session: Session, stop: Callable[[], None], resume: Callable[[], None]
-    ) -> None:
-        self._session = session
-        self.stop = button("Stop", "Stop what is running; the best model so far is kept.")
-        self.resume = button(
+    def __init__(self, session: Session, live: Live, said: Label) -> None:
+        self._session, self._live, self._said = session, live, said
+        self._finish = button(
+            "Finish",
+            "Good enough: end the training in a few seconds, as if its time were used up. The "
+            "model is measured and fitted to what is painted, and the plane in view is segmented.",
+        )
+        self._stop = button(
+            "Stop",
+            "Stop what is running at once. Of a training, the best model so far is kept as it is; "
+            "Resume goes on with it.",
+        )
+        self._resume = button(
             "Resume",
             "Go on with the training that was stopped, as if it had not been, with what is painted "
             "now.",
         )
         self._bar = ProgressBar(min=0, max=100)
         self._bar.native.setTextVisible(True)
-        self.widget = row(self._bar, self.stop, self.resume, stretch=(1, 0, 0))
-        self.stop.changed.connect(stop)
-        self.resume.changed.connect(resume)
+        parts = (self._bar, self._finish, self._stop, self._resume)
+        self.widget = row(*parts, stretch=(1, 0, 0, 0))
+        self._finish.changed.connect(self.finish)
+        self._stop.changed.connect(self.stop)
+        self._resume.changed.connect(self.resume)
+
+    def finish(self) -> None:
+        """End the training soon and well, and live mode with it."""
+        training = self._session.training
+        if training is not None:
+            self._live.leave()
+            training.finish()
+        self.renew()
+
+    def stop(self) -> None:
+        """Stop whatever runs, and live mode with it."""
+        self._live.leave()
+        self._session.jobs.stop()
+
+    def resume(self) -> None:
+        """Go on with the training that was stopped."""
+        with telling_errors(self._said):
+            self._session.resume()
+            training = self._session.training
+            # one without a budget was live, or it could not have come to an end
+            if training is not None and not training.config.seconds and not training.config.steps:
+                self._live.set(True)
+        self.renew()
 
     def renew(self) -> None:
         """Show how a job goes, and what can be clicked."""
         session = self._session
-        running = session.jobs.state == "running"
-        self._bar.enabled = self.stop.enabled = running
+        running, training = session.jobs.state == "running", session.training
+        self._bar.enabled = self._stop.enabled = running
         self._bar.value = round(100 * session.progress) if running else 0
         share = "%p %" if session.progress else "..."  # a training without a budget has none
         self._bar.native.setFormat(f"{session.title} {share}" if running else "idle")
-        self.resume.visible = session.resumable and not running
+        self._finish.visible = running and training is not None
+        self._finish.enabled = (
+            training is not None and bool(training.record.seconds) and not training.finishing
+        )
+        self._resume.visible = session.resumable and not running

@@ -132,7 +132,7 @@ class Panels:
         return dock_shortcuts(
             train=self.training.train,
             live=self.training.toggle_live,
-            stop=self.training.stop,
+            stop=self.training.job.stop,
             segment=lambda: self.segmentation.segment(self.data.image, "current plane"),
             accept=self.correction.accept_at_cursor,
             accept_in_view=self.correction.accept_in_view,

@@ -1,4 +1,4 @@
-"""Train on current labels: the big button, live mode, the budget, Stop, Resume, and the curve."""
+"""Train on current labels: the big button, live mode, the budget, what runs, and the curve."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIRST_STEPS = "Paint a few cells and some background, then train."
 
 
 class TrainPanel:
-    """Starts trainings and shows how they go; stops whatever runs.
+    """Starts trainings and shows how they go.
 
     Parameters
     ----------
@@ -35,6 +35,13 @@ class TrainPanel:
         What is trained on.
     settings : callable
         Returns the configuration, apart from its budget.
+
+    Attributes
+    ----------
+    live : Live
+        Live mode.
+    job : JobBar
+        What runs, whatever it is.
     """
 
     def __init__(
@@ -53,11 +60,11 @@ class TrainPanel:
             "Keep training while you paint: new strokes are learned from within two seconds. The "
             "preview shows what the network makes of the field in view."
         )
-        self._job = JobBar(session, self.stop, self.resume)
         self._said = sentence()
+        self.job = JobBar(session, self.live, self._said)
         self.curve = TrainingCurve()
         start = row(self._train, self._live, stretch=(1, 0))
-        self.widget = stack(start, self._budget.widget, self._job.widget, self._said)
+        self.widget = stack(start, self._budget.widget, self.job.widget, self._said)
         self.widget.native.layout().insertWidget(3, self.curve)
         self._train.changed.connect(self.train)
         self._live.changed.connect(self.set_live)
@@ -83,21 +90,6 @@ class TrainPanel:
     def toggle_live(self) -> None:
         """Switch live mode over."""
         self.set_live(not self.live.on)
-
-    def resume(self) -> None:
-        """Go on with the training that was stopped."""
-        with telling_errors(self._said):
-            self._session.resume()
-            training = self._session.training
-            # one without a budget was live, or it could not have come to an end
-            if training is not None and not training.config.seconds and not training.config.steps:
-                self.live.set(True)
-        self._renew_buttons()
-
-    def stop(self) -> None:
-        """Stop whatever runs, and live mode with it."""
-        self.live.leave()
-        self._session.jobs.stop()
 
     def follow_theme(self, theme: Theme) -> None:
         """Take the colours of the viewer."""
@@ -147,4 +139,4 @@ class TrainPanel:
 
     def _renew_buttons(self) -> None:
         self._train.enabled = self._session.jobs.state == "idle"
-        self._job.renew()
+        self.job.renew()

@@ -18,7 +18,8 @@ VALIDATIONS = 12
 """How often a training with a step budget is validated; a clock would make it irreproducible."""
 
 FINISHING, LONGEST_FINISH = 0.2, 8.0
-"""How long a training goes on after `finish`: this share of its time so far, at most so long."""
+"""How long a training goes on after `finish`: this share of its time so far, at most so long, and
+not beyond its budget."""
 
 
 class Budget:
@@ -38,7 +39,7 @@ class Budget:
     def __init__(self, config: TrainConfig) -> None:
         self._config = config
         self._began = time.perf_counter()
-        self._finish: tuple[float, float] | None = None
+        self._finish: tuple[float, float, float] | None = None
         self.next_validation = FIRST_VALIDATION
 
     @property
@@ -51,24 +52,29 @@ class Budget:
         self._began = time.perf_counter() - seconds
         self.next_validation = next_validation
 
-    def finish(self) -> None:
-        """Come to an end soon, as that of a budget: with some time to anneal in."""
+    def finish(self, step: int) -> None:
+        """Use up the rest of the budget soon, from this step on: with some time to anneal in."""
         if self._finish is None:
-            self._finish = self.seconds, min(FINISHING * self.seconds, LONGEST_FINISH)
+            span = min(FINISHING * self.seconds, LONGEST_FINISH)
+            self._finish = self.seconds, span, self.progress(step)
 
     def progress(self, step: int) -> float:
         """Return the used share of the budget; of the steps, if they are limited."""
-        if self._finish is not None:
-            began, span = self._finish
-            return min((self.seconds - began) / span, 1.0) if span > 0 else 1.0
+        used = 0.0
         if self._config.steps:
-            return min(step / self._config.steps, 1.0)
-        return min(self.seconds / self._config.seconds, 1.0) if self._config.seconds else 0.0
+            used = step / self._config.steps
+        elif self._config.seconds:
+            used = self.seconds / self._config.seconds
+        if self._finish is not None:
+            began, span, before = self._finish
+            rest = (self.seconds - began) / span if span > 0 else 1.0
+            used = max(used, before + (1 - before) * rest)
+        return min(used, 1.0)
 
     def over(self, step: int) -> bool:
         """Return whether the budget of steps or that of seconds is used up."""
         late = self._config.seconds > 0 and self.seconds >= self._config.seconds
-        return (late and self._finish is None) or self.progress(step) >= 1
+        return late or self.progress(step) >= 1
 
     def validation_due(self, step: int) -> bool:
         """Return whether to validate now: by steps if they are limited, otherwise by the clock."""

@@ -58,7 +58,6 @@ class Live:
         self._timer.setInterval(RETRY_MS)
         self._timer.timeout.connect(self._try)
         self._waits_for = ""
-        self._ending: Training | None = None
         self._watched: Labels | None = None
         self._seen: tuple[Meaning, bool, str] | None = None
         session.jobs.stopped.connect(self._on_broken_off)
@@ -83,7 +82,7 @@ class Live:
         if on and training is not None:
             training.follow_painting()
         elif training is not None:
-            self._end(training)
+            training.finish()
         if on:
             self._timer.start()
         else:
@@ -109,7 +108,7 @@ class Live:
     def _forget(self) -> None:
         self._timer.stop()
         self._watch(None)
-        self._waits_for, self._ending = "", None
+        self._waits_for = ""
 
     def _try(self) -> None:
         """Begin to train if nothing runs and enough is painted; end what does not fit any more."""
@@ -118,12 +117,10 @@ class Live:
             self._on_broken_off()
             return
         training = session.training
-        if training is not None and training is not self._ending and not self._holds(training):
-            self._end(training)
-            self._ending = training
+        if training is not None and not training.finishing and not self._holds(training):
+            training.finish()
         if session.jobs.state != "idle":
             return
-        self._ending = None
         waits_for = self._missing(*self._chosen())
         if waits_for != self._waits_for:
             self._waits_for = waits_for
@@ -138,10 +135,6 @@ class Live:
 
     def _holds(self, training: Training) -> bool:
         return training.chosen == self._chosen() and training.intact
-
-    def _end(self, training: Training) -> None:
-        training.leave_painting()
-        training.finish()
 
     def _missing(self, image: Image | None, labels: Labels | None, regions: Shapes | None) -> str:
         """Say what must be painted; looks through the labels only after a change."""

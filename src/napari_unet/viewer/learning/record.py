@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from napari_unet.engine.events import Prepared, Previewed, StepDone, Trained, TrainEvent, Validated
+from napari_unet.engine.events import (
+    Learned,
+    Prepared,
+    Previewed,
+    StepDone,
+    Trained,
+    TrainEvent,
+    Validated,
+)
 
 __all__ = ["Record"]
 
@@ -69,6 +77,8 @@ class Record:
             return f"Trained {event.steps} steps in {event.seconds:.0f} s; {self.quality(event)}."
         if isinstance(event, Previewed):
             return self.said
+        if isinstance(event, Learned):
+            return f"Step {event.step}, {event.seconds:.0f} s: fitting the model to what is painted"
         loss = f", loss {self.loss[-1]:.3f}" if self.loss else ""
         self.said = f"Step {event.step}, {event.seconds:.0f} s{loss}{iou and ', ' + iou}"
         return self.said

@@ -12,7 +12,7 @@ from napari.layers import Image, Labels, Shapes
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import TrainConfig
-from napari_unet.engine.events import Prepared, Previewed, TrainEvent
+from napari_unet.engine.events import Learned, Prepared, Previewed, TrainEvent
 from napari_unet.engine.host import Host
 from napari_unet.engine.process import tasks
 from napari_unet.engine.process.mailbox import Finish, Mailbox
@@ -54,6 +54,13 @@ class Training:
     preview_every : float
         Seconds between two previews of one field.
 
+    Attributes
+    ----------
+    record : Record
+        The numbers that its events tell.
+    finishing : bool
+        Whether it is about to end: it was told so, or takes no further step.
+
     Raises
     ------
     InputError
@@ -74,6 +81,7 @@ class Training:
         self._viewer, self._sources = viewer, list(sources)
         self.config, self.start = config, start
         self.record = Record()
+        self.finishing = False
         self._checkpoint, self._every = checkpoint, preview_every
         self._snapshots = [painted(s.image, s.labels, s.regions) for s in self._sources]
         for source in self._sources:
@@ -141,6 +149,8 @@ class Training:
             self._preview.begin(event.segmenter)
         elif isinstance(event, Previewed):
             self._preview.show(event)
+        elif isinstance(event, Learned):
+            self.finishing = True
 
     def follow_painting(self) -> None:
         """Train on what was painted since the training began, and on what is painted from now."""
@@ -148,12 +158,13 @@ class Training:
             self._painting.follow()
             self._painting.send_all()
 
-    def leave_painting(self) -> None:
-        """Train on what is painted up to now, the last stroke included."""
-        self._painting.leave()
-
     def finish(self) -> None:
-        """End the training soon, as if its budget were used up."""
+        """End the training soon, as if its budget were used up.
+
+        A live one learns from what is painted up to now, the last stroke included.
+        """
+        self.finishing = True
+        self._painting.leave()
         self._mailbox.put(Finish())
 
     def close(self) -> None:

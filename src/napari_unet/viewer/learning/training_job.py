@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from napari_unet.engine.events import StepDone, Trained, TrainEvent
+from napari_unet.engine.events import Learned, StepDone, Trained, TrainEvent
 from napari_unet.viewer.learning.history import Version
 from napari_unet.viewer.learning.training import Training
 from napari_unet.viewer.session_job import SessionJob
@@ -49,6 +49,8 @@ class TrainingJob(SessionJob[TrainEvent]):
         self.training.on_event(event)
         if event.segmenter.provenance.get("steps"):
             self._session.segmenter = event.segmenter
+        if isinstance(event, Learned):
+            self.tell_now()  # nothing else comes for some seconds
         if isinstance(event, Trained):
             self._remember(self.training.record.quality(event))
 
@@ -67,7 +69,8 @@ class TrainingJob(SessionJob[TrainEvent]):
             return "Stopped; nothing was learned yet."
         if model is not self.training.start:
             self._remember(f"{self.training.record.quality(None)} (stopped)")
-        return "Stopped; the best model so far is kept."
+        better = " Resume, then Finish, makes it better." if self._session.resumable else ""
+        return f"Stopped; the best model so far is kept.{better}"
 
     def close(self) -> None:
         """Follow the user no more."""
