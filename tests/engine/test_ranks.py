@@ -55,12 +55,27 @@ for event in train(painted, config(steps=100_000)):
     print(type(event).__name__, flush=True)
 """
 
+ENDING = """
+import atexit, sys, weakref
+from torch import distributed as dist
+sys.path.append(sys.argv[1])
+from painting import config, disks
+from napari_unet.core.annotation import Annotation
+from napari_unet.engine.training import train
 
-def start(rank: int, port: int, *arguments: str) -> subprocess.Popen[str]:
+groups = []
+# what is registered first is called last
+atexit.register(lambda: print([group() for group in groups]))
+list(train([Annotation(*disks((200, 260)))], config(steps=1)))
+groups.append(weakref.ref(dist.group.WORLD))
+"""
+
+
+def start(rank: int, port: int, *arguments: str, program: str = PROGRAM) -> subprocess.Popen[str]:
     """Start one of two processes as torchrun does."""
     told = {"RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), *arguments],
+        [sys.executable, "-c", program, str(Path(__file__).parent), *arguments],
         env=os.environ | {name: str(value) for name, value in told.items()},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -133,6 +148,16 @@ def test_together_they_stop_and_resume_and_none_waits_for_the_dead(tmp_path: Pat
     assert time.monotonic() - killed < 5
     assert first.returncode == 1
     assert "JobError: Another process of this training ended or cannot be reached" in complaint
+
+
+def test_nothing_of_the_group_outlives_the_program() -> None:
+    """Its threads would let go of tensors while Python ends, which aborts the process."""
+    port = free_port()
+    processes = [start(rank, port, program=ENDING) for rank in range(2)]
+    for process in processes:
+        said, complaint = process.communicate(timeout=60)
+        assert said.strip() == "[None]", complaint
+        assert process.returncode == 0
 
 
 def test_the_environment_says_which_process_this_is(monkeypatch: pytest.MonkeyPatch) -> None:
