@@ -25,7 +25,7 @@ from napari_unet.core.config import PredictConfig, TrainConfig, knobs
 from napari_unet.engine.files import read_labels, write_labels
 from napari_unet.sample_data import painted_scribbles, touching_cells
 
-COMMANDS = ("demo", "train", "segment", "evaluate", "info")
+COMMANDS = ("demo", "train", "segment", "magnification", "evaluate", "info")
 TINY = ("--seconds", "0", "--steps", "3", "--base-channels", "4", "--depth", "2", "--device", "cpu")
 PROGRAM = (sys.executable, "-m", "napari_unet.cli")
 

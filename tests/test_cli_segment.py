@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from skimage.transform import resize
 
-from napari_unet import Annotation, TrainConfig, train
+from napari_unet import Annotation, PredictConfig, TrainConfig, segment, train
 from napari_unet.cli import main
 from napari_unet.engine.files import read_image, read_labels, write_labels
 from napari_unet.engine.starter import starter_model
@@ -307,3 +308,33 @@ def test_killed_at_any_moment_the_batch_goes_on(model: str, tmp_path: Path) -> N
         assert (cut / name).read_bytes() == (whole / name).read_bytes()
     assert all((cut / path.name).stat().st_mtime_ns == written for path, written in ended.items())
     assert not [*cut.rglob("*.scratch"), *cut.rglob("*.lock")]
+
+
+def test_the_magnification_of_images_is_a_number_for_segment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Alone on a line, so that a shell can pass it on; with the images it was found in as JSON."""
+    image, truth = touching_cells((160, 160))
+    painted = [Annotation(image, truth)]
+    *_, last = train(painted, TrainConfig(seconds=0, steps=60, downsample=1, device="cpu"))
+    model = tmp_path / "cells.unet"
+    last.segmenter.save(model)
+    larger = resize(image.astype(np.float32), (480, 480), order=1)
+    for name, pixels in (("same/a.tif", image), ("larger/b.tif", larger)):
+        (tmp_path / name).parent.mkdir()
+        tifffile.imwrite(tmp_path / name, pixels)
+
+    assert main(["magnification", str(model), str(tmp_path / "same"), "--device", "cpu"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "1\n"
+    assert "about as large as those the model learned from" in said.err
+    assert main(["magnification", str(model), str(tmp_path / "larger"), "--json"]) == 0
+    (told,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert told["magnification"] > 1
+    assert [Path(name).name for name in told["images"]] == ["b.tif"]
+    segmenting = ["segment", str(model), str(tmp_path / "larger"), "-o", str(tmp_path / "out")]
+    magnification = f"{told['magnification']:g}"
+    assert main([*segmenting, "--magnification", magnification, "--device", "cpu"]) == 0
+    config = PredictConfig(magnification=told["magnification"], device="cpu")
+    found = tifffile.imread(tmp_path / "out" / "b_labels.tif")
+    np.testing.assert_array_equal(found, segment(last.segmenter, larger, config))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_unet.core.linkstack import link_planes
     from napari_unet.core.unet import UNet
     from napari_unet.engine.batch import segment_files
+    from napari_unet.engine.findmagnification import find_magnification
     from napari_unet.engine.inference import predict, probabilities, segment
     from napari_unet.engine.items.plan import BatchOptions
     from napari_unet.engine.segmenter import Segmenter
@@ -43,6 +44,7 @@ __all__ = [
     "UNetError",
     "boundary_weight_map",
     "elastic_deform",
+    "find_magnification",
     "link_planes",
     "metrics",
     "object_classes",
@@ -63,6 +65,7 @@ _LAZY = {
     "UNet": "napari_unet.core.unet",
     "boundary_weight_map": "napari_unet.core.boundary",
     "elastic_deform": "napari_unet.core.augment",
+    "find_magnification": "napari_unet.engine.findmagnification",
     "link_planes": "napari_unet.core.linkstack",
     "object_classes": "napari_unet.core.cellclasses",
     "predict": "napari_unet.engine.inference",

@@ -8,6 +8,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from small_things import make_segmenter
 
+from napari_unet.core.config import PredictConfig
 from napari_unet.viewer.layers import is_result
 from napari_unet.viewer.segmenting.results import Result, label_dtype
 
@@ -212,10 +213,13 @@ def test_a_result_without_its_image_still_finds_a_place(viewer: ViewerModel, ima
 def test_numbers_take_no_more_room_than_they_need() -> None:
     """Wide labels are slow to show."""
     cells, classes = make_segmenter(), make_segmenter(kind="classes")
+    automatic, all_kept = PredictConfig(), PredictConfig(min_size=0)
 
-    assert label_dtype(cells, (512, 512), -1) == np.uint16
-    assert label_dtype(cells, (512, 512), 0) == np.uint32
-    assert label_dtype(classes, (10_000, 10_000), 0) == np.uint8
+    assert label_dtype(cells, (512, 512), automatic) == np.uint16
+    assert label_dtype(cells, (512, 512), all_kept) == np.uint32
+    assert label_dtype(classes, (10_000, 10_000), all_kept) == np.uint8
     small_cells = make_segmenter(diameter=29.6)
-    assert label_dtype(small_cells, (2048, 2048), -1) == np.uint16
-    assert label_dtype(small_cells, (2080, 2080), -1) == np.uint32
+    assert label_dtype(small_cells, (2048, 2048), automatic) == np.uint16
+    assert label_dtype(small_cells, (2080, 2080), automatic) == np.uint32
+    assert label_dtype(small_cells, (2080, 2080), PredictConfig(magnification=2)) == np.uint16
+    assert label_dtype(small_cells, (2048, 2048), PredictConfig(magnification=0.5)) == np.uint32

@@ -4,9 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from skimage.transform import resize
 from small_things import make_segmenter
 
-from napari_unet.core.config import PredictConfig
+from napari_unet import segment, train
+from napari_unet.core.annotation import Annotation
+from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.sample_data import touching_cells
 from napari_unet.widgets.segment_panel import SegmentPanel
 
 
@@ -71,3 +75,38 @@ def test_while_one_job_runs_no_other_can_be_started(hand: Any) -> None:
     hand.wait_until_idle()
     assert hand.button("Segment").isEnabled()
     assert hand.button("Load").isEnabled()
+
+
+def test_the_magnification_is_found_and_used(hand: Any, viewer: Any) -> None:
+    """Find shows the number beside it; Segment takes it; another model puts it back."""
+    image, truth = touching_cells((160, 160))
+    *_, last = train([Annotation(image, truth)], TrainConfig(seconds=0, steps=60, downsample=1))
+    hand.session.segmenter = last.segmenter
+    larger = resize(image.astype(np.float32), (480, 480), order=1)
+    layer = viewer.add_image(larger, name="other objective")
+    hand.dock.panels.data.choice.image_box.value = layer
+    panels = hand.dock.panels
+    hand.click("Find")
+    assert not hand.button("Find").isEnabled()
+    hand.wait_until_idle()
+
+    found = panels.predict_config().magnification
+    assert found > 1
+    assert hand.reads(f"Magnification {found:g}: the objects here are larger than those the model")
+    hand.click("Segment")
+    hand.wait_until_idle()
+    expected = segment(last.segmenter, larger, PredictConfig(magnification=found))
+    shown = viewer.layers["other objective segmentation"].data
+    np.testing.assert_array_equal(shown, expected)
+    kept = hand.session.kept.get(layer, ())
+    assert kept.magnification == found
+    hand.session.segmenter = make_segmenter()
+    assert panels.predict_config().magnification == 1
+
+
+def test_an_image_that_does_not_fit_has_no_magnification(hand: Any) -> None:
+    """The sentence is that of segmenting; nothing runs."""
+    hand.session.segmenter = make_segmenter(channels=2)
+    hand.click("Find")
+    assert hand.session.jobs.state == "idle"
+    assert hand.reads("The model was trained on 2 channel(s)")

@@ -17,6 +17,7 @@ import napari_unet
 from napari_unet.cli.demo import add_to as add_demo
 from napari_unet.cli.evaluate import add_to as add_evaluate
 from napari_unet.cli.info import add_to as add_info
+from napari_unet.cli.magnification import add_to as add_magnification
 from napari_unet.cli.output import PROGRAM, complain
 from napari_unet.cli.segment import add_to as add_segment
 from napari_unet.cli.train import add_to as add_train
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     version = f"{PROGRAM} {napari_unet.__version__}"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add_to in (add_demo, add_train, add_segment, add_evaluate, add_info):
+    acting = (add_demo, add_train, add_segment, add_magnification)
+    for add_to in (*acting, add_evaluate, add_info):
         add_to(commands)
     return parser

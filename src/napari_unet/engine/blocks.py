@@ -32,7 +32,7 @@ from napari_unet.core.tiles import within
 from napari_unet.engine.cells import cell_rules
 from napari_unet.engine.checkedimage import check_room, checked_image
 from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
-from napari_unet.engine.plane import PlanePredictor
+from napari_unet.engine.magnified import plane_predictor
 from napari_unet.engine.planestore import BLOCK, PlaneStore
 from napari_unet.engine.segmenter import Segmenter
 
@@ -91,7 +91,7 @@ def open_store(
     probabilities : bool
         Whether to keep those of a model of classes; those of cells are needed.
     """
-    tile_size = PlanePredictor(segmenter, config).tile_size
+    tile_size = plane_predictor(segmenter, config).tile_size
     return PlaneStore.open(
         scratch,
         segmenter,
@@ -190,7 +190,7 @@ def segment_large(
     image = checked_image(segmenter, image)
     store = open_store(scratch, segmenter, image, config, side=side)
     boxes, index, objects = plan_blocks(store), 0, 0
-    planner = PlanePredictor(segmenter, replace(config, tile_size=store.tile_size))
+    planner = plane_predictor(segmenter, replace(config, tile_size=store.tile_size))
     tiles = [planner.count(box, image) for box in boxes]
     cells = segmenter.kind == "cells"
     total = sum(tiles) + (3 if cells else 1) * len(boxes)
@@ -225,7 +225,7 @@ def _predict_tiles(
     """Predict a block unless that is done; after each tile yield what is to be said about it."""
     if store.is_predicted(box):
         return
-    predictor = PlanePredictor(segmenter, replace(config, tile_size=store.tile_size))
+    predictor = plane_predictor(segmenter, replace(config, tile_size=store.tile_size))
     shape = [span.stop - span.start for span in box]
     block: dict[str, NDArray[Any]] = {}
     wanted = store.probabilities is not None

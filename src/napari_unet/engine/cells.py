@@ -31,7 +31,8 @@ def find_cells(
     foreground : float array
         (Y, X) probabilities of cells.
     config : PredictConfig
-        Threshold, smallest cell, largest hole, necks and border; the rest is not used.
+        Threshold, smallest cell, largest hole, necks, border and magnification; the rest is not
+        used.
 
     Returns
     -------
@@ -43,7 +44,8 @@ def find_cells(
 
 def cell_rules(segmenter: Segmenter, config: PredictConfig) -> CellRules:
     """Return what makes cells of a model's probabilities, for `find_cells`."""
-    border = BORDER * segmenter.downsample
+    border = BORDER * segmenter.downsample * config.magnification
+    segmenter = segmenter.for_magnification(config.magnification)
     automatic_hole = segmenter.largest_hole() or LARGEST_HOLE
     return CellRules(
         threshold=config.threshold,

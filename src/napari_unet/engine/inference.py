@@ -19,7 +19,7 @@ from napari_unet.engine.cells import find_cells
 from napari_unet.engine.checkedimage import check_room, checked_image
 from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
 from napari_unet.engine.lazyplane import LazyPlane
-from napari_unet.engine.plane import PlanePredictor
+from napari_unet.engine.magnified import plane_predictor
 from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
@@ -129,7 +129,7 @@ def predict(
             f"out has shape {out.shape}; give {spatial} for classes or "
             f"{(segmenter.n_classes, *spatial)} for probabilities."
         )
-    predictor = PlanePredictor(segmenter, config, mailbox)
+    predictor = plane_predictor(segmenter, config, mailbox)
     planes, index = _planes(image), 0
     for where, pixels in planes:
         for piece in predictor.pieces(pixels):
@@ -186,7 +186,7 @@ def segment_into(
     if is_large(image.shape[-2:]) and not in_memory:
         yield from _block_by_block(segmenter, image, labels, config, numbered)
         return
-    predictor = PlanePredictor(segmenter, config, mailbox)
+    predictor = plane_predictor(segmenter, config, mailbox)
     planes, index = _planes(image), 0
     for number, (where, pixels) in enumerate(planes, start=1):
         probability = np.empty((segmenter.n_classes, *pixels.shape[1:]), dtype=np.float32)

@@ -112,7 +112,7 @@ class PlanePredictor:
             yield Piece(region, values, len(tiles))
 
     def pieces_of(
-        self, image: Array, box: Region, statistics: NDArray[np.float32]
+        self, image: Any, box: Region, statistics: NDArray[np.float32]
     ) -> Iterator[Piece]:
         """Yield the probabilities of a part of a plane, which are those of the whole plane.
 
@@ -132,7 +132,7 @@ class PlanePredictor:
         for region, values in self._predict(image, statistics, tiles, box):
             yield Piece(region, values, len(tiles))
 
-    def count(self, box: Region, image: Array) -> int:
+    def count(self, box: Region, image: Any) -> int:
         """Return how many pieces a part of a (C, Y, X) plane has."""
         if self._config.rotations == 1:
             return len(self._tiles(box, image.shape[1:]))
@@ -143,7 +143,7 @@ class PlanePredictor:
         return 2 * np.pi * np.arange(self._config.rotations) / self._config.rotations
 
     def _averaged(
-        self, image: Array, boxes: Sequence[Region], statistics: NDArray[np.float32]
+        self, image: Any, boxes: Sequence[Region], statistics: NDArray[np.float32]
     ) -> Iterator[Piece]:
         """Yield parts of a plane, each the mean of rotated copies, and a piece for every tile."""
         nothing: Region = (slice(0, 0), slice(0, 0))

@@ -206,7 +206,7 @@ def _key(
     segmenter: Segmenter, config: PredictConfig, shape: tuple[int, ...], side: int, *, wanted: bool
 ) -> str:
     known = [segmenter.describe(), tuple(map(int, shape)), side, config.tile_size, wanted]
-    known.append(config.rotations)
+    known += [config.rotations, config.magnification]
     if segmenter.kind == "cells":
         known.append(asdict(cell_rules(segmenter, config)))
     digest = hashlib.blake2b(repr(known).encode(), digest_size=12)

@@ -127,6 +127,12 @@ class Segmenter:
         }
         return replace(self, weights=weights, provenance=self.provenance | provenance)
 
+    def for_magnification(self, magnification: float) -> Segmenter:
+        """Return a copy that expects objects so many times as large as the painted ones."""
+        return replace(
+            self, diameter=self.diameter * magnification, smallest=self.smallest * magnification
+        )
+
     def smallest_cell(self, min_size: int = -1) -> int:
         """Return the pixels a cell must have: ``min_size``, or for -1 what is painted says.
 

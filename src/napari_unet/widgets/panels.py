@@ -92,13 +92,14 @@ class Panels:
 
     def predict_config(self) -> PredictConfig:
         """Return the configuration of prediction."""
-        return self.adjust.over(self.settings.predict_config())
+        return self.segmentation.over(self.adjust.over(self.settings.predict_config()))
 
     def set_configs(self, training: TrainConfig, prediction: PredictConfig) -> None:
         """Show configurations; the budget of training has a place of its own."""
         self.settings.set_configs(training, prediction)
         self.weights.set_config(training)
         self.adjust.set_config(prediction)
+        self.segmentation.set_config(prediction)
 
     def widgets(self) -> list[Container[Widget]]:
         """Return what is shown, from top to bottom."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
-from magicgui.widgets import CheckBox, ComboBox
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, Label
 from napari.layers import Image
 
 from napari_unet.core.config import PredictConfig
+from napari_unet.viewer.segmenting.magnification_job import MAGNIFYING, MagnificationJob
 from napari_unet.viewer.segmenting.segmenting_job import Scope
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.data_panel import DataPanel
@@ -16,6 +18,11 @@ from napari_unet.widgets.parts import button, narrow, row, sentence, stack
 from napari_unet.widgets.telling import telling_errors
 
 __all__ = ["SegmentPanel"]
+
+MAGNIFICATION = (
+    "How many times as large as the painted objects those of this image are, as when it was taken "
+    "with another objective. A model that changes puts it back to 1."
+)
 
 
 class SegmentPanel:
@@ -44,18 +51,39 @@ class SegmentPanel:
         )
         self._probability = CheckBox(text="Show probabilities")
         self._probability.tooltip = "Also show how sure the network is, as an image layer."
+        self._magnification = FloatSpinBox(min=0.25, max=4, step=0.25, value=1)
+        self._magnification.tooltip = MAGNIFICATION
+        self._magnification.native.setMinimumWidth(60)
+        self._find = button(
+            "Find",
+            "Try several magnifications on the shown plane, and take the one where the model is "
+            "surest of what it sees.",
+        )
+        self._model = session.segmenter
         self._said = sentence()
+        size = Label(value="Magnification")
+        size.tooltip = MAGNIFICATION
         self.widget = stack(
             row(self._segment, self._scope, stretch=(1, 1)),
+            row(size, self._magnification, self._find, stretch=(0, 1, 0)),
             self._probability,
             self._said,
         )
         self._segment.changed.connect(self._on_segment)
+        self._find.changed.connect(self._on_find)
 
     def scope(self) -> Scope:
         """Return what the button would segment."""
         scope: Scope = self._scope.value
         return scope
+
+    def set_config(self, config: PredictConfig) -> None:
+        """Show the magnification of a configuration."""
+        self._magnification.value, self._model = config.magnification, self._session.segmenter
+
+    def over(self, config: PredictConfig) -> PredictConfig:
+        """Put the magnification over a configuration."""
+        return replace(config, magnification=float(self._magnification.value))
 
     def segment(self, image: Image, scope: Scope) -> None:
         """Segment with the present model."""
@@ -66,7 +94,10 @@ class SegmentPanel:
 
     def renew(self) -> None:
         """Show how a job goes, and what can be clicked."""
-        self._renew_button()
+        self._renew_buttons()
+        if self._session.segmenter is not self._model:
+            # it may have learned from what is shown, and how large objects look to it is not known
+            self.set_config(PredictConfig())
         self._said.value = self._session.about_result
         self._said.visible = bool(self._session.about_result)
 
@@ -77,11 +108,21 @@ class SegmentPanel:
         try:
             yield
         finally:
-            self._renew_button()
+            self._renew_buttons()
 
-    def _renew_button(self) -> None:
-        self._segment.enabled = self._session.jobs.state == "idle"
+    def _renew_buttons(self) -> None:
+        self._segment.enabled = self._find.enabled = self._session.jobs.state == "idle"
 
     def _on_segment(self) -> None:
         with telling_errors(self._said):
             self.segment(self._data.image, self.scope())
+
+    def _on_find(self) -> None:
+        session = self._session
+        with self._one_click(), telling_errors(self._said):
+            session.jobs.require_idle(MAGNIFYING)
+            config, image = self._settings(), self._data.image
+            session.start(MagnificationJob(session, image, config, self._on_found))
+
+    def _on_found(self, magnification: float) -> None:
+        self._magnification.value = magnification

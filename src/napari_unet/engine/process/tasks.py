@@ -36,6 +36,7 @@ __all__ = [
     "batch",
     "batch_open",
     "find_doubt",
+    "find_magnification",
     "link_stack",
     "number_cells",
     "segment_plane",
@@ -179,6 +180,15 @@ def _measured(
     """Measure the cells of a plane that are numbered from ``numbered`` + 1 on."""
     columns = measure_objects(np.where(labels > numbered, labels - numbered, 0), image)
     return columns | {"label": columns["label"] + numbered}
+
+
+def find_magnification(
+    segmenter: Segmenter, planes: Sequence[Any], config: PredictConfig
+) -> Iterator[float]:
+    """Run `napari_unet.engine.findmagnification.finding` on (C, Y, X) planes."""
+    from napari_unet.engine.findmagnification import finding
+
+    return finding(segmenter, planes, config)
 
 
 def number_cells(

@@ -122,7 +122,7 @@ def fly_to_next(session: Session, image: Image, labels: Labels | None) -> Iterat
         place = _place(kept, labels, plane, visited)
         if place is not None:
             visited.append(place)
-            look_at(session.viewer, image, plane, place, kept.segmenter.diameter)
+            look_at(session.viewer, image, plane, place, kept.diameter)
             yield _told(sum(map(len, seen)), image, plane, place)
             return
         yield None
@@ -158,7 +158,7 @@ def _place(
     painted = np.zeros(unsure.shape, dtype=bool)
     if labels is not None:
         painted = np.asarray(finest(labels)[plane]) != 0
-    return most_uncertain(unsure, painted, model.diameter, visited)
+    return most_uncertain(unsure, painted, kept.diameter, visited)
 
 
 def _told(number: int, image: Image, plane: PlaneIndex, place: Pixel) -> str:

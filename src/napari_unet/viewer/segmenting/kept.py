@@ -30,11 +30,19 @@ class KeptPlane:
         The model that said it.
     evidence : (K, Y, X) uint16 array, optional
         Of a model for cells of several classes: what their classes are told by.
+    magnification : float
+        As in the `PredictConfig` it was said with.
     """
 
     foreground: NDArray[np.float32]
     segmenter: Segmenter
     evidence: NDArray[np.uint16] | None = None
+    magnification: float = 1.0
+
+    @property
+    def diameter(self) -> float:
+        """Typical diameter of the objects here in pixels; 0 when unknown."""
+        return self.segmenter.diameter * self.magnification
 
     @property
     def nbytes(self) -> int:
@@ -64,6 +72,8 @@ class Kept:
         foreground: NDArray[np.float32],
         segmenter: Segmenter,
         evidence: NDArray[np.uint16] | None = None,
+        *,
+        magnification: float = 1.0,
     ) -> None:
         """Keep what a model said of a plane; the arrays must not be written to any more.
 
@@ -72,7 +82,7 @@ class Kept:
         """
         key = (str(image.unique_id), plane)
         self._planes.pop(key, None)
-        self._planes[key] = KeptPlane(foreground, segmenter, evidence)
+        self._planes[key] = KeptPlane(foreground, segmenter, evidence, magnification)
         size = sum(kept.nbytes for kept in self._planes.values())
         while size > self._budget:
             oldest = self._planes.pop(next(iter(self._planes)))

@@ -9,6 +9,8 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from numpy.typing import DTypeLike, NDArray
 
+from napari_unet.core.config import PredictConfig
+from napari_unet.engine.cells import cell_rules
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import DeviceError
 from napari_unet.viewer.layers import ResultKind, is_result, mark_result
@@ -36,15 +38,15 @@ WHOLE = ("segmentation", "probability")
 COLOURMAPS = {"probability": "viridis", "weights": "inferno", "uncertainty": "magma"}
 
 
-def label_dtype(segmenter: Segmenter, shape: tuple[int, ...], min_size: int) -> DTypeLike:
+def label_dtype(segmenter: Segmenter, shape: tuple[int, ...], config: PredictConfig) -> DTypeLike:
     """Return the narrowest dtype that can number every possible cell, or hold every class.
 
     A napari layer of uint8 or uint16 refreshes a hundred times quicker than one of uint32.
     """
     if segmenter.kind == "classes":
         return np.uint8
-    smallest = max(segmenter.smallest_cell(min_size), 1)
-    cut = max(segmenter.smallest_cut_cell(min_size), 1)
+    rules = cell_rules(segmenter, config)
+    smallest, cut = max(rules.min_size, 1), max(rules.cut_size or 0, 1)
     # those at the edge need fewer pixels, but each has one of the edge
     edge = 2 * np.prod(shape[:-2]) * sum(shape[-2:])
     most = np.prod(shape) / smallest + edge * (1 - cut / smallest)

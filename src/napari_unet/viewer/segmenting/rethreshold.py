@@ -213,7 +213,7 @@ class Rethreshold:
             tasks.number_cells,
             known.foreground,
             replace(known.segmenter, weights={}),  # megabytes that finding cells does without
-            work.config,
+            replace(work.config, magnification=known.magnification),
             memory,
             numbered,
             known.evidence,
@@ -290,8 +290,9 @@ class Rethreshold:
     def _new_layer(self, work: _Work) -> Labels:
         """Make the layer again that the user deleted."""
         shape = ImageStack.of(work.image).shape
-        segmenter = next(iter(work.kept.values())).segmenter
-        dtype = label_dtype(segmenter, shape, work.config.min_size)
+        known = next(iter(work.kept.values()))
+        config = replace(work.config, magnification=known.magnification)
+        dtype = label_dtype(known.segmenter, shape, config)
         plane = next(iter(work.kept))  # one, for there may be no memory for all of them
         result = Result(self._session.viewer, work.image, "segmentation", dtype, plane=plane)
         result.finish(complete=len(work.kept) == np.prod(shape[:-2]))

@@ -100,10 +100,11 @@ class Segmentation:
         self._image, self._segmenter, self._kept = image, segmenter, kept
         self._name = image.name
         self.stack = ImageStack.of(image)
+        self._magnification = config.magnification
         self.objects = 0
         self.finds_cells = segmenter.kind == "cells"
         self.classes: Counter[str] = Counter()
-        dtype = label_dtype(segmenter, self.stack.shape, config.min_size)
+        dtype = label_dtype(segmenter, self.stack.shape, config)
         self._labels = Result(viewer, image, "segmentation", dtype, plane=only)
         assert isinstance(self._labels.layer, Labels)
         self._table = self._labels.layer
@@ -190,7 +191,12 @@ class Segmentation:
             self._foreground.write(event.plane, event.region, pixels, now=now)
         if isinstance(event.event, PlaneDone):
             self._kept.put(
-                self._image, event.plane, event.foreground, self._segmenter, event.evidence
+                self._image,
+                event.plane,
+                event.foreground,
+                self._segmenter,
+                event.evidence,
+                magnification=self._magnification,
             )
             self.objects += event.event.objects
             if self.finds_cells:
