@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise, product
@@ -25,8 +26,8 @@ __all__ = ["MAGNIFICATIONS", "find_magnification", "finding", "spread"]
 MAGNIFICATIONS = (0.25, 0.35, 0.5, 0.71, 1.0, 1.41, 2.0, 2.83, 4.0)
 """That are tried, from 1 on in both directions as long as the next one is better."""
 
-MARGIN = 0.01
-"""By which the expected overlap must be better than at 1: less is chance."""
+DOUBT = 0.01
+"""Of the expected overlap, for each factor of two from 1: what differs by less is chance."""
 
 WINDOW = 256
 """Side of what is looked at in one place, in network pixels at a magnification of 1."""
@@ -44,8 +45,8 @@ def find_magnification(
 
     A network that sees objects of the size it knows is surer of itself. Parts of the images are
     predicted at several magnifications, and of the probabilities the intersection over union is
-    computed that they expect of their own classes; the magnification where it is best is taken, if
-    it is clearly better than at 1.
+    computed that they expect of their own classes; the magnification where it is best is taken. The
+    farther that is from 1, the better it must be.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ def find_magnification(
         (Y, X), (C, Y, X) or (C, Z, Y, X), all taken at the same magnification. At most 9 windows
         are looked at, of stacks in the plane in the middle.
     config : PredictConfig, optional
-        Device, rotations and threshold; its magnification is not used.
+        Device, tile size and threshold; the rest is not used.
 
     Returns
     -------
@@ -79,14 +80,14 @@ def finding(
         raise InputError("There are no images to find the magnification of; give at least one.")
     planes = [_plane(checked_image(segmenter, image)) for image in spread(images)]
     look = _Look(segmenter, planes, config or PredictConfig())
-    least, best = look.overlap(1.0) + MARGIN, 1.0
+    best = 1.0
     yield best
     middle = MAGNIFICATIONS.index(1.0)
     for direction in (MAGNIFICATIONS[middle:], MAGNIFICATIONS[middle::-1]):
         for last, magnification in pairwise(direction):
-            if look.overlap(magnification) <= look.overlap(last):
+            if look.worth(magnification) <= look.worth(last):
                 break
-            if look.overlap(magnification) > max(least, look.overlap(best)):
+            if look.worth(magnification) > look.worth(best):
                 best = magnification
             yield best
     yield best
@@ -98,7 +99,7 @@ class _Look:
     def __init__(self, segmenter: Segmenter, planes: Sequence[Any], config: PredictConfig) -> None:
         self._segmenter, self._config = segmenter, config
         side = WINDOW * segmenter.downsample
-        most = max(1, int(np.sqrt(WINDOWS / len(planes))))
+        most = max(1, math.isqrt(WINDOWS // len(planes)))
         self._parts = [
             (plane, grey_statistics(plane), box)
             for plane in planes
@@ -109,11 +110,11 @@ class _Look:
         self._classes = at_one > 0
         self._known = {1.0: self._mean(at_one)}
 
-    def overlap(self, magnification: float) -> float:
-        """Return the expected IoU: the geometric mean over the classes that are found at 1."""
+    def worth(self, magnification: float) -> float:
+        """Return the expected IoU, the geometric mean over the classes found at 1, less `DOUBT`."""
         if magnification not in self._known:
             self._known[magnification] = self._mean(self._shares(magnification))
-        return self._known[magnification]
+        return self._known[magnification] - DOUBT * abs(math.log2(magnification))
 
     def _mean(self, shares: NDArray[Any]) -> float:
         """Return 0 where there is but one class, of which nothing can be told."""
@@ -122,7 +123,7 @@ class _Look:
 
     def _shares(self, magnification: float) -> NDArray[Any]:
         """Return the IoU that is expected of each class."""
-        config = replace(self._config, magnification=magnification)
+        config = replace(self._config, magnification=magnification, rotations=1)
         predictor = plane_predictor(self._segmenter, config)
         both = either = np.zeros(1)
         for plane, statistics, box in self._parts:

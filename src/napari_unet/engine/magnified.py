@@ -24,8 +24,8 @@ __all__ = ["MagnifiedPredictor", "plane_predictor"]
 Region = tuple[slice, ...]
 
 PART = 1024
-"""Side, in pixels that the network sees, of the parts that become final at once: memory does not
-grow with the plane."""
+"""Side in resized pixels of the parts that become final at once: memory does not grow with the
+plane."""
 
 NOTHING: Region = (slice(0, 0), slice(0, 0))
 
