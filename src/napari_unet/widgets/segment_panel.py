@@ -49,7 +49,7 @@ class SegmentPanel:
             "Segment with the present model, or with the starter model if there is none; the "
             "result streams in tile by tile.",
         )
-        self._probability = CheckBox(text="Show probabilities")
+        self._probability = CheckBox(text="Probabilities")
         self._probability.tooltip = "Also show how sure the network is, as an image layer."
         self._magnification = FloatSpinBox(min=0.25, max=4, step=0.25, value=1)
         self._magnification.tooltip = MAGNIFICATION
@@ -65,8 +65,7 @@ class SegmentPanel:
         size.tooltip = MAGNIFICATION
         self.widget = stack(
             row(self._segment, self._scope, stretch=(1, 1)),
-            row(size, self._magnification, self._find, stretch=(0, 1, 0)),
-            self._probability,
+            row(self._probability, size, self._magnification, self._find, stretch=(0, 0, 1, 0)),
             self._said,
         )
         self._segment.changed.connect(self._on_segment)
