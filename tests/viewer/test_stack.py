@@ -20,6 +20,13 @@ CTYX = ("c", "t", "y", "x")
     [
         ((30, 40), {}, "30 x 40 px, 1 channel", (30, 40)),
         ((7, 30, 40), {}, "7 planes (z or time), 30 x 40 px, 1 channel", (7, 30, 40)),
+        ((1, 30, 40), {}, "1 plane (z or time), 30 x 40 px, 1 channel", (1, 30, 40)),
+        (
+            (1, 1, 30, 40),
+            {"axis_labels": ("time", "Z", "y", "x")},
+            "1 time point, 1 z plane, 30 x 40 px, 1 channel",
+            (1, 1, 30, 40),
+        ),
         (
             (7, 30, 40),
             {"axis_labels": ("t", "y", "x")},

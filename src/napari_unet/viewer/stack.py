@@ -133,13 +133,13 @@ class ImageStack:
     def describe(self) -> str:
         """Say in words what will be segmented."""
         y, x = self.plane_shape
-        planes = [f"{n} {name}" for n, name in zip(self.leading, self.leading_names, strict=True)]
+        planes = [_counted(*pair) for pair in zip(self.leading, self.leading_names, strict=True)]
         kind = "1 channel" if self.channels == 1 else f"{self.channels} channels"
         if self.rgb:
             kind = "RGB" if self.channels == 3 else kind
         text = ", ".join([*planes, f"{y} x {x} px", kind])
         unnamed = self.channel_axis is None and "planes (z or time)" in self.leading_names
-        if unnamed and min(self.leading) <= MOST_CHANNELS:
+        if unnamed and 1 < min(self.leading) <= MOST_CHANNELS:
             text += ". If the planes are channels, name their axis c"
         return text
 
@@ -147,6 +147,12 @@ class ImageStack:
 def finest(layer: Layer) -> Any:
     """Return the data of a layer at full resolution."""
     return layer.data[0] if layer.multiscale else layer.data
+
+
+def _counted(n: int, name: str) -> str:
+    """Say "7 planes (z or time)", "1 time point"."""
+    one = name.replace("planes", "plane").replace("points", "point")
+    return f"{n} {one if n == 1 else name}"
 
 
 def _channels_come_first(name: str, names: list[str], axis: int) -> str:
