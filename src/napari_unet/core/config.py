@@ -87,9 +87,7 @@ class PredictConfig:
         -1,
         100,
     )
-    magnification: float = _knob(
-        1.0, "how many times as large as the painted ones objects are", 0.25, 4
-    )
+    magnification: float = _knob(1.0, "how large objects are beside the painted ones", 0.25, 4)
     rotations: int = _knob(1, "average over rotated copies (the paper: 7)", 1, 64)
     device: str = _knob("auto", "auto, cpu, cuda, cuda:1, mps")
 
