@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, Label
 from napari.layers import Image
+from qtpy.QtWidgets import QDoubleSpinBox
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.viewer.segmenting.magnification_job import MAGNIFYING, MagnificationJob
@@ -53,7 +54,9 @@ class SegmentPanel:
         self._probability.tooltip = "Also show how sure the network is, as an image layer."
         self._magnification = FloatSpinBox(min=0.25, max=4, step=0.25, value=1)
         self._magnification.tooltip = MAGNIFICATION
-        self._magnification.native.setMinimumWidth(60)
+        native: QDoubleSpinBox = self._magnification.native
+        native.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)  # all in one row
+        native.setStyleSheet("min-width: 44px")  # napari's own is 90
         self._find = button(
             "Find",
             "Try several magnifications on the shown plane, and take the one where the model is "
