@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,8 +15,10 @@ from skimage.transform import downscale_local_mean, resize
 
 from napari_unet.core.resized import Resized, resized_shape
 
+sys.path.append(str(Path(__file__).parent))  # test modules are not a package
+from boxes import Box, box_of
+
 Floats = NDArray[np.float32]
-Box = tuple[slice, slice]
 
 unhurried = settings(deadline=None, max_examples=60)
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -29,16 +34,8 @@ def random_plane(shape: tuple[int, int]) -> Floats:
 def parts(draw: st.DrawFn) -> tuple[tuple[int, int], float, Box, Box]:
     """A plane, a magnification, a box of the resized plane and one of itself."""
     shape, magnification = draw(shapes), draw(magnifications)
-
-    def box(of: tuple[int, ...]) -> Box:
-        starts = [draw(st.integers(0, n - 1)) for n in of]
-        y, x = (
-            slice(start, draw(st.integers(start + 1, n)))
-            for start, n in zip(starts, of, strict=True)
-        )
-        return y, x
-
-    return shape, magnification, box(resized_shape(shape, magnification)), box(shape)
+    there = box_of(draw, resized_shape(shape, magnification))
+    return shape, magnification, there, box_of(draw, shape)
 
 
 @unhurried

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,8 +14,10 @@ from scipy import ndimage
 
 from napari_unet.core.rotation import Rotated, rotated_shape
 
+sys.path.append(str(Path(__file__).parent))  # test modules are not a package
+from boxes import Box, box_of
+
 Floats = NDArray[np.float32]
-Box = tuple[slice, slice]
 
 unhurried = settings(deadline=None, max_examples=50)
 angles = st.floats(-7, 7)
@@ -64,16 +69,7 @@ def test_the_canvas_holds_every_pixel(shape: tuple[int, int], angle: float) -> N
 def parts(draw: st.DrawFn) -> tuple[tuple[int, int], float, Box, Box]:
     """A plane, an angle, a box of its canvas and one of itself."""
     shape, angle = draw(shapes), draw(angles)
-
-    def box(of: tuple[int, int]) -> Box:
-        starts = [draw(st.integers(0, n - 1)) for n in of]
-        y, x = (
-            slice(start, draw(st.integers(start + 1, n)))
-            for start, n in zip(starts, of, strict=True)
-        )
-        return y, x
-
-    return shape, angle, box(rotated_shape(shape, angle)), box(shape)
+    return shape, angle, box_of(draw, rotated_shape(shape, angle)), box_of(draw, shape)
 
 
 @unhurried
