@@ -6,10 +6,9 @@ host must never import torch, so these stand in for the engine's own generators.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,16 +24,10 @@ from napari_unet.core.measure import measure_objects
 from napari_unet.core.resolution import coarsen_labels
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import Measured, PlaneDone, SegmentEvent, TrainEvent
-from napari_unet.engine.items.events import BatchEvent
-from napari_unet.engine.items.plan import BatchOptions
 from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.engine.segmenter import Segmenter
 
 __all__ = [
-    "BatchPlanned",
-    "BatchTold",
-    "batch",
-    "batch_open",
     "find_doubt",
     "find_magnification",
     "link_stack",
@@ -43,22 +36,6 @@ __all__ = [
     "train",
     "weigh_box",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchPlanned:
-    """The first event of `batch`.
-
-    Attributes
-    ----------
-    names : tuple of str
-        Of all images: their place inside what was given.
-    """
-
-    names: tuple[str, ...]
-
-
-BatchTold: TypeAlias = BatchPlanned | BatchEvent
 
 
 def train(
@@ -74,55 +51,6 @@ def train(
     return training.train(
         annotations, config, segmenter=segmenter, mailbox=mailbox, checkpoint=checkpoint
     )
-
-
-def batch(
-    images: Sequence[str],
-    folder: str,
-    segmenter: Segmenter,
-    config: PredictConfig,
-    options: BatchOptions,
-) -> Iterator[BatchTold]:
-    """Name the images, then run `napari_unet.engine.batch.run_batch`.
-
-    Parameters
-    ----------
-    images : sequence of str
-        Files, folders of them, and patterns.
-    folder : str
-        Gets the results.
-    segmenter, config, options
-        As there.
-    """
-    from napari_unet.engine.batch import run_batch
-    from napari_unet.engine.items.plan import plan
-
-    items = plan(images, folder)
-    yield BatchPlanned(names=tuple(item.name.as_posix() for item in items))
-    yield from run_batch(items, segmenter, config, options)
-
-
-def batch_open(
-    open_images: Sequence[Mapping[str, Any]],
-    folder: str,
-    segmenter: Segmenter,
-    config: PredictConfig,
-    options: BatchOptions,
-) -> Iterator[BatchTold]:
-    """Run `napari_unet.engine.batch.run_batch` for images that are open in the program.
-
-    Parameters
-    ----------
-    open_images : sequence of mappings
-        What an `OpenItem` is made of, the folder aside.
-    folder, segmenter, config, options
-        As for `batch`.
-    """
-    from napari_unet.engine.batch import run_batch
-    from napari_unet.engine.items.opened import OpenItem
-
-    items = [OpenItem(folder=Path(folder), **described) for described in open_images]
-    return run_batch(items, segmenter, config, options)
 
 
 def segment_plane(

@@ -22,7 +22,7 @@ from napari_unet.engine.items.events import (
     ItemStarted,
 )
 from napari_unet.engine.items.plan import BatchOptions
-from napari_unet.engine.process import tasks
+from napari_unet.engine.process import batch_tasks
 from napari_unet.engine.starter import starter_model
 from napari_unet.viewer.batches.batch import Batch, BatchRow, Show, images, in_cells
 from napari_unet.viewer.batches.opening import FileResult
@@ -62,7 +62,7 @@ class BatchRequest:
     link: Kind | Literal[""] = ""
 
 
-class FilesJob(SessionJob[tasks.BatchTold]):
+class FilesJob(SessionJob[batch_tasks.BatchTold]):
     """Segments images on disk into a folder, in the compute process.
 
     Parameters
@@ -97,10 +97,10 @@ class FilesJob(SessionJob[tasks.BatchTold]):
     def say(self, sentence: str) -> None:
         """Say nothing more than the batch says itself."""
 
-    def events(self, stop: threading.Event) -> Iterator[tasks.BatchTold]:
+    def events(self, stop: threading.Event) -> Iterator[batch_tasks.BatchTold]:
         """Run the batch; for a worker thread."""
         return self._session.host.run(
-            tasks.batch,
+            batch_tasks.batch,
             self._request.given,
             self._request.folder,
             self._segmenter,
@@ -109,10 +109,10 @@ class FilesJob(SessionJob[tasks.BatchTold]):
             stop=stop,
         )
 
-    def on_event(self, event: tasks.BatchTold) -> None:
+    def on_event(self, event: batch_tasks.BatchTold) -> None:
         """Note what became of an image."""
         batch = self._batch
-        if isinstance(event, tasks.BatchPlanned):
+        if isinstance(event, batch_tasks.BatchPlanned):
             self._rows = [BatchRow(name) for name in event.names]
             batch.rows = list(self._rows)
             return
@@ -138,11 +138,11 @@ class FilesJob(SessionJob[tasks.BatchTold]):
             case ItemFailed(reason=reason):
                 row.end("failed", reason.removeprefix(f"{event.item.image} "))
 
-    def fraction(self, event: tasks.BatchTold) -> float | None:  # noqa: ARG002 (of all)
+    def fraction(self, event: batch_tasks.BatchTold) -> float | None:  # noqa: ARG002 (of all)
         """Return the share that is done, 0 ... 1."""
         return self._batch.share
 
-    def describe(self, event: tasks.BatchTold) -> str:  # noqa: ARG002 (of all)
+    def describe(self, event: batch_tasks.BatchTold) -> str:  # noqa: ARG002 (of all)
         """Say how far it is."""
         return self._batch.sentence
 

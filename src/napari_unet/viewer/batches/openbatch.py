@@ -17,7 +17,7 @@ from napari.layers import Image
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.formats.source import PixelSize, length_unit
 from napari_unet.engine.items.manifest import fingerprint
-from napari_unet.engine.process import tasks
+from napari_unet.engine.process import batch_tasks
 from napari_unet.errors import InputError
 from napari_unet.viewer.batches.batch import BatchRow, Show
 from napari_unet.viewer.batches.batch_job import BatchRequest, FilesJob
@@ -72,7 +72,7 @@ class OpenFilesJob(FilesJob):
             self._batch.end()
             raise reasons[0]
 
-    def events(self, stop: threading.Event) -> Iterator[tasks.BatchTold]:
+    def events(self, stop: threading.Event) -> Iterator[batch_tasks.BatchTold]:
         """Run the batch; for a worker thread."""
         open_images = []
         for source in self._sources:
@@ -80,7 +80,7 @@ class OpenFilesJob(FilesJob):
             if stop.is_set():
                 return
         yield from self._session.host.run(
-            tasks.batch_open,
+            batch_tasks.batch_open,
             open_images,
             self._request.folder,
             self._segmenter,
