@@ -150,6 +150,15 @@ def within(region: Sequence[slice], box: Sequence[slice]) -> tuple[slice, ...]:
     )
 
 
+def parts_of(box: Sequence[slice], side: int) -> list[tuple[slice, ...]]:
+    """Cut a box into parts of at most ``side`` pixels a side, row by row from where it starts."""
+    axes = (
+        [slice(start, min(start + side, span.stop)) for start in range(span.start, span.stop, side)]
+        for span in box
+    )
+    return list(itertools.product(*axes))
+
+
 def _cut(n: int, limit: int, context: int, stride: int) -> list[tuple[slice, slice, slice]]:
     largest = (limit - 4) // stride * stride
     body = max(n - 4, 1)  # the last tile writes its four spare pixels too

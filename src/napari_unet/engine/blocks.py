@@ -105,7 +105,7 @@ def open_store(
 
 def plan_blocks(store: PlaneStore) -> list[Box]:
     """Return the blocks of a plane, row by row; they are whole chunks of its scratch files."""
-    return list(store.boxes())
+    return store.boxes()
 
 
 def predict_block(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,9 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.core.normalise import grey_statistics
 from napari_unet.core.order import box_distance, outward
 from napari_unet.core.resized import Resized
-from napari_unet.core.tiles import within
-from napari_unet.engine.plane import Piece, PlanePredictor
-from napari_unet.engine.process.mailbox import InView, Mailbox
+from napari_unet.core.tiles import parts_of, within
+from napari_unet.engine.plane import Piece, PlanePredictor, in_view
+from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.engine.segmenter import Segmenter
 
 __all__ = ["MagnifiedPredictor", "plane_predictor"]
@@ -87,13 +86,7 @@ class MagnifiedPredictor:
             yield Piece(part, resized.back(values, seen, part), total)
 
     def _cut(self, box: Region) -> Sequence[Region]:
-        side = max(1, round(PART * self._magnification))
-        spans = [
-            [slice(start, min(start + side, s.stop)) for start in range(s.start, s.stop, side)]
-            for s in box
-        ]
-        return list(product(*spans))
+        return parts_of(box, round(PART * self._magnification))
 
     def _view(self) -> Region | None:
-        views = [m for m in self._mailbox.take() if isinstance(m, InView)] if self._mailbox else []
-        return tuple(views[-1].box) if views else None
+        return in_view(self._mailbox)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from napari_unet.core.normalise import grey_statistics, normalise
 from napari_unet.core.order import box_distance, outward
 from napari_unet.core.resolution import coarse_box, coarse_shape, read_coarse, refine
 from napari_unet.core.rotation import Rotated
-from napari_unet.core.tiles import Tile, smallest_output, tile_grid, tiles_over, within
+from napari_unet.core.tiles import Tile, parts_of, smallest_output, tile_grid, tiles_over, within
 from napari_unet.engine.coarser import CoarserLook
 from napari_unet.engine.device import select_device
 from napari_unet.engine.memory import largest_output
@@ -23,7 +22,7 @@ from napari_unet.engine.process.mailbox import InView, Mailbox
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.tilerunner import TileRunner
 
-__all__ = ["Piece", "PlanePredictor"]
+__all__ = ["Piece", "PlanePredictor", "in_view"]
 
 Array = NDArray[Any]
 Region = tuple[slice, ...]
@@ -98,8 +97,7 @@ class PlanePredictor:
         statistics = grey_statistics(image)
         whole = tuple(slice(0, n) for n in image.shape[1:])
         if self._config.rotations > 1:
-            parts = product(*(_cut(n, AVERAGED) for n in image.shape[1:]))
-            yield from self._averaged(image, list(parts), statistics)
+            yield from self._averaged(image, parts_of(whole, AVERAGED), statistics)
             return
         tiles = tile_grid(
             coarse_shape(image.shape[1:], self._segmenter.downsample),
@@ -211,15 +209,15 @@ def _lengths(box: Region) -> tuple[int, ...]:
     return tuple(span.stop - span.start for span in box)
 
 
-def _cut(n: int, side: int) -> list[slice]:
-    return [slice(start, min(start + side, n)) for start in range(0, n, side)]
+def in_view(mailbox: Mailbox | None) -> Region | None:
+    """Return where the user looks now, in image pixels; None if nothing new is known."""
+    views = [m for m in mailbox.take() if isinstance(m, InView)] if mailbox else []
+    return views[-1].box if views else None
 
 
 def _in_view_first(tiles: list[Tile], factor: int, mailbox: Mailbox | None) -> Iterator[Tile]:
     def view() -> Region | None:
-        views = [m for m in mailbox.take() if isinstance(m, InView)] if mailbox else []
-        if not views:
-            return None
-        return tuple(slice(s.start // factor, -(-s.stop // factor)) for s in views[-1].box)
+        box = in_view(mailbox)
+        return box and tuple(slice(s.start // factor, -(-s.stop // factor)) for s in box)
 
     return outward(tiles, view, lambda tile, box: box_distance(tile.write, box))

@@ -22,9 +22,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from itertools import product
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -36,6 +35,7 @@ from napari_unet.core.cellclasses import class_sums, likeliest_classes
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.islands import Box
 from napari_unet.core.normalise import grey_statistics
+from napari_unet.core.tiles import parts_of
 from napari_unet.engine.atomic import write_atomically
 from napari_unet.engine.cells import cell_rules
 from napari_unet.engine.segmenter import Segmenter
@@ -120,13 +120,9 @@ class PlaneStore:
         statistics: NDArray[np.float32] = np.load(self.folder / "statistics.npy")
         return statistics
 
-    def boxes(self) -> Iterator[Box]:
-        """Yield the blocks, row by row."""
-        for y, x in product(*(range(0, n, self.side) for n in self.shape)):
-            yield (
-                slice(y, min(y + self.side, self.shape[0])),
-                slice(x, min(x + self.side, self.shape[1])),
-            )
+    def boxes(self) -> list[Box]:
+        """Return the blocks, row by row."""
+        return [(y, x) for y, x in parts_of([slice(0, n) for n in self.shape], self.side)]
 
     def is_predicted(self, box: Box) -> bool:
         """Tell whether what is predicted of a block is complete."""
