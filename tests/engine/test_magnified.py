@@ -17,9 +17,10 @@ from skimage.transform import resize
 from napari_unet import find_magnification, metrics, probabilities, segment
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.core.resized import MAGNIFICATIONS
 from napari_unet.engine.blocks import segment_large
 from napari_unet.engine.cells import cell_rules
-from napari_unet.engine.findmagnification import MAGNIFICATIONS, finding, spread
+from napari_unet.engine.findmagnification import finding, spread
 from napari_unet.engine.inference import segment_into
 from napari_unet.engine.process.mailbox import InView, Mailbox
 from napari_unet.engine.segmenter import Segmenter
@@ -116,7 +117,7 @@ def test_the_magnification_of_an_image_is_found(size: float) -> None:
 
 
 def test_where_nothing_can_be_told_the_magnification_is_one() -> None:
-    """No image, noise, or an image with nothing in it."""
+    """An image with nothing in it; no image, or one that does not fit, is refused."""
     assert find_magnification(model(), [np.zeros((100, 100), np.uint8)]) == 1
     with pytest.raises(InputError, match="no images"):
         find_magnification(model(), [])

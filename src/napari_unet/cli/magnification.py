@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_unet.cli.arguments import add_command, add_json
-from napari_unet.cli.output import Report, complain
+from napari_unet.cli.output import Report, remark
 
 if TYPE_CHECKING:
     import argparse
@@ -49,5 +49,5 @@ def run(args: argparse.Namespace) -> int:
     report.record("Magnification", magnification=found, images=files)
     report.line(f"{found:g}")
     if found == 1 and not args.json:
-        complain("the objects are about as large as those the model learned from.")
+        remark("The objects are about as large as those the model learned from.")
     return 0

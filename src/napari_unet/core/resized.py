@@ -19,7 +19,10 @@ from numpy.typing import NDArray
 
 from napari_unet.core.tiles import within
 
-__all__ = ["Resized", "resized_shape"]
+__all__ = ["MAGNIFICATIONS", "Resized", "resized_shape"]
+
+MAGNIFICATIONS = (0.25, 0.35, 0.5, 0.71, 1.0, 1.41, 2.0, 2.83, 4.0)
+"""That are tried where it is not known."""
 
 Floats = NDArray[np.float32]
 Box = tuple[slice, ...]
@@ -109,9 +112,6 @@ def _source(box: Box, shape: tuple[int, ...], other: tuple[int, ...]) -> Box:
     """Return the pixels of the other grid of which those of a box are made."""
     spans = []
     for span, n, m in zip(box, shape, other, strict=True):
-        if span.stop <= span.start:
-            spans.append(slice(0, 0))
-            continue
         ends = [slice(span.start, span.start + 1), slice(span.stop - 1, span.stop)]
         low = [int(at[0]) for end in ends for at, _ in _places(end, n, m)]
         spans.append(slice(min(low), min(max(low) + 2, m)))

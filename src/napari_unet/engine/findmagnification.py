@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_unet.core.cellclasses import foreground
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.normalise import grey_statistics
+from napari_unet.core.resized import MAGNIFICATIONS
 from napari_unet.core.tiles import within
 from napari_unet.engine.checkedimage import checked_image
 from napari_unet.engine.lazyplane import LazyPlane
@@ -21,10 +22,7 @@ from napari_unet.engine.magnified import plane_predictor
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
-__all__ = ["MAGNIFICATIONS", "find_magnification", "finding", "spread"]
-
-MAGNIFICATIONS = (0.25, 0.35, 0.5, 0.71, 1.0, 1.41, 2.0, 2.83, 4.0)
-"""That are tried, from 1 on in both directions as long as the next one is better."""
+__all__ = ["find_magnification", "finding", "spread"]
 
 DOUBT = 0.01
 """Of the expected overlap, for each factor of two from 1: what differs by less is chance."""
@@ -34,8 +32,6 @@ WINDOW = 256
 
 WINDOWS = 9
 """Places that are looked at, at most, in all images."""
-
-Region = tuple[slice, ...]
 
 
 def find_magnification(
@@ -61,7 +57,7 @@ def find_magnification(
     Returns
     -------
     float
-        One of `MAGNIFICATIONS`, for `PredictConfig.magnification`.
+        One of `napari_unet.core.resized.MAGNIFICATIONS`, for `PredictConfig.magnification`.
 
     Raises
     ------
@@ -75,7 +71,10 @@ def find_magnification(
 def finding(
     segmenter: Segmenter, images: Sequence[Any], config: PredictConfig | None = None
 ) -> Iterator[float]:
-    """Do `find_magnification` step by step; yield after each what is best so far."""
+    """Do `find_magnification` step by step; yield after each what is best so far.
+
+    From 1 on in both directions, as long as the next one is better.
+    """
     if not images:
         raise InputError("There are no images to find the magnification of; give at least one.")
     planes = [_plane(checked_image(segmenter, image)) for image in spread(images)]

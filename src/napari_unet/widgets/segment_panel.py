@@ -22,7 +22,8 @@ __all__ = ["SegmentPanel"]
 
 MAGNIFICATION = (
     "How many times as large as the painted objects those of this image are, as when it was taken "
-    "with another objective. A model that changes puts it back to 1."
+    "with another objective. It counts for every image that is segmented, and a model that changes "
+    "puts it back to 1."
 )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Image
 
 from napari_unet.core.config import PredictConfig
+from napari_unet.core.resized import MAGNIFICATIONS
 from napari_unet.engine.process import tasks
 from napari_unet.engine.starter import starter_model
 from napari_unet.viewer.reading import served
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["MAGNIFYING", "MagnificationJob"]
 
 MAGNIFYING = "Finding the magnification"
-
-MOST = 9
-"""Steps it takes at most: one for each magnification that is tried, and none is twice."""
 
 
 class MagnificationJob(SessionJob[float]):
@@ -91,7 +89,7 @@ class MagnificationJob(SessionJob[float]):
 
     def fraction(self, event: float) -> float:
         """Return the share that is done at least, 0 ... 1."""
-        return self._steps / MOST if event else 1.0
+        return self._steps / (len(MAGNIFICATIONS) + 1) if event else 1.0
 
     def describe(self, event: float) -> str:
         """Say what is found."""
