@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from scipy import ndimage
 
 import napari_unet
 from napari_unet import metrics
@@ -202,3 +203,14 @@ def test_sections_of_real_nuclei_become_the_nuclei(data_dir: Path) -> None:
 
     assert len(linked.tracks) == 54
     assert metrics.average_precision(truth, linked.labels, 0.99) == 1
+
+
+def test_real_nuclei_that_are_run_together_are_cut_in_3d(data_dir: Path) -> None:
+    """In the half of the sections that keep only what is cell and what not."""
+    truth = tifffile.imread(data_dir / "nuclei_3d" / "mask.tif").astype(np.int32)
+    joined = truth.copy()
+    joined[::2] = [ndimage.label(plane > 0)[0] for plane in truth[::2]]
+    linked, cut = (link_planes(joined, split=split, spacing=2.24) for split in (0, 0.1))
+    scores = [metrics.seg_score(truth, found.labels) for found in (linked, cut)]
+
+    assert scores[0] < 0.95 < 0.99 < scores[1]

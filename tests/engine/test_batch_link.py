@@ -12,18 +12,22 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import tifffile
+from scipy import ndimage
 
 from napari_unet import (
     InputError,
     PredictConfig,
     Segmenter,
-    link_planes,
     probabilities,
     segment,
 )
+from napari_unet.core.linkstack import link_into
+from napari_unet.core.metrics import seg_score
 from napari_unet.engine import blocks
 from napari_unet.engine.batch import segment_files
+from napari_unet.engine.cells import necks_in_3d
 from napari_unet.engine.files import read_image, read_labels
+from napari_unet.engine.formats.imagefile import open_image
 from napari_unet.engine.formats.omezarr import create_labels, finish
 from napari_unet.engine.items import scratch
 from napari_unet.engine.items.events import BatchEvent, ItemDone, ItemFailed, ItemSkipped
@@ -56,13 +60,30 @@ def run(image: Path, out: Path, kind: Literal["", "objects", "tracks"], **more: 
 def test_the_labels_are_those_of_the_planes_linked(
     movie: Path, tmp_path: Path, kind: Literal["objects", "tracks"]
 ) -> None:
-    """A batch gives what `segment` and `link_planes` give one after the other."""
+    """A batch gives what `segment` and `link_into` give one after the other."""
     done = run(movie, tmp_path / "out", kind)
-    expected = link_planes(segment(starter_model(), read_image(movie), CPU), kind=kind)
+    expected = segment(starter_model(), read_image(movie), CPU)
+    links = link_into(expected, expected, kind, necks_in_3d(starter_model(), CPU, 1.0))
 
     assert isinstance(done, ItemDone)
-    assert done.objects == len(expected.tracks)
-    assert np.array_equal(read_labels(tmp_path / "out" / "movie_labels.tif"), expected.labels)
+    assert done.objects == len(links.tracks)
+    assert np.array_equal(read_labels(tmp_path / "out" / "movie_labels.tif"), expected)
+
+
+def test_objects_on_top_of_each_other_are_cut_as_the_model_cuts_cells(tmp_path: Path) -> None:
+    """By the spacing of planes in the file; with split = 0 what overlaps is one object."""
+    path, truth = _two_balls(tmp_path)
+    counts = {}
+    for split in (-1.0, 0.0):
+        out, options = tmp_path / f"out{split}", BatchOptions(link="objects")
+        *_, done, _ = segment_files(starter_model(), path, out, replace(CPU, split=split), options)
+        assert isinstance(done, ItemDone)
+        counts[split] = done.objects
+
+    assert open_image(path).spacing_in_pixels == 4
+    assert counts == {-1.0: 2, 0.0: 1}
+    found = read_labels(tmp_path / "out-1.0" / "a_labels.tif")
+    assert seg_score(truth, found) > 0.6
 
 
 def test_tracks_are_written_as_a_table_and_as_the_challenge_has_them(
@@ -212,6 +233,21 @@ def test_a_3d_object_has_the_class_of_most_of_its_voxels(movie: Path, tmp_path: 
         for piece in (piece for piece in pieces if piece["label"] == row["label"]):
             votes[piece["class"]] += int(piece["area"])
         assert votes[row["class"]] == max(votes.values())
+
+
+def _two_balls(folder: Path) -> tuple[Path, Any]:
+    """Write planes, four pixels apart, of a ball on top of another; return the truth as well."""
+    spots = np.indices((32, 96, 96)) * np.array([4, 1, 1])[:, None, None, None]
+    away = [
+        np.linalg.norm(spots - np.array([z, 48, 48])[:, None, None, None], axis=0) for z in (44, 84)
+    ]
+    truth = np.where(np.min(away, axis=0) < 23, np.argmin(away, axis=0) + 1, 0)
+    image = (ndimage.gaussian_filter((truth > 0) * 1000.0, 1) + 100).astype(np.uint16)
+    image += np.random.default_rng(0).integers(0, 40, image.shape, dtype=np.uint16)
+    size = {f"PhysicalSize{axis}": side for axis, side in zip("ZYX", (2, 0.5, 0.5), strict=True)}
+    form: Any = {"photometric": "minisblack", "metadata": {"axes": "ZYX", **size}}
+    tifffile.imwrite(folder / "a.tif", image, ome=True, **form)
+    return folder / "a.tif", truth
 
 
 def _rows(path: Path) -> list[dict[str, float]]:

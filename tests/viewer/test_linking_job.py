@@ -11,6 +11,7 @@ from napari.layers import Image, Labels, Tracks
 from numpy.typing import NDArray
 from small_things import make_segmenter
 
+from napari_unet.core.config import PredictConfig
 from napari_unet.core.linkstack import link_planes
 from napari_unet.errors import InputError
 from napari_unet.viewer.layers import is_result
@@ -49,7 +50,7 @@ def test_tracks_replace_the_numbers_and_are_shown(
     """The layer holds what `link_planes` finds; the tracks lie on the image, with their parents."""
     image, labels = segmented(scale=(1, 0.5, 0.5))
     selected = set(viewer.layers.selection)
-    session.link(image, "tracks")
+    session.link(image, "tracks", PredictConfig())
     finish()
     expected = link_planes(CELLS, kind="tracks")
     tracks = viewer.layers["embryo tracks"]
@@ -71,7 +72,7 @@ def test_linking_again_shows_one_layer_of_tracks(
     """And changes nothing."""
     image, labels = segmented()
     for _ in range(2):
-        session.link(image, "tracks")
+        session.link(image, "tracks", PredictConfig())
         finish()
 
     assert sum(isinstance(layer, Tracks) for layer in viewer.layers) == 1
@@ -83,12 +84,32 @@ def test_objects_are_joined_through_all_planes(
 ) -> None:
     """A cell that branches stays one object, and no tracks are shown; of T and Z, every T."""
     image, labels = segmented(np.stack([CELLS, CELLS]))
-    session.link(image, "objects")
+    session.link(image, "objects", PredictConfig())
     finish()
 
     np.testing.assert_array_equal(labels.data, link_planes(np.stack([CELLS, CELLS])).labels)
     assert session.about_result == "Linked 8 planes into 4 objects."
     assert not any(is_result(layer, "tracks") for layer in viewer.layers)
+
+
+def test_objects_are_cut_as_the_model_cuts_cells(
+    session: Session, segmented: Any, finish: Any
+) -> None:
+    """By the distance of planes that the layer has; with a split of 0 what overlaps is one."""
+    z, y, x = np.indices((16, 30, 30))
+    disks = [np.hypot(2 * z - middle, np.hypot(y - 15, x - 15)) < 7 for middle in (10, 22)]
+    image, labels = segmented(np.any(disks, axis=0).astype(np.uint16), scale=(1, 0.5, 0.5))
+    model = make_segmenter(split=0.1)
+    session.kept.put(image, (0,), np.zeros((30, 30), np.float32), model)
+    said = []
+    for split in (0.0, -1.0):
+        session.link(image, "objects", PredictConfig(split=split))
+        finish()
+        said.append(session.about_result)
+
+    assert said == [f"Linked 16 planes into {found}." for found in ("1 object", "2 objects")]
+    assert set(labels.data[:7].ravel()) == {0, 1}
+    assert set(labels.data[9:].ravel()) == {0, 2}
 
 
 def test_a_segmentation_that_changes_meanwhile_stays(
@@ -101,7 +122,7 @@ def test_a_segmentation_that_changes_meanwhile_stays(
         labels.data[0, :3, :3] = 99
 
     session.jobs.event.connect(change)
-    session.link(image, "objects")
+    session.link(image, "objects", PredictConfig())
     finish()
     session.jobs.event.disconnect(change)
 
@@ -115,7 +136,7 @@ def test_a_stop_leaves_the_numbers_as_they_are(
 ) -> None:
     """Nothing is shown before all is linked."""
     image, labels = segmented()
-    session.link(image, "objects")
+    session.link(image, "objects", PredictConfig())
     session.jobs.stop()
     finish()
 
@@ -129,14 +150,14 @@ def test_what_cannot_be_linked_is_refused_in_one_sentence(
     """One plane, no segmentation, an unfinished one, and one into classes."""
     photograph = viewer.add_image(np.zeros((9, 9)))
     with pytest.raises(InputError, match="0 axes of planes"):
-        session.link(photograph, "objects")
+        session.link(photograph, "objects", PredictConfig())
     with pytest.raises(InputError, match="no finished segmentation: segment the whole layer"):
-        session.link(viewer.add_image(np.zeros((3, 9, 9))), "objects")
+        session.link(viewer.add_image(np.zeros((3, 9, 9))), "objects", PredictConfig())
     image, labels = segmented()
     session.kept.put(image, (0,), np.zeros((30, 60), np.float32), make_segmenter(kind="classes"))
     with pytest.raises(InputError, match="only cells can be linked"):
-        session.link(image, "objects")
+        session.link(image, "objects", PredictConfig())
     labels.name += " (unfinished)"
     with pytest.raises(InputError, match="no finished segmentation"):
-        session.link(image, "objects")
+        session.link(image, "objects", PredictConfig())
     assert session.jobs.state == "idle"

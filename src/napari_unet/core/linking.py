@@ -62,6 +62,17 @@ class Links(NamedTuple):
     tracks: Ids
     points: NDArray[np.float64]
 
+    @classmethod
+    def of(cls, numbers: NDArray[np.uint32], points: NDArray[np.float64]) -> Links:
+        """Make the tables from points, with final numbers 1 ... n, in any order."""
+        points = points[np.lexsort(points.T[1::-1])]
+        ids, planes = points[:, :2].astype(np.int64).T
+        tracks = np.zeros((int(ids.max(initial=0)), 4), np.int64)
+        tracks[:, 0] = np.arange(1, len(tracks) + 1)
+        tracks[ids[::-1] - 1, 1] = planes[::-1]  # numpy keeps the last of several values
+        tracks[ids - 1, 2] = planes
+        return cls(numbers, tracks, points)
+
 
 class _Seen(NamedTuple):
     """A plane to compare with: its pieces, and the id of each; ``ids[0]`` is 0."""
@@ -127,15 +138,10 @@ class Linker:
         numbers = self._final_numbers()
         points = np.concatenate(self._points) if self._points else np.zeros((0, 4))
         points[:, 0] = numbers[points[:, 0].astype(np.int64)]
-        points = points[np.lexsort(points.T[1::-1])]
-        ids, planes = points[:, :2].astype(np.int64).T
-        tracks = np.zeros((int(numbers.max(initial=0)), 4), np.int64)
-        tracks[:, 0] = np.arange(1, len(tracks) + 1)
-        tracks[ids[::-1] - 1, 1] = planes[::-1]  # numpy keeps the last of several values
-        tracks[ids - 1, 2] = planes
+        links = Links.of(numbers, points)
         for child, parent in self._parents:
-            tracks[child - 1, 3] = parent
-        return Links(numbers, tracks, points)
+            links.tracks[child - 1, 3] = parent
+        return links
 
     def _check(self, plane: NDArray[Any]) -> None:
         if plane.dtype.kind not in "biu" or plane.ndim < 2 or 0 in plane.shape:

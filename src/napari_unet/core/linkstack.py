@@ -1,17 +1,26 @@
-"""Link whole stacks, plane by plane, in memory or on disk: what `napari_unet.core.linking` says."""
+"""Link whole stacks, plane by plane, in memory or on disk: what `napari_unet.core.linking` says.
+
+Objects along Z may then be cut where they are narrow, as the cells of planes are: nuclei that lie
+on top of each other overlap in the planes between them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Generator
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_unet.core.linking import Ids, Kind, Linker, Links
+from napari_unet.core.necks3d import Necks
+from napari_unet.core.objectcuts import ObjectCuts
 from napari_unet.errors import InputError
 
 __all__ = ["Linked", "link_into", "link_planes", "linking"]
+
+UNCUT = Necks()
 
 
 class Linked(NamedTuple):
@@ -22,10 +31,13 @@ class Linked(NamedTuple):
     points: NDArray[np.float64]
 
 
-def link_planes(labels: ArrayLike, *, kind: Kind = "objects") -> Linked:
+def link_planes(
+    labels: ArrayLike, *, kind: Kind = "objects", split: float = 0.0, spacing: float = 1.0
+) -> Linked:
     """Number the objects of a stack of planes anew, so that each keeps its number.
 
     What belongs together shares at least half of the smaller piece; see `napari_unet.core.linking`.
+    Then 3D objects are cut where they are narrow, if this is wanted.
 
     Parameters
     ----------
@@ -35,6 +47,11 @@ def link_planes(labels: ArrayLike, *, kind: Kind = "objects") -> Linked:
     kind : {"objects", "tracks"}
         ``"objects"``: all that overlaps is one 3D object, along Z. ``"tracks"``: along T, and what
         divides ends; of (T, Z, Y, X) the 3D objects are tracked.
+    split : float
+        Depth of the necks at which 3D objects are cut, as `PredictConfig.split` of planes: 0.1 for
+        nuclei; 0 cuts none.
+    spacing : float
+        Distance of planes, in pixels of a plane; for ``split`` only.
 
     Returns
     -------
@@ -48,31 +65,34 @@ def link_planes(labels: ArrayLike, *, kind: Kind = "objects") -> Linked:
     Raises
     ------
     InputError
-        If these are not integer labels of planes, or the kind is another.
+        If these are not integer labels of planes, the kind is another, or a number makes no sense.
     """
     array = np.asarray(labels)
     out = np.zeros(array.shape, np.uint32)
-    links = link_into(array, out, kind)
+    links = link_into(array, out, kind, Necks(depth=split, spacing=spacing))
     return Linked(out, links.tracks, links.points)
 
 
-def link_into(labels: Any, out: Any, kind: Kind = "objects") -> Links:
+def link_into(labels: Any, out: Any, kind: Kind = "objects", necks: Necks = UNCUT) -> Links:
     """Link as `link_planes` does, from an array into another or the same one.
 
     Parameters
     ----------
     labels, out : array
         NumPy, zarr or any other that is read and written with an index; one plane at a time is in
-        memory, or one volume of (T, Z, Y, X) that is tracked.
+        memory, or one volume of (T, Z, Y, X) that is tracked. Of objects that are cut, a bit per
+        voxel is too, until they end.
     kind : {"objects", "tracks"}
         As there.
+    necks : Necks
+        Where 3D objects are cut.
 
     Raises
     ------
     InputError
         As there, or if the numbers do not fit the dtype of ``out``.
     """
-    steps = linking(labels, out, kind)
+    steps = linking(labels, out, kind, necks)
     while True:
         try:
             next(steps)
@@ -81,7 +101,9 @@ def link_into(labels: Any, out: Any, kind: Kind = "objects") -> Links:
             return links
 
 
-def linking(labels: Any, out: Any, kind: Kind = "objects") -> Generator[float, None, Links]:
+def linking(
+    labels: Any, out: Any, kind: Kind = "objects", necks: Necks = UNCUT
+) -> Generator[float, None, Links]:
     """Do as `link_into`, and yield the share that is done after every plane."""
     shape = tuple(labels.shape)
     if len(shape) not in (3, 4) or tuple(out.shape) != shape:
@@ -89,20 +111,38 @@ def linking(labels: Any, out: Any, kind: Kind = "objects") -> Generator[float, N
             f"labels have shape {shape}, and what is linked goes into {tuple(out.shape)}: both are "
             "(Z, Y, X), (T, Y, X) or (T, Z, Y, X)."
         )
+    planes = prod(shape[:-2])
+    passes = 3 if necks.depth > 0 else 2
     if len(shape) == 3:
-        return (yield from _link(labels, out, kind))
+        progress = _Progress(planes * (passes if kind == "objects" else 1))
+        return (yield from _link(labels, out, kind, necks, progress))
+    progress = _Progress(planes * passes + (shape[0] if kind == "tracks" else 0))
+    links = yield from _link_each(labels, out, necks, progress)
     if kind == "tracks":
-        yield from _link_each(labels, out)
-        return (yield from _link(out, out, kind))
-    return (yield from _link_each(labels, out))
+        links = yield from _link(out, out, kind, necks, progress)
+    return links
 
 
-def _link_each(labels: Any, out: Any) -> Generator[float, None, Links]:
+class _Progress:
+    """Counts planes of all passes."""
+
+    def __init__(self, planes: int) -> None:
+        self._planes, self._done = planes, 0
+
+    def step(self, planes: int = 1) -> float:
+        """Count some more, and return the share that is done."""
+        self._done += planes
+        return self._done / self._planes
+
+
+def _link_each(
+    labels: Any, out: Any, necks: Necks, progress: _Progress
+) -> Generator[float, None, Links]:
     """Link the objects of every volume of (T, Z, Y, X); no two volumes share a number."""
     parts: list[Links] = []
     for t in range(labels.shape[0]):
         used = sum(len(part.tracks) for part in parts)
-        links = yield from _link(labels, out, "objects", t, used)
+        links = yield from _link(labels, out, "objects", necks, progress, t, used)
         tracks = links.tracks + (np.arange(4) == 0) * used
         points = np.insert(links.points + (np.arange(5)[:4] == 0) * used, 1, t, axis=1)
         parts.append(Links(links.numbers, tracks, points))
@@ -112,25 +152,43 @@ def _link_each(labels: Any, out: Any) -> Generator[float, None, Links]:
 
 
 def _link(
-    labels: Any, out: Any, kind: Kind, t: int | None = None, used: int = 0
+    labels: Any,
+    out: Any,
+    kind: Kind,
+    necks: Necks,
+    progress: _Progress,
+    t: int | None = None,
+    used: int = 0,
 ) -> Generator[float, None, Links]:
     """Link along the first axis, or along the second one of volume ``t``."""
     at = () if t is None else (t,)
     linker, places = Linker(kind), [(*at, i) for i in range(labels.shape[len(at)])]
-    passes = 2 if kind == "objects" else 1
-    of_all = labels.shape[0] if at else 1
-    for done, place in enumerate(places, start=1):
+    for place in places:
         _write(out, place, linker.add(labels[place]), used)
-        yield ((t or 0) + done / len(places) / passes) / of_all
+        yield progress.step()
     links = linker.finish()
-    if np.array_equal(links.numbers, np.arange(links.numbers.size)):
+    if kind == "tracks":
         return links
-    for done, place in enumerate(places, start=1):
-        provisional = np.asarray(out[place]).astype(np.int64)
-        provisional[provisional > 0] -= used
-        _write(out, place, links.numbers[provisional], used)
-        yield ((t or 0) + (1 + done / len(places)) / passes) / of_all
+    if necks.depth > 0:
+        cuts = ObjectCuts(links.tracks, necks)
+        for plane, place in enumerate(places):
+            cuts.look(_final(out, place, links, used), plane)
+            yield progress.step()
+        for plane, place in enumerate(places):
+            _write(out, place, cuts.cut(_final(out, place, links, used), plane), used)
+            yield progress.step()
+        return cuts.finish()
+    for place in places:
+        _write(out, place, _final(out, place, links, used), used)
+        yield progress.step()
     return links
+
+
+def _final(out: Any, place: tuple[int, ...], links: Links, used: int) -> NDArray[np.uint32]:
+    """Read a plane with its final numbers, from 1 on."""
+    provisional = np.asarray(out[place]).astype(np.int64)
+    provisional[provisional > 0] -= used
+    return links.numbers[provisional]
 
 
 def _write(out: Any, place: tuple[int, ...], plane: NDArray[np.uint32], used: int) -> None:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.instances import BORDER, CellRules, instances
+from napari_unet.core.necks3d import Necks
 from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["cell_rules", "find_cells"]
+__all__ = ["cell_rules", "find_cells", "necks_in_3d"]
 
 LARGEST_HOLE = 1 << 16
 """Pixels of the largest hole that is filled in cells of unknown size: a plane that is done in parts
@@ -57,3 +58,17 @@ def cell_rules(segmenter: Segmenter, config: PredictConfig) -> CellRules:
         border=config.border if config.border >= 0 else border,
         smooth=border,
     )
+
+
+def necks_in_3d(segmenter: Segmenter, config: PredictConfig, spacing: float) -> Necks:
+    """Return where objects of linked planes are cut: as the model cuts the cells of planes.
+
+    Parameters
+    ----------
+    segmenter, config : Segmenter, PredictConfig
+        As of `find_cells`.
+    spacing : float
+        Distance of planes, in pixels of a plane.
+    """
+    rules = cell_rules(segmenter, config)
+    return Necks(depth=rules.split, spacing=spacing, smooth=rules.smooth)

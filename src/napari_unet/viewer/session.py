@@ -257,8 +257,10 @@ class Session:
         job = SegmentingJob(self, image, scope, config, probability=probability, measure=measure)
         self.start(job)
 
-    def link(self, image: Image, kind: Kind) -> None:
+    def link(self, image: Image, kind: Kind, config: PredictConfig) -> None:
         """Link the planes of the segmentation of an image into 3D objects or tracks.
+
+        3D objects are cut as the model cuts the cells of planes with this configuration.
 
         Raises
         ------
@@ -268,7 +270,7 @@ class Session:
             If a job is running.
         """
         self.jobs.require_idle(LINKING)
-        self.start(LinkingJob(self, image, kind))
+        self.start(LinkingJob(self, image, kind, config))
 
     def _on_removed(self, event: Event) -> None:
         if isinstance(event.value, Image):

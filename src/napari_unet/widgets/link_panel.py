@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from magicgui.widgets import ComboBox
 
+from napari_unet.core.config import PredictConfig
 from napari_unet.core.linking import Kind
 from napari_unet.errors import InputError
 from napari_unet.viewer.session import Session
@@ -29,14 +32,19 @@ class LinkPanel:
         Links.
     data : DataPanel
         Whose segmentation is linked.
+    settings : callable
+        Returns the configuration of predictions.
     """
 
-    def __init__(self, session: Session, data: DataPanel) -> None:
-        self._session, self._data = session, data
+    def __init__(
+        self, session: Session, data: DataPanel, settings: Callable[[], PredictConfig]
+    ) -> None:
+        self._session, self._data, self._settings = session, data, settings
         self._kind = narrow(ComboBox(choices=CHOICES))
         self._kind.tooltip = (
-            "3D objects: what overlaps from section to section is one. Tracks: a cell keeps its "
-            "number until it divides or leaves; they are also shown as a layer of tracks."
+            "3D objects: what overlaps from section to section is one, and is cut where it is "
+            "narrow if the model cuts cells there. Tracks: a cell keeps its number until it "
+            "divides or leaves; they are also shown as a layer of tracks."
         )
         self._link = button(
             "Link planes",
@@ -67,7 +75,7 @@ class LinkPanel:
         self._said.visible = False
         kind: Kind = self._kind.value
         with telling_errors(self._said):
-            self._session.link(self._data.image, kind)
+            self._session.link(self._data.image, kind, self._settings())
 
     def _on_image(self) -> None:
         """Propose what fits the axes of another image."""

@@ -50,7 +50,7 @@ class Panels:
         self.training = TrainPanel(session, self.data, self.train_config)
         self.segmentation = SegmentPanel(session, self.data, self.predict_config)
         self.adjust = AdjustPanel(session, self.data, self.settings.predict_config)
-        self.link = LinkPanel(session, self.data)
+        self.link = LinkPanel(session, self.data, self.predict_config)
         self.batch = BatchPanel(session, self.data, self.predict_config)
         self.correction = CorrectPanel(session, self.data)
         self.score = ScorePanel(session, self.data)

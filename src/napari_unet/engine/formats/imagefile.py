@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +57,13 @@ class ImageFile:
     pixel_size: tuple[float, float] | None
     unit: str
     plane_spacing: float | None
+
+    @property
+    def spacing_in_pixels(self) -> float:
+        """From plane to plane along Z, in pixels of a plane; 1 where not known."""
+        if self.pixel_size is None or self.plane_spacing is None:
+            return 1.0
+        return self.plane_spacing / math.sqrt(math.prod(self.pixel_size))
 
 
 def open_image(path: str | os.PathLike[str]) -> ImageFile:

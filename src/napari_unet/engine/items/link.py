@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from napari_unet.core.islands import Box
 from napari_unet.core.linking import Links
 from napari_unet.core.linkstack import link_into
+from napari_unet.engine.cells import necks_in_3d
 from napari_unet.engine.formats.imagefile import ImageFile
 from napari_unet.engine.items.order import Order
 from napari_unet.engine.items.scratch import LabelPlanes, Place, Planes
+from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
 __all__ = ["LinkedPlanes"]
@@ -43,7 +45,9 @@ class LinkedPlanes(Planes):
 
     dtype = np.dtype(np.uint32)
 
-    def __init__(self, order: Order, image: ImageFile, labels: LabelPlanes) -> None:
+    def __init__(
+        self, segmenter: Segmenter, order: Order, image: ImageFile, labels: LabelPlanes
+    ) -> None:
         super().__init__(labels.shape)
         assert order.options.link
         self._plane_shape = _linked_shape(order.item.image, image)
@@ -57,7 +61,8 @@ class LinkedPlanes(Planes):
             for box, numbers in labels.blocks(place):
                 where: tuple[Any, ...] = (*self._at(place), *box)
                 self.array[where] = numbers
-        self.links: Links = link_into(self.array, self.array, order.options.link)
+        necks = necks_in_3d(segmenter, order.config, image.spacing_in_pixels)
+        self.links: Links = link_into(self.array, self.array, order.options.link, necks)
         self.before, self._found = [0] * len(labels.before), labels
 
     def blocks(self, at: Place) -> Iterator[tuple[Box, NDArray[Any]]]:

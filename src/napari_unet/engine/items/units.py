@@ -91,7 +91,7 @@ def finish_item(segmenter: Segmenter, order: Order) -> Steps:
     """Write the results of an item whose planes are segmented, and remember them."""
     image, outputs = opened(order), order.outputs()
     found = LabelPlanes(segmenter, order, image)
-    labels = LinkedPlanes(order, image, found) if order.options.link else found
+    labels = LinkedPlanes(segmenter, order, image, found) if order.options.link else found
     folder = results_folder(order)
     for kind, path in outputs.items():
         write_result(kind, folder / path.name, segmenter, order, image, labels)

@@ -21,6 +21,7 @@ from napari_unet.core.doubt import Doubt, doubt
 from napari_unet.core.linking import Kind, Links
 from napari_unet.core.linkstack import linking
 from napari_unet.core.measure import measure_objects
+from napari_unet.core.necks3d import Necks
 from napari_unet.core.resolution import coarsen_labels
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import Measured, PlaneDone, SegmentEvent, TrainEvent
@@ -154,7 +155,11 @@ def number_cells(
 
 
 def link_stack(
-    planes: Sequence[Any], leading: tuple[int, ...], out: NDArray[np.uint32], kind: Kind
+    planes: Sequence[Any],
+    leading: tuple[int, ...],
+    out: NDArray[np.uint32],
+    kind: Kind,
+    necks: Necks,
 ) -> Iterator[float | Links]:
     """Run `napari_unet.core.linkstack.linking`; yield the share that is done, then the tables.
 
@@ -168,8 +173,10 @@ def link_stack(
         (*leading, Y, X), shared with the program; receives the numbers.
     kind : {"objects", "tracks"}
         What is linked.
+    necks : Necks
+        Where 3D objects are cut.
     """
-    yield (yield from linking(_Stacked(planes, leading), out, kind))
+    yield (yield from linking(_Stacked(planes, leading), out, kind, necks))
 
 
 class _Stacked:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels, Tracks
 from numpy.typing import NDArray
 
+from napari_unet.core.config import PredictConfig
 from napari_unet.core.linking import Kind, Links
+from napari_unet.core.necks3d import Necks
+from napari_unet.engine.cells import necks_in_3d
 from napari_unet.engine.host import Served, SharedArray
 from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.engine.process import tasks
 from napari_unet.engine.tracks import napari_tracks
 from napari_unet.errors import InputError
 from napari_unet.viewer.layers import is_result, mark_result
+from napari_unet.viewer.segmenting.kept import KeptPlane
 from napari_unet.viewer.segmenting.results import UNFINISHED
 from napari_unet.viewer.session_job import SessionJob
 from napari_unet.viewer.stack import ImageStack, spatial_metadata
@@ -50,6 +54,8 @@ class LinkingJob(SessionJob["float | _Linked"]):
         Was segmented.
     kind : {"objects", "tracks"}
         What the planes are linked into; tracks are also shown in a layer of their own.
+    config : PredictConfig
+        3D objects are cut as the model cuts the cells of planes with it.
 
     Raises
     ------
@@ -59,7 +65,7 @@ class LinkingJob(SessionJob["float | _Linked"]):
 
     title = LINKING
 
-    def __init__(self, session: Session, image: Image, kind: Kind) -> None:
+    def __init__(self, session: Session, image: Image, kind: Kind, config: PredictConfig) -> None:
         super().__init__(session)
         self._image, self._kind = image, kind
         self._stack = ImageStack.of(image)
@@ -69,6 +75,7 @@ class LinkingJob(SessionJob["float | _Linked"]):
                 f"({self._stack.describe()}); planes are linked along Z, along T, or both."
             )
         self._layer = _segmentation(session, image)
+        self._necks = _necks(session, image, config)
         self._data = self._layer.data
         self._sentence = ""
 
@@ -89,7 +96,13 @@ class LinkingJob(SessionJob["float | _Linked"]):
         ]
         with SharedArray.create(self._stack.shape, np.uint32) as out:
             for event in self._session.host.run(
-                tasks.link_stack, planes, self._stack.leading, out, self._kind, stop=stop
+                tasks.link_stack,
+                planes,
+                self._stack.leading,
+                out,
+                self._kind,
+                self._necks,
+                stop=stop,
             ):
                 yield _Linked(self._copied(out.array), event) if isinstance(event, Links) else event
 
@@ -159,14 +172,31 @@ class LinkingJob(SessionJob["float | _Linked"]):
         )
 
 
+def _known(session: Session, image: Image) -> KeptPlane | None:
+    """Return what is kept of a plane of the segmentation, if anything."""
+    kept = session.kept.planes(image)
+    return session.kept.get(image, kept[0]) if kept else None
+
+
+def _necks(session: Session, image: Image, config: PredictConfig) -> Necks:
+    """Return where 3D objects are cut: by the model that found the cells, or the present one."""
+    known, segmenter = _known(session, image), session.segmenter
+    if known is not None:
+        segmenter = known.segmenter
+        config = replace(config, magnification=known.magnification)
+    if segmenter is None or segmenter.kind == "classes":
+        return Necks()
+    z, y, x = np.abs(spatial_metadata(image, ImageStack.of(image))["scale"][-3:])
+    return necks_in_3d(segmenter, config, float(z / np.sqrt(y * x)))
+
+
 def _segmentation(session: Session, image: Image) -> Labels:
     """Return the layer whose planes can be linked."""
     shape = ImageStack.of(image).shape
     for layer in session.viewer.layers:
         ours = isinstance(layer, Labels) and is_result(layer, "segmentation", image)
         if ours and layer.data.shape == shape and UNFINISHED not in layer.name:
-            kept = session.kept.planes(image)
-            known = session.kept.get(image, kept[0]) if kept else None
+            known = _known(session, image)
             if known is not None and known.segmenter.kind == "classes":
                 raise InputError(
                     f"The segmentation of layer {image.name!r} tells classes of pixels apart, and "

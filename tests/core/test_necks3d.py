@@ -1,0 +1,130 @@
+"""3D objects are cut where they are narrow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from napari_unet.core import necks3d
+from napari_unet.core.linkstack import link_into, link_planes
+from napari_unet.core.necks3d import Necks, coarseness, split_object
+from napari_unet.errors import InputError
+
+
+def balls(*middles: tuple[float, float, float], radius: float = 8, spacing: float = 1) -> Any:
+    """Draw balls into (33 / spacing, 33, 33) voxels: the number of each, the nearest's."""
+    grid = np.indices((int(33 / spacing), 33, 33)) * np.array([spacing, 1, 1])[:, None, None, None]
+    away = [np.linalg.norm(grid - np.array(at)[:, None, None, None], axis=0) for at in middles]
+    return np.where(np.min(away, axis=0) <= radius, np.argmin(away, axis=0) + 1, 0)
+
+
+def agreement(truth: NDArray[Any], parts: NDArray[Any]) -> float:
+    """Return the share of voxels of the objects that the best pairing of numbers gets right."""
+    inside = truth > 0
+    pairs, counts = np.unique(np.stack([truth[inside], parts[inside]]), axis=1, return_counts=True)
+    return float(sum(counts[pairs[0] == one].max() for one in np.unique(truth[inside]))) / float(
+        inside.sum()
+    )
+
+
+@pytest.mark.parametrize("spacing", [1, 2, 4])
+@pytest.mark.parametrize(
+    "other", [(22, 16, 16), (10, 16, 27), (18, 22, 22)], ids=["above", "beside", "aslant"]
+)
+def test_two_balls_that_overlap_are_two_parts(other: Any, spacing: int) -> None:
+    """Wherever the second one is, and however far apart the planes are."""
+    truth = balls((10, 16, 16), other, radius=7, spacing=spacing)
+    parts = split_object(truth > 0, Necks(depth=0.1, spacing=spacing))
+
+    assert parts.max() == 2
+    assert agreement(truth, parts) > 0.95
+
+
+@pytest.mark.parametrize("spacing", [1, 2, 4])
+def test_a_ball_is_one_part(spacing: int) -> None:
+    """Also where its planes are so few that in voxels it is flat."""
+    ball = balls((16, 16, 16), radius=12, spacing=spacing) > 0
+
+    assert (split_object(ball, Necks(depth=0.1, spacing=spacing)) == 1).all()
+
+
+def test_a_missed_plane_is_no_neck() -> None:
+    """A plane without any voxel, amid a ball, does not cut it."""
+    ball = balls((16, 16, 16)) > 0
+    ball[15] = False
+
+    assert split_object(ball, Necks(depth=0.1)).max() == 1
+
+
+def test_deeper_necks_are_asked_for_with_a_larger_number() -> None:
+    """Of two balls whose neck is 0.75 as wide as they are, the logarithm of that decides."""
+    pair = balls((16, 16, 10), (16, 16, 22)) > 0
+
+    assert split_object(pair, Necks(depth=0.1)).max() == 2
+    assert split_object(pair, Necks(depth=0.8)).max() == 1
+
+
+def test_a_very_large_object_is_looked_at_coarsely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cut lies where it does at full size, to two pixels, and every voxel gets a part."""
+    truth = balls((10, 16, 16), (22, 16, 16), radius=7)
+    labels = (truth > 0).astype(np.uint8)
+    exact = link_planes(labels, split=0.1)
+    monkeypatch.setattr(necks3d, "LARGEST", truth.size // 8)
+    coarse = link_planes(labels, split=0.1)
+
+    assert coarseness(truth.shape) > 1
+    assert len(coarse.tracks) == len(exact.tracks) == 2
+    assert np.array_equal(coarse.labels > 0, labels > 0)
+    assert agreement(truth, coarse.labels) > 0.9
+
+
+@given(
+    places=st.lists(st.tuples(*[st.integers(6, 26)] * 3), min_size=1, max_size=5),
+    depth=st.sampled_from([0.05, 0.2, 0.5]),
+)
+def test_parts_are_numbered_by_their_first_pixel_and_tabled(places: Any, depth: float) -> None:
+    """As objects that are not cut are: pixels stay, and the tables say what the labels hold."""
+    labels = balls(*places, radius=5)
+    cut, tracks, points = link_planes(labels, split=depth)
+
+    assert np.array_equal(cut > 0, labels > 0)
+    numbers, first = np.unique(cut, return_index=True)
+    assert numbers[numbers > 0].tolist() == tracks[:, 0].tolist() == list(range(1, len(tracks) + 1))
+    assert (np.diff(first[numbers > 0]) > 0).all()
+    for number, begin, end, parent in tracks:
+        planes = np.flatnonzero((cut == number).any((1, 2)))
+        assert (begin, end, parent) == (planes[0], planes[-1], 0)
+    for number, plane, y, x in points:
+        assert np.allclose((y, x), np.mean(np.nonzero(cut[int(plane)] == number), axis=1))
+
+
+def test_objects_of_every_time_point_are_cut_and_then_tracked() -> None:
+    """Of (T, Z, Y, X): no two volumes share an object, but a track has all of them."""
+    volume = (balls((10, 16, 16), (22, 16, 16), radius=7) > 0).astype(np.uint16)
+    stack = np.stack([volume, volume, volume])
+    out = np.zeros(stack.shape, np.uint32)
+    necks = Necks(depth=0.1)
+
+    assert len(link_into(stack, out, "objects", necks).tracks) == 6
+    assert np.unique(out[2]).tolist() == [0, 5, 6]
+    assert link_into(stack, out, "tracks", necks).tracks.tolist() == [[1, 0, 2, 0], [2, 0, 2, 0]]
+    assert (out[0] == out[2]).all()
+
+
+def test_tracks_along_time_are_never_cut() -> None:
+    """A cell that moves has no necks."""
+    frames = (balls((10, 16, 16), (22, 16, 16), radius=7) > 0).astype(np.uint16)
+
+    assert len(link_planes(frames, kind="tracks", split=0.1).tracks) == 1
+
+
+@pytest.mark.parametrize("wrong", [{"split": -0.1}, {"split": np.nan}, {"spacing": 0.0}])
+def test_numbers_that_make_no_sense_are_refused(wrong: Any) -> None:
+    """With the number, and what would make sense."""
+    with pytest.raises(InputError, match=r"(split|spacing) is .*; give"):
+        link_planes(np.ones((2, 3, 4), int), **wrong)
