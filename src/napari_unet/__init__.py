@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.items.plan import BatchOptions
     from napari_unet.engine.segmenter import Segmenter
     from napari_unet.engine.training import train
+    from napari_unet.engine.volume import segment_volume
 
 __version__ = "0.1.0"
 
@@ -53,6 +54,7 @@ __all__ = [
     "sample_data",
     "segment",
     "segment_files",
+    "segment_volume",
     "train",
 ]
 
@@ -72,6 +74,7 @@ _LAZY = {
     "probabilities": "napari_unet.engine.inference",
     "segment": "napari_unet.engine.inference",
     "segment_files": "napari_unet.engine.batch",
+    "segment_volume": "napari_unet.engine.volume",
     "train": "napari_unet.engine.training",
 }
 _LAZY_MODULES = {"metrics": "napari_unet.core.metrics", "sample_data": "napari_unet.sample_data"}

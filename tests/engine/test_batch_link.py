@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections import Counter
 from dataclasses import replace
 from itertools import product
@@ -12,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import tifffile
-from scipy import ndimage
 
 from napari_unet import (
     InputError,
@@ -34,6 +34,9 @@ from napari_unet.engine.items.events import BatchEvent, ItemDone, ItemFailed, It
 from napari_unet.engine.items.plan import BatchOptions, plan
 from napari_unet.engine.starter import starter_model, with_classes
 from napari_unet.sample_data import touching_cells
+
+sys.path.append(str(Path(__file__).parent))  # test modules are not a package
+from balls import two_balls, write_volume
 
 CPU = PredictConfig(device="cpu")
 
@@ -72,7 +75,8 @@ def test_the_labels_are_those_of_the_planes_linked(
 
 def test_objects_on_top_of_each_other_are_cut_as_the_model_cuts_cells(tmp_path: Path) -> None:
     """By the spacing of planes in the file; with split = 0 what overlaps is one object."""
-    path, truth = _two_balls(tmp_path)
+    image, truth = two_balls()
+    path = write_volume(tmp_path / "a.tif", image)
     counts = {}
     for split in (-1.0, 0.0):
         out, options = tmp_path / f"out{split}", BatchOptions(link="objects")
@@ -233,21 +237,6 @@ def test_a_3d_object_has_the_class_of_most_of_its_voxels(movie: Path, tmp_path: 
         for piece in (piece for piece in pieces if piece["label"] == row["label"]):
             votes[piece["class"]] += int(piece["area"])
         assert votes[row["class"]] == max(votes.values())
-
-
-def _two_balls(folder: Path) -> tuple[Path, Any]:
-    """Write planes, four pixels apart, of a ball on top of another; return the truth as well."""
-    spots = np.indices((32, 96, 96)) * np.array([4, 1, 1])[:, None, None, None]
-    away = [
-        np.linalg.norm(spots - np.array([z, 48, 48])[:, None, None, None], axis=0) for z in (44, 84)
-    ]
-    truth = np.where(np.min(away, axis=0) < 23, np.argmin(away, axis=0) + 1, 0)
-    image = (ndimage.gaussian_filter((truth > 0) * 1000.0, 1) + 100).astype(np.uint16)
-    image += np.random.default_rng(0).integers(0, 40, image.shape, dtype=np.uint16)
-    size = {f"PhysicalSize{axis}": side for axis, side in zip("ZYX", (2, 0.5, 0.5), strict=True)}
-    form: Any = {"photometric": "minisblack", "metadata": {"axes": "ZYX", **size}}
-    tifffile.imwrite(folder / "a.tif", image, ome=True, **form)
-    return folder / "a.tif", truth
 
 
 def _rows(path: Path) -> list[dict[str, float]]:

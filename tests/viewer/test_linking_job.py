@@ -14,6 +14,7 @@ from small_things import make_segmenter
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.linkstack import link_planes
 from napari_unet.errors import InputError
+from napari_unet.viewer.cellclasses import classes_of
 from napari_unet.viewer.layers import is_result
 from napari_unet.viewer.segmenting.linking_job import CHANGED
 from napari_unet.viewer.segmenting.results import Result
@@ -110,6 +111,22 @@ def test_objects_are_cut_as_the_model_cuts_cells(
     assert said == [f"Linked 16 planes into {found}." for found in ("1 object", "2 objects")]
     assert set(labels.data[:7].ravel()) == {0, 1}
     assert set(labels.data[9:].ravel()) == {0, 2}
+
+
+def test_linked_cells_keep_their_classes_and_lose_what_was_measured_of_others(
+    session: Session, segmented: Any, finish: Any
+) -> None:
+    """An object is of the class that most of its pixels had; areas are those of other cells."""
+    cells = CELLS.copy()
+    cells[:, 5:25, 5:25] = np.arange(1, 5)[:, None, None]
+    image, labels = segmented(cells)
+    names = {1: "round", 2: "round", 3: "flat", 10: "flat", 12: "flat"}
+    labels.features = {"index": list(names), "class": list(names.values()), "area": [9.0] * 5}
+    session.link(image, "objects", PredictConfig())
+    finish()
+
+    assert classes_of(labels) == {1: "round", 2: "flat"}
+    assert "area" not in labels.features
 
 
 def test_a_segmentation_that_changes_meanwhile_stays(

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to", "run"]
 
-FORMATS, TABLES, LINKS = ("auto", "tiff", "ome-zarr"), ("csv", "parquet"), ("objects", "tracks")
+FORMATS, TABLES = ("auto", "tiff", "ome-zarr"), ("csv", "parquet")
+LINKS = ("objects", "volume", "tracks")
 
 
 def add_to(commands: Commands) -> None:

@@ -37,8 +37,8 @@ class Resized:
     ----------
     plane : array
         (C, Y, X), read region by region.
-    magnification : float
-        Pixels of the plane per pixel and side: 2 halves it.
+    magnification : float or (float, float)
+        Pixels of the plane per pixel and side: 2 halves it; or of Y and of X.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Resized:
     ndim = 3
     dtype = np.dtype(np.float32)
 
-    def __init__(self, plane: Any, magnification: float) -> None:
+    def __init__(self, plane: Any, magnification: float | tuple[float, float]) -> None:
         self._plane = plane
         self._full: tuple[int, ...] = plane.shape[1:]
         self.shape: tuple[int, ...] = (plane.shape[0], *resized_shape(self._full, magnification))
@@ -87,9 +87,12 @@ class Resized:
         return _resampled(part, source, box, self._full, self.shape[1:])
 
 
-def resized_shape(shape: tuple[int, ...], magnification: float) -> tuple[int, ...]:
+def resized_shape(
+    shape: tuple[int, ...], magnification: float | tuple[float, float]
+) -> tuple[int, ...]:
     """Return the shape (Y', X') of a plane (Y, X) whose pixels are so many times as large."""
-    return tuple(max(1, round(n / magnification)) for n in shape)
+    sides = np.broadcast_to(magnification, 2).tolist()
+    return tuple(max(1, round(n / side)) for n, side in zip(shape, sides, strict=True))
 
 
 def _places(span: slice, n: int, other: int) -> list[tuple[NDArray[np.intp], Floats]]:

@@ -31,6 +31,7 @@ from napari_unet.viewer.learning.training_job import TRAINING, TrainingJob
 from napari_unet.viewer.segmenting.kept import Kept
 from napari_unet.viewer.segmenting.linking_job import LINKING, LinkingJob
 from napari_unet.viewer.segmenting.segmenting_job import SEGMENTING, Scope, SegmentingJob
+from napari_unet.viewer.segmenting.volume_job import VOLUME, VolumeJob
 from napari_unet.viewer.session_job import SessionJob
 
 if TYPE_CHECKING:
@@ -271,6 +272,19 @@ class Session:
         """
         self.jobs.require_idle(LINKING)
         self.start(LinkingJob(self, image, kind, config))
+
+    def segment_volume(self, image: Image, config: PredictConfig) -> None:
+        """Find the 3D objects of a stack along all its axes; without a model, with the starter.
+
+        Raises
+        ------
+        InputError
+            If the image is no volume, or does not fit the model.
+        JobError
+            If a job is running.
+        """
+        self.jobs.require_idle(VOLUME)
+        self.start(VolumeJob(self, image, config))
 
     def _on_removed(self, event: Event) -> None:
         if isinstance(event.value, Image):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-__all__ = ["ImageStack", "PlaneIndex", "finest", "shown_plane", "spatial_metadata"]
+__all__ = ["ImageStack", "PlaneIndex", "finest", "plane_spacing", "shown_plane", "spatial_metadata"]
 
 PlaneIndex = tuple[int, ...]
 """Position of a plane on the leading axes; () for an image that is one plane."""
@@ -168,6 +168,12 @@ def _or_planes(name: str) -> str:
     """Name a leading axis; napari's own default labels are -3, -4, ..."""
     unnamed = name.lstrip("-").isdigit() or name.startswith("axis")
     return "planes (z or time)" if unnamed else f"{name} planes"
+
+
+def plane_spacing(image: Image) -> float:
+    """Return the distance of the planes of a stack, in pixels of a plane."""
+    scale = np.abs(spatial_metadata(image, ImageStack.of(image))["scale"])
+    return float(scale[-3] / np.sqrt(scale[-2] * scale[-1]))
 
 
 def spatial_metadata(image: Image, stack: ImageStack) -> dict[str, Any]:

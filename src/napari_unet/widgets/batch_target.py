@@ -8,7 +8,7 @@ from typing import Literal
 from magicgui.widgets import CheckBox, ComboBox, LineEdit
 from qtpy.QtWidgets import QFileDialog
 
-from napari_unet.core.linking import Kind
+from napari_unet.engine.items.plan import Link
 from napari_unet.errors import InputError
 from napari_unet.widgets.link_panel import CHOICES
 from napari_unet.widgets.parts import button, narrow, row
@@ -21,7 +21,7 @@ FORMATS: dict[str, Literal["auto", "tiff", "ome-zarr"]] = {
     "TIFF": "tiff",
     "OME-Zarr": "ome-zarr",
 }
-LINKS: dict[str, Kind | Literal[""]] = {"no": "", **dict(CHOICES)}
+LINKS: dict[str, Link] = {"no": "", **dict(CHOICES), "3D objects, along all axes": "volume"}
 
 
 class BatchTarget:
@@ -55,8 +55,9 @@ class BatchTarget:
         self.link = narrow(ComboBox(label="Link planes", choices=list(LINKS)))
         self.link.tooltip = (
             "Whether an object keeps its number through the planes of a stack. 3D objects: what "
-            "overlaps from section to section is one. Tracks: a cell keeps its number until it "
-            "divides or leaves; tables of the tracks are written, too."
+            "overlaps from section to section is one; along all axes, sections XZ and YZ are "
+            "segmented, too. Tracks: a cell keeps its number until it divides or leaves; tables "
+            "of the tracks are written, too."
         )
         self.measure = CheckBox(text="Measure objects")
         self.measure.tooltip = (
@@ -85,7 +86,7 @@ class BatchTarget:
         return FORMATS[self.format.value]
 
     @property
-    def linked(self) -> Kind | Literal[""]:
+    def linked(self) -> Link:
         """What the planes of files are linked to."""
         return LINKS[self.link.value]
 

@@ -51,10 +51,17 @@ class LinkPanel:
             "Number the cells of the last segmentation anew, so that each keeps its number through "
             "all planes.",
         )
+        self._in_3d = button(
+            "Segment in 3D",
+            "Segment sections along all three axes and find the objects in their mean: for "
+            "objects about as thick as they are wide. Takes several times as long as the planes. "
+            "The scale of the layer says how far apart they are.",
+        )
         self._said = sentence()
         self._said.visible = False
-        self.widget = stack(row(self._link, self._kind, stretch=(1, 1)), self._said)
+        self.widget = stack(row(self._link, self._kind, stretch=(1, 1)), self._in_3d, self._said)
         self._link.changed.connect(self.link)
+        self._in_3d.changed.connect(self.segment_volume)
         self.renew()
 
     def follow(self) -> None:
@@ -68,7 +75,7 @@ class LinkPanel:
 
     def renew(self) -> None:
         """Show what can be clicked."""
-        self._link.enabled = self._session.jobs.state == "idle"
+        self._link.enabled = self._in_3d.enabled = self._session.jobs.state == "idle"
 
     def link(self) -> None:
         """Link the planes of the chosen image."""
@@ -76,6 +83,12 @@ class LinkPanel:
         kind: Kind = self._kind.value
         with telling_errors(self._said):
             self._session.link(self._data.image, kind, self._settings())
+
+    def segment_volume(self) -> None:
+        """Find 3D objects in the chosen image."""
+        self._said.visible = False
+        with telling_errors(self._said):
+            self._session.segment_volume(self._data.image, self._settings())
 
     def _on_image(self) -> None:
         """Propose what fits the axes of another image."""

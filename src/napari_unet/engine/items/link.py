@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,13 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_unet.core.islands import Box
-from napari_unet.core.linking import Links
+from napari_unet.core.linking import Kind, Links
 from napari_unet.core.linkstack import link_into
 from napari_unet.engine.cells import necks_in_3d
 from napari_unet.engine.formats.imagefile import ImageFile
-from napari_unet.engine.items.order import Order
+from napari_unet.engine.items.order import Order, linked_shape
 from napari_unet.engine.items.scratch import LabelPlanes, Place, Planes
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.errors import InputError
 
 __all__ = ["LinkedPlanes"]
 
@@ -36,11 +34,6 @@ class LinkedPlanes(Planes):
         Where every object is in every plane.
     before : list of int
         As of `LabelPlanes`: zeros, since one number goes through all planes.
-
-    Raises
-    ------
-    InputError
-        If the axes of the planes are not such that objects, or tracks, lie along them.
     """
 
     dtype = np.dtype(np.uint32)
@@ -49,8 +42,7 @@ class LinkedPlanes(Planes):
         self, segmenter: Segmenter, order: Order, image: ImageFile, labels: LabelPlanes
     ) -> None:
         super().__init__(labels.shape)
-        assert order.options.link
-        self._plane_shape = _linked_shape(order.item.image, image)
+        self._plane_shape = linked_shape(image)
         shape = (*self._plane_shape, *labels.shape[-2:])
         chunks = (*(1 for _ in self._plane_shape), CHUNK, CHUNK)
         path = order.scratch / "linked.zarr"
@@ -62,7 +54,8 @@ class LinkedPlanes(Planes):
                 where: tuple[Any, ...] = (*self._at(place), *box)
                 self.array[where] = numbers
         necks = necks_in_3d(segmenter, order.config, image.spacing_in_pixels)
-        self.links: Links = link_into(self.array, self.array, order.options.link, necks)
+        kind: Kind = "tracks" if order.options.link == "tracks" else "objects"
+        self.links: Links = link_into(self.array, self.array, kind, necks)
         self.before, self._found = [0] * len(labels.before), labels
 
     def blocks(self, at: Place) -> Iterator[tuple[Box, NDArray[Any]]]:
@@ -91,16 +84,3 @@ class LinkedPlanes(Planes):
         """Return the index of a plane into the axes of the image."""
         plane = place[0] if place else 0
         return tuple(int(i) for i in np.unravel_index(plane, self._plane_shape))
-
-
-def _linked_shape(path: Path, image: ImageFile) -> tuple[int, ...]:
-    """Return the axes of planes to link along: a single plane is a stack of one."""
-    if not image.plane_shape:
-        return (1,)
-    if len(image.plane_shape) == 1 or image.plane_axes == "TZ":
-        return image.plane_shape
-    raise InputError(
-        f"{path} has planes along {image.plane_axes}; planes can be linked along one axis, or "
-        f"along T and Z in this order. Do not link them (no --link; Link planes: no in the dock), "
-        f"or save the image with fewer axes."
-    )

@@ -140,7 +140,7 @@ def wanted(options: BatchOptions) -> dict[str, tuple[str, ...]]:
         kinds["probabilities"] = pictures
     if options.measure:
         kinds["objects"] = (f".{options.measure}",)
-        if options.link == "objects":
+        if options.link in ("objects", "volume"):
             kinds["volumes"] = (f".{options.measure}",)
     if options.link == "tracks":
         kinds |= {"tracks": (".csv",), CHALLENGE[0]: (CHALLENGE[1],)}

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.engine.blocks import is_large
+from napari_unet.engine.blocks import LARGE, is_large
+from napari_unet.engine.formats.imagefile import ImageFile
 from napari_unet.engine.items.manifest import fingerprint, wanted
 from napari_unet.engine.items.plan import SUFFIX, BatchOptions, Item
+from napari_unet.errors import InputError
 
-__all__ = ["Order", "place_order"]
+__all__ = ["Order", "linked_shape", "place_order"]
 
 LARGEST_TIFF = 2**31
 """Bytes of labels beyond which OME-Zarr is the automatic format, as it is for large planes."""
@@ -69,6 +71,11 @@ class Order:
         made_from = f"{self.fingerprint} {self.made_by} {self.options.probabilities}"
         return self.item.kept(".scratch") / hashlib.sha256(made_from.encode()).hexdigest()[:16]
 
+    @property
+    def in_3d(self) -> bool:
+        """Whether its cells are found along all three axes."""
+        return self.options.link == "volume" and self.planes > 1
+
     def outputs(self) -> dict[str, Path]:
         """Return where each kind of result is to lie."""
         picture = SUFFIX[self.format]
@@ -93,7 +100,12 @@ def place_order(
         If it cannot be read.
     """
     seen = item.seen or fingerprint(item.image)
-    spatial = tuple(item.open().data.shape[1:])
+    image = item.open()
+    spatial = tuple(image.data.shape[1:])
+    if options.link:
+        linked_shape(image)
+    if options.link == "volume":
+        _check_volume(image, spatial)
     form = options.format
     if form == "auto":
         huge = 4 * prod(spatial) > LARGEST_TIFF or is_large(spatial[-2:])
@@ -108,3 +120,36 @@ def place_order(
         settings=settings,
         spatial=spatial,
     )
+
+
+def linked_shape(image: ImageFile) -> tuple[int, ...]:
+    """Return the axes of planes to link along: a single plane is a stack of one.
+
+    Raises
+    ------
+    InputError
+        If the axes of the planes are not such that objects, or tracks, lie along them.
+    """
+    if not image.plane_shape:
+        return (1,)
+    if len(image.plane_shape) == 1 or image.plane_axes == "TZ":
+        return image.plane_shape
+    raise InputError(
+        f"{image.path} has planes along {image.plane_axes}; planes can be linked along one axis, "
+        f"or along T and Z in this order. Do not link them (no --link; Link planes: no in the "
+        f"dock), or save the image with fewer axes."
+    )
+
+
+def _check_volume(image: ImageFile, spatial: tuple[int, ...]) -> None:
+    """Raise an `InputError` if an image has no depth, or too large planes to be cut across."""
+    if image.plane_axes == "T":
+        raise InputError(
+            f"{image.path} has planes along T, and no depth; link them into tracks (--link tracks)."
+        )
+    if is_large(spatial[-2:]):
+        raise InputError(
+            f"{image.path} has planes of {spatial[-2]} x {spatial[-1]} pixels, and cells are found "
+            f"along all three axes where a plane has at most {LARGE:,}. Find them plane by plane "
+            f"(--link objects; Link planes: 3D objects, along Z in the dock)."
+        )

@@ -17,13 +17,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from napari_unet.engine.files import find_images, relative_name
 from napari_unet.engine.formats.imagefile import ImageFile, open_image
 from napari_unet.errors import InputError
 
-__all__ = ["RECORDS", "BatchOptions", "Item", "plan", "take_shard"]
+__all__ = ["RECORDS", "BatchOptions", "Item", "Link", "plan", "take_shard"]
 
 AnyPath = str | os.PathLike[str]
 
@@ -34,6 +34,9 @@ SUFFIX = {"tiff": ".tif", "ome-zarr": ".ome.zarr"}
 
 CHALLENGE = ("RES", "")
 """Ending and suffix of the folder of tracks, where programs of the challenge look for it."""
+
+Link: TypeAlias = Literal["", "objects", "volume", "tracks"]
+"""What to link planes to, see `BatchOptions`."""
 
 RESULT = re.compile(r"_((labels|probabilities)(\.tif|\.ome\.zarr)|RES)$")
 """How the pictures among the results end."""
@@ -52,9 +55,10 @@ class BatchOptions:
         Also write the probability of cells, or of every class.
     measure : {"", "csv", "parquet"}
         Also write a table of the objects in every plane, and of linked 3D objects as wholes.
-    link : {"", "objects", "tracks"}
-        Link the planes of a stack, so that an object keeps its number: into 3D objects, or into
-        tracks, which are also written as a table and as the Cell Tracking Challenge has them.
+    link : {"", "objects", "volume", "tracks"}
+        Link the planes of a stack, so that an object keeps its number: into 3D objects; into those
+        that are found along all three axes; or into tracks, which are also written as a table and
+        as the Cell Tracking Challenge has them.
     overwrite : bool
         Make everything anew, and replace what others made or changed.
     """
@@ -62,7 +66,7 @@ class BatchOptions:
     format: Literal["auto", "tiff", "ome-zarr"] = "auto"
     probabilities: bool = False
     measure: Literal["", "csv", "parquet"] = ""
-    link: Literal["", "objects", "tracks"] = ""
+    link: Link = ""
     overwrite: bool = False
 
 

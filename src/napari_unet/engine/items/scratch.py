@@ -6,6 +6,8 @@
         0.labels.npy            cells of a plane, numbered from 1; or its classes
         0.probabilities.npy     if they are wanted
         0.classes.npy           of the cells, if the model tells several apart
+        0.section.npy           of a volume: what the network says of the plane alone
+        foreground.dat          of a volume: what it says along all axes together
         0/                      of a plane that is too large for memory, its `PlaneStore` instead
         results/                what is about to be moved to its place
 
@@ -40,6 +42,8 @@ __all__ = [
     "close",
     "is_kept",
     "keep_plane",
+    "keep_section",
+    "kept_section",
     "opened",
     "plane_of",
     "results_folder",
@@ -71,6 +75,17 @@ def keep_plane(
         _save(_path(order, plane, "probabilities"), probabilities)
     narrow = labels.astype(np.min_scalar_type(int(labels.max(initial=0))))
     _save(_path(order, plane, "labels"), narrow)  # the last: they tell that all is there
+
+
+def keep_section(order: Order, plane: int, probabilities: Array) -> None:
+    """Keep the probabilities (K, Y, X) of a plane of a volume; raises OSError."""
+    _save(_path(order, plane, "section"), probabilities)
+
+
+def kept_section(order: Order, plane: int) -> Array | None:
+    """Return what `keep_section` kept, if anything."""
+    known = _path(order, plane, "section").exists()
+    return _load(order, plane, "section") if known else None
 
 
 def opened(order: Order) -> ImageFile:

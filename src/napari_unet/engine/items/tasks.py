@@ -17,6 +17,7 @@ from napari_unet.engine.items.units import (
     segment_item,
     segment_plane,
 )
+from napari_unet.engine.items.volumes import find_volumes, predict_section, sections_share
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import UNetError
 
@@ -66,7 +67,11 @@ def stages(segmenter: Segmenter, order: Order) -> Generator[list[Task], None, No
         yield [Task(segment_item, (segmenter, order), 1.0)]
         return
     share = (1 - FINISHING) / order.planes
-    if order.is_large:
+    if order.in_3d:
+        alone = share * sections_share(order)
+        yield [Task(predict_section, (segmenter, order, n), alone) for n in range(order.planes)]
+        yield [Task(find_volumes, (segmenter, order), (share - alone) * order.planes)]
+    elif order.is_large:
         yield from _in_blocks(segmenter, order, share)
     else:
         yield [Task(segment_plane, (segmenter, order, n), share) for n in range(order.planes)]

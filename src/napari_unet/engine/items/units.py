@@ -38,6 +38,7 @@ from napari_unet.engine.items.scratch import (
     plane_of,
     results_folder,
 )
+from napari_unet.engine.items.volumes import find_volumes, predict_section, sections_share
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
@@ -52,9 +53,16 @@ PREDICTING = 0.8
 
 def segment_item(segmenter: Segmenter, order: Order) -> Steps:
     """Make all of a small item."""
+    share_of_planes = 1 - FINISHING
+    if order.in_3d:
+        share_of_planes *= sections_share(order)
+    unit = predict_section if order.in_3d else segment_plane
     for plane in range(order.planes):
-        for share, note in segment_plane(segmenter, order, plane):
-            yield (1 - FINISHING) * (plane + share) / order.planes, note
+        for share, note in unit(segmenter, order, plane):
+            yield share_of_planes * (plane + share) / order.planes, note
+    if order.in_3d:
+        for share, note in find_volumes(segmenter, order):
+            yield share_of_planes + (1 - FINISHING - share_of_planes) * share, note
     return (yield from finish_item(segmenter, order))
 
 

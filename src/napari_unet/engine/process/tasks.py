@@ -23,7 +23,7 @@ from napari_unet.core.linkstack import linking
 from napari_unet.core.measure import measure_objects
 from napari_unet.core.necks3d import Necks
 from napari_unet.core.resolution import coarsen_labels
-from napari_unet.engine.cells import find_cells
+from napari_unet.engine.cells import find_cells, necks_in_3d
 from napari_unet.engine.events import Measured, PlaneDone, SegmentEvent, TrainEvent
 from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.engine.segmenter import Segmenter
@@ -34,9 +34,13 @@ __all__ = [
     "link_stack",
     "number_cells",
     "segment_plane",
+    "segment_volume",
     "train",
     "weigh_box",
 ]
+
+SEGMENTING = 0.95
+"""Of the work on 3D objects, what it takes to find the cells of planes; the rest links them."""
 
 
 def train(
@@ -177,6 +181,48 @@ def link_stack(
         Where 3D objects are cut.
     """
     yield (yield from linking(_Stacked(planes, leading), out, kind, necks))
+
+
+def segment_volume(
+    segmenter: Segmenter,
+    planes: Sequence[Any],
+    leading: tuple[int, ...],
+    out: NDArray[np.uint32],
+    foreground: NDArray[np.float32],
+    spacing: float,
+    config: PredictConfig,
+) -> Iterator[float | Links]:
+    """Find 3D objects along all three axes; yield the share that is done, then the tables.
+
+    Parameters
+    ----------
+    segmenter, spacing, config
+        As of `napari_unet.engine.volume.segment_volume`.
+    planes : sequence of array
+        (C, Y, X), or the `Remote` of them; all those of a volume are in memory.
+    leading : tuple of int
+        (Z,) or (T, Z): sizes of the axes that count them.
+    out, foreground : uint32 array, float32 array
+        (*leading, Y, X) zeros, shared with the program; receive the numbers of the objects and the
+        mean probability.
+    """
+    from napari_unet.engine.volume import segmenting_planes
+
+    deep, shape = leading[-1], (-1, *out.shape[-3:])
+    volumes = zip(out.reshape(shape), foreground.reshape(shape), strict=True)
+    times = len(planes) // deep
+    for t, (labels, mean) in enumerate(volumes):
+        pixels = [np.asarray(plane) for plane in planes[t * deep : (t + 1) * deep]]
+        volume = np.stack(pixels, axis=1)
+        for share in segmenting_planes(segmenter, volume, labels, mean, spacing, config):
+            yield SEGMENTING * (t + share) / times
+    linked = linking(out, out, "objects", necks_in_3d(segmenter, config, spacing))
+    while True:
+        try:
+            yield SEGMENTING + (1 - SEGMENTING) * next(linked)
+        except StopIteration as end:
+            yield end.value
+            return
 
 
 class _Stacked:

@@ -12,7 +12,6 @@ from napari.layers import Image
 from napari.utils.notifications import show_warning
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.linking import Kind
 from napari_unet.engine.items.events import (
     BatchDone,
     ItemDone,
@@ -21,7 +20,7 @@ from napari_unet.engine.items.events import (
     ItemSkipped,
     ItemStarted,
 )
-from napari_unet.engine.items.plan import BatchOptions
+from napari_unet.engine.items.plan import BatchOptions, Link
 from napari_unet.engine.process import batch_tasks
 from napari_unet.engine.starter import starter_model
 from napari_unet.viewer.batches.batch import Batch, BatchRow, Show, images, in_cells
@@ -50,7 +49,7 @@ class BatchRequest:
         Of the files.
     measure : bool
         Whether to measure the objects.
-    link : {"", "objects", "tracks"}
+    link : {"", "objects", "volume", "tracks"}
         What to link the planes of files to, if to anything.
     """
 
@@ -59,7 +58,7 @@ class BatchRequest:
     folder: str = ""
     format: Literal["auto", "tiff", "ome-zarr"] = "auto"
     measure: bool = False
-    link: Kind | Literal[""] = ""
+    link: Link = ""
 
 
 class FilesJob(SessionJob[batch_tasks.BatchTold]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,13 +19,16 @@ from napari_unet.engine.cells import necks_in_3d
 from napari_unet.engine.host import Served, SharedArray
 from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.engine.process import tasks
+from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.tracks import napari_tracks
 from napari_unet.errors import InputError
+from napari_unet.viewer.cellclasses import classes_of, colour_by_class, write_classes
 from napari_unet.viewer.layers import is_result, mark_result
+from napari_unet.viewer.segmenting.features import forget_features
 from napari_unet.viewer.segmenting.kept import KeptPlane
 from napari_unet.viewer.segmenting.results import UNFINISHED
 from napari_unet.viewer.session_job import SessionJob
-from napari_unet.viewer.stack import ImageStack, spatial_metadata
+from napari_unet.viewer.stack import ImageStack, plane_spacing, spatial_metadata
 
 if TYPE_CHECKING:
     from napari_unet.viewer.session import Session
@@ -37,10 +41,11 @@ CHANGED = "The segmentation changed while its planes were linked: press Link pla
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Linked:
-    """The result: labels, None if the segmentation changed meanwhile, and the tables."""
+    """The result: labels, None if the segmentation changed meanwhile, tables, and classes."""
 
     labels: NDArray[Any] | None
     links: Links
+    classes: dict[int, str]
 
 
 class LinkingJob(SessionJob["float | _Linked"]):
@@ -75,8 +80,12 @@ class LinkingJob(SessionJob["float | _Linked"]):
                 f"({self._stack.describe()}); planes are linked along Z, along T, or both."
             )
         self._layer = _segmentation(session, image)
-        self._necks = _necks(session, image, config)
-        self._data = self._layer.data
+        known = _known(session, image)
+        self._segmenter = session.segmenter if known is None else known.segmenter
+        if known is not None:
+            config = replace(config, magnification=known.magnification)
+        self._necks = _necks(self._segmenter, config, image)
+        self._data, self._classes = self._layer.data, classes_of(self._layer)
         self._sentence = ""
 
     @property
@@ -104,7 +113,10 @@ class LinkingJob(SessionJob["float | _Linked"]):
                 self._necks,
                 stop=stop,
             ):
-                yield _Linked(self._copied(out.array), event) if isinstance(event, Links) else event
+                if isinstance(event, Links):
+                    yield _Linked(self._copied(out.array), event, self._voted(out.array))
+                else:
+                    yield event
 
     def on_event(self, event: float | _Linked) -> None:
         """Show what was linked."""
@@ -114,6 +126,7 @@ class LinkingJob(SessionJob["float | _Linked"]):
         if event.labels is not None:
             self._layer.data = self._data = event.labels
             self._layer.editable = False
+            self._retell(event.classes)
             if self._kind == "tracks":
                 self._show_tracks(event.links)
             self._sentence = self._found(event.links)
@@ -144,6 +157,24 @@ class LinkingJob(SessionJob["float | _Linked"]):
                 return None
             copy[index] = linked[index]
         return copy
+
+    def _voted(self, linked: NDArray[np.uint32]) -> dict[int, str]:
+        """Return the class that most pixels of each object had, of those that had any."""
+        votes: dict[int, Counter[str]] = {}
+        for index in self._stack.indices() if self._classes else ():
+            both = np.stack([linked[index].ravel(), np.asarray(self._data[index]).ravel()])
+            pairs, pixels = np.unique(both, axis=1, return_counts=True)
+            for number, before, count in zip(*pairs.tolist(), pixels.tolist(), strict=True):
+                if before in self._classes:
+                    votes.setdefault(number, Counter())[self._classes[before]] += count
+        return {number: told.most_common(1)[0][0] for number, told in votes.items()}
+
+    def _retell(self, classes: dict[int, str]) -> None:
+        """Give the objects their classes; what was measured of others than these goes."""
+        forget_features(self._layer)
+        write_classes(self._layer, classes)
+        if self._segmenter is not None:
+            colour_by_class(self._layer, self._segmenter)
 
     def _show_tracks(self, links: Links) -> None:
         """Show the tracks in place of those of before."""
@@ -178,16 +209,11 @@ def _known(session: Session, image: Image) -> KeptPlane | None:
     return session.kept.get(image, kept[0]) if kept else None
 
 
-def _necks(session: Session, image: Image, config: PredictConfig) -> Necks:
-    """Return where 3D objects are cut: by the model that found the cells, or the present one."""
-    known, segmenter = _known(session, image), session.segmenter
-    if known is not None:
-        segmenter = known.segmenter
-        config = replace(config, magnification=known.magnification)
+def _necks(segmenter: Segmenter | None, config: PredictConfig, image: Image) -> Necks:
+    """Return where 3D objects are cut: nowhere without a model of cells."""
     if segmenter is None or segmenter.kind == "classes":
         return Necks()
-    z, y, x = np.abs(spatial_metadata(image, ImageStack.of(image))["scale"][-3:])
-    return necks_in_3d(segmenter, config, float(z / np.sqrt(y * x)))
+    return necks_in_3d(segmenter, config, plane_spacing(image))
 
 
 def _segmentation(session: Session, image: Image) -> Labels:

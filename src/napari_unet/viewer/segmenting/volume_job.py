@@ -1,0 +1,159 @@
+"""The job of finding the 3D objects of a stack along all three axes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from numpy.typing import NDArray
+
+from napari_unet.core.config import PredictConfig
+from napari_unet.core.linking import Links
+from napari_unet.engine.host import SharedArray
+from napari_unet.engine.process import tasks
+from napari_unet.engine.starter import starter_model
+from napari_unet.errors import InputError
+from napari_unet.viewer.layers import is_result
+from napari_unet.viewer.learning.preview import hide
+from napari_unet.viewer.reading import served
+from napari_unet.viewer.segmenting.checks import check_fits, check_room
+from napari_unet.viewer.segmenting.results import Result
+from napari_unet.viewer.session_job import SessionJob
+from napari_unet.viewer.stack import ImageStack, plane_spacing
+
+if TYPE_CHECKING:
+    from napari_unet.viewer.session import Session
+
+__all__ = ["VOLUME", "VolumeJob"]
+
+VOLUME = "Segmenting in 3D"
+AS_PIXELS = (
+    " Planes count as one pixel apart; if they are not, give the layer its scale and do it again."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """The result: labels, the probability of every plane, and the tables."""
+
+    labels: NDArray[Any]
+    foreground: NDArray[np.float32]
+    links: Links
+
+
+class VolumeJob(SessionJob["float | _Found"]):
+    """Segments sections along all axes of a stack; at the end layers show the objects of the mean.
+
+    Parameters
+    ----------
+    session : Session
+        Its model segments, or the starter model if it has none yet.
+    image : Image
+        What is segmented; its scale says how far apart the planes are.
+    config : PredictConfig
+        How.
+
+    Raises
+    ------
+    InputError
+        If the image has no depth, more axes than time and depth, other channels than the model, or
+        is too large, or the model is one of classes.
+    """
+
+    title = VOLUME
+
+    def __init__(self, session: Session, image: Image, config: PredictConfig) -> None:
+        super().__init__(session)
+        self._image, self._config = image, config
+        self._stack = ImageStack.of(image)
+        names = self._stack.leading_names
+        if not 1 <= len(names) <= 2 or names[-1] == "time points":
+            raise InputError(
+                f"Layer {image.name!r} ({self._stack.describe()}) is no volume: 3D objects are "
+                f"found in planes along Z, or along T and Z."
+            )
+        self._segmenter = session.segmenter or starter_model(self._stack.channels)
+        check_fits(self._segmenter, image)
+        if self._segmenter.kind == "classes":
+            raise InputError(
+                "The model tells classes of pixels apart, and 3D objects are cells: segment with a "
+                "model of cells."
+            )
+        check_room(image, whole=True)
+        self._spacing = plane_spacing(image)
+        self._began = time.monotonic()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the image is still there."""
+        return self._image in self._session.viewer.layers
+
+    def say(self, sentence: str) -> None:
+        """Put a sentence beside the button that segments."""
+        self._session.about_result = sentence
+
+    def events(self, stop: threading.Event) -> Iterator[float | _Found]:
+        """Segment in the compute process, which asks for the planes; for a worker thread."""
+        planes = [served(self._stack, index, self._image.name) for index in self._stack.indices()]
+        shape = self._stack.shape
+        with ExitStack() as opened:
+            labels = opened.enter_context(SharedArray.create(shape, np.uint32))
+            foreground = opened.enter_context(SharedArray.create(shape, np.float32))
+            for event in self._session.host.run(
+                tasks.segment_volume, self._segmenter, planes, self._stack.leading, labels,
+                foreground, self._spacing, self._config, stop=stop,
+            ):  # fmt: skip
+                if isinstance(event, Links):
+                    # shared memory is short; napari shows uint16 a hundred times quicker
+                    narrow = np.uint16 if len(event.tracks) < 2**16 else np.uint32
+                    yield _Found(labels.array.astype(narrow), foreground.array.copy(), event)
+                else:
+                    yield event
+
+    def on_event(self, event: float | _Found) -> None:
+        """Show what was found."""
+        if isinstance(event, float) or not self.wanted:
+            return
+        viewer, image = self._session.viewer, self._image
+        hide(viewer, image, "preview")
+        self._show("segmentation", event.labels)
+        if any(is_result(layer, "probability", image) for layer in viewer.layers):
+            self._show("probability", event.foreground)
+        for index in self._stack.indices():
+            self._session.kept.put(
+                image,
+                index,
+                event.foreground[index],
+                self._segmenter,
+                magnification=self._config.magnification,
+            )
+
+    def fraction(self, event: float | _Found) -> float:
+        """Return the share that is done, 0 ... 1."""
+        return event if isinstance(event, float) else 1.0
+
+    def describe(self, event: float | _Found) -> str:
+        """Say how far it is, or what was found."""
+        if isinstance(event, float):
+            return f"{self.title}, {100 * event:.0f} % ..."
+        number, seconds = len(event.links.tracks), time.monotonic() - self._began
+        found = f"Found {number} 3D object{'s' * (number != 1)} in {seconds:.1f} s."
+        return found + AS_PIXELS * (self._spacing == 1)
+
+    def stopped(self) -> str:
+        """Say what is left when it was stopped."""
+        return "Stopped; the segmentation is as it was."
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def _show(self, kind: Any, pixels: NDArray[Any]) -> None:
+        result = Result(self._session.viewer, self._image, kind, pixels.dtype)
+        result.array[...] = pixels
+        result.finish(complete=True)

@@ -1,0 +1,166 @@
+"""A batch finds 3D objects along all three axes."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unet import PredictConfig, Segmenter, segment_volume
+from napari_unet.core.metrics import seg_score
+from napari_unet.engine import blocks
+from napari_unet.engine.batch import segment_files
+from napari_unet.engine.files import read_image, read_labels
+from napari_unet.engine.formats.imagefile import open_image
+from napari_unet.engine.items import tasks
+from napari_unet.engine.items.events import BatchEvent, ItemDone, ItemFailed, ItemSkipped
+from napari_unet.engine.items.plan import BatchOptions
+from napari_unet.engine.starter import starter_model, with_classes
+
+sys.path.append(str(Path(__file__).parent))  # test modules are not a package
+from balls import SPACING, two_balls, write_volume
+
+CPU = PredictConfig(device="cpu")
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    """Write two balls, of which the size of a voxel is known."""
+    return write_volume(tmp_path / "a.tif", two_balls()[0][4:28, 20:76, 20:76])
+
+
+def run(image: Path, out: Path, model: Segmenter | None = None, **more: Any) -> BatchEvent:
+    """Find the 3D objects of one image, and return how it ended."""
+    how = {key: more.pop(key) for key in ("executor",) if key in more}
+    options = BatchOptions(link="volume", **more)
+    *_, ended, _ = segment_files(model or starter_model(), image, out, CPU, options, **how)
+    return ended
+
+
+class InTurn:
+    """Runs units of work one after the other, as another machine would."""
+
+    def map(
+        self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
+    ) -> Iterator[tuple[int, Any]]:
+        """Run calls as `napari_unet.engine.items.tasks.Executor` says."""
+        for index, given in enumerate(arguments):
+            yield index, function(*given)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "by an executor"])
+def test_the_labels_are_those_of_segment_volume(
+    volume: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    """By the spacing in the file, in one unit of work or in several."""
+    monkeypatch.setattr(tasks, "ALONE", 1 if elsewhere else tasks.ALONE)
+    done = run(
+        volume, tmp_path / "out", measure="csv", **({"executor": InTurn()} if elsewhere else {})
+    )
+    expected = segment_volume(starter_model(), read_image(volume), CPU, spacing=SPACING)
+
+    assert isinstance(done, ItemDone)
+    assert done.objects == len(expected.tracks) == 2
+    assert np.array_equal(read_labels(tmp_path / "out" / "a_labels.tif"), expected.labels)
+    table = (tmp_path / "out" / "a_volumes.csv").read_text().splitlines()
+    assert [row["label"] for row in csv.DictReader(table)] == ["1", "2"]
+    assert isinstance(run(volume, tmp_path / "out", measure="csv"), ItemSkipped)
+
+
+def test_probabilities_are_the_mean_of_all_directions(volume: Path, tmp_path: Path) -> None:
+    """Those that the cells were found in."""
+    run(volume, tmp_path / "out", probabilities=True)
+    mean = open_image(tmp_path / "out" / "a_probabilities.tif").data[0]
+    labels = read_labels(tmp_path / "out" / "a_labels.tif")
+
+    assert mean[labels > 0].mean() > 0.7
+    assert mean[labels == 0].mean() < 0.2
+
+
+def test_every_time_point_is_a_volume(tmp_path: Path) -> None:
+    """Of (T, Z, Y, X) no two share an object."""
+    image, truth = (part[4:28, 20:76, 20:76] for part in two_balls())
+    path = write_volume(tmp_path / "a.tif", np.stack([image, image[:, ::-1]]), "TZYX")
+    done = run(path, tmp_path / "out")
+    labels = read_labels(tmp_path / "out" / "a_labels.tif").reshape(2, *image.shape)
+
+    assert isinstance(done, ItemDone)
+    assert done.objects == 4
+    assert seg_score(truth, labels[0]) > 0.6
+    assert seg_score(truth[:, ::-1], labels[1]) > 0.6
+    assert not np.intersect1d(labels[0], labels[1]).any()
+
+
+def test_cells_of_several_classes_keep_them(volume: Path, tmp_path: Path) -> None:
+    """They are told by the planes, where the model learned them."""
+    model = with_classes(starter_model(), ("round", "other"))
+    run(volume, tmp_path / "out", model, measure="csv")
+    table = (tmp_path / "out" / "a_volumes.csv").read_text().splitlines()
+
+    assert {row["class"] for row in csv.DictReader(table)} <= {"round", "other"}
+
+
+def test_what_was_predicted_before_a_break_is_not_predicted_again(
+    volume: Path, tmp_path: Path
+) -> None:
+    """After a stop amid the sections the planes are there, and the result is the same."""
+    out, options = tmp_path / "out", BatchOptions(link="volume")
+    events = segment_files(starter_model(), volume, out, CPU, options)
+    for event in events:
+        if event.progress.pixels > 0.5 * event.progress.all_pixels:
+            break
+    events.close()
+    kept = {path: path.stat().st_mtime_ns for path in out.rglob("*.section.npy")}
+    assert len(kept) == 24
+    (scratch,) = {path.parent for path in kept}
+    again = segment_files(starter_model(), volume, out, CPU, options)
+    seen = [
+        {path: path.stat().st_mtime_ns for path in scratch.glob("*.section.npy")} for _ in again
+    ]
+    run(volume, tmp_path / "fresh")
+
+    assert [there for there in seen if there][-1] == kept, "until all is done"
+    found, fresh = (read_labels(folder / "a_labels.tif") for folder in (out, tmp_path / "fresh"))
+    assert np.array_equal(found, fresh)
+
+
+def test_a_single_plane_has_the_cells_of_a_plane(volume: Path, tmp_path: Path) -> None:
+    """A folder of volumes and pictures goes through with one command."""
+    tifffile.imwrite(tmp_path / "b.tif", tifffile.imread(volume)[6])
+
+    assert isinstance(run(tmp_path / "b.tif", tmp_path / "out"), ItemDone)
+
+
+def test_what_has_no_depth_is_refused_before_anything_is_predicted(
+    volume: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A movie, and planes that do not fit into memory; the sentence says what to do."""
+    movie = tmp_path / "movie.tif"
+    form: Any = {"photometric": "minisblack", "metadata": {"axes": "TYX"}}
+    tifffile.imwrite(movie, np.zeros((3, 32, 32), np.uint16), ome=True, **form)
+    failed = run(movie, tmp_path / "out")
+    assert isinstance(failed, ItemFailed)
+    assert "no depth; link them into tracks" in failed.reason
+    monkeypatch.setattr(blocks, "LARGE", 100)
+    failed = run(volume, tmp_path / "out")
+    assert isinstance(failed, ItemFailed)
+    assert "planes of 56 x 56 pixels" in failed.reason
+    assert "--link objects" in failed.reason
+
+
+def test_a_split_of_0_joins_what_overlaps(volume: Path, tmp_path: Path) -> None:
+    """As it does for `--link objects`."""
+    *_, done, _ = segment_files(
+        starter_model(), volume, tmp_path / "out", replace(CPU, split=0.0),
+        BatchOptions(link="volume"),
+    )  # fmt: skip
+
+    assert isinstance(done, ItemDone)
+    assert done.objects == 1

@@ -1,0 +1,114 @@
+"""3D objects are found along all axes by the compute process, in a real viewer."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+from small_things import make_segmenter
+
+from napari_unet import segment_volume
+from napari_unet.core.config import PredictConfig
+from napari_unet.engine.starter import starter_model
+from napari_unet.errors import InputError
+from napari_unet.viewer.layers import is_result
+from napari_unet.viewer.session import Session
+
+sys.path.append(str(Path(__file__).parents[1] / "engine"))  # test modules are not a package
+from balls import SPACING, two_balls
+
+WINDOW = pytest.mark.parametrize("viewer", ["window"], indirect=True)
+CPU = PredictConfig(device="cpu")
+VOLUME = two_balls()[0][4:28, 20:76, 20:76]
+SCALE = (SPACING * 0.5, 0.5, 0.5)
+
+
+def result(viewer: Any, kind: str = "segmentation") -> Any:
+    """Return the layer that shows what was found."""
+    (found,) = [layer for layer in viewer.layers if is_result(layer, kind)]
+    return found
+
+
+@WINDOW
+def test_what_segment_volume_finds_is_shown(viewer: Any, session: Session, finish: Any) -> None:
+    """By the scale of the layer; and what the cells are found in is kept, to adjust them."""
+    image = viewer.add_image(VOLUME, name="ovule", scale=SCALE)
+    session.segment_volume(image, CPU)
+    finish()
+    expected = segment_volume(starter_model(), VOLUME, CPU, spacing=SPACING)
+    labels = result(viewer)
+
+    assert isinstance(labels, Labels)
+    np.testing.assert_array_equal(labels.data, expected.labels)
+    assert labels.data.dtype == np.uint16
+    assert labels.name == "ovule segmentation"
+    assert not labels.editable
+    np.testing.assert_array_equal(labels.scale, image.scale)
+    assert session.about_result.startswith("Found 2 3D objects in ")
+    assert session.about_result.endswith(" s.")
+    known = session.kept.get(image, (6,))
+    assert known is not None
+    assert known.foreground[labels.data[6] > 0].mean() > 0.7
+    assert session.kept.planes(image) == [(z,) for z in range(24)]
+
+
+def test_the_probability_that_is_shown_is_that_of_the_result(
+    viewer: Any, session: Session, finish: Any
+) -> None:
+    """Where the layer is there, it does not go on showing what the planes alone said."""
+    image = viewer.add_image(VOLUME, name="ovule", scale=SCALE)
+    session.segment(image, "whole layer", CPU, probability=True)
+    finish()
+    alone = np.asarray(result(viewer, "probability").data).copy()
+    session.segment_volume(image, CPU)
+    finish()
+    shown = result(viewer, "probability").data
+
+    assert not np.array_equal(shown, alone)
+    np.testing.assert_array_equal(shown[6], session.kept.get(image, (6,)).foreground)
+
+
+def test_time_points_are_volumes_of_their_own(viewer: Any, session: Session, finish: Any) -> None:
+    """No two share an object; a scale that nobody gave is spoken of."""
+    movie = np.stack([VOLUME, VOLUME[:, ::-1]])
+    image = viewer.add_image(movie, name="embryo", axis_labels=("t", "z", "y", "x"))
+    session.segment_volume(image, CPU)
+    finish()
+    labels = result(viewer).data
+
+    assert not np.intersect1d(labels[0][labels[0] > 0], labels[1]).any()
+    assert "Planes count as one pixel apart" in session.about_result
+
+
+def test_a_stop_leaves_the_segmentation_as_it_was(
+    viewer: Any, session: Session, finish: Any
+) -> None:
+    """Nothing is shown before all is found."""
+    image = viewer.add_image(VOLUME, name="ovule", scale=SCALE)
+    session.segment(image, "whole layer", CPU)
+    finish()
+    before = np.asarray(result(viewer).data).copy()
+    session.segment_volume(image, CPU)
+    session.jobs.stop()
+    finish()
+
+    assert session.about_result == "Stopped; the segmentation is as it was."
+    np.testing.assert_array_equal(result(viewer).data, before)
+    assert "unfinished" not in result(viewer).name
+
+
+def test_what_is_no_volume_is_refused_in_one_sentence(viewer: Any, session: Session) -> None:
+    """A plane, a movie, and a model of classes."""
+    with pytest.raises(InputError, match="is no volume"):
+        session.segment_volume(viewer.add_image(VOLUME[0]), CPU)
+    movie = viewer.add_image(VOLUME, axis_labels=("t", "y", "x"))
+    with pytest.raises(InputError, match="is no volume: 3D objects are found in planes along Z"):
+        session.segment_volume(movie, CPU)
+    session.segmenter = make_segmenter(kind="classes")
+    with pytest.raises(InputError, match="3D objects are cells"):
+        session.segment_volume(viewer.add_image(VOLUME), CPU)
+    assert session.jobs.state == "idle"
