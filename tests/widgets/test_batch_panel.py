@@ -126,7 +126,7 @@ def test_planes_of_stacks_are_linked_while_they_become_files(
         tifffile.imwrite(tmp_path / "images" / "worm.tif", pixels)
         batch_hand.panel.source.choose([str(tmp_path / "images")])
     batch_hand.panel.target.folder.value = str(out)
-    batch_hand.panel.target.link.value = "tracks, along T"
+    batch_hand.panel.target.link.value = "tracks"
     batch_hand.click("Segment all")
     batch_hand.wait_until_idle()
 

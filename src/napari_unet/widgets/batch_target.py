@@ -21,7 +21,7 @@ FORMATS: dict[str, Literal["auto", "tiff", "ome-zarr"]] = {
     "TIFF": "tiff",
     "OME-Zarr": "ome-zarr",
 }
-LINKS: dict[str, Link] = {"no": "", **dict(CHOICES), "3D objects, along all axes": "volume"}
+LINKS: dict[str, Link] = {"no": "", **dict(CHOICES), "3D objects, all axes": "volume"}
 
 
 class BatchTarget:
@@ -55,7 +55,7 @@ class BatchTarget:
         self.link = narrow(ComboBox(label="Link planes", choices=list(LINKS)))
         self.link.tooltip = (
             "Whether an object keeps its number through the planes of a stack. 3D objects: what "
-            "overlaps from section to section is one; along all axes, sections XZ and YZ are "
+            "overlaps from section to section is one; all axes: sections XZ and YZ are "
             "segmented, too. Tracks: a cell keeps its number until it divides or leaves; tables "
             "of the tracks are written, too."
         )

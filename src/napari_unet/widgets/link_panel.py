@@ -18,8 +18,8 @@ from napari_unet.widgets.telling import telling_errors
 __all__ = ["CHOICES", "LinkPanel"]
 
 CHOICES: list[tuple[str, Kind]] = [
-    ("3D objects, along Z", "objects"),
-    ("tracks, along T", "tracks"),
+    ("3D objects", "objects"),
+    ("tracks", "tracks"),
 ]
 
 
@@ -42,9 +42,9 @@ class LinkPanel:
         self._session, self._data, self._settings = session, data, settings
         self._kind = narrow(ComboBox(choices=CHOICES))
         self._kind.tooltip = (
-            "3D objects: what overlaps from section to section is one, and is cut where it is "
-            "narrow if the model cuts cells there. Tracks: a cell keeps its number until it "
-            "divides or leaves; they are also shown as a layer of tracks."
+            "3D objects, along Z: what overlaps from section to section is one, and is cut where "
+            "it is narrow if the model cuts cells there. Tracks, along T: a cell keeps its number "
+            "until it divides or leaves; they are also shown as a layer of tracks."
         )
         self._link = button(
             "Link planes",

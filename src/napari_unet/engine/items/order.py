@@ -151,5 +151,5 @@ def _check_volume(image: ImageFile, spatial: tuple[int, ...]) -> None:
         raise InputError(
             f"{image.path} has planes of {spatial[-2]} x {spatial[-1]} pixels, and cells are found "
             f"along all three axes where a plane has at most {LARGE:,}. Find them plane by plane "
-            f"(--link objects; Link planes: 3D objects, along Z in the dock)."
+            f"(--link objects; Link planes: 3D objects in the dock)."
         )
