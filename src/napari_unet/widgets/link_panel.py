@@ -54,8 +54,8 @@ class LinkPanel:
         self._in_3d = button(
             "Segment in 3D",
             "Segment sections along all three axes and find the objects in their mean: for "
-            "objects about as thick as they are wide. Takes several times as long as the planes. "
-            "The scale of the layer says how far apart they are.",
+            "objects about as thick as they are wide. Takes two to five times as long as the "
+            "planes alone. The scale of the layer says how far apart they are.",
         )
         self._said = sentence()
         self._said.visible = False
