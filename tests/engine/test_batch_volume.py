@@ -64,7 +64,7 @@ def test_the_labels_are_those_of_segment_volume(
     done = run(
         volume, tmp_path / "out", measure="csv", **({"executor": InTurn()} if elsewhere else {})
     )
-    expected = segment_volume(starter_model(), read_image(volume), CPU, spacing=SPACING)
+    expected = segment_volume(starter_model(), read_image(volume), replace(CPU, spacing=SPACING))
 
     assert isinstance(done, ItemDone)
     assert done.objects == len(expected.tracks) == 2

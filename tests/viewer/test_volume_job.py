@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def test_what_segment_volume_finds_is_shown(viewer: Any, session: Session, finis
     image = viewer.add_image(VOLUME, name="ovule", scale=SCALE)
     session.segment_volume(image, CPU)
     finish()
-    expected = segment_volume(starter_model(), VOLUME, CPU, spacing=SPACING)
+    expected = segment_volume(starter_model(), VOLUME, replace(CPU, spacing=SPACING))
     labels = result(viewer)
 
     assert isinstance(labels, Labels)

@@ -75,12 +75,7 @@ class PredictConfig:
         -1,
         10**9,
     )
-    split: float = _knob(
-        -1.0,
-        "cut touching cells at necks this deep (-1 = fitted to the painted cells, 0 = never)",
-        -1,
-        5,
-    )
+    split: float = _knob(-1.0, "cut at necks this deep (-1 = fitted, 0 = never)", -1, 5)
     border: float = _knob(
         -1.0,
         "border in pixels given back to touching cells (-1 = 1.5 network pixels, 0 = none)",
@@ -88,6 +83,7 @@ class PredictConfig:
         100,
     )
     magnification: float = _knob(1.0, "how large objects are beside the painted ones", 0.25, 4)
+    spacing: float = _knob(0.0, "pixels between planes in 3D (0 = as in the image)", 0, 1000)
     rotations: int = _knob(1, "average over rotated copies (the paper: 7)", 1, 64)
     device: str = _knob("auto", "auto, cpu, cuda, cuda:1, mps")
 

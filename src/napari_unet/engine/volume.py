@@ -54,13 +54,7 @@ PREDICTING = 0.95
 Floats = NDArray[np.float32]
 
 
-def segment_volume(
-    segmenter: Segmenter,
-    image: Any,
-    config: PredictConfig | None = None,
-    *,
-    spacing: float = 1.0,
-) -> Linked:
+def segment_volume(segmenter: Segmenter, image: Any, config: PredictConfig | None = None) -> Linked:
     """Segment a volume into 3D objects.
 
     Parameters
@@ -70,9 +64,7 @@ def segment_volume(
     image : array
         (Z, Y, X), or (C, Z, Y, X).
     config : PredictConfig, optional
-        As for `napari_unet.segment`; of planes.
-    spacing : float
-        Distance of planes, in pixels of a plane.
+        As for `napari_unet.segment`, and how far apart the planes are (1 by default).
 
     Returns
     -------
@@ -85,6 +77,7 @@ def segment_volume(
         If the model is not one of cells, the image is no volume, or they do not fit.
     """
     config = config or PredictConfig()
+    spacing = config.spacing or 1.0
     if segmenter.kind != "cells":
         raise InputError(
             f"The model finds {segmenter.n_classes} classes, and 3D objects are cells: give a "

@@ -13,7 +13,7 @@ __all__ = ["SettingsPanel"]
 
 NEW_MODEL = ["start", "base_channels", "depth", "downsample"]
 TRAINING = ["recipe", "batch", "validate", "seed", "device"]
-PREDICTION = ["tile_size", "split", "rotations", "device"]
+PREDICTION = ["tile_size", "split", "spacing", "rotations", "device"]
 
 
 class SettingsPanel:

@@ -53,7 +53,7 @@ class LinkedPlanes(Planes):
             for box, numbers in labels.blocks(place):
                 where: tuple[Any, ...] = (*self._at(place), *box)
                 self.array[where] = numbers
-        necks = necks_in_3d(segmenter, order.config, image.spacing_in_pixels)
+        necks = necks_in_3d(segmenter, order.config, order.spacing(image))
         kind: Kind = "tracks" if order.options.link == "tracks" else "objects"
         self.links: Links = link_into(self.array, self.array, kind, necks)
         self.before, self._found = [0] * len(labels.before), labels

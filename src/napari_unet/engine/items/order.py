@@ -60,6 +60,10 @@ class Order:
         """How many there are."""
         return self.spatial[0] if len(self.spatial) == 3 else 1
 
+    def spacing(self, image: ImageFile) -> float:
+        """Return the distance of its planes in pixels: as configured, else as the image says."""
+        return self.config.spacing or image.spacing_in_pixels
+
     @property
     def is_large(self) -> bool:
         """Whether its planes are too large for memory."""

@@ -30,10 +30,15 @@ __all__ = ["find_volumes", "predict_section", "sections_share"]
 ACROSS = 0.9
 """Of the work on a volume whose planes are predicted, what the sections across them take."""
 
+AS_PIXELS = (
+    "A file does not say how far apart its planes are: they count as one pixel apart. If they are "
+    "not, give their distance in pixels (--spacing; Spacing in the settings of the dock)."
+)
+
 
 def sections_share(order: Order) -> float:
     """Return the share of the planes alone, of all that the network does for a volume."""
-    return 1 / (1 + 2 * opened(order).spacing_in_pixels)
+    return 1 / (1 + 2 * order.spacing(opened(order)))
 
 
 def predict_section(segmenter: Segmenter, order: Order, plane: int) -> Steps:
@@ -52,6 +57,8 @@ def find_volumes(segmenter: Segmenter, order: Order) -> Steps:
     """Predict the other sections of an item whose planes are predicted, and find the cells."""
     image = opened(order)
     deep = image.plane_shape[-1]
+    if not order.config.spacing and (image.plane_spacing is None or image.pixel_size is None):
+        yield 0.0, AS_PIXELS
     volumes = [range(first, first + deep) for first in range(0, order.planes, deep)]
     for done, planes in enumerate(volumes):
         if all(is_kept(order, plane) for plane in planes):
@@ -69,7 +76,7 @@ def _find_volume(segmenter: Segmenter, order: Order, image: ImageFile, planes: r
     for whole, values in zip(foreground, alone, strict=True):
         assert values is not None
         whole[...] = cells_in(values) / DIRECTIONS
-    volume, spacing = _Volume(image, planes), image.spacing_in_pixels
+    volume, spacing = _Volume(image, planes), order.spacing(image)
     across = predicting_sections(segmenter, volume, foreground, spacing, order.config, (1, 2))
     for share in across:
         yield ACROSS * share, ""

@@ -213,7 +213,7 @@ def _necks(segmenter: Segmenter | None, config: PredictConfig, image: Image) -> 
     """Return where 3D objects are cut: nowhere without a model of cells."""
     if segmenter is None or segmenter.kind == "classes":
         return Necks()
-    return necks_in_3d(segmenter, config, plane_spacing(image))
+    return necks_in_3d(segmenter, config, config.spacing or plane_spacing(image))
 
 
 def _segmentation(session: Session, image: Image) -> Labels:

@@ -34,7 +34,7 @@ __all__ = ["VOLUME", "VolumeJob"]
 
 VOLUME = "Segmenting in 3D"
 AS_PIXELS = (
-    " Planes count as one pixel apart; if they are not, give the layer its scale and do it again."
+    " Planes count as one pixel apart. If they are not, set Spacing in Settings, and do it again."
 )
 
 
@@ -86,7 +86,7 @@ class VolumeJob(SessionJob["float | _Found"]):
                 "model of cells."
             )
         check_room(image, whole=True)
-        self._spacing = plane_spacing(image)
+        self._spacing = config.spacing or plane_spacing(image)
         self._began = time.monotonic()
 
     @property
@@ -144,7 +144,7 @@ class VolumeJob(SessionJob["float | _Found"]):
             return f"{self.title}, {100 * event:.0f} % ..."
         number, seconds = len(event.links.tracks), time.monotonic() - self._began
         found = f"Found {number} 3D object{'s' * (number != 1)} in {seconds:.1f} s."
-        return found + AS_PIXELS * (self._spacing == 1)
+        return found + AS_PIXELS * (self._spacing == 1 and not self._config.spacing)
 
     def stopped(self) -> str:
         """Say what is left when it was stopped."""
