@@ -129,9 +129,9 @@ class _Progress:
     def __init__(self, planes: int) -> None:
         self._planes, self._done = planes, 0
 
-    def step(self, planes: int = 1) -> float:
-        """Count some more, and return the share that is done."""
-        self._done += planes
+    def step(self) -> float:
+        """Count one more, and return the share that is done."""
+        self._done += 1
         return self._done / self._planes
 
 
