@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.layers import Labels
+from napari.utils import DirectLabelColormap
 from small_things import make_segmenter
 
 from napari_unet import segment_volume
 from napari_unet.core.config import PredictConfig
-from napari_unet.engine.starter import starter_model
+from napari_unet.engine.starter import starter_model, with_classes
 from napari_unet.errors import InputError
+from napari_unet.viewer.cellclasses import classes_of
 from napari_unet.viewer.layers import is_result
 from napari_unet.viewer.session import Session
 
@@ -71,6 +73,29 @@ def test_the_probability_that_is_shown_is_that_of_the_result(
 
     assert not np.array_equal(shown, alone)
     np.testing.assert_array_equal(shown[6], session.kept.get(image, (6,)).foreground)
+
+
+def test_objects_have_classes_where_cells_do(viewer: Any, session: Session, finish: Any) -> None:
+    """Of an earlier result none stays: its cells were others."""
+    image = viewer.add_image(VOLUME, name="ovule", scale=SCALE)
+    session.segmenter = with_classes(starter_model(), ("round", "other"))
+    session.segment(image, "whole layer", CPU)
+    finish()
+    assert len(classes_of(result(viewer))) > 2
+    session.segment_volume(image, CPU)
+    finish()
+
+    classes = classes_of(result(viewer))
+    assert set(classes) == {1, 2}
+    assert set(classes.values()) <= {"round", "other"}
+    assert "Found 2 3D objects (" in session.about_result
+    assert isinstance(result(viewer).colormap, DirectLabelColormap)
+    assert session.kept.get(image, (6,)).evidence.shape == (2, 56, 56)
+    session.segmenter = starter_model()
+    session.segment_volume(image, CPU)
+    finish()
+    assert not classes_of(result(viewer))
+    assert not isinstance(result(viewer).colormap, DirectLabelColormap)
 
 
 def test_time_points_are_volumes_of_their_own(viewer: Any, session: Session, finish: Any) -> None:

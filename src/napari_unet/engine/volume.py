@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_unet.core.cellclasses import class_evidence
 from napari_unet.core.cellclasses import foreground as cells_in
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.linkstack import Linked, link_into
@@ -104,6 +105,7 @@ def segmenting_planes(
     foreground: Floats,
     spacing: float,
     config: PredictConfig,
+    evidence: NDArray[np.uint16] | None = None,
 ) -> Iterator[float]:
     """Find the cells of the planes of a volume from all directions; yield the share that is done.
 
@@ -115,8 +117,13 @@ def segmenting_planes(
         (C, Z, Y, X).
     labels, foreground : uint32 array, float32 array
         (Z, Y, X) zeros; receive the cells of each plane, 1 ... n, and the mean probability.
+    evidence : uint16 array, optional
+        As of `predicting_sections`.
     """
-    for share in predicting_sections(segmenter, volume, foreground, spacing, config):
+    predicting = predicting_sections(
+        segmenter, volume, foreground, spacing, config, evidence=evidence
+    )
+    for share in predicting:
         yield PREDICTING * share
     for z, cells in finding_cells(segmenter, foreground, spacing, config):
         labels[z] = cells
@@ -130,6 +137,7 @@ def predicting_sections(
     spacing: float,
     config: PredictConfig,
     axes: Sequence[int] = (0, 1, 2),
+    evidence: NDArray[np.uint16] | None = None,
 ) -> Iterator[float]:
     """Add a third of what is said of all sections along some axes; yield the share that is done.
 
@@ -145,6 +153,9 @@ def predicting_sections(
         Distance of planes, in pixels of a plane.
     axes : sequence of int
         0 for the planes, 1 for sections XZ, 2 for sections YZ.
+    evidence : uint16 array, optional
+        (K, Z, Y, X) of a model for cells of K classes; receives what the planes tell of them, see
+        `napari_unet.core.cellclasses.class_evidence`.
     """
     predictor = plane_predictor(segmenter, config)
     # sections across planes are as high as the volume is deep
@@ -163,8 +174,10 @@ def predicting_sections(
             for piece in predictor.pieces_of(shown[:, :, :], whole, statistics):
                 if piece.values is not None:
                     values[(slice(None), *piece.region)] = piece.values
-            found = cells_in(values)
-            out[tuple(at)] += shown.back(found[None], whole, box)[0] / DIRECTIONS
+            found = shown.back(cells_in(values)[None], whole, box)[0]
+            out[tuple(at)] += found / DIRECTIONS
+            if evidence is not None and axis == 0:
+                evidence[:, number] = class_evidence(values)
             done += size / sections
             yield done / sum(sizes.values())
 

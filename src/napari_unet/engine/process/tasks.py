@@ -189,10 +189,11 @@ def segment_volume(
     leading: tuple[int, ...],
     out: NDArray[np.uint32],
     foreground: NDArray[np.float32],
+    evidence: NDArray[np.uint16] | None,
     spacing: float,
     config: PredictConfig,
-) -> Iterator[float | Links]:
-    """Find 3D objects along all three axes; yield the share that is done, then the tables.
+) -> Iterator[float | PlaneDone]:
+    """Find 3D objects along all three axes; yield the share that is done, then what was found.
 
     Parameters
     ----------
@@ -205,24 +206,31 @@ def segment_volume(
     out, foreground : uint32 array, float32 array
         (*leading, Y, X) zeros, shared with the program; receive the numbers of the objects and the
         mean probability.
+    evidence : uint16 array, optional
+        (K, *leading, Y, X), shared too; receives what the classes of cells are told by.
     """
     from napari_unet.engine.volume import segmenting_planes
 
-    deep, shape = leading[-1], (-1, *out.shape[-3:])
-    volumes = zip(out.reshape(shape), foreground.reshape(shape), strict=True)
+    deep, plane = leading[-1], out.shape[-2:]
     times = len(planes) // deep
-    for t, (labels, mean) in enumerate(volumes):
+    labels, mean = out.reshape(times, deep, *plane), foreground.reshape(times, deep, *plane)
+    told = None if evidence is None else evidence.reshape(-1, times, deep, *plane)
+    for t in range(times):
         pixels = [np.asarray(plane) for plane in planes[t * deep : (t + 1) * deep]]
-        volume = np.stack(pixels, axis=1)
-        for share in segmenting_planes(segmenter, volume, labels, mean, spacing, config):
+        of_time = None if told is None else told[:, t]
+        for share in segmenting_planes(
+            segmenter, np.stack(pixels, axis=1), labels[t], mean[t], spacing, config, of_time
+        ):
             yield SEGMENTING * (t + share) / times
-    linked = linking(out, out, "objects", necks_in_3d(segmenter, config, spacing))
-    while True:
-        try:
-            yield SEGMENTING + (1 - SEGMENTING) * next(linked)
-        except StopIteration as end:
-            yield end.value
-            return
+    for share in linking(out, out, "objects", necks_in_3d(segmenter, config, spacing)):
+        yield SEGMENTING + (1 - SEGMENTING) * share
+    count = int(out.max(initial=0))
+    classes: tuple[int, ...] = ()
+    if told is not None:
+        places = np.ndindex(times, deep)
+        sums = sum(class_sums(told[:, t, z], labels[t, z], count + 1) for t, z in places)
+        classes = tuple(likeliest_classes(np.asarray(sums))[1:].tolist())
+    yield PlaneDone(plane=1, planes=1, objects=count, classes=classes)
 
 
 class _Stacked:

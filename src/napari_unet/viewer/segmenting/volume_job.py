@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,13 +14,20 @@ import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 
+from napari_unet.core.cellclasses import counted
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.linking import Links
+from napari_unet.engine.events import PlaneDone
 from napari_unet.engine.host import SharedArray
 from napari_unet.engine.process import tasks
 from napari_unet.engine.starter import starter_model
 from napari_unet.errors import InputError
-from napari_unet.viewer.layers import is_result
+from napari_unet.viewer.cellclasses import (
+    class_titles,
+    colour_by_class,
+    name_classes,
+    show_classes,
+)
+from napari_unet.viewer.layers import ResultKind, is_result
 from napari_unet.viewer.learning.preview import hide
 from napari_unet.viewer.reading import served
 from napari_unet.viewer.segmenting.checks import check_fits, check_room
@@ -40,11 +48,12 @@ AS_PIXELS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Found:
-    """The result: labels, the probability of every plane, and the tables."""
+    """The result: labels, what every plane says, and how many objects of which classes."""
 
     labels: NDArray[Any]
     foreground: NDArray[np.float32]
-    links: Links
+    evidence: NDArray[np.uint16] | None
+    done: PlaneDone
 
 
 class VolumeJob(SessionJob["float | _Found"]):
@@ -105,16 +114,20 @@ class VolumeJob(SessionJob["float | _Found"]):
         with ExitStack() as opened:
             labels = opened.enter_context(SharedArray.create(shape, np.uint32))
             foreground = opened.enter_context(SharedArray.create(shape, np.float32))
+            evidence, classes = None, self._segmenter.cell_classes
+            if classes > 1:
+                evidence = opened.enter_context(SharedArray.create((classes, *shape), np.uint16))
             for event in self._session.host.run(
                 tasks.segment_volume, self._segmenter, planes, self._stack.leading, labels,
-                foreground, self._spacing, self._config, stop=stop,
+                foreground, evidence, self._spacing, self._config, stop=stop,
             ):  # fmt: skip
-                if isinstance(event, Links):
-                    # shared memory is short; napari shows uint16 a hundred times quicker
-                    narrow = np.uint16 if len(event.tracks) < 2**16 else np.uint32
-                    yield _Found(labels.array.astype(narrow), foreground.array.copy(), event)
-                else:
+                if isinstance(event, float):
                     yield event
+                    continue
+                # shared memory is short; napari shows uint16 a hundred times quicker
+                narrow = np.uint16 if event.objects < 2**16 else np.uint32
+                told = None if evidence is None else evidence.array.copy()
+                yield _Found(labels.array.astype(narrow), foreground.array.copy(), told, event)
 
     def on_event(self, event: float | _Found) -> None:
         """Show what was found."""
@@ -122,15 +135,20 @@ class VolumeJob(SessionJob["float | _Found"]):
             return
         viewer, image = self._session.viewer, self._image
         hide(viewer, image, "preview")
-        self._show("segmentation", event.labels)
+        layer = self._show("segmentation", event.labels)
+        name_classes(layer, ())
+        show_classes(layer, 0, event.done.objects, self._titles(event))
+        colour_by_class(layer, self._segmenter)
         if any(is_result(layer, "probability", image) for layer in viewer.layers):
             self._show("probability", event.foreground)
         for index in self._stack.indices():
+            of_plane: tuple[Any, ...] = (slice(None), *index)
             self._session.kept.put(
                 image,
                 index,
                 event.foreground[index],
                 self._segmenter,
+                None if event.evidence is None else event.evidence[of_plane],
                 magnification=self._config.magnification,
             )
 
@@ -142,8 +160,13 @@ class VolumeJob(SessionJob["float | _Found"]):
         """Say how far it is, or what was found."""
         if isinstance(event, float):
             return f"{self.title}, {100 * event:.0f} % ..."
-        number, seconds = len(event.links.tracks), time.monotonic() - self._began
-        found = f"Found {number} 3D object{'s' * (number != 1)} in {seconds:.1f} s."
+        number, seconds = event.done.objects, time.monotonic() - self._began
+        found = f"Found {number} 3D object{'s' * (number != 1)}"
+        if event.done.classes:
+            told, all_titles = Counter(self._titles(event)), self._segmenter.cell_classes
+            titles = class_titles(self._segmenter, range(1, all_titles + 1))
+            found += f" ({counted(titles, [told[title] for title in titles])})"
+        found += f" in {seconds:.1f} s."
         return found + AS_PIXELS * (self._spacing == 1 and not self._config.spacing)
 
     def stopped(self) -> str:
@@ -153,7 +176,13 @@ class VolumeJob(SessionJob["float | _Found"]):
     def close(self) -> None:
         """There is nothing to let go of."""
 
-    def _show(self, kind: Any, pixels: NDArray[Any]) -> None:
+    def _titles(self, event: _Found) -> list[str]:
+        """Return what the classes of the objects are called, where there are several."""
+        return class_titles(self._segmenter, event.done.classes)
+
+    def _show(self, kind: ResultKind, pixels: NDArray[Any]) -> Any:
+        """Show pixels as a result of the image, and return its layer."""
         result = Result(self._session.viewer, self._image, kind, pixels.dtype)
-        result.array[...] = pixels
+        result.array[:] = pixels
         result.finish(complete=True)
+        return result.layer
