@@ -3,9 +3,10 @@
     python tests/benchmarks/volumes.py
 
 Trains on three painted sections of ``nuclei_3d``, three times with other sections, and makes 3D
-objects of the whole stack, and of every third, sixth and eighth plane, in several ways. Prints a line of JSON for
-each: means over the trainings, and the single scores. Images come from NAPARI_UNET_DATA or
-``../shared/data``. The painted sections are three of a hundred and count like all others.
+objects of the whole stack, and of every third, sixth and eighth plane, in several ways. Prints a
+line of JSON for each: means over the trainings, and the single scores. Images come from
+NAPARI_UNET_DATA or ``../shared/data``. The painted sections are three of a hundred and count like
+all others.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from napari_unet.core.annotation import Annotation
 from napari_unet.core.linkstack import link_into
 from napari_unet.engine.cells import find_cells, necks_in_3d
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.engine.volume import DIRECTIONS, finding_cells, predicting_sections
+from napari_unet.engine.volume import finding_cells, predicting_sections
 
 PAINTED = ([30, 50, 70], [25, 45, 65], [35, 55, 75])
 CONFIG = nu.PredictConfig(device="cpu")
@@ -50,7 +51,7 @@ def objects(
         mean = np.zeros(image.shape, np.float32)
         for _ in predicting_sections(model, image[None], mean, spacing, CONFIG, axes):
             pass
-        mean *= DIRECTIONS / len(axes)
+        mean /= len(axes)
         labels = np.zeros(image.shape, np.uint32)
         if smooth:
             for z, cells in finding_cells(model, mean, spacing, CONFIG):

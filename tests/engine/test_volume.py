@@ -14,8 +14,9 @@ import zarr
 from napari_unet import InputError, PredictConfig, probabilities, segment_volume
 from napari_unet.core.metrics import seg_score
 from napari_unet.engine import volume
+from napari_unet.engine.cells import useful_axes
 from napari_unet.engine.starter import starter_model
-from napari_unet.engine.volume import predicting_sections
+from napari_unet.engine.volume import finding_cells, predicting_sections
 
 sys.path.append(str(Path(__file__).parent))  # test modules are not a package
 from balls import SPACING, two_balls
@@ -25,7 +26,7 @@ CPU = PredictConfig(device="cpu")
 
 
 def predicted(image: Any, axes: tuple[int, ...], spacing: float) -> Any:
-    """Return what the starter model says of sections along some axes, a third of it."""
+    """Return the sum of what the starter model says of sections along some axes."""
     out = np.zeros(image.shape[1:], np.float32)
     shares = list(predicting_sections(starter_model(), image, out, spacing, CPU, axes))
     assert shares == sorted(shares)
@@ -45,29 +46,29 @@ def test_a_ball_on_top_of_another_is_two_objects() -> None:
 
 
 def test_a_plane_is_predicted_as_by_itself() -> None:
-    """A third of it is in the mean."""
+    """With its own brightness."""
     image = two_balls()[0][None, 8:20]
     expected = probabilities(starter_model(), image, CPU)[1]
 
-    assert np.array_equal(predicted(image, (0,), SPACING), expected / 3)
+    assert np.array_equal(predicted(image, (0,), SPACING), expected)
 
 
 @pytest.mark.parametrize("axis", [1, 2])
 def test_across_planes_objects_are_as_high_as_they_are_deep(axis: int) -> None:
     """A ball that planes far apart were taken of is round to the network, wherever it is cut."""
     image, truth = two_balls()
-    found = 3 * predicted(image[None], (axis,), SPACING)
+    found = predicted(image[None], (axis,), SPACING)
 
     inside = truth > 0
     assert found[inside].mean() > 0.8
     assert found[~inside].mean() < 0.05
-    flat = 3 * predicted(image[None], (axis,), 1)
+    flat = predicted(image[None], (axis,), 1)
     assert flat[inside].mean() < found[inside].mean()
 
 
 def test_noise_beside_all_objects_holds_none() -> None:
     """A section that no object reaches is not stretched until it seems to hold some."""
-    across = 3 * predicted(two_balls()[0][None], (1,), SPACING)
+    across = predicted(two_balls()[0][None], (1,), SPACING)
 
     nowhere = np.abs(np.arange(96) - 48) > 28
     assert (across[:, nowhere] < 0.5).all()
@@ -84,6 +85,20 @@ def test_what_is_not_in_memory_is_read_some_sections_at_a_time(
     monkeypatch.setattr(volume, "SLAB", 5 * 32 * 32)
 
     assert np.array_equal(predicted(stored, (0, 1, 2), SPACING), at_once)
+
+
+def test_planes_too_far_apart_are_looked_at_alone() -> None:
+    """Where a typical object, of 20 pixels here, lies in fewer than two of them."""
+    assert useful_axes(starter_model(), CPU, 10) == (0, 1, 2)
+    assert useful_axes(starter_model(), CPU, 10.1) == (0,)
+    assert useful_axes(starter_model(), replace(CPU, magnification=2), 10.1) == (0, 1, 2)
+    assert useful_axes(replace(starter_model(), diameter=0.0), CPU, 99) == (0, 1, 2)
+    image = two_balls()[0][:, 20:76, 20:76]
+    far, alone = replace(CPU, spacing=40), np.zeros(image.shape, np.float32)
+    list(predicting_sections(starter_model(), image[None], alone, 40, CPU, (0,)))
+    expected = np.stack([cells for _, cells in finding_cells(starter_model(), alone, 40, far)])
+
+    assert np.array_equal(segment_volume(starter_model(), image, far).labels > 0, expected > 0)
 
 
 def test_a_volume_may_have_channels_and_be_a_single_plane() -> None:

@@ -110,6 +110,17 @@ def test_time_points_are_volumes_of_their_own(viewer: Any, session: Session, fin
     assert "Planes count as one pixel apart" in session.about_result
 
 
+def test_planes_too_far_apart_to_look_across_are_spoken_of(
+    viewer: Any, session: Session, finish: Any
+) -> None:
+    """The result is that of the planes alone."""
+    image = viewer.add_image(VOLUME[::6], name="ovule", scale=(20, 0.5, 0.5))
+    session.segment_volume(image, CPU)
+    finish()
+
+    assert "Planes are too far apart to look across them" in session.about_result
+
+
 def test_a_stop_leaves_the_segmentation_as_it_was(
     viewer: Any, session: Session, finish: Any
 ) -> None:

@@ -12,11 +12,14 @@ from napari_unet.core.instances import BORDER, CellRules, instances
 from napari_unet.core.necks3d import Necks
 from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["cell_rules", "find_cells", "necks_in_3d"]
+__all__ = ["cell_rules", "find_cells", "necks_in_3d", "useful_axes"]
 
 LARGEST_HOLE = 1 << 16
 """Pixels of the largest hole that is filled in cells of unknown size: a plane that is done in parts
 must know of a background that it does not end elsewhere, without reading all of it."""
+
+FEWEST = 2
+"""Planes that a typical object lies in, from which on sections across them show it."""
 
 
 def find_cells(
@@ -72,3 +75,9 @@ def necks_in_3d(segmenter: Segmenter, config: PredictConfig, spacing: float) -> 
     """
     rules = cell_rules(segmenter, config)
     return Necks(depth=rules.split, spacing=spacing, smooth=rules.smooth)
+
+
+def useful_axes(segmenter: Segmenter, config: PredictConfig, spacing: float) -> tuple[int, ...]:
+    """Return the axes along which sections are looked at: all, or that of the planes alone."""
+    diameter = segmenter.diameter * config.magnification
+    return (0,) if 0 < diameter < FEWEST * spacing else (0, 1, 2)

@@ -8,7 +8,8 @@
 
 A network that learned planes knows sections along the other axes too, where objects are about as
 thick as they are wide. What is doubtful in one direction is often clear in another, and a nucleus
-under another one is separate in two of three.
+under another one is separate in two of three. Where planes are so far apart that an object lies in
+one or two of them, sections across them show nothing, and planes alone are looked at.
 """
 
 from __future__ import annotations
@@ -27,14 +28,13 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.core.linkstack import Linked, link_into
 from napari_unet.core.normalise import grey_statistics
 from napari_unet.core.resized import Resized
-from napari_unet.engine.cells import cell_rules, find_cells, necks_in_3d
+from napari_unet.engine.cells import cell_rules, find_cells, necks_in_3d, useful_axes
 from napari_unet.engine.checkedimage import checked_image
 from napari_unet.engine.magnified import plane_predictor
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
 __all__ = [
-    "DIRECTIONS",
     "finding_cells",
     "predicting_sections",
     "segment_volume",
@@ -46,8 +46,6 @@ SLAB = 1 << 26
 
 LOOKED_AT = 16
 """Planes that tell how bright a volume is."""
-
-DIRECTIONS = 3
 
 PREDICTING = 0.95
 """Of the work on a volume, what the network does."""
@@ -120,11 +118,13 @@ def segmenting_planes(
     evidence : uint16 array, optional
         As of `predicting_sections`.
     """
+    axes = useful_axes(segmenter, config, spacing)
     predicting = predicting_sections(
-        segmenter, volume, foreground, spacing, config, evidence=evidence
+        segmenter, volume, foreground, spacing, config, axes, evidence=evidence
     )
     for share in predicting:
         yield PREDICTING * share
+    foreground /= len(axes)
     for z, cells in finding_cells(segmenter, foreground, spacing, config):
         labels[z] = cells
         yield PREDICTING + (1 - PREDICTING) * (z + 1) / len(labels)
@@ -136,10 +136,10 @@ def predicting_sections(
     out: Floats,
     spacing: float,
     config: PredictConfig,
-    axes: Sequence[int] = (0, 1, 2),
+    axes: Sequence[int],
     evidence: NDArray[np.uint16] | None = None,
 ) -> Iterator[float]:
-    """Add a third of what is said of all sections along some axes; yield the share that is done.
+    """Add what is said of all sections along some axes; yield the share that is done.
 
     Parameters
     ----------
@@ -157,6 +157,8 @@ def predicting_sections(
         (K, Z, Y, X) of a model for cells of K classes; receives what the planes tell of them, see
         `napari_unet.core.cellclasses.class_evidence`.
     """
+    if not axes:
+        return
     predictor = plane_predictor(segmenter, config)
     # sections across planes are as high as the volume is deep
     sizes = {axis: spacing if axis else 1.0 for axis in axes}
@@ -175,7 +177,7 @@ def predicting_sections(
                 if piece.values is not None:
                     values[(slice(None), *piece.region)] = piece.values
             found = shown.back(cells_in(values)[None], whole, box)[0]
-            out[tuple(at)] += found / DIRECTIONS
+            out[tuple(at)] += found
             if evidence is not None and axis == 0:
                 evidence[:, number] = class_evidence(values)
             done += size / sections
@@ -185,7 +187,7 @@ def predicting_sections(
 def finding_cells(
     segmenter: Segmenter, foreground: Floats, spacing: float, config: PredictConfig
 ) -> Iterator[tuple[int, NDArray[np.uint32]]]:
-    """Smooth the mean of all directions, in place; yield each plane with its cells.
+    """Smooth the mean of all axes, in place; yield each plane with its cells.
 
     As far as outlines are smoothed before necks are looked for, and equally in all directions:
     what is seen in a single plane, though planes are near, is mostly no cell.

@@ -68,7 +68,7 @@ def stages(segmenter: Segmenter, order: Order) -> Generator[list[Task], None, No
         return
     share = (1 - FINISHING) / order.planes
     if order.in_3d:
-        alone = share * sections_share(order)
+        alone = share * sections_share(segmenter, order)
         yield [Task(predict_section, (segmenter, order, n), alone) for n in range(order.planes)]
         yield [Task(find_volumes, (segmenter, order), (share - alone) * order.planes)]
     elif order.is_large:

@@ -55,7 +55,7 @@ def segment_item(segmenter: Segmenter, order: Order) -> Steps:
     """Make all of a small item."""
     share_of_planes = 1 - FINISHING
     if order.in_3d:
-        share_of_planes *= sections_share(order)
+        share_of_planes *= sections_share(segmenter, order)
     unit = predict_section if order.in_3d else segment_plane
     for plane in range(order.planes):
         for share, note in unit(segmenter, order, plane):

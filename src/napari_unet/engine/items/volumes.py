@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.cellclasses import foreground as cells_in
 from napari_unet.core.cellclasses import object_classes
+from napari_unet.engine.cells import useful_axes
 from napari_unet.engine.formats.imagefile import ImageFile
 from napari_unet.engine.inference import predict
 from napari_unet.engine.items.order import Order
@@ -23,7 +24,7 @@ from napari_unet.engine.items.scratch import (
     plane_of,
 )
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.engine.volume import DIRECTIONS, finding_cells, predicting_sections
+from napari_unet.engine.volume import finding_cells, predicting_sections
 
 __all__ = ["find_volumes", "predict_section", "sections_share"]
 
@@ -36,9 +37,11 @@ AS_PIXELS = (
 )
 
 
-def sections_share(order: Order) -> float:
+def sections_share(segmenter: Segmenter, order: Order) -> float:
     """Return the share of the planes alone, of all that the network does for a volume."""
-    return 1 / (1 + 2 * order.spacing(opened(order)))
+    spacing = order.spacing(opened(order))
+    across = len(useful_axes(segmenter, order.config, spacing)) - 1
+    return 1 / (1 + across * spacing)
 
 
 def predict_section(segmenter: Segmenter, order: Order, plane: int) -> Steps:
@@ -75,11 +78,12 @@ def _find_volume(segmenter: Segmenter, order: Order, image: ImageFile, planes: r
     alone = [kept_section(order, plane) for plane in planes]
     for whole, values in zip(foreground, alone, strict=True):
         assert values is not None
-        whole[...] = cells_in(values) / DIRECTIONS
+        whole[...] = cells_in(values)
     volume, spacing = _Volume(image, planes), order.spacing(image)
-    across = predicting_sections(segmenter, volume, foreground, spacing, order.config, (1, 2))
-    for share in across:
+    _, *across = useful_axes(segmenter, order.config, spacing)
+    for share in predicting_sections(segmenter, volume, foreground, spacing, order.config, across):
         yield ACROSS * share, ""
+    foreground /= 1 + len(across)
     for z, cells in finding_cells(segmenter, foreground, spacing, order.config):
         classes: Sequence[int] = ()
         if segmenter.cell_classes > 1:

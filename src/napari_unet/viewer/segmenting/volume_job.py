@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.cellclasses import counted
 from napari_unet.core.config import PredictConfig
+from napari_unet.engine.cells import useful_axes
 from napari_unet.engine.events import PlaneDone
 from napari_unet.engine.host import SharedArray
 from napari_unet.engine.process import tasks
@@ -44,6 +45,8 @@ VOLUME = "Segmenting in 3D"
 AS_PIXELS = (
     " Planes count as one pixel apart. If they are not, set Spacing in Settings, and do it again."
 )
+
+TOO_FAR = " Planes are too far apart to look across them, so they were looked at alone."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,7 +170,11 @@ class VolumeJob(SessionJob["float | _Found"]):
             titles = class_titles(self._segmenter, range(1, all_titles + 1))
             found += f" ({counted(titles, [told[title] for title in titles])})"
         found += f" in {seconds:.1f} s."
-        return found + AS_PIXELS * (self._spacing == 1 and not self._config.spacing)
+        if self._spacing == 1 and not self._config.spacing:
+            found += AS_PIXELS
+        elif len(useful_axes(self._segmenter, self._config, self._spacing)) == 1:
+            found += TOO_FAR
+        return found
 
     def stopped(self) -> str:
         """Say what is left when it was stopped."""
