@@ -155,6 +155,21 @@ def test_what_has_no_depth_is_refused_before_anything_is_predicted(
     assert "--link objects" in failed.reason
 
 
+@pytest.mark.parametrize("spacing", [0.0, SPACING])
+def test_a_file_that_does_not_say_how_far_apart_planes_are_is_spoken_of(
+    tmp_path: Path, spacing: float
+) -> None:
+    """Unless somebody gave the distance."""
+    tifffile.imwrite(tmp_path / "a.tif", two_balls()[0][8:14, 20:60, 20:60])
+    config, options = replace(CPU, spacing=spacing), BatchOptions(link="volume")
+    events = segment_files(starter_model(), tmp_path / "a.tif", tmp_path / "out", config, options)
+    notes = {getattr(event, "note", "") for event in events}
+
+    assert any("does not say how far apart its planes are" in note for note in notes) is not bool(
+        spacing
+    )
+
+
 def test_a_split_of_0_joins_what_overlaps(volume: Path, tmp_path: Path) -> None:
     """As it does for `--link objects`."""
     *_, done, _ = segment_files(

@@ -59,10 +59,10 @@ class ImageFile:
     plane_spacing: float | None
 
     @property
-    def spacing_in_pixels(self) -> float:
-        """From plane to plane along Z, in pixels of a plane; 1 where not known."""
+    def spacing_in_pixels(self) -> float | None:
+        """From plane to plane along Z, in pixels of a plane; None where not known."""
         if self.pixel_size is None or self.plane_spacing is None:
-            return 1.0
+            return None
         return self.plane_spacing / math.sqrt(math.prod(self.pixel_size))
 
 

@@ -61,8 +61,8 @@ class Order:
         return self.spatial[0] if len(self.spatial) == 3 else 1
 
     def spacing(self, image: ImageFile) -> float:
-        """Return the distance of its planes in pixels: as configured, else as the image says."""
-        return self.config.spacing or image.spacing_in_pixels
+        """Return the distance of its planes in pixels: as configured, as the image says, or 1."""
+        return self.config.spacing or image.spacing_in_pixels or 1.0
 
     @property
     def is_large(self) -> bool:
