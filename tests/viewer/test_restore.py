@@ -22,6 +22,7 @@ from small_things import make_segmenter
 
 from napari_unet.core.config import TrainConfig
 from napari_unet.engine.host import Host
+from napari_unet.engine.saving.labels import read_labels
 from napari_unet.engine.saving.session import SavedSession, read_session, write_session
 from napari_unet.errors import InputError, JobError
 from napari_unet.sample_data import painted_scribbles, touching_cells
@@ -157,6 +158,46 @@ def test_every_pixel_painted_before_a_crash_comes_back(
     assert viewer.layers.selection.active is labels
     assert found(root) == []
     session.close()
+
+
+ENDS = """
+import sys
+from pathlib import Path
+import napari
+import numpy as np
+from qtpy.QtWidgets import QApplication
+from napari_unet.viewer.layers import new_scribbles
+
+viewer = napari.Viewer(show=False)
+_, dock = viewer.window.add_plugin_dock_widget("napari-live-unet", "Live U-Net")
+QApplication.processEvents()
+labels = new_scribbles(viewer, viewer.add_image(np.zeros((60, 80))))
+labels.paint((20, 20), 1)
+np.save(Path(sys.argv[1]), labels.data)
+sys.exit(7)
+"""
+
+
+def test_a_script_that_exits_with_the_window_open_saves_and_complains_of_nothing(
+    tmp_path: Path, root: Path
+) -> None:
+    """Qt has then deleted what is its own before we are told."""
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS, tmp_path / "painted.npy"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"NAPARI_UNET_AUTOSAVE": str(root)},
+    )
+    (folder,) = (path.parent for path in root.rglob("session.json"))
+    saved = read_session(folder)
+    (layer,) = saved.labels
+    read = read_labels(folder / layer.folder, layer.shape, layer.dtype, layer.parts)
+
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 7
+    assert saved.state == "closed"
+    np.testing.assert_array_equal(read.pixels, np.load(tmp_path / "painted.npy"))
 
 
 def test_layers_come_back_as_they_were(

@@ -5,6 +5,7 @@ What a job makes of its events, and leaves behind, is in `training_job` and `seg
 
 from __future__ import annotations
 
+import atexit
 import tempfile
 import weakref
 from collections.abc import Sequence
@@ -88,6 +89,8 @@ class Session:
         window = getattr(viewer, "window", None)  # a ViewerModel has none
         if window is not None:  # before the jobs, whose end then finds that this is closed
             window.main_menu.window().destroyed.connect(self.close)
+            # a script that exits leaves the window to Qt, which deletes what closing needs first
+            atexit.register(self.close)
         self.jobs = Jobs.of(viewer)
         self.host = Host()
         self.background = Background(
@@ -122,6 +125,7 @@ class Session:
     def close(self) -> None:
         """Stop what runs and end the compute process; nothing can be started after."""
         self._closed = True
+        atexit.unregister(self.close)
         self.jobs.close()
         if self.autosave is not None:
             self.autosave.close()
