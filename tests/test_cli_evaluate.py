@@ -17,6 +17,7 @@ from napari_unet.cli import main
 from napari_unet.cli.picture import PAPER, PREDICTED_RIM, RIM
 from napari_unet.core.comparison import ERROR_COLOURS, ObjectScore, compare_objects
 from napari_unet.engine.files import read_labels, write_labels
+from napari_unet.engine.objecttable import IN_PLANES, IN_VOLUMES
 
 Labels = NDArray[np.int64]
 
@@ -52,7 +53,8 @@ def test_every_object_has_a_line_that_says_what_became_of_it(
 
     with file.open(newline="", encoding="utf-8") as text:
         rows = list(csv.DictReader(text))
-    assert list(rows[0]) == ["image", "plane", *(field.name for field in fields(ObjectScore))]
+    assert list(rows[0]) == ["image", "plane", *IN_PLANES]
+    assert {*IN_VOLUMES} == {field.name for field in fields(ObjectScore)}
     places = [(row["image"], row["plane"]) for row in rows]
     assert list(dict.fromkeys(places)) == [("stack", "0"), ("stack", "1"), ("sub/a", "0")]
     first = [row for row in rows if row["image"] == "sub/a"]
@@ -137,3 +139,86 @@ def test_nothing_is_drawn_or_listed_of_an_image_that_cannot_be_scored(
 
     assert [path.name for path in wrong.rglob("*.*")] == ["a_errors.png"]
     assert "stack" not in file.read_text(encoding="utf-8")
+
+
+def test_objects_that_go_through_planes_are_scored_in_3d(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is right in every plane, but has two numbers, is split, and drawn in each plane."""
+    truth = np.zeros((3, 20, 30), int)
+    truth[:, 5:15, 5:12], truth[:, 5:15, 18:25] = 1, 2
+    predicted = truth.copy()
+    predicted[2][truth[2] == 2] = 3
+    predicted[1][truth[1] == 2] = 4
+    write_labels(tmp_path / "truth.tif", truth)
+    write_labels(tmp_path / "predicted.tif", predicted)
+    files = [str(tmp_path / "truth.tif"), str(tmp_path / "predicted.tif")]
+    table, wrong = tmp_path / "objects.csv", tmp_path / "wrong"
+    more = ["--json", "--objects", str(table), "--errors", str(wrong)]
+    assert main(["evaluate", *files, "--in-3d", *more]) == 0
+    in_3d, mean = (json.loads(line)["scores"] for line in capsys.readouterr().out.splitlines())
+    assert main(["evaluate", *files, "--json"]) == 0
+    in_planes = json.loads(capsys.readouterr().out.splitlines()[0])["scores"]
+
+    assert in_planes["SEG"] == 1.0
+    assert in_3d["SEG"] == metrics.seg_score(truth, predicted) == 0.5
+    assert in_3d == mean
+    assert in_planes.keys() - in_3d.keys() == {"warping error"}
+    with table.open(newline="", encoding="utf-8") as text:
+        rows = list(csv.DictReader(text))
+    assert list(rows[0]) == ["image", "volume", *IN_VOLUMES]
+    assert [row["fate"] for row in rows] == ["found", "split", "found", "split", "split", "split"]
+    assert (rows[0]["area"], rows[0]["z"], rows[5]["z"]) == ("210", "1.0000", "1.0000")
+    for plane in range(3):
+        drawn = np.array(Image.open(wrong / f"truth_plane{plane}_errors.png").convert("RGB"))
+        assert bytes(drawn[10, 21]) == bytes.fromhex(ERROR_COLOURS["split"][1:])
+
+
+def test_a_plane_has_no_3d_objects(folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The stack is scored, and the plane is told of."""
+    assert main(["evaluate", *folders, "--in-3d", "--json"]) == 5
+
+    said = capsys.readouterr()
+    assert "sub/a failed: the labels have shape (30, 60), and objects in 3D have planes" in said.err
+    assert json.loads(said.out.splitlines()[-1])["images"] == 1
+
+
+def test_classes_of_pixels_are_scored_where_they_are_labelled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Class by class, of all planes of a stack together; an image may lack a class."""
+    truth = np.zeros((2, 10, 10), int)
+    truth[0, :4], truth[0, 4:8] = 1, 2
+    truth[1, :4] = 3
+    predicted = np.where(truth == 0, 3, truth)
+    predicted[0, 0], predicted[1, 0] = 2, 1
+    for folder, labels in (("truth", truth), ("predicted", predicted)):
+        write_labels(tmp_path / folder / "stack.tif", labels)
+        write_labels(tmp_path / folder / "zero.tif", labels[0])
+    folders = [str(tmp_path / "truth"), str(tmp_path / "predicted")]
+    wrong = tmp_path / "wrong"
+    more = ["--csv", str(tmp_path / "scores.csv"), "--errors", str(wrong)]
+    assert main(["evaluate", *folders, "--classes", *more]) == 0
+
+    lines = (tmp_path / "scores.csv").read_text(encoding="utf-8").splitlines()
+    iou = 30 / 50, 40 / 50, 30 / 40
+    assert lines[0] == "image,mean IoU,pixel error,IoU of 1,IoU of 2,IoU of 3"
+    assert lines[1] == f"stack,{sum(iou) / 3:.4f},{20 / 120:.4f},{iou[0]:.4f},{iou[1]:.4f},0.7500"
+    assert lines[2] == f"zero,{(30 / 40 + 40 / 50) / 2:.4f},{10 / 80:.4f},0.7500,0.8000,"
+    assert lines[3].endswith(",0.8000,0.7500")
+    assert "mean IoU" in capsys.readouterr().out
+    drawn = np.array(Image.open(wrong / "stack_plane0_errors.png").convert("RGB"))
+    assert bytes(drawn[0, 5]) == bytes.fromhex(ERROR_COLOURS["missed"][1:])
+    assert tuple(drawn[9, 5]) != tuple(drawn[0, 5])
+
+
+def test_classes_need_a_class_and_have_no_objects(
+    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each in a sentence."""
+    assert main(["evaluate", *folders, "--classes", "--objects", "objects.csv"]) == 3
+    assert "Classes of pixels are no objects: leave out --objects" in capsys.readouterr().err
+    write_labels(tmp_path / "none.tif", np.zeros((9, 9), int))
+    none = str(tmp_path / "none.tif")
+    assert main(["evaluate", none, none, "--classes"]) == 5
+    assert "the truth has no class but 0, and 0 is not labelled" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_unet import metrics
 from napari_unet.core.comparison import ERRORS, Fate, ObjectScore, compare_objects, error_map
+from napari_unet.core.overlaps import PIXELS, overlaps
 from napari_unet.errors import InputError
 
 Labels = NDArray[np.int64]
@@ -23,8 +24,8 @@ unhurried = settings(deadline=None, max_examples=100)
 
 @st.composite
 def label_pairs(draw: st.DrawFn) -> Pair:
-    """Two small label planes of one shape."""
-    shape = draw(array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=6))
+    """Two small label planes, or volumes, of one shape."""
+    shape = draw(array_shapes(min_dims=2, max_dims=3, min_side=0, max_side=6))
     labels = arrays(np.int64, shape, elements=st.integers(0, 4))
     return draw(labels), draw(labels)
 
@@ -140,7 +141,8 @@ def test_every_object_has_the_fate_of_the_definition(pair: Pair) -> None:
     assert [s.fate for s in scores] == by_definition(pair)
     for score, (side, label) in zip(scores, labels, strict=True):
         assert score.area == (pair[side] == label).sum()
-        assert (score.y, score.x) == pytest.approx(np.argwhere(pair[side] == label).mean(axis=0))
+        middle = np.argwhere(pair[side] == label).mean(axis=0)
+        assert (score.z, score.y, score.x)[-len(middle) :] == pytest.approx(middle)
 
 
 @unhurried
@@ -214,16 +216,46 @@ def test_arrays_without_objects_or_pixels_have_nothing_to_compare() -> None:
 
 
 @pytest.mark.parametrize("compare", [compare_objects, error_map])
-def test_only_two_planes_of_one_image_can_be_compared(compare: object) -> None:
-    """A stack, two shapes and fractions are refused with what was seen."""
+def test_only_two_planes_or_volumes_of_one_image_can_be_compared(compare: object) -> None:
+    """A line, two shapes and fractions are refused with what was seen."""
     plane = np.zeros((3, 4), int)
     assert callable(compare)
-    with pytest.raises(InputError, match=r"\(2, 3, 4\).*one 2D plane"):
-        compare(np.stack([plane, plane]), np.stack([plane, plane]))
+    with pytest.raises(InputError, match=r"\(4,\): pass one plane \(Y, X\) or volume"):
+        compare(plane[0], plane[0])
     with pytest.raises(InputError, match=r"\(3, 4\).*\(4, 3\)"):
         compare(plane, plane.T)
     with pytest.raises(InputError, match="predicted holds float64"):
         compare(plane, plane / 2)
+
+
+def test_an_object_of_a_volume_is_one_through_its_planes() -> None:
+    """With its voxels, and where its middle is; cut in two it is split."""
+    truth = np.zeros((4, 3, 5), int)
+    truth[1:, :2, 2:] = 7
+    predicted = truth.copy()
+    predicted[3][truth[3] > 0] = 0
+    found, _ = compare_objects(truth, predicted)
+    assert found == ObjectScore("truth", 7, "found", 18, 0.5, 3.0, 7, 2 / 3, 2.0)
+
+    predicted[2:][truth[2:] > 0] = 9
+    truth[0, :2, 2:], predicted[0, :2, 2:] = 7, 7
+    assert [one.fate for one in compare_objects(truth, predicted)] == ["split"] * 3
+    np.testing.assert_array_equal(error_map(truth, predicted), np.where(truth > 0, 4, 0))
+
+
+def test_the_objects_of_a_large_volume_are_counted_in_parts() -> None:
+    """Exactly as all at once."""
+    truth = np.zeros((70, 300, 300), np.uint16)
+    truth[:, 10:290, 10:290] = np.arange(1, 71)[:, None, None] // 5
+    predicted = np.roll(truth, 2, axis=0)
+    assert truth.size > PIXELS
+    pairs = overlaps(truth, predicted)
+    together, counts = np.unique([truth.ravel(), predicted.ravel()], axis=1, return_counts=True)
+    np.testing.assert_array_equal([pairs.truth, pairs.predicted], together)
+    np.testing.assert_array_equal(pairs.shared, counts)
+    np.testing.assert_array_equal(pairs.truth_sizes, np.bincount(truth.ravel()))
+    (one,) = [o for o in compare_objects(truth, predicted) if (o.side, o.label) == ("truth", 3)]
+    assert (one.z, one.y, one.x, one.area) == (16.0, 149.5, 149.5, 5 * 280**2)
 
 
 def test_thousands_of_objects_are_found_at_once() -> None:

@@ -23,9 +23,11 @@ from napari_unet.errors import InputError
 Labels = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Pair = tuple[Labels, Labels]
-NO_SCORE = "touching_cells"
+NOT_ONE_SCORE = ("touching_cells", "class_iou")
 SCORES: list[Callable[..., Any]] = [
-    getattr(metrics, name) for name in metrics.__all__ if name.islower() and name != NO_SCORE
+    getattr(metrics, name)
+    for name in metrics.__all__
+    if name.islower() and name not in NOT_ONE_SCORE
 ]
 FOREGROUND = {"foreground_rand_score", "foreground_information_score"}
 BEST_IS_ONE = {"iou", "seg_score", "average_precision", *FOREGROUND}

@@ -15,12 +15,14 @@ from small_things import make_segmenter
 from napari_unet import metrics
 from napari_unet.core.comparison import ERRORS, error_map
 from napari_unet.core.config import PredictConfig
-from napari_unet.engine.scoring import PlaneScore, score_plane
+from napari_unet.engine.scoring import Agreement, score_plane
 from napari_unet.errors import InputError
 from napari_unet.sample_data import touching_cells
+from napari_unet.viewer.cellclasses import name_classes, write_classes
 from napari_unet.viewer.layers import Meaning, is_result, link, set_meaning
+from napari_unet.viewer.scores.comparison import COLOURMAP, possible_scopes
 from napari_unet.viewer.scores.scorable import possible_truths
-from napari_unet.viewer.scores.scoring import BROKEN_OFF, CHANGED, COLOURMAP, Scoring
+from napari_unet.viewer.scores.scoring import BROKEN_OFF, CHANGED, Scoring
 from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.segmenting.rethreshold import Rethreshold
 from napari_unet.viewer.session import Session
@@ -75,13 +77,13 @@ def errors_of(viewer: Any, image: Image) -> Labels:
     return layer
 
 
-def scored(truth: np.ndarray, predicted: np.ndarray, meaning: Meaning) -> PlaneScore | None:
+def scored(truth: np.ndarray, predicted: np.ndarray, meaning: Meaning) -> Agreement | None:
     """Score a plane in this process."""
     (score,) = score_plane(truth, predicted, meaning, np.zeros(truth.shape, np.uint8))
     return score
 
 
-def fates(score: PlaneScore | None) -> list[tuple[str, int, str]]:
+def fates(score: Agreement | None) -> list[tuple[str, int, str]]:
     """Say what became of every object."""
     assert score is not None
     return [(one.side, one.label, one.fate) for one in score.objects]
@@ -93,7 +95,7 @@ def test_the_plane_in_view_gets_its_scores_and_its_errors(
     """The numbers of the metrics, the map of the comparison, and every true cell counted once."""
     image = segmented(viewer, FOUND)
     truth = viewer.add_labels(TRUTH.copy(), name="truth")
-    scoring.begin(image, truth, all_planes=False)
+    scoring.begin(image, truth, "plane")
     assert scoring.running
     settle()
     layer = errors_of(viewer, image)
@@ -113,7 +115,7 @@ def test_errors_can_be_seen_and_are_named_under_the_cursor(
     image = segmented(viewer, FOUND)
     truth = viewer.add_labels(TRUTH.copy(), name="truth")
     viewer.layers.selection.active = truth
-    scoring.begin(image, truth, all_planes=False)
+    scoring.begin(image, truth, "plane")
     settle()
     layer = errors_of(viewer, image)
 
@@ -132,11 +134,11 @@ def test_scoring_again_shows_the_new_errors_only(
     """In the same layer."""
     image = segmented(viewer, FOUND)
     truth = viewer.add_labels(TRUTH.copy(), name="truth")
-    scoring.begin(image, truth, all_planes=False)
+    scoring.begin(image, truth, "plane")
     settle()
     layer = errors_of(viewer, image)
     truth.data = FOUND.copy()
-    scoring.begin(image, truth, all_planes=False)
+    scoring.begin(image, truth, "plane")
     settle()
 
     assert errors_of(viewer, image) is layer
@@ -181,13 +183,13 @@ def test_a_stack_gets_the_means_of_the_planes_that_can_be_compared(
     session.kept.put(image, (4,), np.zeros(TRUTH.shape, np.float32), make_segmenter())
     truth = viewer.add_labels(np.stack([TRUTH, TRUTH, empty, TRUTH, TRUTH]), name="truth")
     viewer.dims.set_point(0, 0)
-    scoring.begin(image, truth, all_planes=True)
+    scoring.begin(image, truth, "planes")
     settle()
     layer = errors_of(viewer, image)
 
     seg = (metrics.seg_score(TRUTH, FOUND) + 1 + 0) / 3
     assert scoring.sentence.startswith(f"SEG {seg:.2f},")
-    assert "(means of 3 planes; left out: 1 without a true cell and 1 not segmented)" in (
+    assert "(means of 3 planes; left out: 1 without truth and 1 not segmented)" in (
         scoring.sentence
     )
     np.testing.assert_array_equal(layer.data[0], error_map(TRUTH, FOUND))
@@ -201,7 +203,7 @@ def test_of_a_stack_the_plane_in_view_is_scored(viewer: Any, scoring: Scoring, s
     image = segmented(viewer, np.stack([FOUND, TRUTH]))
     truth = viewer.add_labels(np.stack([TRUTH, TRUTH]), name="truth")
     viewer.dims.set_point(0, 1)
-    scoring.begin(image, truth, all_planes=False)
+    scoring.begin(image, truth, "plane")
     settle()
 
     assert "SEG 1.00, AP@0.5 1.00, IoU 1.00 in plane 1." in scoring.sentence
@@ -215,7 +217,7 @@ def test_painted_labels_stay_in_view_and_flatter(
     truth = viewer.add_labels(np.where(TRUTH > 0, TRUTH + 1, 1), name="painted")
     set_meaning(truth, "scribbles")
     link(truth, image)
-    scoring.begin(image, truth, all_planes=False)
+    scoring.begin(image, truth, "plane")
     settle()
 
     assert truth.visible
@@ -232,7 +234,7 @@ def test_only_labels_of_the_user_with_the_size_of_the_image_may_be_the_truth(
     image = segmented(viewer, FOUND)
     truth = viewer.add_labels(TRUTH.copy(), name="truth")
     viewer.add_labels(TRUTH[1:].copy(), name="smaller")
-    scoring.begin(image, truth, all_planes=False)
+    scoring.begin(image, truth, "plane")
     settle()
 
     assert possible_truths(viewer, image) == [truth]
@@ -243,7 +245,7 @@ def test_only_labels_of_the_user_with_the_size_of_the_image_may_be_the_truth(
     ("truth", "found", "meaning", "message"),
     [
         (TRUTH[1:], FOUND, "instances", r"has shape \(89, 120\), image layer 'cells'"),
-        (TRUTH, FOUND, "classes", "'truth' holds classes, and only cells can be scored: choose"),
+        (TRUTH, FOUND, "classes", "'truth' holds classes, and the segmentation of layer 'cells' h"),
         (TRUTH * 0, FOUND, "instances", r"'truth' holds no cell .* meaning is instances\): choose"),
         (TRUTH > 0, FOUND, "scribbles", r"'truth' holds no cell .* meaning is scribbles\): choose"),
         (TRUTH, FOUND * 0, "instances", "'cells' is not segmented here: press Segment first"),
@@ -262,7 +264,7 @@ def test_what_cannot_be_scored_is_refused_in_one_sentence(
     labels = viewer.add_labels(truth.astype(np.uint16), name="truth")
     set_meaning(labels, meaning)
     with pytest.raises(InputError, match=message):
-        scoring.begin(image, labels, all_planes=False)
+        scoring.begin(image, labels, "plane")
 
     assert not any(is_result(layer, "errors") for layer in viewer.layers)
     assert not scoring.running
@@ -275,20 +277,164 @@ def test_an_image_that_was_never_segmented_is_refused(viewer: Any, scoring: Scor
     truth = viewer.add_labels(TRUTH[:80, :80].copy(), name="truth")
 
     with pytest.raises(InputError, match="'cells' is not segmented here"):
-        scoring.begin(image, truth, all_planes=True)
+        scoring.begin(image, truth, "planes")
 
 
-def test_a_segmentation_into_classes_is_refused(
+def classes_of_pixels(viewer: Any, session: Session, found: np.ndarray) -> Image:
+    """Open an image that was segmented with a model of classes."""
+    image = segmented(viewer, found)
+    model = make_segmenter(kind="classes")
+    for plane in np.ndindex(found.shape[:-2]):
+        session.kept.put(image, plane, np.zeros(found.shape[-2:], np.float32), model)
+    return image
+
+
+def test_cells_are_not_scored_against_classes(
     viewer: Any, session: Session, scoring: Scoring
 ) -> None:
-    """Its numbers are not cells."""
-    image = segmented(viewer, FOUND)
+    """The numbers of one are not those of the other."""
+    image = classes_of_pixels(viewer, session, FOUND)
     truth = viewer.add_labels(TRUTH.copy(), name="truth")
-    model = make_segmenter(kind="classes")
-    session.kept.put(image, (), np.zeros(TRUTH.shape, np.float32), model)
 
-    with pytest.raises(InputError, match="tells classes of pixels apart, and only cells"):
-        scoring.begin(image, truth, all_planes=False)
+    with pytest.raises(InputError, match="tells classes of pixels apart, and labels layer 'truth'"):
+        scoring.begin(image, truth, "plane")
+
+
+def test_classes_are_scored_by_their_pixels(
+    viewer: Any, session: Session, scoring: Scoring, settle: Any
+) -> None:
+    """Of all planes together, and only where the truth is labelled; wrong pixels are shown."""
+    true = np.zeros((3, 10, 20), np.uint8)
+    true[:2, :5], true[:2, 5:, :10] = 1, 2
+    found = np.where(true == 0, 3, true)
+    found[0, :, :2] = 3  # 20 of 100 + 50 labelled pixels of that plane
+    found[1, 0, 0] = 2
+    image = classes_of_pixels(viewer, session, found)
+    (layer,) = [one for one in viewer.layers if is_result(one, "segmentation", image)]
+    name_classes(layer, ("axon", "", ""))
+    truth = viewer.add_labels(true, name="truth")
+    set_meaning(truth, "classes")
+    scoring.begin(image, truth, "planes")
+    settle()
+    errors = errors_of(viewer, image)
+
+    axon, other, never = (200 - 10 - 1) / 200, (100 - 10) / (100 + 1), 0.0
+    assert scoring.sentence == (
+        f"Mean IoU {(axon + other + never) / 3:.2f} (2 planes; left out: 1 without truth): axon "
+        f"{axon:.2f}, class 2 {other:.2f}, class 3 {never:.2f}. {21 / 300:.1%} of the labelled "
+        f"pixels have a wrong class."
+    )
+    np.testing.assert_array_equal(errors.data > 0, (true > 0) & (true != found))
+    assert list(errors.features["error"]) == ["right", "wrong"]
+    assert scoring.score is not None
+    assert scoring.score.rows() == []
+
+
+def test_a_plane_without_all_of_its_classes_is_not_segmented(
+    viewer: Any, session: Session, scoring: Scoring, settle: Any
+) -> None:
+    """Stopped in the middle, what is missing would count as wrong."""
+    found = np.ones((2, 10, 20), np.uint8)
+    found[1, 5:] = 0
+    image = classes_of_pixels(viewer, session, found)
+    truth = viewer.add_labels(np.ones_like(found), name="truth")
+    set_meaning(truth, "classes")
+    scoring.begin(image, truth, "planes")
+    settle()
+
+    assert "Mean IoU 1.00 (1 plane; left out: 1 not segmented)" in scoring.sentence
+
+
+def test_the_classes_of_cells_that_were_found_are_compared(
+    viewer: Any, scoring: Scoring, settle: Any
+) -> None:
+    """Where the truth has one, by name."""
+    image = segmented(viewer, TRUTH)
+    (layer,) = [one for one in viewer.layers if is_result(one, "segmentation", image)]
+    write_classes(layer, {1: "B", 2: "T", 3: "T", 4: "T"})
+    truth = viewer.add_labels(TRUTH.copy(), name="truth")
+    write_classes(truth, {1: "T", 2: "T", 3: "T"})
+    scoring.begin(image, truth, "plane")
+    settle()
+
+    assert scoring.sentence.endswith("Of 3 found cells whose class is known, 2 have it.")
+
+
+def stack_of_balls() -> tuple[np.ndarray, np.ndarray]:
+    """Two columns through four planes, the second cut in two where it was found."""
+    true = np.zeros((4, 20, 40), np.uint16)
+    true[:, 5:15, 5:15], true[:, 5:15, 25:35] = 1, 2
+    found = true.copy()
+    found[2:][found[2:] == 2] = 3
+    return true, found
+
+
+def test_objects_of_a_volume_are_compared_as_a_whole(
+    viewer: Any, scoring: Scoring, settle: Any, tmp_path: Path
+) -> None:
+    """Every plane is right by itself, and still one object is split."""
+    true, found = stack_of_balls()
+    image = segmented(viewer, found)
+    truth = viewer.add_labels(true, name="truth")
+    scoring.begin(image, truth, "planes")
+    settle()
+    planes = scoring.sentence
+    scoring.begin(image, truth, "volumes")
+    settle()
+    assert scoring.score is not None
+    scoring.score.save(tmp_path / "score.csv")
+    lines = (tmp_path / "score.csv").read_text(encoding="utf-8").splitlines()
+
+    assert planes.startswith("SEG 1.00, AP@0.5 1.00, IoU 1.00 (means of 4 planes).")
+    seg, ap = metrics.seg_score(true, found), metrics.average_precision(true, found)
+    assert scoring.sentence == (
+        f"SEG {seg:.2f}, AP@0.5 {ap:.2f}, IoU 1.00 of 3D objects. 2 true cells: 1 found, 0 missed, "
+        f"0 merged, 1 split; 0 spurious."
+    )
+    np.testing.assert_array_equal(errors_of(viewer, image).data, error_map(true, found))
+    assert [(row[0], row[1].label) for row in scoring.score.rows()][:2] == [((0,), 2), ((2,), 2)]
+    assert lines[0] == "image,volume,side,label,fate,area,z,y,x,partner,iou"
+    assert lines[1] == "cells,0,truth,1,found,400,1.5000,9.5000,9.5000,1,1.0000"
+
+
+def test_every_time_point_has_its_own_volume(viewer: Any, scoring: Scoring, settle: Any) -> None:
+    """One without a true cell is left out, and so is one of which a single plane is segmented."""
+    true, found = stack_of_balls()
+    only_one = found.copy()
+    only_one[1:] = 0
+    image = segmented(viewer, np.stack([true, found, true, only_one]))
+    truth = viewer.add_labels(np.stack([true, true, true * 0, true]), name="truth")
+    scoring.begin(image, truth, "volumes")
+    settle()
+
+    assert "(means of 2 time points; left out: 1 without truth and 1 not segmented)" in (
+        scoring.sentence
+    )
+    assert set(np.unique(errors_of(viewer, image).data[1])) == {0, 4}
+    assert not errors_of(viewer, image).data[[0, 2, 3]].any()
+
+
+def test_volumes_are_offered_where_there_is_depth(
+    viewer: Any, session: Session, scoring: Scoring
+) -> None:
+    """Not along time, and not of classes."""
+    true, found = stack_of_balls()
+    image = segmented(viewer, found)
+    truth = viewer.add_labels(true, name="truth")
+    flat = viewer.add_image(PIXELS, name="flat")
+    assert possible_scopes(image) == ["plane", "planes", "volumes"]
+    assert possible_scopes(flat) == ["plane"]
+    image.axis_labels = ("t", "y", "x")
+    assert possible_scopes(image) == ["plane", "planes"]
+    with pytest.raises(InputError, match=r"'cells' \(4 time points, .*\) has no 3D objects: score"):
+        scoring.begin(image, truth, "volumes")
+    viewer.layers.clear()
+
+    image = classes_of_pixels(viewer, session, found)
+    truth = viewer.add_labels(true, name="truth")
+    set_meaning(truth, "classes")
+    with pytest.raises(InputError, match="has no 3D objects, but classes of pixels: score its"):
+        scoring.begin(image, truth, "volumes")
 
 
 def test_a_stack_with_nothing_to_compare_says_so(
@@ -297,10 +443,10 @@ def test_a_stack_with_nothing_to_compare_says_so(
     """And leaves no layer of errors."""
     image = segmented(viewer, np.stack([FOUND, FOUND * 0]))
     truth = viewer.add_labels(np.stack([TRUTH * 0, TRUTH]), name="truth")
-    scoring.begin(image, truth, all_planes=True)
+    scoring.begin(image, truth, "planes")
     settle()
 
-    assert scoring.sentence.startswith("No plane has both a cell in layer 'truth' and")
+    assert scoring.sentence.startswith("No plane has both something true in layer 'truth' and")
     assert scoring.score is None
     assert not any(is_result(layer, "errors") for layer in viewer.layers)
 
@@ -317,7 +463,7 @@ def test_while_an_image_is_being_segmented_it_is_not_scored(
     def score(_: object) -> None:
         if not refused:
             with pytest.raises(InputError) as caught:
-                scoring.begin(image, truth, all_planes=False)
+                scoring.begin(image, truth, "plane")
             refused.append(str(caught.value))
 
     session.jobs.event.connect(score)
@@ -349,7 +495,7 @@ def test_errors_go_when_the_segmentation_changes(
     change_by_segmenting()
     (found,) = [layer for layer in viewer.layers if is_result(layer, "segmentation", image)]
     for change in (change_by_segmenting, change_by_adjusting):
-        scoring.begin(image, truth, all_planes=False)
+        scoring.begin(image, truth, "plane")
         settle()
         assert (errors_of(viewer, image).visible, found.visible) == (True, False)
         change()
@@ -368,13 +514,13 @@ def test_breaking_off_keeps_what_was_compared(viewer: Any, scoring: Scoring, set
             scoring.stop()
 
     scoring.told.connect(stop_at_the_second)
-    scoring.begin(image, truth, all_planes=True)
+    scoring.begin(image, truth, "planes")
     settle()
 
     assert said[:2] == ["Comparing plane 1 of 4 ...", "Comparing plane 2 of 4 ..."]
     assert scoring.sentence.startswith(BROKEN_OFF)
     assert scoring.score is not None
-    assert list(scoring.score.planes) == [(0,)]
+    assert list(scoring.score.parts) == [(0,)]
     layer = errors_of(viewer, image)
     assert layer.name == "cells errors (unfinished)"
     assert [bool(plane.any()) for plane in layer.data] == [True, False, False, False]
@@ -387,7 +533,7 @@ def test_a_layer_that_is_removed_meanwhile_ends_it(
     """In a sentence, not in an error."""
     image = segmented(viewer, np.stack([FOUND] * 3))
     truth = viewer.add_labels(np.stack([TRUTH] * 3), name="truth")
-    scoring.begin(image, truth, all_planes=True)
+    scoring.begin(image, truth, "planes")
     viewer.layers.remove(which)
     settle()
 
@@ -400,7 +546,7 @@ def test_whoever_left_shows_nothing_any_more(
     """Nor does it hold the image."""
     image = segmented(viewer, FOUND)
     truth = viewer.add_labels(TRUTH.copy(), name="truth")
-    scoring.begin(image, truth, all_planes=False)
+    scoring.begin(image, truth, "plane")
     scoring.leave()
     qtbot.wait_until(lambda: not session.background.busy, timeout=10_000)
     qtbot.wait(20)
@@ -418,7 +564,7 @@ def test_the_camera_flies_to_an_object_in_its_plane(
     truth = viewer.add_labels(np.stack([TRUTH, TRUTH]), name="truth")
     image.scale = (3, 2, 2)
     viewer.dims.set_point(0, 0)
-    scoring.begin(image, truth, all_planes=True)
+    scoring.begin(image, truth, "planes")
     settle()
     assert scoring.score is not None
     rows = scoring.score.rows()
@@ -445,13 +591,13 @@ def test_the_table_is_saved_with_the_objects_of_both_sides(
     """Of every plane; a folder that cannot be written to is told of."""
     image = segmented(viewer, np.stack([FOUND, TRUTH]))
     truth = viewer.add_labels(np.stack([TRUTH, TRUTH]), name="truth")
-    scoring.begin(image, truth, all_planes=True)
+    scoring.begin(image, truth, "planes")
     settle()
     assert scoring.score is not None
     scoring.score.save(tmp_path / "score.csv")
     with (tmp_path / "score.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    objects = [one for plane in scoring.score.planes.values() for one in plane.objects]
+    objects = [one for plane in scoring.score.parts.values() for one in plane.objects]
 
     assert [row["label"] for row in rows] == [str(one.label) for one in objects]
     assert {row["plane"] for row in rows} == {"0", "1"}
@@ -476,13 +622,13 @@ def test_a_process_that_dies_ends_it_and_the_next_one_scores(
     assert child is not None
     process = psutil.Process(child._process.pid)
     process.suspend()
-    scoring.begin(image, truth, all_planes=False)
+    scoring.begin(image, truth, "plane")
     qtbot.wait_until(lambda: background._running is not None, timeout=5_000)
     qtbot.wait(50)
     process.kill()
     settle()
     first = scoring.sentence
-    scoring.begin(image, truth, all_planes=False)
+    scoring.begin(image, truth, "plane")
     settle()
 
     assert first == BROKEN_OFF

@@ -11,9 +11,10 @@ import pytest
 from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox
+from small_things import make_segmenter
 
 from napari_unet.core.comparison import ObjectScore
-from napari_unet.viewer.layers import new_scribbles
+from napari_unet.viewer.layers import new_scribbles, set_meaning
 from napari_unet.viewer.scores.scoring import BROKEN_OFF
 from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.session import Session
@@ -82,7 +83,13 @@ def click(panel: ScorePanel, qtbot: Any) -> Callable[[], None]:
 
 def offered(panel: ScorePanel) -> list[str]:
     """Return the names in the box of the truth."""
-    native: QComboBox = panel._truth.native
+    native: QComboBox = panel._choice.truth.native
+    return [native.itemText(index) for index in range(native.count())]
+
+
+def scopes(panel: ScorePanel) -> list[str]:
+    """Return what of the image can be compared."""
+    native: QComboBox = panel._choice.scope.native
     return [native.itemText(index) for index in range(native.count())]
 
 
@@ -140,19 +147,19 @@ def test_the_layer_that_is_not_painted_on_is_chosen(
 ) -> None:
     """Labels of another size and results are not offered; a new name does not change the choice."""
     assert offered(panel)[1:] == ["cells scribbles"]
-    assert panel._truth.value is None
+    assert panel._choice.truth.value is None
     viewer.add_labels(TRUTH[1:].copy(), name="smaller")
     truth = viewer.add_labels(TRUTH.copy(), name="truth")
-    assert panel._truth.value is truth
+    assert panel._choice.truth.value is truth
     truth.name = "drawn by an expert"
     assert offered(panel)[1:] == ["cells scribbles", "drawn by an expert"]
-    assert panel._truth.value is truth
+    assert panel._choice.truth.value is truth
     viewer.add_labels(TRUTH.copy(), name="another")
-    assert panel._truth.value is truth
+    assert panel._choice.truth.value is truth
     viewer.layers.remove(truth)
-    assert panel._truth.value is viewer.layers["another"]
+    assert panel._choice.truth.value is viewer.layers["another"]
     viewer.layers.remove(image)
-    assert panel._truth.value is None
+    assert panel._choice.truth.value is None
 
 
 @pytest.mark.usefixtures("image")
@@ -174,16 +181,17 @@ def test_all_planes_are_offered_for_a_stack(panel: ScorePanel, viewer: Any, clic
     result = Result(viewer, image, "segmentation", np.uint16)
     result.array[...] = np.stack([TRUTH, FOUND])
     result.finish(complete=True)
-    assert panel._truth.value is truth
-    assert panel._all.visible
-    panel._all.value = True
+    assert panel._choice.truth.value is truth
+    assert scopes(panel) == ["plane in view", "all planes", "3D objects"]
+    panel._choice.scope.value = "planes"
     click()
 
     assert "(means of 2 planes)" in panel._said.value
     assert texts(panel._table)[0] == ["missed", "1: truth 2", "0.00", "400"]
     flat = viewer.add_image(np.zeros(TRUTH.shape), name="flat")
     panel._data.choice.image_box.value = flat
-    assert not panel._all.visible
+    assert scopes(panel) == ["plane in view"]
+    assert not panel._choice.scope.visible
 
 
 @pytest.mark.usefixtures("image")
@@ -198,6 +206,44 @@ def test_the_table_is_saved(panel: ScorePanel, viewer: Any, click: Any, tmp_path
 
     panel.save(str(tmp_path / "cells.csv" / "inside"))
     assert panel._said.value.startswith("The table could not be saved to")
+
+
+def test_objects_of_a_volume_are_listed_in_the_plane_of_their_middle(
+    panel: ScorePanel, viewer: Any, click: Any
+) -> None:
+    """A click leads there."""
+    image = viewer.add_image(np.zeros((5, *TRUTH.shape)), name="embryo")
+    new_scribbles(viewer, image)
+    viewer.add_labels(np.stack([TRUTH] * 5), name="truth")
+    result = Result(viewer, image, "segmentation", np.uint16)
+    result.array[...] = np.stack([FOUND] * 5)
+    result.finish(complete=True)
+    panel._choice.scope.value = "volumes"
+    click()
+
+    assert "of 3D objects. 6 true cells: 3 found, 1 missed, 2 merged" in panel._said.value
+    assert texts(panel._table)[0] == ["missed", "2: truth 2", "0.00", "2000"]
+
+
+def test_classes_have_no_table(
+    panel: ScorePanel, session: Session, viewer: Any, click: Any
+) -> None:
+    """But a legend of their own."""
+    image = viewer.add_image(np.zeros(TRUTH.shape), name="nerve")
+    new_scribbles(viewer, image)
+    result = Result(viewer, image, "segmentation", np.uint8)
+    result.array[...] = np.where(FOUND > 0, 2, 1)
+    result.finish(complete=True)
+    session.segmenter = make_segmenter(kind="classes")
+    truth = viewer.add_labels(np.where(TRUTH > 0, 2, 1), name="truth")
+    set_meaning(truth, "classes")
+    click()
+
+    assert panel._said.value.startswith("Mean IoU 0.80: class 1 0.82, class 2 0.77. 11.1% of the ")
+    assert panel._legend.visible
+    assert panel._legend.value.startswith("Wrong pixels: orange")
+    assert not panel._table.isVisible()
+    assert not panel._save.visible
 
 
 @pytest.mark.usefixtures("image")
@@ -254,5 +300,5 @@ def test_the_dock_has_it_behind_a_fold(hand: Any) -> None:
     hand.click("Score against a labels layer")
     assert panel.widget.native.isVisibleTo(hand.dock.native)
     assert panel.widget.native.minimumSizeHint().width() <= 340
-    for control in (panel._truth, panel._score, panel._all, panel._save):
+    for control in (panel._choice.truth, panel._choice.scope, panel._score, panel._save):
         assert len(control.tooltip) > 40

@@ -73,8 +73,8 @@ def _open_demo() -> bool:
 
 def _train_and_draw(folder: Path, config: TrainConfig, report: Report) -> None:
     """Train on the painted cells of the sample; write what came out, and how good it is."""
-    from napari_unet.cli.evaluate import scores
     from napari_unet.cli.picture import picture
+    from napari_unet.cli.scores import cell_scores
     from napari_unet.cli.train import Keeper, follow
     from napari_unet.core.annotation import Annotation
     from napari_unet.engine.atomic import write_atomically
@@ -89,7 +89,7 @@ def _train_and_draw(folder: Path, config: TrainConfig, report: Report) -> None:
     follow(train([Annotation(image, painted, "scribbles")], config), report, keeper)
     assert keeper.kept is not None
     found = segment(keeper.kept, image)
-    score = scores(truth, found)
+    score = cell_scores(truth, found)
     png = picture(image, painted, found, truth, f"SEG {score['SEG']:.2f}")
     facts = {"scores": score, **keeper.kept.provenance}
     write_atomically(folder / "demo.json", lambda file: file.write(json.dumps(facts).encode()))

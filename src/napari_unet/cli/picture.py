@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from skimage.segmentation import expand_labels, find_boundaries
 
-from napari_unet.core.comparison import ERROR_COLOURS, error_map
+from napari_unet.core.comparison import ERROR_COLOURS
 
-__all__ = ["error_picture", "picture"]
+__all__ = ["class_error_picture", "error_picture", "picture"]
 
 Array = NDArray[Any]
 Colour = tuple[float, float, float]
@@ -31,6 +31,10 @@ BACKGROUND: Colour = (0.45, 0.52, 0.62)
 OUTLINE: Colour = (1.0, 0.85, 0.2)
 RIM, PREDICTED_RIM = (205, 205, 205), (105, 105, 105)
 PAPER, INK = (24, 26, 30), (232, 234, 238)
+KINDS = [(*bytes.fromhex(colour[1:]),) for colour in ERROR_COLOURS.values()]
+WRONG = KINDS[0]
+COLOURS = [PAPER, *KINDS, PREDICTED_RIM, RIM]
+"""The palette of pictures of errors; it begins as the numbers of `error_map` do."""
 GAP, TITLE = 12, 40
 
 
@@ -72,8 +76,8 @@ def picture(
     return png.getvalue()
 
 
-def error_picture(truth: Array, predicted: Array) -> bytes:
-    """Draw what `napari_unet.core.comparison.error_map` marks, as a PNG file of the same size.
+def error_picture(truth: Array, predicted: Array, errors: Array) -> bytes:
+    """Draw the wrong objects of a plane as a PNG file of the same size.
 
     Objects that are wrong have the colours of `ERROR_COLOURS`. Above them lie the outlines of all
     true objects in light grey, and of predicted ones in dark grey.
@@ -82,14 +86,32 @@ def error_picture(truth: Array, predicted: Array) -> bytes:
     ----------
     truth, predicted : integer array
         (Y, X): 0 background, 1, 2, ... cells.
+    errors : uint8 array
+        (Y, X), as of `napari_unet.core.comparison.error_map`.
     """
-    errors = (tuple(bytes.fromhex(colour[1:])) for colour in ERROR_COLOURS.values())
-    colours = [PAPER, *errors, PREDICTED_RIM, RIM]
-    pixels = error_map(truth, predicted)
-    pixels[_rims(predicted)] = colours.index(PREDICTED_RIM)
-    pixels[_rims(truth)] = colours.index(RIM)
+    pixels = errors.copy()
+    pixels[_rims(predicted)] = COLOURS.index(PREDICTED_RIM)
+    pixels[_rims(truth)] = COLOURS.index(RIM)
+    return _with_palette(pixels)
+
+
+def class_error_picture(truth: Array, wrong: Array) -> bytes:
+    """Draw the wrong pixels of a plane as a PNG file of the same size, above outlines in grey.
+
+    Parameters
+    ----------
+    truth : integer array
+        (Y, X) classes.
+    wrong : bool array
+        (Y, X), as of `napari_unet.core.classcomparison.wrong_classes`.
+    """
+    pixels = np.where(_rims(truth), COLOURS.index(PREDICTED_RIM), 0)
+    return _with_palette(np.where(wrong, COLOURS.index(WRONG), pixels).astype(np.uint8))
+
+
+def _with_palette(pixels: Array) -> bytes:
     drawn = Image.fromarray(pixels, "P")
-    drawn.putpalette(bytes(channel for colour in colours for channel in colour))
+    drawn.putpalette(bytes(channel for colour in COLOURS for channel in colour))
     png = io.BytesIO()
     drawn.save(png, "PNG", optimize=True)
     return png.getvalue()

@@ -27,7 +27,9 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_unet.core.overlaps import Counts, Numbered, Overlaps, comparable_planes, numbered
+from napari_unet.core.lookup import look_up, row_bands
+from napari_unet.core.overlaps import Counts, Numbered, Overlaps, comparable, numbered
+from napari_unet.errors import InputError
 
 __all__ = ["ERRORS", "ERROR_COLOURS", "Fate", "ObjectScore", "compare_objects", "error_map"]
 
@@ -65,7 +67,7 @@ class ObjectScore:
     fate : str
         One of `Fate`; see the module.
     area : int
-        Pixels.
+        Pixels; voxels of a volume.
     y, x : float
         Centroid, in pixels.
     partner : int
@@ -73,6 +75,8 @@ class ObjectScore:
         of equals the lowest label.
     iou : float
         That intersection over union, 0 to 1.
+    z : float
+        Of the centroid of an object of a volume, in planes; 0 in a plane.
     """
 
     side: Side
@@ -83,6 +87,7 @@ class ObjectScore:
     x: float
     partner: int
     iou: float
+    z: float = 0.0
 
 
 def compare_objects(truth: ArrayLike, predicted: ArrayLike) -> list[ObjectScore]:
@@ -91,14 +96,15 @@ def compare_objects(truth: ArrayLike, predicted: ArrayLike) -> list[ObjectScore]
     Parameters
     ----------
     truth, predicted : integer or boolean array
-        (Y, X) labels, 0 background; any other label is one object, in one piece or several.
+        (Y, X) or (Z, Y, X) labels, 0 background; any other label is one object, in one piece or
+        several.
 
     Raises
     ------
     InputError
-        If the arrays are not labels of one 2D plane.
+        If the arrays are not labels of one plane or volume.
     """
-    first, second = (numbered(plane) for plane in comparable_planes(truth, predicted))
+    first, second = (numbered(labels) for labels in _of_one_image(truth, predicted))
     pairs = Overlaps.between(first, second).among_objects()
     fates, iou = _fates(pairs), pairs.jaccard()
     partners = _best(pairs.truth, pairs.predicted, iou, first.ids.size)
@@ -119,24 +125,37 @@ def error_map(truth: ArrayLike, predicted: ArrayLike) -> NDArray[np.uint8]:
     Parameters
     ----------
     truth, predicted : integer or boolean array
-        (Y, X) labels, as for `compare_objects`.
+        Labels, as for `compare_objects`.
 
     Returns
     -------
     uint8 array
-        (Y, X): 0 right, 1 missed, 2 spurious, 3 merged, 4 split.
+        In their shape: 0 right, 1 missed, 2 spurious, 3 merged, 4 split.
 
     Raises
     ------
     InputError
-        If the arrays are not labels of one 2D plane.
+        If the arrays are not labels of one plane or volume.
     """
-    first, second = (numbered(plane) for plane in comparable_planes(truth, predicted))
+    first, second = (numbered(labels) for labels in _of_one_image(truth, predicted))
     fates = _fates(Overlaps.between(first, second).among_objects())
     weakest_first = np.array([_FOUND, _SPURIOUS, _MISSED, _SPLIT, _MERGED], np.uint8)
     strength = np.argsort(weakest_first).astype(np.uint8)
     of_truth, of_predicted = strength[fates.truth], strength[fates.predicted]
-    return weakest_first[np.maximum(of_truth[first.numbers], of_predicted[second.numbers])]
+    strongest = look_up(of_truth, first.numbers)
+    np.maximum(strongest, look_up(of_predicted, second.numbers), out=strongest)
+    return weakest_first[strongest]
+
+
+def _of_one_image(truth: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both as (Y, X) or (Z, Y, X) arrays, or `InputError` if they are not."""
+    first, second = comparable(truth, predicted)
+    if first.ndim not in (2, 3):
+        raise InputError(
+            f"the labels or masks have shape {first.shape}: pass one plane (Y, X) or volume "
+            f"(Z, Y, X) at a time."
+        )
+    return first, second
 
 
 class _Fates(NamedTuple):
@@ -193,15 +212,24 @@ def _scores(
     side: Side, regions: Numbered, fates: Codes, best: _Best, partner_ids: NDArray[Any]
 ) -> list[ObjectScore]:
     """Describe every region but the background."""
-    flat, n = regions.numbers.ravel(), regions.ids.size
-    areas = np.bincount(flat, minlength=n)
-    rows, columns = (axis.ravel() for axis in np.indices(regions.numbers.shape))
-    counts = np.maximum(areas, 1)
-    y = np.bincount(flat, rows, minlength=n) / counts
-    x = np.bincount(flat, columns, minlength=n) / counts
-    columns_of = (regions.ids, fates, areas, y, x, partner_ids[best.number], best.iou)
+    areas, centroids = _centroids(regions)
+    columns_of = (regions.ids, fates, areas, partner_ids[best.number], best.iou, *centroids)
     table = zip(*(column[1:].tolist() for column in columns_of), strict=True)
     return [
-        ObjectScore(side, int(label), _FATES[fate], area, cy, cx, int(partner), overlap)
-        for label, fate, area, cy, cx, partner, overlap in table
+        ObjectScore(side, int(label), _FATES[fate], area, y, x, int(partner), overlap, z)
+        for label, fate, area, partner, overlap, z, y, x in table
     ]
+
+
+def _centroids(regions: Numbered) -> tuple[Counts, NDArray[np.float64]]:
+    """Return the pixels of every region, and the (3, n) mean of their Z, Y and X."""
+    numbers, n = regions.numbers, regions.ids.size
+    numbers = numbers if numbers.ndim == 3 else numbers[np.newaxis]
+    areas, sums = np.zeros(n, np.int64), np.zeros((3, n))
+    for band in row_bands(numbers):
+        flat = numbers[band].ravel()
+        areas += np.bincount(flat, minlength=n)
+        for total, places in zip(sums, np.indices(numbers[band].shape), strict=True):
+            total += np.bincount(flat, places.ravel(), minlength=n)
+        sums[0] += band.start * np.bincount(flat, minlength=n)
+    return areas, sums / np.maximum(areas, 1)

@@ -46,7 +46,7 @@ def named(labels: NDArray[np.integer], most: int) -> NDArray[np.bool_]:
     return found
 
 
-def row_bands(labels: NDArray[Any]) -> Iterator[slice]:
+def row_bands(labels: NDArray[Any], pixels: int = PIXELS) -> Iterator[slice]:
     """Yield some rows of a plane at a time, from the first to the last."""
-    step = max(PIXELS * len(labels) // max(labels.size, 1), 1)
+    step = max(pixels * len(labels) // max(labels.size, 1), 1)
     yield from (slice(at, at + step) for at in range(0, len(labels), step))

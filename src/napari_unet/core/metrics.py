@@ -1,11 +1,12 @@
-"""How good is a segmentation: ten scores, and the paper that defined each.
+"""How good is a segmentation: its scores, and the paper that defined each.
 
 Every function takes ``(truth, predicted)`` in this order: two arrays of one shape, boolean or
 integer. In a label array 0 is background and every other value is one region, whatever its
 number; a mask is foreground wherever it is not 0. Different shapes, or values that are neither
 integers nor booleans, raise `InputError`. No input gives NaN: each docstring names its value where
 there is nothing to compare. `iou`, `pixel_error` and `warping_error` compare foregrounds,
-`seg_score` and `average_precision` objects, the others which pixels are joined.
+`seg_score` and `average_precision` objects, `class_iou` classes, the others which pixels are
+joined.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
+from napari_unet.core.classcomparison import compare_classes
 from napari_unet.core.overlaps import (
     Counts,
     Overlaps,
@@ -35,6 +37,7 @@ __all__ = [
     "SplitMerge",
     "adapted_rand_error",
     "average_precision",
+    "class_iou",
     "foreground_information_score",
     "foreground_rand_score",
     "iou",
@@ -73,6 +76,22 @@ def iou(truth: ArrayLike, predicted: ArrayLike) -> float:
     first, second = comparable(truth, predicted)
     union = np.count_nonzero(np.logical_or(first, second))
     return np.count_nonzero(np.logical_and(first, second)) / union if union else 1.0
+
+
+def class_iou(truth: ArrayLike, predicted: ArrayLike) -> dict[int, float]:
+    """`iou` of every class of pixels, where the truth is labelled.
+
+    Parameters
+    ----------
+    truth, predicted : array of int
+        Classes 1, 2, ... of any shape; where the truth is 0, nothing is compared.
+
+    Returns
+    -------
+    dict of int to float
+        0 to 1, best 1, of every class that is true or predicted somewhere.
+    """
+    return {one.label: one.iou for one in compare_classes(truth, predicted)}
 
 
 def pixel_error(truth: ArrayLike, predicted: ArrayLike) -> float:

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array
 
+from napari_unet.core.lookup import row_bands
 from napari_unet.errors import InputError
 
 __all__ = [
@@ -26,6 +27,9 @@ __all__ = [
 ]
 
 Counts: TypeAlias = NDArray[np.int64]
+
+PIXELS = 1 << 22
+"""Whose pairs are counted together; of more, a volume, counting takes ten times their memory."""
 
 
 def comparable(truth: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -91,11 +95,14 @@ class Overlaps(NamedTuple):
     @classmethod
     def between(cls, truth: Numbered, predicted: Numbered) -> Overlaps:
         """Count the shared pixels of two label arrays of one shape."""
-        rows, columns = truth.numbers.ravel(), predicted.numbers.ravel()
         shape = truth.ids.size, predicted.ids.size
-        sizes = np.bincount(rows, minlength=shape[0]), np.bincount(columns, minlength=shape[1])
-        table = coo_array((np.ones(rows.size, np.int64), (rows, columns)), shape=shape)
-        pairs = table.tocsr().tocoo()
+        table = csr_array(shape, dtype=np.int64)
+        first, second = truth.numbers.ravel(), predicted.numbers.ravel()
+        for band in row_bands(first, PIXELS):
+            rows, columns = first[band], second[band]
+            table += coo_array((np.ones(rows.size, np.int64), (rows, columns)), shape=shape).tocsr()
+        pairs = table.tocoo()
+        sizes = (np.asarray(table.sum(axis=axis)) for axis in (1, 0))
         return cls(pairs.row.astype(np.int64), pairs.col.astype(np.int64), pairs.data, *sizes)
 
     def among_objects(self) -> Overlaps:

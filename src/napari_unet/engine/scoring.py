@@ -1,8 +1,11 @@
-"""Score a plane of a segmentation in a process beside the viewer; importing this loads no scipy."""
+"""Score a plane or a volume of a segmentation in a process beside the viewer.
+
+Importing this loads no scipy.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +15,15 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import Meaning
 
 if TYPE_CHECKING:
+    from napari_unet.core.classcomparison import ClassScore
     from napari_unet.core.comparison import ObjectScore
 
-__all__ = ["PlaneScore", "score_plane"]
+__all__ = ["Agreement", "score_classes", "score_plane", "score_volume"]
 
 
 @dataclass(frozen=True, slots=True)
-class PlaneScore:
-    """How well the cells of a plane agree with the truth.
+class Agreement:
+    """How well the cells of a plane, or of a volume, agree with the truth.
 
     Attributes
     ----------
@@ -40,7 +44,7 @@ def score_plane(
     predicted: NDArray[np.integer],
     meaning: Meaning,
     errors: NDArray[np.uint8],
-) -> Iterator[PlaneScore | None]:
+) -> Iterator[Agreement | None]:
     """Compare a plane with its truth; yield the scores, or None if the truth has no cell there.
 
     Parameters
@@ -53,17 +57,70 @@ def score_plane(
     errors : uint8 array
         (Y, X), shared with the program; receives `napari_unet.core.comparison.error_map`.
     """
+    yield _score(truth, predicted, meaning, errors)
+
+
+def score_volume(
+    truth: Sequence[Any], predicted: Sequence[Any], meaning: Meaning, errors: NDArray[np.uint8]
+) -> Iterator[float | Agreement | None]:
+    """Compare the objects of a volume, each of which has one number through all planes.
+
+    Parameters
+    ----------
+    truth, predicted : sequence of array
+        (1, Y, X) labels of each plane, read one after the other.
+    meaning : {"scribbles", "instances"}
+        As of `score_plane`.
+    errors : uint8 array
+        (Z, Y, X), as there.
+
+    Yields
+    ------
+    float, Agreement or None
+        The share of the planes that are read, and at last the scores, or None if the truth has no
+        cell.
+    """
+    true, found = (np.zeros(errors.shape, planes[0].dtype) for planes in (truth, predicted))
+    for z, planes in enumerate(zip(truth, predicted, strict=True)):
+        true[z], found[z] = (np.asarray(plane[:, :, :])[0] for plane in planes)
+        yield (z + 1) / len(true)
+    yield _score(true, found, meaning, errors)
+
+
+def score_classes(
+    truth: NDArray[np.integer], predicted: NDArray[np.integer], errors: NDArray[np.uint8]
+) -> Iterator[tuple[ClassScore, ...] | None]:
+    """Compare the classes of a plane with its truth; yield None if the truth has none there.
+
+    Parameters
+    ----------
+    truth, predicted : integer array
+        (Y, X) classes 1, 2, ... of the same pixels; where the truth is 0 nothing is compared.
+    errors : uint8 array
+        (Y, X), shared with the program; receives 1 where the class is wrong.
+    """
+    from napari_unet.core.classcomparison import compare_classes, wrong_classes
+
+    errors[...] = wrong_classes(truth, predicted)
+    yield tuple(compare_classes(truth, predicted)) or None
+
+
+def _score(
+    truth: NDArray[np.integer],
+    predicted: NDArray[np.integer],
+    meaning: Meaning,
+    errors: NDArray[np.uint8],
+) -> Agreement | None:
     from napari_unet.core import comparison, metrics
 
     if meaning == "scribbles":
         predicted = _where_labelled(truth, predicted)
         truth = np.where(truth > 1, truth, 0)
     if not truth.any():
-        yield None
-        return
+        return None
     truth, predicted = _narrow(truth), _narrow(predicted)
     errors[...] = comparison.error_map(truth, predicted)
-    yield PlaneScore(
+    return Agreement(
         metrics.seg_score(truth, predicted),
         metrics.average_precision(truth, predicted),
         metrics.iou(truth, predicted),

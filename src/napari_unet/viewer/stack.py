@@ -103,6 +103,12 @@ class ImageStack:
         """Shape of the labels that belong to the image: (*leading, Y, X)."""
         return (*self.leading, *self.plane_shape)
 
+    @property
+    def has_depth(self) -> bool:
+        """Whether it is a volume, or one at every time point."""
+        names = self.leading_names
+        return 1 <= len(names) <= 2 and names[-1] != "time points"
+
     def indices(self) -> Iterator[PlaneIndex]:
         """Yield the index of every plane."""
         return product(*(range(n) for n in self.leading))

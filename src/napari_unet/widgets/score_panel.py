@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from magicgui.widgets import CheckBox, ComboBox
-from napari.layers import Labels
+from typing import Any
+
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.core.comparison import ERROR_COLOURS
 from napari_unet.errors import InputError
-from napari_unet.viewer.scores.scorable import possible_truths
-from napari_unet.viewer.scores.score import Row, Score
+from napari_unet.viewer.scores.score import CellScore, Row, Score
 from napari_unet.viewer.scores.scoring import Scoring
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.data_panel import DataPanel
-from napari_unet.widgets.parts import button, form, narrow, row, sentence, stack
+from napari_unet.widgets.parts import button, form, row, sentence, stack
+from napari_unet.widgets.score_choice import ScoreChoice
 from napari_unet.widgets.score_table import ScoreTable
 from napari_unet.widgets.telling import telling_errors
 
 __all__ = ["ScorePanel"]
 
 NAMES = dict(zip(ERROR_COLOURS, ("orange", "blue", "yellow", "green"), strict=True))
-LEGEND = "Wrong cells: " + ", ".join(
-    f"{error} {NAMES[error]} <span style='color: {colour}'>&#9632;</span>"
+SQUARES = {
+    error: f"{NAMES[error]} <span style='color: {colour}'>&#9632;</span>"
     for error, colour in ERROR_COLOURS.items()
-)
-SCORE = "Compare the segmentation of the plane in view with the truth, cell by cell."
+}
+LEGEND = "Wrong cells: " + ", ".join(f"{error} {square}" for error, square in SQUARES.items())
+OF_CLASSES = f"Wrong pixels: {SQUARES['missed']}"
+SCORE = "Compare the segmentation with the truth, cell by cell."
 
 
 class ScorePanel:
@@ -39,30 +41,21 @@ class ScorePanel:
     """
 
     def __init__(self, session: Session, data: DataPanel) -> None:
-        self._session, self._data = session, data
+        self._data = data
         self.scoring = Scoring(session)
-        self._shown: Score | None = None
-        self._truth = narrow(ComboBox(label="Truth", nullable=True, choices=self._truths))
-        self._truth.tooltip = (
-            "A labels layer that is right. Only layers with the size of the image are offered; "
-            "their meaning counts, so what scribbles leave unlabelled is left out. The model "
-            "should not have learned from it."
-        )
+        self._shown: Score[Any] | None = None
+        self._choice = choice = ScoreChoice(session, data)
         self._score = button("Score", SCORE)
-        self._all = CheckBox(text="All planes")
-        self._all.tooltip = "Score every plane that is segmented and has a cell in the truth."
         self._said, self._legend = sentence(), sentence()
-        self._legend.value = LEGEND
         self._table = ScoreTable(self.fly_to)
         self._save = button(
             "Save table ...",
             "Save what became of every true and every predicted cell, with its place, as CSV.",
         )
-        start = row(self._score, self._all, stretch=(1, 1))
-        self.widget = stack(form(self._truth), start, self._said, self._legend, self._save)
+        start = row(self._score, choice.scope, stretch=(1, 1))
+        self.widget = stack(form(choice.truth), start, self._said, self._legend, self._save)
         layout = self.widget.native.layout()
         layout.insertWidget(layout.count() - 1, self._table)
-        self._truth.changed.connect(self._on_truth)
         self._score.changed.connect(self.score)
         self._save.changed.connect(self._ask_and_save)
         self.renew()
@@ -71,12 +64,11 @@ class ScorePanel:
         """Follow the layers, and what is scored."""
         self.scoring.follow()
         self.scoring.told.connect(self.renew)
-        self._data.choice.changed.connect(self._on_layers)
-        self._on_layers()
+        self._choice.follow()
 
     def leave(self) -> None:
         """Follow them no more."""
-        self._data.choice.changed.disconnect(self._on_layers)
+        self._choice.leave()
         self.scoring.told.disconnect(self.renew)
         self.scoring.leave()
         self.renew()
@@ -87,13 +79,13 @@ class ScorePanel:
             if self.scoring.running:
                 self.scoring.stop()
                 return
-            image, truth = self._data.image, self._truth.value
+            image, truth = self._data.image, self._choice.truth.value
             if truth is None:
                 raise InputError(
                     "No truth is chosen: open or paint labels with the size of the image, and "
                     "choose them beside Truth."
                 )
-            self.scoring.begin(image, truth, all_planes=self._all.value and self._is_stack())
+            self.scoring.begin(image, truth, self._choice.scope.value)
 
     def fly_to(self, row: Row) -> None:
         """Show an object in the middle of the view."""
@@ -103,7 +95,7 @@ class ScorePanel:
     def save(self, path: str) -> None:
         """Save the table as CSV."""
         with telling_errors(self._said):
-            if self.scoring.score is not None:
+            if isinstance(self.scoring.score, CellScore):
                 self.scoring.score.save(path if path.endswith(".csv") else path + ".csv")
 
     def renew(self) -> None:
@@ -114,30 +106,9 @@ class ScorePanel:
         if score is not self._shown:
             self._table.show_rows([] if score is None else score.rows())
         self._shown = score
-        self._legend.visible = self._save.visible = score is not None
-
-    def _truths(self, _: object) -> list[tuple[str, Labels]]:
-        layers = possible_truths(self._session.viewer, self._data.choice.image)
-        return [(layer.name, layer) for layer in layers]
-
-    def _on_layers(self) -> None:
-        """Offer the layers there are; choose the only one that nobody paints on."""
-        before = self._truth.value
-        self._truth.reset_choices()
-        there = [layer for _, layer in self._truths(None)]
-        if before in there:  # a layer that is renamed is for a moment not chosen
-            self._truth.value = before
-        elif self._truth.value is None:
-            others = [layer for layer in there if layer is not self._data.choice.labels]
-            self._truth.value = others[0] if len(others) == 1 else None
-        self._on_truth()
-
-    def _on_truth(self) -> None:
-        self._all.visible = self._is_stack()
-
-    def _is_stack(self) -> bool:
-        truth: Labels | None = self._truth.value
-        return truth is not None and truth.ndim > 2
+        of_cells = isinstance(score, CellScore)
+        self._legend.value = LEGEND if of_cells else OF_CLASSES
+        self._legend.visible, self._save.visible = score is not None, of_cells
 
     def _ask_and_save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(

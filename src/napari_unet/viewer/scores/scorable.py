@@ -1,8 +1,9 @@
-"""What can be scored: labels that may be the truth, and planes that are segmented."""
+"""What can be scored: labels that may be the truth, and what is segmented."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = [
     "check_labelled",
     "check_truth",
+    "has_classes",
     "is_segmented",
+    "is_segmented_in_3d",
     "is_written",
     "possible_truths",
     "segmentation_of",
@@ -40,27 +43,42 @@ def possible_truths(viewer: ViewerModel, image: Image | None) -> list[Labels]:
 
 
 def check_truth(image: Image, truth: Labels) -> None:
-    """Raise an `InputError` if labels cannot be the truth about the cells of an image."""
+    """Raise an `InputError` if labels cannot be the truth about an image."""
     check_same_grid(image, truth, ImageStack.of(image))
-    if meaning_of(truth) == "classes":
-        raise InputError(
-            f"Labels layer {truth.name!r} holds classes, and only cells can be scored: choose "
-            f"labels of cells, or set their meaning to scribbles or instances."
-        )
 
 
 def check_labelled(truth: Labels, plane: PlaneIndex) -> None:
-    """Raise an `InputError` if labels hold no cell in a plane."""
+    """Raise an `InputError` if labels hold nothing true in a plane."""
     meaning = meaning_of(truth)
     if np.max(finest(truth)[plane]) < first_cell(meaning):
+        nothing = "class" if meaning == "classes" else "cell"
         raise InputError(
-            f"Labels layer {truth.name!r} holds no cell in this plane (its meaning is {meaning}): "
-            f"choose other labels, or go to a plane in which cells are labelled."
+            f"Labels layer {truth.name!r} holds no {nothing} in this plane (its meaning is "
+            f"{meaning}): choose other labels, or go to a plane in which there is one."
         )
 
 
+def has_classes(session: Session, image: Image, truth: Labels, plane: PlaneIndex | None) -> bool:
+    """Whether classes of pixels are compared; raise an `InputError` if one side has cells."""
+    segmented = _tells_classes(session, image, plane)
+    true = meaning_of(truth) == "classes"
+    if true and not segmented:
+        raise InputError(
+            f"Labels layer {truth.name!r} holds classes, and the segmentation of layer "
+            f"{image.name!r} holds cells: choose labels of cells, or set their Meaning to "
+            f"scribbles or instances."
+        )
+    if segmented and not true:
+        raise InputError(
+            f"The segmentation of layer {image.name!r} tells classes of pixels apart, and labels "
+            f"layer {truth.name!r} holds cells: choose labels of classes, or set their Meaning to "
+            f"classes."
+        )
+    return true
+
+
 def segmentation_of(session: Session, image: Image, plane: PlaneIndex | None) -> Labels:
-    """Return the layer with the cells of an image that were segmented.
+    """Return the layer with what was segmented of an image.
 
     Parameters
     ----------
@@ -74,7 +92,7 @@ def segmentation_of(session: Session, image: Image, plane: PlaneIndex | None) ->
     Raises
     ------
     InputError
-        If there is none, if it is written now, or if it holds classes.
+        If there is none, or if it is written now.
     """
     shape = ImageStack.of(image).shape
     for layer in session.viewer.layers:
@@ -86,7 +104,6 @@ def segmentation_of(session: Session, image: Image, plane: PlaneIndex | None) ->
                 f"Layer {image.name!r} is being segmented: wait until that has ended, then press "
                 f"Score again."
             )
-        _check_cells(session, image, plane)
         if plane is None or is_segmented(session, image, layer, plane):
             return layer
     raise InputError(
@@ -108,12 +125,18 @@ def is_segmented(session: Session, image: Image, segmentation: Labels, plane: Pl
     return highest > 0 or session.kept.get(image, plane) is not None
 
 
-def _check_cells(session: Session, image: Image, plane: PlaneIndex | None) -> None:
+def is_segmented_in_3d(segmentation: Labels, volume: PlaneIndex) -> bool:
+    """Whether a volume is segmented, and not only one plane of it."""
+    if UNFINISHED in segmentation.name:
+        return False
+    n = int(segmentation.data.shape[-3])
+    with_cells = (z for z in range(n) if segmentation.data[(*volume, z)].any())
+    return len(list(islice(with_cells, 2))) == min(n, 2)
+
+
+def _tells_classes(session: Session, image: Image, plane: PlaneIndex | None) -> bool:
+    """Whether an image was segmented with a model of classes."""
     kept = session.kept.planes(image)
     known = session.kept.get(image, plane if plane in kept else kept[0]) if kept else None
     model = (known or session).segmenter
-    if model is not None and model.kind == "classes":
-        raise InputError(
-            f"The segmentation of layer {image.name!r} tells classes of pixels apart, and only "
-            f"cells can be scored: segment with a model of cells first."
-        )
+    return model is not None and model.kind == "classes"

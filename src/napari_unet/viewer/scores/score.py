@@ -2,73 +2,127 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from napari.layers import Image
 
 from napari_unet.core.annotation import Meaning
+from napari_unet.core.classcomparison import ClassScore, mean_iou, together, wrong_share
 from napari_unet.engine.atomic import write_atomically
-from napari_unet.engine.scoring import PlaneScore
+from napari_unet.engine.objecttable import object_table
+from napari_unet.engine.scoring import Agreement
 from napari_unet.errors import InputError
 from napari_unet.viewer.stack import ImageStack, PlaneIndex
 
 if TYPE_CHECKING:
     from napari_unet.core.comparison import ObjectScore
 
-__all__ = ["Row", "Score"]
+__all__ = ["CellScore", "ClassesScore", "Row", "Score"]
+
+P = TypeVar("P")
 
 Row = tuple[PlaneIndex, "ObjectScore"]
-"""What became of an object, and in which plane."""
+"""What became of an object, and in which plane it is, or its centre."""
 
 WORST_FIRST = ("missed", "spurious", "merged", "split", "found")
+MEANS = "means of "
+FLATTERED = "The model may have learned from these labels, which flatters it."
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Score:
-    """How well the cells of an image agree with labels that are the truth.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Score(ABC, Generic[P]):
+    """How well a segmentation agrees with labels that are the truth.
 
     Attributes
     ----------
     image : Image
         What was segmented.
-    truth_meaning : {"scribbles", "instances"}
-        Of the labels.
     trained_on : bool
-        Whether the model may have learned from them.
-    planes : mapping
-        The scores of every plane that was compared; at least one.
+        Whether the model may have learned from the truth.
+    parts : mapping
+        What was found in every plane, or volume, that was compared; at least one.
     without_truth, not_segmented : int
-        Planes that were left out because there was nothing to compare.
+        How many were left out because there was nothing to compare.
     """
 
     image: Image
-    truth_meaning: Meaning
     trained_on: bool
-    planes: Mapping[PlaneIndex, PlaneScore]
+    parts: Mapping[PlaneIndex, P]
     without_truth: int = 0
     not_segmented: int = 0
 
     @property
+    @abstractmethod
     def sentence(self) -> str:
-        """The scores in words; of several planes the means, as ``napari-unet evaluate`` has them.
+        """The scores in words."""
+
+    def rows(self) -> list[Row]:
+        """List the objects that were compared, if any, the worst first."""
+        return []
+
+    def which(self, what: str, leading: tuple[int, ...], said: str = "") -> str:
+        """Say which parts of the image these are the scores of.
+
+        Parameters
+        ----------
+        what : str
+            What a part is called.
+        leading : tuple of int
+            How many parts there are, along each axis.
+        said : str
+            What is said before their number.
+        """
+        if not leading:
+            return ""
+        if len(self.parts) == 1 and not self.without_truth + self.not_segmented:
+            (part,) = self.parts
+            return f" in {what} {', '.join(map(str, part))}"
+        counts = {"without truth": self.without_truth, "not segmented": self.not_segmented}
+        left_out = " and ".join(f"{count} {why}" for why, count in counts.items() if count)
+        number = len(self.parts)
+        said = f" ({said * (number != 1)}{number} {what}{'s' * (number != 1)}"
+        return said + (f"; left out: {left_out})" if left_out else ")")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class CellScore(Score[Agreement]):
+    """How well cells agree with the truth.
+
+    Attributes
+    ----------
+    truth_meaning : {"scribbles", "instances"}
+        Of the labels.
+    in_3d : bool
+        Whether volumes were compared, and not planes.
+    true_classes, predicted_classes : mapping
+        The class of every cell that has one.
+    """
+
+    truth_meaning: Meaning
+    in_3d: bool = False
+    true_classes: Mapping[int, str] = field(default_factory=dict)
+    predicted_classes: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str:
+        """The scores in words; of several parts the means, as ``napari-unet evaluate`` has them.
 
         Merged and split are counted in true cells, so that with found and missed they are all.
         """
-        planes = self.planes.values()
+        parts = self.parts.values()
         seg, ap, iou = (
-            fmean(getattr(plane, name) for plane in planes)
+            fmean(getattr(part, name) for part in parts)
             for name in ("seg", "average_precision", "iou")
         )
-        objects = [one for plane in planes for one in plane.objects]
+        objects = [one for part in parts for one in part.objects]
         fates = Counter(one.fate for one in objects if one.side == "truth")
         spurious = sum(one.fate == "spurious" for one in objects)
         cells = fates.total()
@@ -78,17 +132,18 @@ class Score:
             f"{fates['missed']} missed, {fates['merged']} merged, {fates['split']} split; "
             f"{spurious} spurious.",
         ]
+        said += self._about_classes(objects)
         if self.truth_meaning == "scribbles":
             said.append("Only labelled pixels count.")
         if self.trained_on:
-            said.append("The model may have learned from these labels, which flatters it.")
+            said.append(FLATTERED)
         return " ".join(said)
 
     def rows(self) -> list[Row]:
         """List the objects, the worst first; of a pair that is found only the true one."""
         rows = [
-            (plane, one)
-            for plane, score in self.planes.items()
+            ((*part, round(one.z)) if self.in_3d else part, one)
+            for part, score in self.parts.items()
             for one in score.objects
             if one.side == "truth" or one.fate != "found"
         ]
@@ -102,18 +157,14 @@ class Score:
         InputError
             If the file cannot be written.
         """
-        shape = ImageStack.of(self.image).leading
-        objects = [
-            {"image": self.image.name, "plane": _number(plane, shape), **asdict(one)}
-            for plane, score in self.planes.items()
-            for one in score.objects
-        ]
-        text = io.StringIO(newline="")
-        writer = csv.writer(text)
-        writer.writerow(objects[0])
-        for one in objects:
-            writer.writerow(f"{v:.4f}" if isinstance(v, float) else v for v in one.values())
-        content = text.getvalue().encode()
+        leading = self._leading
+        content = object_table(
+            [
+                (self.image.name, _number(part, leading), score.objects)
+                for part, score in self.parts.items()
+            ],
+            in_3d=self.in_3d,
+        )
         try:
             write_atomically(Path(path), lambda file: file.write(content))
         except (OSError, ValueError) as error:  # ValueError: not a possible name of a file
@@ -122,19 +173,53 @@ class Score:
             ) from error
 
     def _which(self) -> str:
-        """Say which planes these are the scores of."""
-        if not ImageStack.of(self.image).leading:
-            return ""
-        if len(self.planes) == 1 and not self.without_truth + self.not_segmented:
-            (plane,) = self.planes
-            return f" in plane {', '.join(map(str, plane))}"
-        counts = {"without a true cell": self.without_truth, "not segmented": self.not_segmented}
-        left_out = " and ".join(f"{count} {why}" for why, count in counts.items() if count)
-        number = len(self.planes)
-        means = f" (means of {number} planes" if number != 1 else " (1 plane"
-        return means + (f"; left out: {left_out})" if left_out else ")")
+        if self.in_3d:
+            return " of 3D objects" + self.which("time point", self._leading, MEANS)
+        return self.which("plane", self._leading, MEANS)
+
+    def _about_classes(self, objects: Sequence[ObjectScore]) -> list[str]:
+        """Say how many of the cells that were found have the right class."""
+        told = [
+            self.predicted_classes.get(one.partner) == self.true_classes[one.label]
+            for one in objects
+            if (one.side, one.fate) == ("truth", "found") and one.label in self.true_classes
+        ]
+        if not told or not self.predicted_classes:
+            return []
+        return [f"Of {len(told)} found cells whose class is known, {sum(told)} have it."]
+
+    @property
+    def _leading(self) -> tuple[int, ...]:
+        leading = ImageStack.of(self.image).leading
+        return leading[:-1] if self.in_3d else leading
 
 
-def _number(plane: PlaneIndex, leading: tuple[int, ...]) -> int:
-    """Count the planes before one."""
-    return int(np.ravel_multi_index(plane, leading)) if leading else 0
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ClassesScore(Score[tuple[ClassScore, ...]]):
+    """How well classes of pixels agree with the truth.
+
+    Attributes
+    ----------
+    titles : mapping
+        What the classes are called, where they have a name.
+    """
+
+    titles: Mapping[int, str]
+
+    @property
+    def sentence(self) -> str:
+        """The scores in words, of the pixels of all planes together."""
+        classes = together(self.parts.values())
+        titles = [self.titles.get(one.label, f"class {one.label}") for one in classes]
+        each = (f"{title} {one.iou:.2f}" for title, one in zip(titles, classes, strict=True))
+        which = self.which("plane", ImageStack.of(self.image).leading)
+        said = [
+            f"Mean IoU {mean_iou(classes):.2f}{which}: {', '.join(each)}.",
+            f"{wrong_share(classes):.1%} of the labelled pixels have a wrong class.",
+        ]
+        return " ".join(said + [FLATTERED] * self.trained_on)
+
+
+def _number(part: PlaneIndex, leading: tuple[int, ...]) -> int:
+    """Count the parts before one."""
+    return int(np.ravel_multi_index(part, leading)) if part else 0

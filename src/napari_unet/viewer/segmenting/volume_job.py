@@ -84,8 +84,7 @@ class VolumeJob(SessionJob["float | _Found"]):
         super().__init__(session)
         self._image, self._config = image, config
         self._stack = ImageStack.of(image)
-        names = self._stack.leading_names
-        if not 1 <= len(names) <= 2 or names[-1] == "time points":
+        if not self._stack.has_depth:
             raise InputError(
                 f"Layer {image.name!r} ({self._stack.describe()}) is no volume: 3D objects are "
                 f"found in planes along Z, or along T and Z."
