@@ -22,6 +22,7 @@ from napari_unet.viewer.cellclasses import name_classes, write_classes
 from napari_unet.viewer.layers import Meaning, is_result, link, set_meaning
 from napari_unet.viewer.scores.comparison import COLOURMAP, possible_scopes
 from napari_unet.viewer.scores.scorable import possible_truths
+from napari_unet.viewer.scores.score import CellScore
 from napari_unet.viewer.scores.scoring import BROKEN_OFF, CHANGED, Scoring
 from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.segmenting.rethreshold import Rethreshold
@@ -381,7 +382,7 @@ def test_objects_of_a_volume_are_compared_as_a_whole(
     planes = scoring.sentence
     scoring.begin(image, truth, "volumes")
     settle()
-    assert scoring.score is not None
+    assert isinstance(scoring.score, CellScore)
     scoring.score.save(tmp_path / "score.csv")
     lines = (tmp_path / "score.csv").read_text(encoding="utf-8").splitlines()
 
@@ -393,6 +394,7 @@ def test_objects_of_a_volume_are_compared_as_a_whole(
     )
     np.testing.assert_array_equal(errors_of(viewer, image).data, error_map(true, found))
     assert [(row[0], row[1].label) for row in scoring.score.rows()][:2] == [((0,), 2), ((2,), 2)]
+    assert scoring.score.diameter(scoring.score.rows()[-1][1]) == pytest.approx(9.14, abs=0.01)
     assert lines[0] == "image,volume,side,label,fate,area,z,y,x,partner,iou"
     assert lines[1] == "cells,0,truth,1,found,400,1.5000,9.5000,9.5000,1,1.0000"
 

@@ -149,6 +149,10 @@ class CellScore(Score[Agreement]):
         ]
         return sorted(rows, key=lambda row: (WORST_FIRST.index(row[1].fate), row[1].iou, row[0]))
 
+    def diameter(self, one: ObjectScore) -> float:
+        """Return that of a disk, or a ball, with the pixels of an object."""
+        return float(np.cbrt(6 * one.area / np.pi) if self.in_3d else 2 * np.sqrt(one.area / np.pi))
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all objects of both sides as CSV, as ``napari-unet evaluate --objects`` does.
 

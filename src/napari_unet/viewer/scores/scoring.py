@@ -7,7 +7,6 @@ it, and its errors are shown before the next one is read.
 from __future__ import annotations
 
 from functools import partial
-from math import pi, sqrt
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
@@ -15,7 +14,7 @@ from psygnal import Signal
 
 from napari_unet.viewer.correcting.camera import check_flight, look_at
 from napari_unet.viewer.scores.comparison import Comparison, Scope, compare
-from napari_unet.viewer.scores.score import Row, Score
+from napari_unet.viewer.scores.score import CellScore, Row, Score
 from napari_unet.viewer.session import Session
 from napari_unet.viewer.stack import PlaneIndex
 
@@ -94,12 +93,12 @@ class Scoring:
         InputError
             If its image is not open any more, or the view is in 3D.
         """
-        if self.score is None:
+        if not isinstance(self.score, CellScore):
             return
         plane, one = row
         viewer, image = self._session.viewer, self.score.image
         check_flight(viewer, image)
-        look_at(viewer, image, plane, (one.y, one.x), 2 * sqrt(one.area / pi))
+        look_at(viewer, image, plane, (one.y, one.x), self.score.diameter(one))
 
     def _go_on(self) -> None:
         """Ask about the next part that can be compared, or come to the end."""
