@@ -12,8 +12,9 @@ from napari.layers import Image, Labels
 from small_things import make_segmenter
 
 from napari_unet.core.config import PredictConfig
+from napari_unet.core.linkstack import link_planes
 from napari_unet.core.uncertainty import fill_uncertainty
-from napari_unet.engine.cells import find_cells
+from napari_unet.engine.cells import find_cells, necks_in_3d
 from napari_unet.engine.host import SharedArray
 from napari_unet.sample_data import touching_cells
 from napari_unet.viewer.layers import is_result
@@ -75,6 +76,21 @@ def stack(viewer: Any, session: Session) -> Image:
     result = Result(viewer, image, "segmentation", np.uint16)
     result.array[...] = expected(said, CONFIG)
     result.finish(complete=True)
+    return image
+
+
+@pytest.fixture
+def volume(viewer: Any, session: Session, finish: Any) -> Image:
+    """A stack of three planes with the same cells, whose planes were linked."""
+    said = foreground(1).repeat(3, axis=0)
+    image: Image = viewer.add_image(said, name="embryo")
+    for z in range(3):
+        session.kept.put(image, (z,), said[z], SEGMENTER)
+    result = Result(viewer, image, "segmentation", np.uint16)
+    result.array[...] = expected(said, CONFIG)
+    result.finish(complete=True)
+    session.link(image, "objects", CONFIG)
+    finish()
     return image
 
 
@@ -381,3 +397,66 @@ def test_whoever_left_changes_nothing_any_more(
     qtbot.wait_until(lambda: other.objects(stack) is not None, timeout=10_000)
     wanted = expected(stack.data, replace(CONFIG, threshold=0.8))
     np.testing.assert_array_equal(layer.data, wanted)
+
+
+def linked(said: np.ndarray, config: PredictConfig) -> np.ndarray:
+    """Find the cells of all planes, and link them."""
+    necks = necks_in_3d(SEGMENTER, config, 1.0)
+    return link_planes(expected(said, config), split=necks.depth, spacing=1.0).labels
+
+
+def test_objects_that_were_linked_are_linked_again(
+    viewer: Any, session: Session, again: Rethreshold, volume: Image, qtbot: Any
+) -> None:
+    """Once all planes have their cells, and the slider rests."""
+    layer = result_of(viewer, volume)
+    for threshold in (0.6, 0.65, 0.7):
+        again.find(volume, replace(CONFIG, threshold=threshold))
+        qtbot.wait(5)
+    wanted = linked(volume.data, replace(CONFIG, threshold=0.7))
+    qtbot.wait_until(lambda: np.array_equal(layer.data, wanted), timeout=20_000)
+    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=5_000)
+
+    assert not np.array_equal(wanted, expected(volume.data, replace(CONFIG, threshold=0.7)))
+    assert session.about_result.startswith("Linked 3 planes into ")
+    again.find(volume, CONFIG)
+    wanted = linked(volume.data, CONFIG)
+    qtbot.wait_until(lambda: np.array_equal(layer.data, wanted), timeout=20_000)
+    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=5_000)
+
+
+def test_objects_are_linked_again_after_a_job_that_runs(
+    viewer: Any, session: Session, again: Rethreshold, volume: Image, qtbot: Any
+) -> None:
+    """Cells are adjusted while it trains or segments something else, and linked in its turn."""
+    other = viewer.add_image(touching_cells((256, 256))[0], name="other")
+    layer = result_of(viewer, volume)
+    session.segmenter = make_segmenter()
+    session.segment(other, "whole layer", replace(CONFIG, tile_size=76))
+    again.find(volume, replace(CONFIG, threshold=0.7))
+    wanted = linked(volume.data, replace(CONFIG, threshold=0.7))
+    qtbot.wait_until(lambda: np.array_equal(layer.data, wanted), timeout=20_000)
+
+    assert not any("unfinished" in one.name for one in viewer.layers)
+
+
+def test_a_segmentation_that_was_not_linked_is_not(
+    viewer: Any, session: Session, again: Rethreshold, volume: Image, settle: Any, qtbot: Any
+) -> None:
+    """One that is made anew is not linked any more; nor is it if somebody links it afterwards."""
+    layer = result_of(viewer, volume)
+    result = Result(viewer, volume, "segmentation", np.uint16)
+    result.finish(complete=True)
+    again.find(volume, replace(CONFIG, threshold=0.7))
+    settle()
+    qtbot.wait(50)
+
+    wanted = expected(volume.data, replace(CONFIG, threshold=0.7))
+    np.testing.assert_array_equal(layer.data, wanted)
+    session.link(volume, "objects", CONFIG)
+    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=20_000)
+    first = session.about_result
+    session.about_result = ""
+    qtbot.wait(200)
+    assert first.startswith("Linked 3 planes")
+    assert (session.jobs.state, session.about_result) == ("idle", "")

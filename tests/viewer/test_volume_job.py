@@ -19,6 +19,7 @@ from napari_unet.engine.starter import starter_model, with_classes
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of
 from napari_unet.viewer.layers import is_result
+from napari_unet.viewer.segmenting.rethreshold import Rethreshold
 from napari_unet.viewer.session import Session
 
 sys.path.append(str(Path(__file__).parents[1] / "engine"))  # test modules are not a package
@@ -57,6 +58,28 @@ def test_what_segment_volume_finds_is_shown(viewer: Any, session: Session, finis
     assert known is not None
     assert known.foreground[labels.data[6] > 0].mean() > 0.7
     assert session.kept.planes(image) == [(z,) for z in range(24)]
+
+
+def test_adjusted_objects_go_through_the_planes_as_before(
+    viewer: Any, session: Session, finish: Any, qtbot: Any
+) -> None:
+    """With the values they were found with, they are what was found."""
+    image = viewer.add_image(VOLUME, name="ovule", scale=SCALE)
+    session.segment_volume(image, CPU)
+    finish()
+    labels = result(viewer)
+    expected = labels.data.copy()
+    again = Rethreshold(session)
+    again.follow()
+    again.find(image, replace(CPU, threshold=0.9))
+    qtbot.wait_until(lambda: session.about_result.startswith("Linked"), timeout=20_000)
+    finish()
+    assert labels.data.any()
+    assert np.count_nonzero(labels.data) < np.count_nonzero(expected)
+    assert set(np.unique(labels.data)) == set(np.unique(expected))
+    again.find(image, CPU)
+    qtbot.wait_until(lambda: np.array_equal(labels.data, expected), timeout=20_000)
+    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=5_000)
 
 
 def test_the_probability_that_is_shown_is_that_of_the_result(

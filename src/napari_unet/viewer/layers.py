@@ -13,6 +13,7 @@ from napari.layers import Image, Labels, Shapes
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Annotation, Meaning
+from napari_unet.core.linking import Kind
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of
 from napari_unet.viewer.planes import zeros
@@ -94,7 +95,18 @@ def likely_labels(viewer: ViewerModel, image: Image | None) -> Labels | None:
 
 def mark_result(layer: Layer, kind: ResultKind, image: Image) -> None:
     """Write into a layer that it shows what we computed for an image."""
-    note(layer, result=kind, image=_identity(image), shown_in=_identity(layer))
+    note(layer, result=kind, image=_identity(image), shown_in=_identity(layer), planes=None)
+
+
+def note_linked_planes(layer: Labels, into: Kind) -> None:
+    """Note with a result that its objects keep their numbers through the planes."""
+    note(layer, planes=into)
+
+
+def linked_planes(layer: Labels) -> Kind | None:
+    """Return what the planes of a result are linked into, if they are."""
+    into: Kind | None = entry(layer).get("planes")
+    return into
 
 
 def is_result(layer: Layer, kind: ResultKind | None = None, image: Image | None = None) -> bool:

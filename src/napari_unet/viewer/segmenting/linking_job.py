@@ -23,7 +23,7 @@ from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.tracks import napari_tracks
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of, colour_by_class, write_classes
-from napari_unet.viewer.layers import is_result, mark_result
+from napari_unet.viewer.layers import is_result, mark_result, note_linked_planes
 from napari_unet.viewer.segmenting.features import forget_features
 from napari_unet.viewer.segmenting.kept import KeptPlane
 from napari_unet.viewer.segmenting.results import UNFINISHED
@@ -126,6 +126,7 @@ class LinkingJob(SessionJob["float | _Linked"]):
         if event.labels is not None:
             self._layer.data = self._data = event.labels
             self._layer.editable = False
+            note_linked_planes(self._layer, self._kind)
             self._retell(event.classes)
             if self._kind == "tracks":
                 self._show_tracks(event.links)

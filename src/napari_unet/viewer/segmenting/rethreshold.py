@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from psygnal import Signal, SignalInstance
 
 from napari_unet.core.config import PredictConfig
+from napari_unet.core.linking import Kind
 from napari_unet.engine.events import PlaneDone
 from napari_unet.engine.host import SharedArray
 from napari_unet.engine.process import tasks
 from napari_unet.viewer.cellclasses import class_titles, classes_of, colour_by_class, show_classes
-from napari_unet.viewer.layers import is_result
+from napari_unet.viewer.layers import is_result, linked_planes
 from napari_unet.viewer.segmenting.features import forget_features
 from napari_unet.viewer.segmenting.kept import KeptPlane
 from napari_unet.viewer.segmenting.results import (
@@ -47,6 +48,8 @@ class _Work:
         What is kept of the planes, in their order.
     base : int
         The highest number of a cell in the planes of which nothing is kept.
+    link : {"objects", "tracks"}, optional
+        What the planes are to be linked into once all of them are done: what they were.
     numbered : dict
         After which number the cells of a plane that is done are numbered.
     objects : dict
@@ -59,6 +62,7 @@ class _Work:
     config: PredictConfig
     kept: dict[PlaneIndex, KeptPlane]
     base: int
+    link: Kind | None = None
     numbered: dict[PlaneIndex, int] = field(default_factory=dict)
     objects: dict[PlaneIndex, int] = field(default_factory=dict)
     classes: dict[PlaneIndex, list[str]] = field(default_factory=dict)
@@ -164,7 +168,10 @@ class Rethreshold:
         if self._wanted is not None and not self.is_segmenting(self._wanted[0]):
             self._work, self._wanted = self._begin(*self._wanted), None
         work = self._work
-        if work is None or not work.left or self.is_segmenting(work.image):
+        if work is None or self.is_segmenting(work.image):
+            return
+        if not work.left:
+            self._link_again(work)
             return
         shown = shown_plane(self._session.viewer, work.image)
         self._ask(work, shown if shown in work.left else work.left[0])
@@ -179,7 +186,14 @@ class Rethreshold:
             used = max((int(layer.data[plane].max()) for plane in others), default=0)
             # as in a segmentation of one plane: rather share numbers than run out of them
             used = used if used < np.iinfo(layer.data.dtype).max // 2 else 0
-        return _Work(image, config, usable, used)
+        link = None if layer is None else linked_planes(layer)
+        return _Work(image, config, usable, used, link)
+
+    def _link_again(self, work: _Work) -> None:
+        """Link planes that were linked before their cells were found anew; a job has its turn."""
+        if work.link is not None and self._session.jobs.state == "idle":
+            kind, work.link = work.link, None
+            self._session.link(work.image, kind, work.config)
 
     def _usable(self, image: Image) -> dict[PlaneIndex, KeptPlane]:
         """Return what is kept of the planes of an image as it is now, of models of cells."""
