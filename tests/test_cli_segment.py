@@ -338,3 +338,36 @@ def test_the_magnification_of_images_is_a_number_for_segment(
     config = PredictConfig(magnification=told["magnification"], device="cpu")
     found = tifffile.imread(tmp_path / "out" / "b_labels.tif")
     np.testing.assert_array_equal(found, segment(last.segmenter, larger, config))
+
+
+def test_images_of_another_objective_are_spoken_of(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Once, where the files of both tell the size of their pixels; they are segmented anyway."""
+    for name, width in (("painted", 0.65), ("a", 0.325), ("b", 0.325)):
+        image, truth = touching_cells((96, 96))
+        tifffile.imwrite(
+            tmp_path / f"{name}.tif",
+            image,
+            imagej=True,
+            resolution=(1 / width, 1 / width),
+            metadata={"unit": "um"},
+        )
+    write_labels(tmp_path / "truth.tif", truth)
+    painted, truth_file = str(tmp_path / "painted.tif"), str(tmp_path / "truth.tif")
+    model, out = str(tmp_path / "cells.unet"), str(tmp_path / "out")
+    budget = ["--seconds", "0", "--steps", "2", "--device", "cpu"]
+    labelled = ["--labels", truth_file, "--meaning", "instances"]
+    assert main(["train", painted, *labelled, "-o", model, *budget]) == 0
+    images = [str(tmp_path / f"{name}.tif") for name in "ab"]
+    capsys.readouterr()
+    assert main(["segment", model, *images, "-o", out, "--device", "cpu"]) == 0
+    said = capsys.readouterr().err
+    assert main(["segment", model, painted, "-o", out, "--device", "cpu"]) == 0
+
+    fits = (
+        "Pixels are 0.325 µm wide, those of the painted images 0.65 µm: magnification 2 would fit."
+    )
+    assert said.count(fits) == 1
+    assert "Pixels are" not in capsys.readouterr().err
+    assert results(tmp_path / "out") == ["a_labels.tif", "b_labels.tif", "painted_labels.tif"]

@@ -104,6 +104,32 @@ def test_the_magnification_is_found_and_used(hand: Any, viewer: Any) -> None:
     assert panels.predict_config().magnification == 1
 
 
+def test_pixels_of_another_size_tell_the_magnification(hand: Any, viewer: Any) -> None:
+    """A sentence says so where both layers have a unit of length, and Find takes it at once."""
+    painted, pixels = viewer.layers["cells"], viewer.layers["cells"].data
+    painted.scale, painted.units = (0.65, 0.65), ("um", "um")
+    finer = viewer.add_image(pixels, name="finer", scale=(0.325, 0.325), units=("um", "um"))
+    viewer.add_image(pixels, name="no unit", scale=(0.325, 0.325))
+    panels = hand.dock.panels
+    panels.training.set_budget(seconds=0, steps=3)
+    hand.click("Train on current labels")
+    hand.wait_until_idle()
+    assert hand.session.segmenter.pixel_size == pytest.approx(0.65)
+    fits = "Pixels are 0.325 µm wide, those of the painted images 0.65 µm: magnification 2 would"
+
+    assert not hand.reads(fits)
+    panels.data.choice.image_box.value = viewer.layers["no unit"]
+    assert not hand.reads(fits)
+    panels.data.choice.image_box.value = finer
+    assert hand.reads(fits)
+    hand.click("Find")
+    assert hand.session.jobs.state == "idle"
+    assert panels.predict_config().magnification == 2
+    assert not hand.reads(fits)
+    panels.data.choice.image_box.value = painted
+    assert not hand.reads(fits)
+
+
 def test_an_image_that_does_not_fit_has_no_magnification(hand: Any) -> None:
     """The sentence is that of segmenting; nothing runs."""
     hand.session.segmenter = make_segmenter(channels=2)

@@ -158,6 +158,7 @@ def _read(args: argparse.Namespace) -> list[Annotation]:
     from napari_unet.core.annotation import Annotation
     from napari_unet.engine.classtable import read_classes
     from napari_unet.engine.files import pair_files, read_image, read_labels
+    from napari_unet.engine.formats.imagefile import open_image
 
     pairs = pair_files(args.images, args.labels)
     regions = dict(pair_files(args.images, args.region)) if args.region else {}
@@ -166,8 +167,9 @@ def _read(args: argparse.Namespace) -> list[Annotation]:
     for (image, labels), kinds in zip(pairs, classes, strict=True):
         region = read_labels(regions[image]) > 0 if image in regions else None
         pixels, painted = read_image(image), read_labels(labels)
+        width = open_image(image).pixel_width
         try:
-            annotations.append(Annotation(pixels, painted, args.meaning, region, kinds))
+            annotations.append(Annotation(pixels, painted, args.meaning, region, kinds, width))
         except InputError as error:
             raise InputError(f"{image} with {labels}: {error}") from error
     return annotations

@@ -15,7 +15,7 @@ several classes, and painted classes can have names: `Annotation.classes` says w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -53,6 +53,8 @@ class Annotation:
     classes : mapping of label to class, or sequence indexed by label, optional
         Of cells, what kind each is: a name, or a number from 1 on; those that are left out are
         cells of any kind. For labels that are classes, their names. Kept as a dictionary of text.
+    pixel_size : float
+        Width of a pixel of the image in micrometres; 0 when unknown. The model keeps it.
 
     Raises
     ------
@@ -65,6 +67,7 @@ class Annotation:
     meaning: Meaning = "instances"
     region: NDArray[np.bool_] | None = None
     classes: Classes | None = None
+    pixel_size: float = 0.0
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -83,6 +86,10 @@ class Annotation:
         if self.region is not None:
             set_(self, "region", self._checked_region(np.asarray(self.region, dtype=bool)))
         set_(self, "classes", classes_by_label({} if self.classes is None else self.classes))
+        if not 0 <= self.pixel_size < float("inf"):
+            raise InputError(
+                f"pixel_size is {self.pixel_size}: give the width of a pixel in micrometres, or 0."
+            )
 
     @property
     def class_of(self) -> dict[int, str]:
@@ -104,7 +111,8 @@ class Annotation:
             region = None if self.region is None else self.region[z]
             # an empty plane of a stack says nothing, except inside a training region
             if labels.any() or (region is not None and region.any()):
-                yield Annotation(self.image[:, z], labels, self.meaning, region, self.classes)
+                image = self.image[:, z]
+                yield replace(self, image=image, labels=labels, region=region)
 
     def _checked_region(self, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
         if self.meaning == "classes":

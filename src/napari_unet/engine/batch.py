@@ -23,6 +23,7 @@ from napari_unet.engine.items.plan import AnyPath, BatchOptions, Item, plan
 from napari_unet.engine.items.tally import Tally
 from napari_unet.engine.items.tasks import Executor, Task, is_one_unit, stages
 from napari_unet.engine.measurements import check_writer
+from napari_unet.engine.pixelsize import about_pixels
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, UNetError
 
@@ -170,10 +171,12 @@ def _run(batch: _Batch, executor: Executor | None) -> Generator[BatchEvent, None
         orders: dict[int, Order] = {}
         for index in range(len(batch.items)):
             order = batch.look(index, locks)
-            if isinstance(order, Order):
-                orders[index] = order
-            else:
+            if not isinstance(order, Order):
                 yield order
+                continue
+            orders[index] = order
+            if note := about_pixels(batch.segmenter, order.pixel_width, order.config.magnification):
+                yield batch.tally.reached(index, 0.0, note)
         batch.tally.pace.begin()
         if executor is None:
             for index, order in orders.items():

@@ -12,22 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.atomic import write_atomically
+from napari_unet.engine.formats.source import MICROMETRES
 from napari_unet.errors import InputError
 
 __all__ = ["check_writer", "physical", "write_table"]
 
 Columns = dict[str, NDArray[Any]]
-
-MICROMETERS = {
-    "picometer": 1e-6,
-    "angstrom": 1e-4,
-    "nanometer": 1e-3,
-    "micrometer": 1.0,
-    "millimeter": 1e3,
-    "centimeter": 1e4,
-    "inch": 25400.0,
-    "meter": 1e6,
-}
 
 
 def physical(
@@ -40,10 +30,10 @@ def physical(
 
     Of 3D objects, with the spacing of the planes, also volume_um3 and centroid_z_um.
     """
-    if pixel_size is None or unit not in MICROMETERS:
+    if pixel_size is None or unit not in MICROMETRES:
         return columns
-    y, x = (side * MICROMETERS[unit] for side in pixel_size)
-    z = (spacing or 0.0) * MICROMETERS[unit]
+    y, x = (side * MICROMETRES[unit] for side in pixel_size)
+    z = (spacing or 0.0) * MICROMETRES[unit]
     added = {}
     if "area" in columns:
         added["area_um2"] = columns["area"] * (y * x)

@@ -8,6 +8,7 @@ pickle, so opening a model never runs code from it. Nothing here needs torch unt
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -68,7 +69,7 @@ class Segmenter:
     smallest : float
         Diameter of the smallest ones, but for specks; 0 when unknown.
     provenance : dict
-        How it was made: steps, seconds, what was labelled, versions, date.
+        How it was made: steps, seconds, what was labelled, size of the pixels, versions, date.
     seen : dict
         Which labelled blocks of which images it was trained on, and which were held out; see
         `napari_unet.engine.learning.heldout.Seen`.
@@ -100,6 +101,12 @@ class Segmenter:
     def cell_classes(self) -> int:
         """How many classes of cells it tells apart: 0 of a model of classes, else 1 or more."""
         return self.n_classes - 1 if self.kind == "cells" else 0
+
+    @property
+    def pixel_size(self) -> float:
+        """Width in micrometres of the pixels of the painted images; 0 when unknown."""
+        size = self.provenance.get("pixel_size", 0.0)
+        return float(size) if isinstance(size, int | float) and 0 < size < math.inf else 0.0
 
     @property
     def coarser_factors(self) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ from napari_unet.engine.learning.quality import compare, is_worse, measure
 from napari_unet.engine.learning.ranks import Ranks, together
 from napari_unet.engine.learning.recipe import recipe_named
 from napari_unet.engine.learning.trainingset import TrainingSet, prepare
+from napari_unet.engine.pixelsize import with_pixel_size
 from napari_unet.engine.process.mailbox import Finish, Look, Mailbox, Repainted
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.starter import begins_with_starter
@@ -108,6 +109,7 @@ def train(
             segmenter, seen = state_file.unpack_segmenter(saved["start"]), Seen.of(saved["seen"])
         data = prepare(annotations, config, segmenter, device, seen)
         start = new_model(data, config) if segmenter is None else continued(segmenter, data)
+        start = with_pixel_size(start, annotations)
         run = _Run(start, data, config, device, file, ranks)
         if saved is not None:
             run.resume(saved)

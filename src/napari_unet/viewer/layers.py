@@ -19,7 +19,13 @@ from napari_unet.viewer.cellclasses import classes_of
 from napari_unet.viewer.planes import zeros
 from napari_unet.viewer.reading import read_planes
 from napari_unet.viewer.regions import region_mask, region_masks
-from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest, spatial_metadata
+from napari_unet.viewer.stack import (
+    ImageStack,
+    PlaneIndex,
+    finest,
+    pixel_width,
+    spatial_metadata,
+)
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -195,6 +201,8 @@ class Painted:
         The planes with labels or a training region: copies, for the user paints on.
     classes : dict
         The class of every label that has one.
+    pixel_size : float
+        Width of a pixel in micrometres; 0 when unknown.
     """
 
     name: str
@@ -202,6 +210,7 @@ class Painted:
     meaning: Meaning
     planes: list[tuple[PlaneIndex, NDArray[Any], NDArray[np.bool_] | None]]
     classes: dict[int, str] = field(default_factory=dict)
+    pixel_size: float = 0.0
 
     def annotations(self, stop: threading.Event) -> list[Annotation]:
         """Read the image, until ``stop`` is set; for a worker thread.
@@ -214,7 +223,7 @@ class Painted:
         indices = [index for index, _, _ in self.planes]
         images = read_planes(self.stack, indices, self.name, stop)
         return [
-            Annotation(image, labels, self.meaning, region, self.classes)
+            Annotation(image, labels, self.meaning, region, self.classes, self.pixel_size)
             for image, (_, labels, region) in zip(images, self.planes, strict=False)
         ]
 
@@ -247,7 +256,8 @@ def painted(image: Image, labels: Labels, regions: Shapes | None = None) -> Pain
             f"Nothing is painted in layer {labels.name!r} yet: paint a few cells, and some "
             f"background."
         )
-    return Painted(image.name, stack, meaning_of(labels), planes, classes_of(labels))
+    classes, width = classes_of(labels), pixel_width(image)
+    return Painted(image.name, stack, meaning_of(labels), planes, classes, width)
 
 
 def check_same_grid(image: Image, labels: Labels, stack: ImageStack) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 
+from napari_unet.engine.formats.source import PixelSize, length_unit
 from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.errors import InputError
 
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-__all__ = ["ImageStack", "PlaneIndex", "finest", "plane_spacing", "shown_plane", "spatial_metadata"]
+__all__ = [
+    "ImageStack",
+    "PlaneIndex",
+    "finest",
+    "pixel_width",
+    "plane_spacing",
+    "shown_plane",
+    "spatial_metadata",
+]
 
 PlaneIndex = tuple[int, ...]
 """Position of a plane on the leading axes; () for an image that is one plane."""
@@ -174,6 +183,14 @@ def _or_planes(name: str) -> str:
     """Name a leading axis; napari's own default labels are -3, -4, ..."""
     unnamed = name.lstrip("-").isdigit() or name.startswith("axis")
     return "planes (z or time)" if unnamed else f"{name} planes"
+
+
+def pixel_width(image: Image) -> float:
+    """Return the side in micrometres of a square pixel of the same area; 0 where not known."""
+    spatial = spatial_metadata(image, ImageStack.of(image))
+    y, x = (length_unit(unit) for unit in spatial["units"][-2:])
+    height, width = np.abs(spatial["scale"][-2:]).tolist()
+    return PixelSize.of(height, width, y if y == x else "").width
 
 
 def plane_spacing(image: Image) -> float:

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QDoubleSpinBox
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.viewer.segmenting.magnification_job import MAGNIFYING, MagnificationJob
+from napari_unet.viewer.segmenting.pixelsize import about_layer, magnification_by_scale
 from napari_unet.viewer.segmenting.segmenting_job import Scope
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.data_panel import DataPanel
@@ -60,18 +61,23 @@ class SegmentPanel:
         native.setStyleSheet("min-width: 44px")  # napari's own is 90
         self._find = button(
             "Find",
-            "Try several magnifications on the shown plane, and take the one where the model is "
-            "surest of what it sees.",
+            "Take the magnification that follows from the size of the pixels, where that is known "
+            "and another than of the painted images. Otherwise try several on the shown plane, and "
+            "take the one where the model is surest of what it sees.",
         )
         self._model = session.segmenter
-        self._said = sentence()
+        self._said, self._hint = sentence(), sentence()
         size = Label(value="Magnification")
         size.tooltip = MAGNIFICATION
         self.widget = stack(
             row(self._segment, self._scope, stretch=(1, 1)),
             row(self._probability, size, self._magnification, self._find, stretch=(0, 0, 1, 0)),
+            self._hint,
             self._said,
         )
+        self._renew_hint()
+        self._magnification.changed.connect(self._renew_hint)
+        data.choice.changed.connect(self._renew_hint)
         self._segment.changed.connect(self._on_segment)
         self._find.changed.connect(self._on_find)
 
@@ -101,6 +107,7 @@ class SegmentPanel:
         if self._session.segmenter is not self._model:
             # it may have learned from what is shown, and how large objects look to it is not known
             self.set_config(PredictConfig())
+        self._renew_hint()
         self._said.value = self._session.about_result
         self._said.visible = bool(self._session.about_result)
 
@@ -125,7 +132,16 @@ class SegmentPanel:
         with self._one_click(), telling_errors(self._said):
             session.jobs.require_idle(MAGNIFYING)
             config, image = self._settings(), self._data.image
+            if (known := magnification_by_scale(session, image)) != 1:
+                self._magnification.value = known
+                return
             session.start(MagnificationJob(session, image, config, self._on_found))
+
+    def _renew_hint(self, _: object = None) -> None:
+        """Say which magnification fits the chosen image, if it is another one."""
+        now, image = float(self._magnification.value), self._data.choice.image
+        self._hint.value = about_layer(self._session, image, now)
+        self._hint.visible = bool(self._hint.value)
 
     def _on_found(self, magnification: float) -> None:
         self._magnification.value = magnification

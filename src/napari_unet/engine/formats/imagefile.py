@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from napari_unet.engine.formats.axisview import AxisView
 from napari_unet.engine.formats.picturefile import read_picture
 from napari_unet.engine.formats.pluginfile import open_with_plugin
-from napari_unet.engine.formats.source import Source
+from napari_unet.engine.formats.source import PixelSize, Source
 from napari_unet.engine.formats.tiff import DAMAGED, is_tiff, open_tiff
 from napari_unet.engine.formats.zarrfile import is_zarr, open_zarr
 from napari_unet.errors import InputError
@@ -57,6 +57,11 @@ class ImageFile:
     pixel_size: tuple[float, float] | None
     unit: str
     plane_spacing: float | None
+
+    @property
+    def pixel_width(self) -> float:
+        """Side in micrometres of a square pixel of the same area; 0 where not known."""
+        return PixelSize(self.pixel_size, self.unit).width
 
     @property
     def spacing_in_pixels(self) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["UNITS", "PixelSize", "Source", "length_unit", "with_known_axes"]
+__all__ = ["MICROMETRES", "UNITS", "PixelSize", "Source", "length_unit", "with_known_axes"]
 
 UNITS = {
     "angstrom": ("Å", "å"),
@@ -20,6 +20,17 @@ UNITS = {
     "picometer": ("pm",),
 }
 """Units of length as OME-Zarr writes them, as OME-XML does, and as others do."""
+
+MICROMETRES = {
+    "picometer": 1e-6,
+    "angstrom": 1e-4,
+    "nanometer": 1e-3,
+    "micrometer": 1.0,
+    "millimeter": 1e3,
+    "centimeter": 1e4,
+    "inch": 25400.0,
+    "meter": 1e6,
+}
 
 NAMES = {short: name for name, others in UNITS.items() for short in (name, *others)}
 
@@ -73,6 +84,12 @@ class PixelSize:
         if not all(math.isfinite(side) and side > 0 for side in (y, x)):
             return cls()
         return cls((y, x), unit, z if math.isfinite(z) and z > 0 else None)
+
+    @property
+    def width(self) -> float:
+        """Side in micrometres of a square pixel of the same area; 0 where not known."""
+        sides = (0.0, 0.0) if self.yx is None else self.yx
+        return math.sqrt(math.prod(sides)) * MICROMETRES.get(self.unit, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -39,6 +39,8 @@ class Order:
         As in `napari_unet.engine.items.manifest.Record`.
     spatial : tuple of int
         (Y, X) or (Z, Y, X).
+    pixel_width : float
+        In micrometres; 0 where not known.
     """
 
     item: Item
@@ -49,6 +51,7 @@ class Order:
     made_by: str
     settings: dict[str, Any]
     spatial: tuple[int, ...]
+    pixel_width: float
 
     @property
     def pixels(self) -> int:
@@ -123,6 +126,7 @@ def place_order(
         made_by=made_by,
         settings=settings,
         spatial=spatial,
+        pixel_width=image.pixel_width,
     )
 
 
