@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ import tifffile
 from napari_unet import Annotation, Segmenter, TrainConfig, segment_files, train
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.formats.imagefile import open_image
-from napari_unet.engine.items.events import ItemProgress
+from napari_unet.engine.items.events import ItemProgress, ItemStarted
 from napari_unet.engine.pixelsize import about_pixels, magnification_by_pixels
 from napari_unet.errors import InputError
 from napari_unet.sample_data import touching_cells
@@ -28,6 +30,16 @@ QUICK = TrainConfig(seconds=0, steps=2, device="cpu", validate=False)
 def knowing(pixel_size: float) -> Segmenter:
     """Return a model that knows the size of its pixels."""
     return replace(make_segmenter(), provenance={"pixel_size": pixel_size})
+
+
+class Here:
+    """An executor that has no other place."""
+
+    def map(
+        self, function: Callable[..., Any], arguments: Sequence[Any]
+    ) -> Iterator[tuple[int, Any]]:
+        """Call it in this process."""
+        yield from ((n, function(*one)) for n, one in enumerate(arguments))
 
 
 def written(path: Path, width: float) -> Path:
@@ -109,15 +121,18 @@ def test_files_tell_the_width_of_their_pixels(tmp_path: Path) -> None:
     assert open_image(tmp_path / "b.tif").pixel_width == 0
 
 
-def test_a_batch_says_what_fits_its_images(tmp_path: Path) -> None:
+@pytest.mark.parametrize("executor", [None, Here()])
+def test_a_batch_says_what_fits_its_images(tmp_path: Path, executor: Here | None) -> None:
     """Of each that is not complete; and not if it is set."""
     written(tmp_path / "a.tif", 0.325)
     written(tmp_path / "b.tif", 0.65)
     model, out = knowing(0.65), tmp_path / "out"
 
     def said(config: PredictConfig) -> list[tuple[str, str]]:
-        events = segment_files(model, tmp_path / "*.tif", out, config)
+        events = [*segment_files(model, tmp_path / "*.tif", out, config, executor=executor)]
         notes = [event for event in events if isinstance(event, ItemProgress) and event.note]
+        for note in notes if executor is None else ():  # no image seems to run before its turn
+            assert isinstance(events[events.index(note) - 1], ItemStarted)
         return [(event.item.image.name, event.note) for event in notes]
 
     cpu = PredictConfig(device="cpu")

@@ -149,6 +149,12 @@ class _Batch:
         locks.give_back(item.kept(".lock"))
         return self.tally.complete(index, record)
 
+    def remarks(self, index: int, order: Order) -> Iterator[BatchEvent]:
+        """Say at the beginning what the user may want to know of an image."""
+        said = about_pixels(self.segmenter, order.pixel_width, self.config.magnification)
+        if said:
+            yield self.tally.reached(index, 0.0, said)
+
     def _record(self, item: Item) -> Record | None:
         """Return the record of an item that is complete, unless it is to be made anew."""
         if self.options.overwrite:
@@ -171,12 +177,10 @@ def _run(batch: _Batch, executor: Executor | None) -> Generator[BatchEvent, None
         orders: dict[int, Order] = {}
         for index in range(len(batch.items)):
             order = batch.look(index, locks)
-            if not isinstance(order, Order):
+            if isinstance(order, Order):
+                orders[index] = order
+            else:
                 yield order
-                continue
-            orders[index] = order
-            if note := about_pixels(batch.segmenter, order.pixel_width, order.config.magnification):
-                yield batch.tally.reached(index, 0.0, note)
         batch.tally.pace.begin()
         if executor is None:
             for index, order in orders.items():
@@ -192,6 +196,7 @@ def _here(batch: _Batch, index: int, order: Order, locks: ItemLocks) -> Iterator
         yield other
         return
     yield batch.tally.started(index)
+    yield from batch.remarks(index, order)
     began, reached = time.perf_counter(), 0.0
     objects: int | None = None
     try:
@@ -224,7 +229,9 @@ def _elsewhere(
     for index, order in orders.items():
         if (other := batch.claim(index, locks)) is not None:
             yield other
-        elif is_one_unit(order):
+            continue
+        yield from batch.remarks(index, order)
+        if is_one_unit(order):
             units = next(stages(batch.segmenter, _anywhere(order)))
             small += [(index, task) for task in units]
         else:
