@@ -361,6 +361,19 @@ def test_the_classes_of_cells_that_were_found_are_compared(
     assert scoring.sentence.endswith("Of 3 found cells whose class is known, 2 have it.")
 
 
+def test_a_column_that_is_no_classes_hinders_no_score(
+    viewer: Any, scoring: Scoring, settle: Any
+) -> None:
+    """Other plugins write what they like into the table."""
+    image = segmented(viewer, TRUTH)
+    truth = viewer.add_labels(TRUTH.copy(), name="truth")
+    truth.features = {"index": [1, 2], "class": [-3.5, 0.0]}
+    scoring.begin(image, truth, "plane")
+    settle()
+
+    assert scoring.sentence.endswith("0 split; 0 spurious.")
+
+
 def stack_of_balls() -> tuple[np.ndarray, np.ndarray]:
     """Two columns through four planes, the second cut in two where it was found."""
     true = np.zeros((4, 20, 40), np.uint16)

@@ -133,6 +133,19 @@ def test_time_points_are_volumes_of_their_own(viewer: Any, session: Session, fin
     assert "Planes count as one pixel apart" in session.about_result
 
 
+def test_planes_that_are_one_pixel_apart_are_not_spoken_of(
+    viewer: Any, session: Session, finish: Any
+) -> None:
+    """If the layer says so, by a unit of length."""
+    micrometres = {"scale": (0.5, 0.5, 0.5), "units": ("um", "um", "um")}
+    image = viewer.add_image(VOLUME, name="ovule", **micrometres)
+    session.segment_volume(image, CPU)
+    finish()
+
+    assert session.about_result.startswith("Found ")
+    assert session.about_result.endswith(" s.")
+
+
 def test_planes_too_far_apart_to_look_across_are_spoken_of(
     viewer: Any, session: Session, finish: Any
 ) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "ImageStack",
     "PlaneIndex",
     "finest",
+    "knows_spacing",
     "pixel_width",
     "plane_spacing",
     "shown_plane",
@@ -197,6 +198,12 @@ def plane_spacing(image: Image) -> float:
     """Return the distance of the planes of a stack, in pixels of a plane."""
     scale = np.abs(spatial_metadata(image, ImageStack.of(image))["scale"])
     return float(scale[-3] / np.sqrt(scale[-2] * scale[-1]))
+
+
+def knows_spacing(image: Image) -> bool:
+    """Whether the distance of the planes has a unit of length, or is not that of new layers."""
+    depth = spatial_metadata(image, ImageStack.of(image))["units"][-3]
+    return bool(length_unit(depth)) or plane_spacing(image) != 1
 
 
 def spatial_metadata(image: Image, stack: ImageStack) -> dict[str, Any]:

@@ -230,8 +230,8 @@ class PlaneComparison(Comparison):
         return CellScore(
             truth_meaning=meaning_of(self._truth),
             in_3d=self.in_3d,
-            true_classes=classes_of(self._truth),
-            predicted_classes=classes_of(self._predicted),
+            true_classes=_classes(self._truth),
+            predicted_classes=_classes(self._predicted),
             **common,
         )
 
@@ -273,6 +273,13 @@ class ClassComparison(Comparison):
     def summed_up(self, **common: Any) -> Score[Any]:
         """Return the score of classes."""
         return ClassesScore(titles=classes_of(self._predicted), **common)
+
+
+def _classes(layer: Labels) -> dict[int, str]:
+    """Return the class of every cell that has one; a column that is no classes has none."""
+    with suppress(InputError):
+        return classes_of(layer)
+    return {}
 
 
 def _error_layer(session: Session, image: Image, kinds: tuple[str, ...]) -> Result:

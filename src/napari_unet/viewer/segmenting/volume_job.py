@@ -34,7 +34,7 @@ from napari_unet.viewer.reading import served
 from napari_unet.viewer.segmenting.checks import check_fits, check_room
 from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.session_job import SessionJob
-from napari_unet.viewer.stack import ImageStack, plane_spacing
+from napari_unet.viewer.stack import ImageStack, knows_spacing, plane_spacing
 
 if TYPE_CHECKING:
     from napari_unet.viewer.session import Session
@@ -170,7 +170,7 @@ class VolumeJob(SessionJob["float | _Found"]):
             titles = class_titles(self._segmenter, range(1, all_titles + 1))
             found += f" ({counted(titles, [told[title] for title in titles])})"
         found += f" in {seconds:.1f} s."
-        if self._spacing == 1 and not self._config.spacing:
+        if not self._config.spacing and not knows_spacing(self._image):
             found += AS_PIXELS
         elif len(useful_axes(self._segmenter, self._config, self._spacing)) == 1:
             found += TOO_FAR
