@@ -23,7 +23,7 @@ from napari_unet.viewer.stack import (
     ImageStack,
     PlaneIndex,
     finest,
-    pixel_width,
+    pixel_size,
     spatial_metadata,
 )
 
@@ -256,7 +256,7 @@ def painted(image: Image, labels: Labels, regions: Shapes | None = None) -> Pain
             f"Nothing is painted in layer {labels.name!r} yet: paint a few cells, and some "
             f"background."
         )
-    classes, width = classes_of(labels), pixel_width(image)
+    classes, width = classes_of(labels), pixel_size(image).width
     return Painted(image.name, stack, meaning_of(labels), planes, classes, width)
 
 

@@ -24,7 +24,7 @@ __all__ = [
     "PlaneIndex",
     "finest",
     "knows_spacing",
-    "pixel_width",
+    "pixel_size",
     "plane_spacing",
     "shown_plane",
     "spatial_metadata",
@@ -186,12 +186,11 @@ def _or_planes(name: str) -> str:
     return "planes (z or time)" if unnamed else f"{name} planes"
 
 
-def pixel_width(image: Image) -> float:
-    """Return the side in micrometres of a square pixel of the same area; 0 where not known."""
-    spatial = spatial_metadata(image, ImageStack.of(image))
-    y, x = (length_unit(unit) for unit in spatial["units"][-2:])
-    height, width = np.abs(spatial["scale"][-2:]).tolist()
-    return PixelSize.of(height, width, y if y == x else "").width
+def pixel_size(layer: Layer) -> PixelSize:
+    """Return how large a pixel is, where the scale of a layer has a unit of length."""
+    y, x = (length_unit(unit) for unit in layer.units[-2:])
+    height, width = (abs(float(step)) for step in layer.scale[-2:])
+    return PixelSize.of(height, width, y) if y and y == x else PixelSize()
 
 
 def plane_spacing(image: Image) -> float:

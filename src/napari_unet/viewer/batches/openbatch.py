@@ -25,7 +25,7 @@ from napari_unet.viewer.batches.opening import OpenFileResult
 from napari_unet.viewer.layers import image_layers
 from napari_unet.viewer.reading import served_planes
 from napari_unet.viewer.segmenting.checks import check_fits
-from napari_unet.viewer.stack import ImageStack
+from napari_unet.viewer.stack import ImageStack, pixel_size
 
 if TYPE_CHECKING:
     from napari_unet.viewer.session import Session
@@ -114,11 +114,11 @@ class _Source:
         axes = [LETTERS.get(str(layer.axis_labels[i]).lower(), "Q") for i in used[:-2]]
         steps = [float(layer.scale[i]) for i in used]
         units = [length_unit(layer.units[i]) for i in used]
-        size = PixelSize()
-        if units[-1] and units[-1] == units[-2]:
-            named = zip(axes, steps, units, strict=False)
-            depths = [step for axis, step, unit in named if (axis, unit) == ("Z", units[-1])]
-            size = PixelSize.of(steps[-2], steps[-1], units[-1], *depths[:1])
+        size = pixel_size(layer)
+        named = zip(axes, steps, units, strict=False)
+        depths = [step for axis, step, unit in named if (axis, unit) == ("Z", size.unit)]
+        if size.yx is not None and depths:
+            size = PixelSize.of(*size.yx, size.unit, depths[0])
         identity = f"{layer.unique_id} {id(stack.data)}"
         path = layer.source.path
         return cls(layer, layer.name, identity, path, file_name, stack, size, "".join(axes))

@@ -9,10 +9,9 @@ import numpy as np
 from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 
-from napari_unet.engine.formats.source import length_unit
 from napari_unet.engine.measurements import physical
 from napari_unet.viewer.cellclasses import classes_of, write_classes
-from napari_unet.viewer.stack import PlaneIndex
+from napari_unet.viewer.stack import PlaneIndex, pixel_size
 
 __all__ = ["Features", "forget_features"]
 
@@ -29,9 +28,7 @@ class Features:
     """
 
     def __init__(self, layer: Labels) -> None:
-        y, x = (length_unit(unit) for unit in layer.units[-2:])
-        self._size = (float(layer.scale[-2]), float(layer.scale[-1]))
-        self._unit = y if y == x else ""
+        self._size = pixel_size(layer)
         self._axes = [
             name if name.isidentifier() else f"axis_{axis}"
             for axis, name in enumerate(layer.axis_labels[:-2])
@@ -44,7 +41,7 @@ class Features:
         places = {axis: np.full(n, at) for axis, at in zip(self._axes, plane, strict=True)}
         columns = {"index": columns["label"], **places, **columns}
         del columns["label"]  # napari wants the number as "index"
-        self._parts.append(physical(columns, self._size, self._unit))
+        self._parts.append(physical(columns, self._size.yx, self._size.unit))
 
     def table(self, classes: Mapping[int, str]) -> dict[str, Any]:
         """Return all of them: a row for every cell, whose number is in the column "index".

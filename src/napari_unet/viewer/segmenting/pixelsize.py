@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Image
 
 from napari_unet.engine.pixelsize import about_pixels, magnification_by_pixels
-from napari_unet.errors import InputError
-from napari_unet.viewer.stack import pixel_width
+from napari_unet.viewer.stack import pixel_size
 
 if TYPE_CHECKING:
     from napari_unet.viewer.session import Session
@@ -17,9 +16,9 @@ __all__ = ["about_layer", "magnification_by_scale"]
 
 
 def magnification_by_scale(session: Session, image: Image) -> float:
-    """Return it; 1 where sizes are alike, or one is unknown: that of the layer is in its scale."""
+    """Return it; 1 where sizes are alike, or one is unknown."""
     model = session.segmenter
-    return 1.0 if model is None else magnification_by_pixels(model, pixel_width(image))
+    return 1.0 if model is None else magnification_by_pixels(model, pixel_size(image).width)
 
 
 def about_layer(session: Session, image: Image | None, magnification: float) -> str:
@@ -27,8 +26,5 @@ def about_layer(session: Session, image: Image | None, magnification: float) -> 
     model = session.segmenter
     if model is None or image is None:
         return ""
-    try:
-        said = about_pixels(model, pixel_width(image), magnification)
-    except InputError:  # the panel that chooses it says why
-        return ""
+    said = about_pixels(model, pixel_size(image).width, magnification)
     return f"{said} Press Find to set it." if said else ""
