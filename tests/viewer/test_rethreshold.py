@@ -460,3 +460,19 @@ def test_a_segmentation_that_was_not_linked_is_not(
     qtbot.wait(200)
     assert first.startswith("Linked 3 planes")
     assert (session.jobs.state, session.about_result) == ("idle", "")
+
+
+def test_a_linked_layer_that_is_deleted_meanwhile_is_not_linked(
+    viewer: Any, session: Session, again: Rethreshold, volume: Image, settle: Any
+) -> None:
+    """What comes in its place is another result, and may lack planes."""
+    session.kept.forget(volume)
+    for z in range(2):
+        session.kept.put(volume, (z,), volume.data[z], SEGMENTER)
+    again.find(volume, replace(CONFIG, threshold=0.7))
+    viewer.layers.remove(result_of(viewer, volume))
+    settle()
+
+    assert session.jobs.state == "idle"
+    assert result_of(viewer, volume).name == "embryo segmentation (unfinished)"
+    assert result_of(viewer, volume).data[:2].any(axis=(1, 2)).all()

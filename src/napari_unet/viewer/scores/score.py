@@ -68,7 +68,7 @@ class Score(ABC, Generic[P]):
         """List the objects that were compared, if any, the worst first."""
         return []
 
-    def which(self, what: str, leading: tuple[int, ...], said: str = "") -> str:
+    def which(self, what: str, leading: tuple[int, ...], before: str = "") -> str:
         """Say which parts of the image these are the scores of.
 
         Parameters
@@ -77,8 +77,8 @@ class Score(ABC, Generic[P]):
             What a part is called.
         leading : tuple of int
             How many parts there are, along each axis.
-        said : str
-            What is said before their number.
+        before : str
+            What is said before the number of several.
         """
         if not leading:
             return ""
@@ -88,8 +88,8 @@ class Score(ABC, Generic[P]):
         counts = {"without truth": self.without_truth, "not segmented": self.not_segmented}
         left_out = " and ".join(f"{count} {why}" for why, count in counts.items() if count)
         number = len(self.parts)
-        said = f" ({said * (number != 1)}{number} {what}{'s' * (number != 1)}"
-        return said + (f"; left out: {left_out})" if left_out else ")")
+        parts = f"{before}{number} {what}s" if number != 1 else f"1 {what}"
+        return f" ({parts}; left out: {left_out})" if left_out else f" ({parts})"
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from psygnal import Signal, SignalInstance
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.linking import Kind
 from napari_unet.engine.events import PlaneDone
 from napari_unet.engine.host import SharedArray
 from napari_unet.engine.process import tasks
@@ -48,8 +47,8 @@ class _Work:
         What is kept of the planes, in their order.
     base : int
         The highest number of a cell in the planes of which nothing is kept.
-    link : {"objects", "tracks"}, optional
-        What the planes are to be linked into once all of them are done: what they were.
+    link : bool
+        Whether the planes are to be linked once all of them are done, because they were.
     numbered : dict
         After which number the cells of a plane that is done are numbered.
     objects : dict
@@ -62,7 +61,7 @@ class _Work:
     config: PredictConfig
     kept: dict[PlaneIndex, KeptPlane]
     base: int
-    link: Kind | None = None
+    link: bool = False
     numbered: dict[PlaneIndex, int] = field(default_factory=dict)
     objects: dict[PlaneIndex, int] = field(default_factory=dict)
     classes: dict[PlaneIndex, list[str]] = field(default_factory=dict)
@@ -186,13 +185,16 @@ class Rethreshold:
             used = max((int(layer.data[plane].max()) for plane in others), default=0)
             # as in a segmentation of one plane: rather share numbers than run out of them
             used = used if used < np.iinfo(layer.data.dtype).max // 2 else 0
-        link = None if layer is None else linked_planes(layer)
+        link = layer is not None and linked_planes(layer) is not None
         return _Work(image, config, usable, used, link)
 
     def _link_again(self, work: _Work) -> None:
         """Link planes that were linked before their cells were found anew; a job has its turn."""
-        if work.link is not None and self._session.jobs.state == "idle":
-            kind, work.link = work.link, None
+        layer = self._layer(work.image)
+        # one that was made because the user deleted it was never linked
+        kind = None if layer is None else linked_planes(layer)
+        if work.link and kind is not None and self._session.jobs.state == "idle":
+            work.link = False
             self._session.link(work.image, kind, work.config)
 
     def _usable(self, image: Image) -> dict[PlaneIndex, KeptPlane]:
