@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from napari_unet.engine.modelfile import weight_shapes
 from napari_unet.engine.saving import saver
 from napari_unet.engine.saving.folders import (
     clean,
@@ -39,7 +40,7 @@ from napari_unet.engine.saving.session import (
     write_json,
     write_session,
 )
-from napari_unet.engine.segmenter import Segmenter, _weight_shapes
+from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
 SHAPE = (2, 40, 50)
@@ -67,7 +68,7 @@ def make_segmenter(value: float = 0.5) -> Segmenter:
     """The smallest model there can be."""
     shape = {"in_channels": 1, "n_classes": 2, "base_channels": 1, "depth": 1}
     empty = Segmenter(weights={}, **shape)
-    weights = {k: np.full(s, value, np.float32) for k, s in _weight_shapes(empty).items()}
+    weights = {k: np.full(s, value, np.float32) for k, s in weight_shapes(empty).items()}
     return replace(empty, weights=weights)
 
 

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from napari_unet.core.unet import UNet
-from napari_unet.engine.segmenter import FORMAT, Segmenter
+from napari_unet.engine.modelfile import FORMAT
+from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import ModelFileError
 
 torch.set_num_threads(1)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from napari_unet.engine.host import Host
-from napari_unet.engine.segmenter import Segmenter, _weight_shapes
+from napari_unet.engine.modelfile import weight_shapes
+from napari_unet.engine.segmenter import Segmenter
 
 
 class LastingHost(Host):
@@ -34,7 +35,7 @@ def make_segmenter(
         "kind": kind,
         "diameter": 8.0,
     } | architecture
-    shapes = _weight_shapes(Segmenter(weights={}, **settings))
+    shapes = weight_shapes(Segmenter(weights={}, **settings))
     weights = {
         name: rng.normal(0, (2 / np.prod(shape[1:])) ** 0.5, shape).astype(np.float32)
         if len(shape) > 1
