@@ -73,11 +73,17 @@ class Result:
         return row
 
     def ratio(
-        self, name: str, over: Sequence[float], under: Sequence[float], target: str, met: Any
+        self,
+        name: str,
+        over: Sequence[float],
+        under: Sequence[float],
+        target: str = "",
+        met: Callable[[float], bool] | None = None,
     ) -> Row:
-        """Append the ratio of two medians; ``met`` is a function of it."""
+        """Append the ratio of two medians; ``met`` is a function of it, where there is a target."""
         value = statistics.median(over) / statistics.median(under)
-        return self.add(name, (value,), unit="x", target=target, met=bool(met(value)))
+        reached = None if met is None else met(value)
+        return self.add(name, (value,), unit="x", target=target, met=reached)
 
 
 def interleaved(
@@ -185,7 +191,7 @@ def write(path: str | os.PathLike[str] | None, result: Result, ran_on: str) -> N
     print(table(result))
     print(f"  on {ran_on}")
     if path:
-        content = {"title": result.title, "machine": ran_on}
+        content: dict[str, Any] = {"title": result.title, "machine": ran_on}
         content |= {"rows": [asdict(row) | {"median": row.median} for row in result.rows]}
         Path(path).write_text(json.dumps(content, indent=1) + "\n")
 

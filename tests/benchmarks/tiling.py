@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import operator
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -220,7 +221,7 @@ def main() -> None:
                 values,
                 times[OURS],
                 f">= {goal}" if goal else "",
-                lambda ratio, goal=goal: ratio >= goal if goal else True,
+                partial(operator.le, goal) if goal else None,
             )
     torch.set_num_threads(1)
     exactness(result, new_network(), rng)
