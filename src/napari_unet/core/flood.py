@@ -15,7 +15,9 @@ LEVELS = 200
 Integers = NDArray[np.integer]
 
 
-def flood(cores: Integers, over: NDArray[np.bool_], foreground: NDArray[np.floating]) -> Integers:
+def flood(
+    cores: Integers, over: NDArray[np.bool_], foreground: NDArray[np.floating]
+) -> NDArray[np.int32]:
     """Grow labels over a mask: level by level, and within one by as many steps as it takes.
 
     All that can be reached on a level grows at once, by a pixel in each step, so how it grows in
@@ -33,37 +35,17 @@ def flood(cores: Integers, over: NDArray[np.bool_], foreground: NDArray[np.float
 
     Returns
     -------
-    integer array
+    int32 array
         (Y, X); the pixels that nothing reaches stay 0.
     """
-    columns = cores.shape[1] + 2
-    steps = (-columns, -1, 1, columns)
-    padded, padded_free = np.pad(cores, 1), np.pad(over, 1)
-    label, free = padded.reshape(-1), padded_free.reshape(-1)
-    padded_cost = np.full(padded.shape, LEVELS, dtype=np.uint8)
+    # compiled when it is first needed
+    from napari_unet.core.flood_numba import grow
+
+    labels = np.pad(np.asarray(cores, dtype=np.int32), 1)
+    cost = np.zeros(labels.shape, dtype=np.uint8)
     for rows in row_bands(foreground):
         levels = 1 - foreground[rows]
         levels *= LEVELS
-        padded_cost[1:-1, 1:-1][rows] = np.rint(levels, out=levels)
-    cost = padded_cost.reshape(-1)
-    left = np.flatnonzero(free)
-    beside = np.zeros(free.shape, dtype=bool)
-    for step in steps:
-        beside[left + step] = True
-    pixels = np.concatenate([np.flatnonzero(beside & (label > 0)), left])
-    pixels = pixels[np.argsort(cost[pixels], kind="stable")]
-    bounds = np.searchsorted(cost[pixels], np.arange(LEVELS + 2))
-    for level in range(LEVELS + 1):
-        front = pixels[bounds[level] : bounds[level + 1]]
-        front = front[label[front] > 0]
-        while len(front):
-            reached = []
-            for step in steps:
-                to = front + step
-                to = to[free[to]]
-                label[to] = label[to - step]
-                free[to] = False
-                reached.append(to)
-            front = np.concatenate(reached)
-            front = front[cost[front] <= level]
-    return padded[1:-1, 1:-1]
+        cost[1:-1, 1:-1][rows] = np.rint(levels, out=levels)
+    grow(labels.reshape(-1), np.pad(over, 1).reshape(-1), cost.reshape(-1), labels.shape[1])
+    return labels[1:-1, 1:-1]

@@ -1,15 +1,19 @@
 """Importing this loads what is otherwise loaded at the first step of the first job.
 
 That is 800 modules of torch and the kernels of a convolution forward and backward, two or three
-seconds; and the kernels of the weight map and of necks, which are compiled the very first time. The
-time passes here while the user still paints.
+seconds; and the kernels of the weight map and of finding cells, which are compiled the very first
+time. The time passes here while the user still paints.
 """
 
 from __future__ import annotations
 
 import torch
 
-from napari_unet.core import nearesttwo_numba, necks_numba  # noqa: F401 (importing them compiles)
+from napari_unet.core import (  # noqa: F401 (importing them compiles)
+    flood_numba,
+    nearesttwo_numba,
+    necks_numba,
+)
 from napari_unet.core.unet import UNet, valid_size
 
 __all__: list[str] = []
