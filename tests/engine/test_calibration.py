@@ -13,9 +13,10 @@ import torch
 
 from napari_unet import metrics
 from napari_unet.core.annotation import Annotation
-from napari_unet.core.config import TrainConfig
-from napari_unet.engine.inference import segment
-from napari_unet.engine.learning.calibration import calibrate
+from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.engine.cells import find_cells
+from napari_unet.engine.inference import probabilities, segment
+from napari_unet.engine.learning.calibration import CLEARLY, calibrate
 from napari_unet.engine.learning.trainingset import prepare
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.training import train
@@ -47,6 +48,28 @@ def test_a_network_that_prefers_one_class_is_set_right(trained: Segmenter, bias:
 
     before, after = (metrics.seg_score(TRUTH, segment(model, IMAGE)) for model in (worse, better))
     assert after > before + 0.02
+
+
+@pytest.mark.parametrize("seed", [14, 29])
+def test_no_other_pair_is_clearly_better_at_any_threshold(trained: Segmenter, seed: int) -> None:
+    """Cells that are one at a threshold are apart at the next, and then another pair is best."""
+    image, truth = touching_cells((192, 192), seed=seed)
+    weights = dict(trained.weights)
+    weights["head.bias"] = weights["head.bias"] - np.float32([0, 1])
+    tight = replace(trained, weights=weights)
+    said = probabilities(tight, image)[1]
+
+    def seg(core: float, split: float, threshold: float) -> float:
+        odds = (1 - threshold) / threshold
+        moved = said * odds / (said * odds + 1 - said)
+        cells = find_cells(replace(tight, core=core, split=split), moved, PredictConfig())
+        return metrics.seg_score(truth, cells)
+
+    pairs = [(core, split) for core in (0.0, 0.8, 0.95) for split in (0.0, 0.1, 0.2, 0.4)]
+    best = max(seg(*pair, t) for pair in pairs for t in (0.3, 0.4, 0.5, 0.6, 0.7))
+    data = prepare([Annotation(image, truth)], CONFIG, tight, torch.device("cpu"))
+    found = metrics.seg_score(truth, segment(calibrate(tight, data), image))
+    assert found > best - 3 * CLEARLY  # one of a pair, one of a threshold, and one to spare
 
 
 def body(segmenter: Segmenter) -> dict[str, np.ndarray]:

@@ -40,10 +40,6 @@ BY_HEART = 0.03
 """What several resolutions may score below one on painted cells, which the network knows by heart
 at the working resolution. One that cannot tell cells apart at the lower resolution scores less."""
 
-FINALISTS = 4
-"""Pairs of core and split that are tried with every threshold: cells that are one at a threshold
-are apart at the next, so the best pair depends on it."""
-
 PRIOR = 10_000
 """Labelled pixels that count as much as all that the model knew with which a training began."""
 
@@ -81,13 +77,14 @@ def calibrate(
     cells.
 
     Every pair of core and split is tried on the network's own prediction of the training planes, at
-    the working resolution, then thresholds with the best pairs. The border weights count background
-    near cells several times, so a network that is unsure says background too often; and what is
-    painted is not always drawn along the same grey value. A painted cell scores the intersection
-    over union with the found cell that covers more than half of it, so a cell that is cut in two
-    and a cell that is left merged with a neighbour, painted or not, both count as errors. Held-out
-    cells count too: the network has not learned them by heart, so its mistakes there are those that
-    it makes elsewhere.
+    the working resolution, and at each threshold: cells that are one at a threshold are apart at
+    the next, so the best pair depends on it. The border weights count background near cells several
+    times, so a network that is unsure says background too often; and what is painted is not always
+    drawn along the same grey value. A painted cell scores the intersection over union with the
+    found cell that covers more than half of it, so a cell that is cut in two and a cell that is
+    left merged with a neighbour, painted or not, both count as errors. Held-out cells count too:
+    the network has not learned them by heart, so its mistakes there are those that it makes
+    elsewhere.
 
     Of a training that began with a model of other images, the weights are averaged with those of
     that model, the more so the less is painted, and of a new model still more so where that is no
@@ -175,20 +172,17 @@ def _fitted(segmenter: Segmenter, data: TrainingSet) -> tuple[Segmenter, Scores]
 def _best(views: Sequence[_View], segmenter: Segmenter) -> tuple[Segmenter, float, Scores]:
     """Return the core and split, and the threshold, that score best, and the scores."""
     choices = [replace(segmenter, core=core, split=split) for core, split in CHOICES]
+    best: tuple[Segmenter, float, Scores] | None = None
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        scores = list(threads.map(partial(_scores, views), choices))
-        most = max(scores, key=np.mean)
-        level = [most.mean() if _as_good(each, most) else each.mean() for each in scores]
-        ranked = np.argsort(-np.array(level), kind="stable")[:FINALISTS]  # alike: as preferred
-        finalists = [choices[index] for index in ranked]
-        best, threshold, highest = finalists[0], THRESHOLDS[0], scores[ranked[0]]
-        for tried in THRESHOLDS[1:]:
-            shifted = [replace(v, foreground=_shifted(v.foreground, tried)) for v in views]
-            tries = threads.map(partial(_scores, shifted), finalists)
-            for finalist, found in zip(finalists, tries, strict=True):
-                if found.mean() > highest.mean() + CLEARLY:
-                    best, threshold, highest = finalist, tried, found
-    return best, threshold, highest
+        for threshold in THRESHOLDS:
+            shifted = [replace(v, foreground=_shifted(v.foreground, threshold)) for v in views]
+            scores = list(threads.map(partial(_scores, shifted), choices))
+            most = max(scores, key=np.mean)
+            index = next(i for i, each in enumerate(scores) if _as_good(each, most))
+            if best is None or scores[index].mean() > best[2].mean() + CLEARLY:
+                best = choices[index], threshold, scores[index]
+    assert best is not None
+    return best
 
 
 def _shifted(probability: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
