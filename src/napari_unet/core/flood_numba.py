@@ -44,20 +44,24 @@ def _step(front: Ints, waiting: int, columns: int, labels: Ints, free: Mask, rea
 
 @kept("void(int32[::1], boolean[::1], uint8[::1], int64, int64[::1], int32[::1])")
 def _sort(
-    labels: Ints, free: Mask, cost: Bytes, columns: int, ends: NDArray[np.int64], pixels: Ints
+    labels: Ints, free: Mask, cost: Bytes, columns: int, place: NDArray[np.int64], pixels: Ints
 ) -> None:
-    """Count those that take part, level by level, or write them where those of a level begin."""
+    """Write the pixels that take part, each at the place of its level, which moves on by one.
+
+    Without room for any it counts them, level by level.
+    """
     for at in range(len(labels)):
         if _takes_part(at, columns, labels, free):
             if len(pixels):
-                pixels[ends[cost[at]]] = at
-            ends[cost[at]] += 1
+                pixels[place[cost[at]]] = at
+            place[cost[at]] += 1
 
 
 @kept("void(int32[::1], boolean[::1], uint8[::1], int64, int64[::1], int32[::1])")
 def _grow(
     labels: Ints, free: Mask, cost: Bytes, columns: int, ends: NDArray[np.int64], pixels: Ints
 ) -> None:
+    """Grow level by level; the pixels of a level end where it says."""
     front, reached = np.empty_like(pixels), np.empty_like(pixels)
     for level in range(256):
         waiting = 0
@@ -86,8 +90,8 @@ def grow(labels: Ints, free: Mask, cost: Bytes, columns: int) -> None:
     """
     counts = np.zeros(256, dtype=np.int64)
     _sort(labels, free, cost, columns, counts, np.empty(0, dtype=np.int32))
-    ends = np.cumsum(counts) - counts
     pixels = np.empty(counts.sum(), dtype=np.int32)
     if len(pixels):
-        _sort(labels, free, cost, columns, ends, pixels)
+        ends = np.cumsum(counts)
+        _sort(labels, free, cost, columns, ends - counts, pixels)
         _grow(labels, free, cost, columns, ends, pixels)
