@@ -12,11 +12,9 @@ __all__ = ["flood"]
 LEVELS = 200
 """Levels of probability; equal results whatever its last bits are, and less to do one by one."""
 
-Integers = NDArray[np.integer]
-
 
 def flood(
-    cores: Integers, over: NDArray[np.bool_], foreground: NDArray[np.floating]
+    cores: NDArray[np.integer], over: NDArray[np.bool_], foreground: NDArray[np.floating]
 ) -> NDArray[np.int32]:
     """Grow labels over a mask: level by level, and within one by as many steps as it takes.
 

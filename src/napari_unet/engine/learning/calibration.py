@@ -172,16 +172,18 @@ def _fitted(segmenter: Segmenter, data: TrainingSet) -> tuple[Segmenter, Scores]
 def _best(views: Sequence[_View], segmenter: Segmenter) -> tuple[Segmenter, float, Scores]:
     """Return the core and split, and the threshold, that score best, and the scores."""
     choices = [replace(segmenter, core=core, split=split) for core, split in CHOICES]
-    best: tuple[Segmenter, float, Scores] | None = None
+    found = []
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         for threshold in THRESHOLDS:
             shifted = [replace(v, foreground=_shifted(v.foreground, threshold)) for v in views]
             scores = list(threads.map(partial(_scores, shifted), choices))
             most = max(scores, key=np.mean)
             index = next(i for i, each in enumerate(scores) if _as_good(each, most))
-            if best is None or scores[index].mean() > best[2].mean() + CLEARLY:
-                best = choices[index], threshold, scores[index]
-    assert best is not None
+            found.append((choices[index], threshold, scores[index]))
+    best, *others = found
+    for other in others:
+        if other[2].mean() > best[2].mean() + CLEARLY:
+            best = other
     return best
 
 
