@@ -174,6 +174,8 @@ class UNet(nn.Module):
             if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 continue
             assert module.bias is not None
+            if module.weight.is_meta:
+                continue  # without values; drawing none would bring torch's compiler, in a second
             nn.init.zeros_(module.bias)
             # the 1x1 head feeds a softmax, not a ReLU, but the paper makes no exception for it
             nn.init.normal_(module.weight, std=(2 / _incoming(module)) ** 0.5)

@@ -10,8 +10,7 @@ from typing import Any
 
 import psutil
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.overrides import TorchFunctionMode
 
 from napari_unet.core.leanpass import lean_pass
 from napari_unet.core.tiles import smallest_output
@@ -78,11 +77,11 @@ def cost_of_pass(
     dtype = torch.float32 if item == 4 else torch.bfloat16
     with torch.device("meta"), torch.inference_mode():
         network = UNet(in_channels, n_classes, base_channels, depth).eval().to(dtype)
-        with FlopCounterMode(display=False) as counter, _Meter() as meter:
+        with _Meter() as meter:
             image = torch.empty(1, in_channels, *shape, dtype=dtype)
             lean_pass(network, image, in_strips=in_strips)
     gaps = int(min(GAPS * meter.peak, MOST_GAPS))
-    return Cost(meter.peak + gaps, counter.get_total_flops())
+    return Cost(meter.peak + gaps, meter.operations)
 
 
 def largest_output(segmenter: Segmenter, device: torch.device, free: int | None = None) -> int:
@@ -141,25 +140,36 @@ def _left_in_group(group: Path) -> int:
         return 1 << 62
 
 
-class _Meter(TorchDispatchMode):
-    """Counts the bytes of the tensors that are alive."""
+class _Meter(TorchFunctionMode):
+    """Counts the bytes of the tensors that are alive, and the operations of convolutions.
+
+    A `TorchDispatchMode`, which could do the same, brings torch's compiler: most of a second in a
+    process that does not need it.
+    """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.now = self.peak = 0
+        super().__init__()
+        self.now = self.peak = self.operations = 0
+        self._alive: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
 
-    def __torch_dispatch__(
+    def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        # what an operation returns without an alias is new memory; views and changes in place are
-        # not. All of it is referred to from Python, so it is freed with the tensor
-        fresh = all(out.alias_info is None for out in func._schema.returns)  # noqa: SLF001
-        if fresh and isinstance(result, torch.Tensor):
-            size = result.untyped_storage().nbytes()
-            self._hold(size)
-            weakref.finalize(result, self._hold, -size)
+        if isinstance(result, torch.Tensor):
+            self._see(result.untyped_storage())
+        if func is torch.conv2d:
+            self.operations += 2 * result.numel() * args[1][0].numel()
+        elif func is torch.conv_transpose2d:
+            self.operations += 2 * args[0].numel() * args[1][0].numel()
         return result
+
+    def _see(self, storage: torch.UntypedStorage) -> None:
+        """Hold new memory until it is freed; a view, or what was changed in place, has none."""
+        if storage not in self._alive:
+            self._alive.add(storage)
+            self._hold(storage.nbytes())
+            weakref.finalize(storage, self._hold, -storage.nbytes())
 
     def _hold(self, size: int) -> None:
         self.now += size

@@ -1,6 +1,6 @@
 """Importing this loads what is otherwise loaded at the first step of the first job.
 
-That is 800 modules of torch and the kernels of a convolution forward and backward, two or three
+That is 1100 modules of torch and the kernels of a convolution forward and backward, two or three
 seconds; and the kernels of the weight map and of finding cells, which are compiled the very first
 time. The time passes here while the user still paints.
 """
@@ -15,16 +15,16 @@ from napari_unet.core import (  # noqa: F401 (importing them compiles)
     necks_numba,
 )
 from napari_unet.core.unet import UNet, valid_size
+from napari_unet.engine.memory import cost_of_pass
 
 __all__: list[str] = []
 
 
 def _take_a_step() -> None:
-    with torch.device("meta"):  # as `Segmenter.network` does
-        UNet(1, 2, 1, 1)
     network = UNet(1, 2, 1, 1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters())
     side = valid_size(network.context + 1, network.depth)
+    cost_of_pass(1, 2, 1, 1, (side, side))
     network(torch.zeros(1, 1, side, side)).square().mean().backward()
     optimiser.step()
 
