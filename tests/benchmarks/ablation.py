@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from children import children
 from kinds import DATA, HIGHER, KINDS
 from learning_curves import SHOWN
 
@@ -162,8 +162,7 @@ def main() -> None:
     rows = [row for row in rows if row["seconds"] == chosen.seconds]
     known = {(row["change"], row["kind"], row["seed"]) for row in rows}
     left = [one for one in planned(chosen.changes, chosen.kinds, chosen.seeds) if one not in known]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(chosen.at_once, context, max_tasks_per_child=1) as pool:
+    with children(chosen.at_once) as pool:
         runs = [pool.submit(measure, *one, chosen.seconds) for one in left]
         for run in as_completed(runs):
             rows.append(run.result())

@@ -17,12 +17,11 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from children import children
 from sidebyside import Result, machine, write
 
 from napari_unet.sample_data import touching_cells
@@ -49,7 +48,7 @@ def make(path: Path, side: int) -> None:
 
 def alone(function: Callable[..., Any], *args: Any) -> Any:
     """Call in a process of its own, whose largest memory is that of the call."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    with children() as pool:
         return pool.submit(function, *args).result()
 
 

@@ -14,18 +14,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from children import children
 from kinds import DATA, HIGHER, KINDS, Kind, Split
 from peers import MOST_PIXELS, TREES, cells, forest, monai_unet, sizes
 
@@ -126,7 +125,7 @@ def run(rows: list[Row], name: str, method: str, seconds: float, split: Split) -
         same = (row["kind"], row["method"], row["split"]) == (name, "forest", split)
         if same and method == "forest" and row["rounds"] == TREES and row["seconds"] < seconds:
             return row | {"seconds": seconds}
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with children() as pool:
         return pool.submit(learn, name, method, seconds, split).result()
 
 
