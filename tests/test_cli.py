@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -273,11 +275,9 @@ def test_what_cannot_be_trained_on_is_one_line(
     assert not (tmp_path / "m.unet").exists()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
-def test_ctrl_c_keeps_the_best_model_so_far(cells: Path, tmp_path: Path) -> None:
-    """A training that is stopped exits with 130, without a traceback, and its model loads."""
-    output = tmp_path / "m.unet"
-    arguments = train_arguments(cells, output, "--steps", "0", "--json")
+@contextmanager
+def interrupted(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """The program in training, which was sent Ctrl-C once something was learned."""
     with subprocess.Popen(
         [*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -288,6 +288,34 @@ def test_ctrl_c_keeps_the_best_model_so_far(cells: Path, tmp_path: Path) -> None
             validated |= event["event"] == "Validated"
             if validated and event["event"] == "StepDone":
                 break
+        process.send_signal(signal.SIGINT)
+        yield process
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
+def test_ctrl_c_finishes_a_training_early_and_well(cells: Path, tmp_path: Path) -> None:
+    """Also one without a limit: it is fitted and scored as if its time were used up."""
+    output = tmp_path / "m.unet"
+    limitless = train_arguments(cells, output, "--steps", "0", "--seconds", "0", "--json")
+    with interrupted(limitless) as process:
+        out, err = process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert "Traceback" not in err
+    assert "Finishing" in err
+    assert [event["event"] for event in events(out)][-2:] == ["Learned", "Trained"]
+    assert Segmenter.load(output).provenance["steps"] >= 1
+    assert [path.name for path in tmp_path.iterdir()] == ["m.unet"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
+def test_a_second_ctrl_c_keeps_the_best_model_so_far(cells: Path, tmp_path: Path) -> None:
+    """A training that is stopped at once exits with 130, without a traceback; its model loads."""
+    output = tmp_path / "m.unet"
+    with interrupted(train_arguments(cells, output, "--steps", "0", "--json")) as process:
+        assert process.stderr is not None
+        while "Finishing" not in process.stderr.readline():
+            pass
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.cli.arguments import add_command, add_json, add_knobs, config_from
+from napari_unet.cli.interrupt import finishing_at_ctrl_c
 from napari_unet.cli.output import Report, complain, progress_bar, remark
 from napari_unet.core.config import TrainConfig
 from napari_unet.errors import InputError
@@ -32,8 +33,8 @@ def add_to(commands: Commands) -> None:
         "train",
         "IMAGES... --labels PATH... --meaning WORD -o MODEL [settings]",
         "train a U-Net on labelled images",
-        "Files or folders, paired by name (a.tif with a.tif or a_labels.tif). The best model so "
-        "far is kept in MODEL; Ctrl-C stops.",
+        "Files or folders, paired by name (a.tif with a.tif or a_labels.tif). The best is kept in "
+        "MODEL; Ctrl-C finishes early.",
         "images/ --labels labels/ --meaning instances -o cells.unet",
     )
     add = parser.add_argument
@@ -67,8 +68,9 @@ def add_to(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; 130 after Ctrl-C."""
+    """Train; 130 where Ctrl-C stopped it at once."""
     from napari_unet.engine.learning.ranks import placed
+    from napari_unet.engine.process.mailbox import Mailbox
     from napari_unet.engine.segmenter import Segmenter
     from napari_unet.engine.training import train
 
@@ -76,13 +78,17 @@ def run(args: argparse.Namespace) -> int:
     config = config_from(args, TrainConfig)
     start = Segmenter.load(args.continued) if args.continued else None
     report, keeper = Report(args.json), Keeper(Path(args.output))
-    events = train(annotations, config, segmenter=start, checkpoint=args.checkpoint)
+    # what goes on later, or in other processes, is stopped as it is
+    mailbox = Mailbox() if placed().count == 1 and not args.checkpoint else None
+    events = train(
+        annotations, config, segmenter=start, mailbox=mailbox, checkpoint=args.checkpoint
+    )
     if not placed().is_first:
         # the first of the processes prints, and writes the model
         deque(events, maxlen=0)
         return 0
     try:
-        with closing(events):
+        with closing(events), finishing_at_ctrl_c(mailbox):
             follow(events, report, keeper)
     except KeyboardInterrupt:
         if keeper.kept is None:

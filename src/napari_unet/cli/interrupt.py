@@ -1,0 +1,49 @@
+"""Ctrl-C while the command trains: the first one finishes early, the next one stops at once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from napari_unet.cli.output import remark
+
+if TYPE_CHECKING:
+    from napari_unet.engine.process.mailbox import Mailbox
+
+__all__ = ["finishing_at_ctrl_c"]
+
+
+@contextmanager
+def finishing_at_ctrl_c(mailbox: Mailbox | None) -> Iterator[None]:
+    """Let the first Ctrl-C put `Finish` into a mailbox; from then on it interrupts as always.
+
+    Parameters
+    ----------
+    mailbox : Mailbox, optional
+        That of the training in this context; without one, Ctrl-C interrupts at once.
+    """
+    from napari_unet.engine.process.mailbox import Finish
+
+    before = signal.getsignal(signal.SIGINT)
+    # in the background of a shell script, Ctrl-C is for others
+    if mailbox is None or before is not signal.default_int_handler:
+        yield
+        return
+
+    def finish() -> None:
+        mailbox.put(Finish())
+        remark("\nFinishing: the model is fitted to what is painted. Ctrl-C again stops at once.")
+
+    def interrupted(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        # not here: the training may be reading the mailbox, or writing a line, at this moment
+        Thread(target=finish).start()
+
+    signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
