@@ -222,3 +222,24 @@ def test_classes_need_a_class_and_have_no_objects(
     none = str(tmp_path / "none.tif")
     assert main(["evaluate", none, none, "--classes"]) == 5
     assert "the truth has no class but 0, and 0 is not labelled" in capsys.readouterr().err
+
+
+def test_a_mask_as_truth_is_scored_with_a_word_about_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its score is that of one cell in many pieces, which few people want."""
+    cells = np.zeros((60, 120), int)
+    for number, (y, x) in enumerate(np.ndindex(5, 10), start=1):
+        cells[12 * y + 2 :, 12 * x + 2 :][:8, :8] = number
+    mask, found = tmp_path / "mask.tif", tmp_path / "found.tif"
+    write_labels(mask, np.where(cells, 255, 0))
+    write_labels(found, cells)
+
+    assert main(["evaluate", str(mask), str(found)]) == 0
+    out, err = capsys.readouterr()
+    assert "mean" in out
+    assert "1 number stands for 50 pieces" in err
+    assert main(["evaluate", str(mask), str(found), "--classes"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["evaluate", str(found), str(mask)]) == 0
+    assert capsys.readouterr().err == ""

@@ -109,6 +109,20 @@ def test_the_plane_in_view_gets_its_scores_and_its_errors(
     assert {1, 2, 3, 4} <= set(np.unique(layer.data))
 
 
+def test_a_mask_as_truth_is_scored_with_a_word_about_it(
+    viewer: Any, scoring: Scoring, settle: Any
+) -> None:
+    """Ten cells with one number would silently be one."""
+    image = segmented(viewer, FOUND)
+    truth = viewer.add_labels((TRUTH > 0).astype(np.uint8), name="mask")
+    set_meaning(truth, "instances")
+    scoring.begin(image, truth, "plane")
+    settle()
+
+    assert "1 true cell:" in scoring.sentence
+    assert "1 number stands for 10 pieces" in scoring.sentence
+
+
 def test_errors_can_be_seen_and_are_named_under_the_cursor(
     viewer: Any, scoring: Scoring, settle: Any
 ) -> None:

@@ -84,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
             report.record("FileFailed", image=name, error=str(error))
             continue
         report.record("Scores", image=name, scores=table[name])
+        if not args.classes:
+            _voice_doubt(name, parts)
         if args.objects:
             objects += [(name, at, compare_objects(*part)) for at, part in enumerate(parts)]
         if args.errors:
@@ -92,6 +94,15 @@ def run(args: argparse.Namespace) -> int:
     if args.objects and table:
         _write(Path(args.objects), object_table(objects, in_3d=args.in_3d))
     return 5 if failed else 0
+
+
+def _voice_doubt(name: str, parts: list[Part]) -> None:
+    """Say, once for each image, if the numbers of the truth do not seem to be cells."""
+    from napari_unet.core.unnumbered import seems_unnumbered
+
+    doubts = filter(None, (seems_unnumbered(truth) for truth, _ in parts))
+    if doubt := next(doubts, ""):
+        complain(f"{name}: {doubt}")
 
 
 def _report(table: dict[str, Scores], report: Report, args: argparse.Namespace) -> None:

@@ -31,12 +31,15 @@ class Agreement:
         0 to 1, best 1: see `napari_unet.metrics`; the precision is that at 0.5.
     objects : tuple of ObjectScore
         What became of every true object, then of every predicted one.
+    doubt : str
+        A sentence, if the numbers of the truth do not seem to tell cells apart.
     """
 
     seg: float
     average_precision: float
     iou: float
     objects: tuple[ObjectScore, ...]
+    doubt: str = ""
 
 
 def score_plane(
@@ -112,6 +115,7 @@ def _score(
     errors: NDArray[np.uint8],
 ) -> Agreement | None:
     from napari_unet.core import comparison, metrics
+    from napari_unet.core.unnumbered import seems_unnumbered
 
     if meaning == "scribbles":
         predicted = _where_labelled(truth, predicted)
@@ -125,6 +129,7 @@ def _score(
         metrics.average_precision(truth, predicted),
         metrics.iou(truth, predicted),
         tuple(comparison.compare_objects(truth, predicted)),
+        seems_unnumbered(truth),
     )
 
 

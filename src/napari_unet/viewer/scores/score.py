@@ -133,6 +133,7 @@ class CellScore(Score[Agreement]):
             f"{spurious} spurious.",
         ]
         said += self._about_classes(objects)
+        said += [part.doubt for part in parts if part.doubt][:1]
         if self.truth_meaning == "scribbles":
             said.append("Only labelled pixels count.")
         if self.trained_on:

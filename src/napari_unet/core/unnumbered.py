@@ -1,0 +1,36 @@
+"""Labels in which one number stands for many objects: masks, and classes of pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.measure import label
+
+__all__ = ["seems_unnumbered"]
+
+MANY, EACH = 10, 3
+"""So many pieces, and so many for each number, are more than what a brush or a cut leaves."""
+
+
+def seems_unnumbered(labels: NDArray[np.integer]) -> str:
+    """Say in a sentence that the numbers do not seem to tell objects apart, or nothing.
+
+    Scores of objects take every number for one object, in one piece or in several.
+
+    Parameters
+    ----------
+    labels : integer array
+        (Y, X) or (Z, Y, X); 0 is background.
+    """
+    numbers = np.count_nonzero(np.unique(labels))
+    pieces: Any = label(labels, background=0, return_num=True)[1]
+    if pieces < max(MANY, EACH * numbers):
+        return ""
+    have = "1 number stands" if numbers == 1 else f"{numbers} numbers stand"
+    return (
+        f"In the truth {have} for {pieces} pieces, and each number counts as one cell. If each "
+        f"piece is a cell, number them first (skimage.measure.label); if the numbers are classes, "
+        f"score them as classes."
+    )
