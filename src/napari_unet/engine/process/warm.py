@@ -1,8 +1,8 @@
 """Importing this loads what is otherwise loaded at the first step of the first job.
 
-That is 1100 modules of torch and the kernels of a convolution forward and backward, two or three
-seconds; and the kernels of the weight map and of finding cells, which are compiled the very first
-time. The time passes here while the user still paints.
+That is 1100 modules, of torch and others, and the kernels of a convolution forward and backward,
+two or three seconds; and the kernels of the weight map and of finding cells, which are compiled the
+very first time. The time passes here while the user still paints.
 """
 
 from __future__ import annotations
