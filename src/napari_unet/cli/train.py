@@ -79,11 +79,12 @@ def run(args: argparse.Namespace) -> int:
     start = Segmenter.load(args.continued) if args.continued else None
     report, keeper = Report(args.json), Keeper(Path(args.output))
     # what goes on later, or in other processes, is stopped as it is
-    mailbox = Mailbox() if placed().count == 1 and not args.checkpoint else None
+    ranks = placed()
+    mailbox = Mailbox() if ranks.count == 1 and not args.checkpoint else None
     events = train(
         annotations, config, segmenter=start, mailbox=mailbox, checkpoint=args.checkpoint
     )
-    if not placed().is_first:
+    if not ranks.is_first:
         # the first of the processes prints, and writes the model
         deque(events, maxlen=0)
         return 0
