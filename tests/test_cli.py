@@ -27,7 +27,7 @@ from napari_unet.core.config import PredictConfig, TrainConfig, knobs
 from napari_unet.engine.files import read_labels, write_labels
 from napari_unet.sample_data import painted_scribbles, touching_cells
 
-COMMANDS = ("demo", "train", "segment", "magnification", "evaluate", "info")
+COMMANDS = ("demo", "train", "segment", "magnification", "evaluate", "info", "benchmark")
 TINY = ("--seconds", "0", "--steps", "3", "--base-channels", "4", "--depth", "2", "--device", "cpu")
 PROGRAM = (sys.executable, "-m", "napari_unet.cli")
 
@@ -451,6 +451,23 @@ def test_info_names_versions_the_device_and_the_model(
     info, described = events(capsys.readouterr().out)
     assert info["versions"]["Python"] == ".".join(map(str, sys.version_info[:3]))
     assert described["model"]["provenance"]["steps"] >= 1
+
+
+def test_benchmark_tells_how_fast_this_machine_is(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In figures that fit each other; a device that is none is refused before."""
+    began = time.perf_counter()
+    assert main(["benchmark", str(model), "--device", "cpu", "--json"]) == 0
+    spent = time.perf_counter() - began
+    (told,) = events(capsys.readouterr().out)
+    assert told["device"].startswith("CPU")
+    assert "depth 2, 4 channels" in told["model"]
+    # three of five planes took the median or more, and then there were the steps
+    planes, steps = 3 * told["plane_seconds"], 100 / told["steps_per_second"]
+    assert min(planes, steps) > 0
+    assert planes + steps < spent
+    assert "cdua" in fails(["benchmark", "--device", "cdua"], 4, capsys)
 
 
 def test_info_reports_the_other_project_of_this_name(
