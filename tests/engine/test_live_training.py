@@ -66,6 +66,7 @@ def test_repainting_equals_starting_anew(data: st.DataObject) -> None:
     np.testing.assert_array_equal(plane.annotation.labels, labels)
     np.testing.assert_array_equal(plane.target, fresh.target)
     np.testing.assert_array_equal(plane.cells, fresh.cells)
+    np.testing.assert_array_equal(plane.pieces(), fresh.pieces())
     np.testing.assert_array_equal(plane.border, fresh.border)
 
 

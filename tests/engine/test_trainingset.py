@@ -290,6 +290,15 @@ def test_a_model_that_is_continued_keeps_its_resolution_and_classes() -> None:
     assert (data.n_classes, data.downsample, data.diameter) == (5, 3, 12.0)
 
 
+def test_cells_are_those_that_were_painted_and_touch() -> None:
+    """The line that is learned between them is not taken from what is measured against them."""
+    labels = np.zeros((60, 60), dtype=np.uint8)
+    labels[10:40, 10:25], labels[10:40, 25:40] = 1, 2
+    data = training_set(annotate(labels, "instances"))
+    np.testing.assert_array_equal(data.cells[0], labels)
+    assert not data.planes[0].target[10:40, 25].any()
+
+
 UNPAINTED = np.zeros((20, 30), dtype=np.int32)
 ONLY_BACKGROUND = np.ones((20, 30), dtype=np.int32)
 ONLY_CELLS = np.where(np.arange(30) < 9, 2, UNPAINTED)

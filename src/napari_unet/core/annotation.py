@@ -140,10 +140,13 @@ class Target:
         (Y, X): class 0 ... K-1, or `IGNORE`.
     cells : integer array
         (Y, X): separated instances for the boundary weights; 0 elsewhere.
+    painted : integer array
+        (Y, X): the same as they were painted, which may touch.
     """
 
     classes: NDArray[np.uint8]
     cells: NDArray[np.integer]
+    painted: NDArray[np.integer]
 
 
 def encode(
@@ -152,15 +155,16 @@ def encode(
     """Turn the labels of one plane into a target; touching cells get a background border."""
     if meaning == "classes":
         classes = np.where(labels == 0, IGNORE, labels - 1).astype(np.uint8)
-        return Target(classes, np.zeros_like(labels))
+        return Target(classes, *[np.zeros_like(labels)] * 2)
     painted_cell = labels > (1 if meaning == "scribbles" else 0)
     unlabelled = (labels == 0) if meaning == "scribbles" else np.zeros(labels.shape, dtype=bool)
     if region is not None:
         unlabelled = (labels == 0) & ~region
-    cells = separate_touching(np.where(painted_cell, labels, 0))
+    painted = np.where(painted_cell, labels, 0)
+    cells = separate_touching(painted)
     classes = (cells > 0).astype(np.uint8)
     classes[unlabelled] = IGNORE
-    return Target(classes, cells)
+    return Target(classes, cells, painted)
 
 
 def _checked_image(image: NDArray[np.generic]) -> NDArray[np.generic]:

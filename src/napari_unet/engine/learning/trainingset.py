@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_unet.core.annotation import IGNORE, Annotation
 from napari_unet.core.augment import Plane
@@ -65,7 +64,8 @@ class TrainingSet:
     held_out_weights : list of Tensor
         Per plane (Y, X): the weights of the held-out pixels, 0 elsewhere.
     cells : list of (Y, X) int array
-        Per plane: the connected pieces of the painted cells, 1 ... n; 0 elsewhere.
+        Per plane: the connected pieces of the cells as they were painted, touching or not,
+        1 ... n; 0 elsewhere.
     held_out_cells : list of int array
         Per plane: the ids of the cells that lie mostly in held-out blocks. All their pixels are
         held out.
@@ -153,8 +153,7 @@ class TrainingSet:
         state: object,
     ) -> _Tensors:
         painted = self._painted[index]
-        # pieces and not ids: many people paint all cells with one number
-        cells: NDArray[np.integer] = ndimage.label(painted.cells > 0)[0]
+        cells = painted.pieces()
         inside = block_mask(blocks, index, painted.target.shape)
         ids = cells_mostly_in(inside, cells)
         inside |= np.isin(cells, ids)
