@@ -18,9 +18,13 @@ __all__ = ["as_command_line", "as_python"]
 PROGRAM = "napari-unet"
 RESULTS = "segmented"
 
-PACKAGE = ("Annotation", "PredictConfig", "Segmenter", "TrainConfig", "segment", "train")
-READERS = ("read_image", "read_labels", "write_labels")
-"""What a script may need, of napari_unet and of napari_unet.engine.files."""
+IMPORTS = {
+    "napari_unet": ("Annotation", "PredictConfig", "Segmenter", "TrainConfig", "segment", "train"),
+    "napari_unet.cli.interrupt": ("finishing_at_ctrl_c",),
+    "napari_unet.engine.files": ("read_image", "read_labels", "write_labels"),
+    "napari_unet.engine.process.mailbox": ("Mailbox",),
+}
+"""What a script may need, by the module that has it."""
 
 
 def as_python(work: Work) -> str:
@@ -95,14 +99,16 @@ def _python_training(plan: Plan, config: TrainConfig) -> list[str]:
         classes = f", classes={lesson.classes}" if lesson.classes else ""
         annotation = f"Annotation(image, labels, meaning={lesson.meaning!r}{region}{classes})"
         lines.append(f"annotations.append({annotation})")
-    start = ", segmenter=segmenter" if plan.start else ""
+    more = ", segmenter=segmenter" if plan.start else ""
+    endless = not config.seconds and not config.steps
+    more += ", mailbox=mailbox" if endless else ""
     loop = [
-        f"for event in train(annotations, TrainConfig({_arguments(config)}){start}):",
+        f"for event in train(annotations, TrainConfig({_arguments(config)}){more}):",
         "    pass",
     ]
-    if not config.seconds and not config.steps:
-        loop = ["try:", *(f"    {line}" for line in loop)]
-        loop += ["except KeyboardInterrupt:  # there is no limit: Ctrl-C ends it", "    pass"]
+    if endless:
+        begin = ["mailbox = Mailbox()", "with finishing_at_ctrl_c(mailbox):  # there is no limit"]
+        loop = [*begin, *(f"    {line}" for line in loop)]
     return [*lines, "", *loop, "segmenter = event.segmenter", f"segmenter.save({plan.model!r})"]
 
 
@@ -124,16 +130,12 @@ def _comments(remarks: list[str]) -> list[str]:
 
 def _imports(text: str) -> list[str]:
     """Return the imports that a text needs."""
-    package, readers = (
-        ", ".join(name for name in names if re.search(rf"\b{name}\(|\b{name}\.", text))
-        for names in (PACKAGE, READERS)
-    )
-    numpy = ["import numpy as np", ""] if "np." in text else []
-    return [
-        *numpy,
-        f"from napari_unet import {package}",
-        f"from napari_unet.engine.files import {readers}",
-    ]
+    lines = ["import numpy as np", ""] if "np." in text else []
+    for module, names in IMPORTS.items():
+        needed = [name for name in names if re.search(rf"\b{name}\(|\b{name}\.", text)]
+        if needed:
+            lines.append(f"from {module} import {', '.join(needed)}")
+    return lines
 
 
 def _changed(config: TrainConfig | PredictConfig) -> dict[str, Any]:
