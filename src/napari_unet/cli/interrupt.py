@@ -1,4 +1,4 @@
-"""Ctrl-C while the command trains: the first one finishes early, the next one stops at once."""
+"""Ctrl-C while a command or a script trains: the first finishes early, the next stops at once."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class PaintedPlane:
         Class of each pixel, or `IGNORE`.
     cells : (y, x) integer array
         The painted cells, separated where they touch; 0 elsewhere.
-    touching : (y, x) integer array
+    painted : (y, x) integer array
         The same as they were painted.
     border : (y, x) float32 array
         What the boundary weight adds to the class weight.
@@ -85,7 +85,7 @@ class PaintedPlane:
         shape = self.image.shape[1:]
         self.target = np.full(shape, IGNORE, dtype=np.uint8)
         self.cells: NDArray[np.integer] = np.zeros_like(native, shape=shape)
-        self.touching = self.cells.copy()
+        self.painted = self.cells.copy()
         self.border = np.zeros(shape, dtype=np.float32)
         self._encode(everything, device)
 
@@ -122,7 +122,7 @@ class PaintedPlane:
         known = classes if others else old.classes
         self.annotation = Annotation(old.image, every_label, old.meaning, every_region, known)
         self.cells = self.cells.astype(dtype, copy=False)
-        self.touching = self.touching.astype(dtype, copy=False)
+        self.painted = self.painted.astype(dtype, copy=False)
         self.version += 1
         if every_label[box].size:
             self._encode(box)
@@ -138,7 +138,7 @@ class PaintedPlane:
     def pieces(self) -> NDArray[np.integer]:
         """Return the connected pieces of the cells as they were painted, 1 ... n; 0 elsewhere."""
         # pieces and not ids: many people paint all cells with one number
-        pieces: NDArray[np.integer] = label(self.touching, background=0, connectivity=1)
+        pieces: NDArray[np.integer] = label(self.painted, background=0, connectivity=1)
         return pieces
 
     def _encode(self, box: Box, device: torch.device | str | None = None) -> None:
@@ -161,7 +161,7 @@ class PaintedPlane:
         )
         self.target[inner] = target.classes[within]
         self.cells[inner] = target.cells[within]
-        self.touching[inner] = target.painted[within]
+        self.painted[inner] = target.painted[within]
         if self._names:
             self._classify(inner)
         if meaning == "classes":

@@ -107,7 +107,7 @@ def _python_training(plan: Plan, config: TrainConfig) -> list[str]:
         "    pass",
     ]
     if endless:
-        begin = ["mailbox = Mailbox()", "with finishing_at_ctrl_c(mailbox):  # there is no limit"]
+        begin = ["mailbox = Mailbox()", "with finishing_at_ctrl_c(mailbox):  # without a limit"]
         loop = [*begin, *(f"    {line}" for line in loop)]
     return [*lines, "", *loop, "segmenter = event.segmenter", f"segmenter.save({plan.model!r})"]
 
