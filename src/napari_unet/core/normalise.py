@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["grey_statistics", "normalise"]
+__all__ = ["HIGH", "HIGHEST", "LOW", "LOWEST", "grey_statistics", "normalise", "of_stretched"]
 
 LOW, HIGH = 1.0, 99.8
 """Percentiles that become 0 and 1."""
@@ -72,6 +72,24 @@ def normalise(image: NDArray[np.floating], statistics: NDArray[np.float32]) -> N
     values = np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     clipped: NDArray[np.float32] = np.clip(values, LOWEST, HIGHEST, out=values)
     return clipped
+
+
+def of_stretched(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the statistics of grey values after their `LOW` and `HIGH` became 0 and 1.
+
+    Parameters
+    ----------
+    statistics : float32 array
+        (C, 4), `grey_statistics` of the values as they are.
+
+    Returns
+    -------
+    float32 array
+        (C, 4). What is compressed stays the same: it counts in widths of the linear part.
+    """
+    _, _, offset, scale = statistics.T.astype(np.float64)
+    low, high = np.sinh(offset), np.sinh(offset + scale)
+    return np.stack([-low / (high - low), 1 / (high - low), offset, scale], 1).astype(np.float32)
 
 
 def _channel_statistics(values: NDArray[np.float64]) -> tuple[float, float, float, float]:

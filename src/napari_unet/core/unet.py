@@ -153,6 +153,10 @@ class UNet(nn.Module):
         self._check(image)
         if not self.training and not torch.is_grad_enabled():
             return lean_pass(self, image, in_strips=image.device.type == "cpu")
+        return self.whole_pass(image)
+
+    def whole_pass(self, image: Tensor) -> Tensor:
+        """Do the same, whole maps at a time and without a look at sizes: it can be traced."""
         skips: list[Tensor] = []
         x = image
         for level, block in enumerate(self.down):
