@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -27,7 +28,7 @@ from napari_unet.core.config import PredictConfig, TrainConfig, knobs
 from napari_unet.engine.files import read_labels, write_labels
 from napari_unet.sample_data import painted_scribbles, touching_cells
 
-COMMANDS = ("demo", "train", "segment", "magnification", "evaluate", "info", "benchmark")
+COMMANDS = ("demo", "train", "segment", "magnification", "evaluate", "export", "info", "benchmark")
 TINY = ("--seconds", "0", "--steps", "3", "--base-channels", "4", "--depth", "2", "--device", "cpu")
 PROGRAM = (sys.executable, "-m", "napari_unet.cli")
 
@@ -108,7 +109,7 @@ def test_every_example_is_understood(
 ) -> None:
     """The examples of the help fail for want of files only, not for their spelling."""
     monkeypatch.chdir(tmp_path)
-    for command in ("train", "segment", "evaluate", "info"):
+    for command in ("train", "segment", "evaluate", "export", "info"):
         with pytest.raises(SystemExit):
             main([command, "--help"])
         example = capsys.readouterr().out.rstrip().splitlines()[-1]
@@ -451,6 +452,23 @@ def test_info_names_versions_the_device_and_the_model(
     info, described = events(capsys.readouterr().out)
     assert info["versions"]["Python"] == ".".join(map(str, sys.version_info[:3]))
     assert described["model"]["provenance"]["steps"] >= 1
+
+
+def test_a_model_is_exported_under_its_own_name(
+    model: Path, cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With an image of the user's; a file that is no package is refused, and nothing written."""
+    image, package = cells / "images" / "a.tif", tmp_path / "for fiji.zip"
+
+    assert main(["export", str(model), str(image), "-o", str(package), "--json"]) == 0
+
+    (told,) = events(capsys.readouterr().out)
+    assert told["path"] == str(package)
+    with zipfile.ZipFile(package) as files:
+        assert json.loads(files.read("rdf.yaml"))["name"] == "cells (Live U-Net)"
+    arguments = ["export", str(model), str(image), "-o", str(tmp_path / "cells.bioimage")]
+    assert "exported as a .zip file" in fails(arguments, 3, capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["for fiji.zip"]
 
 
 def test_benchmark_tells_how_fast_this_machine_is(

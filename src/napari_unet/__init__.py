@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_unet.core.linkstack import link_planes
     from napari_unet.core.unet import UNet
     from napari_unet.engine.batch import segment_files
+    from napari_unet.engine.exporting.package import export_model
     from napari_unet.engine.findmagnification import find_magnification
     from napari_unet.engine.inference import predict, probabilities, segment
     from napari_unet.engine.items.plan import BatchOptions
@@ -45,6 +46,7 @@ __all__ = [
     "UNetError",
     "boundary_weight_map",
     "elastic_deform",
+    "export_model",
     "find_magnification",
     "link_planes",
     "metrics",
@@ -67,6 +69,7 @@ _LAZY = {
     "UNet": "napari_unet.core.unet",
     "boundary_weight_map": "napari_unet.core.boundary",
     "elastic_deform": "napari_unet.core.augment",
+    "export_model": "napari_unet.engine.exporting.package",
     "find_magnification": "napari_unet.engine.findmagnification",
     "link_planes": "napari_unet.core.linkstack",
     "object_classes": "napari_unet.core.cellclasses",

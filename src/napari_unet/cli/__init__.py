@@ -17,6 +17,7 @@ import napari_unet
 from napari_unet.cli.benchmark import add_to as add_benchmark
 from napari_unet.cli.demo import add_to as add_demo
 from napari_unet.cli.evaluate import add_to as add_evaluate
+from napari_unet.cli.export import add_to as add_export
 from napari_unet.cli.info import add_to as add_info
 from napari_unet.cli.magnification import add_to as add_magnification
 from napari_unet.cli.output import PROGRAM, complain
@@ -74,6 +75,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     acting = (add_demo, add_train, add_segment, add_magnification)
-    for add_to in (*acting, add_evaluate, add_info, add_benchmark):
+    for add_to in (*acting, add_evaluate, add_export, add_info, add_benchmark):
         add_to(commands)
     return parser

@@ -29,6 +29,7 @@ from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.engine.segmenter import Segmenter
 
 __all__ = [
+    "export_model",
     "find_doubt",
     "find_magnification",
     "link_stack",
@@ -122,6 +123,14 @@ def find_magnification(
     from napari_unet.engine.findmagnification import finding
 
     return finding(segmenter, planes, config)
+
+
+def export_model(segmenter: Segmenter, plane: Any, path: Path, name: str) -> Iterator[Path]:
+    """Run `napari_unet.export_model` on a (C, Y, X) plane; yield once the file is there."""
+    from napari_unet.engine.exporting.package import export_model
+
+    export_model(segmenter, plane, path, name=name)
+    yield path
 
 
 def number_cells(
