@@ -1,5 +1,7 @@
 """Saving, loading and dropping the model."""
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,43 @@ def test_a_place_that_cannot_be_written_is_told(hand: Any, tmp_path: Path, messa
     assert hand.session.segmenter is not None
 
 
-@pytest.mark.parametrize("button", ["Save ...", "Load ..."])
+def test_a_model_is_exported_with_the_plane_in_view(hand: Any, tmp_path: Path) -> None:
+    """In the compute process; then the dock says where, and that the plane is in it."""
+    assert not hand.button("Export ...").isEnabled()
+    hand.session.segmenter = make_segmenter()
+    hand.dock.panels.model.export(str(tmp_path / "cells"))
+
+    hand.wait_to_read("A part of the plane in view is in it")
+    hand.wait_until_idle()
+
+    assert hand.reads(f"Exported to {tmp_path / 'cells.zip'}.")
+    with zipfile.ZipFile(tmp_path / "cells.zip") as files, files.open("image.npy") as file:
+        example = np.load(io.BytesIO(file.read()))
+    plane = np.asarray(hand.session.viewer.layers[0].data)
+    y, x = ((n - m) // 2 for n, m in zip(plane.shape, example.shape[2:], strict=True))
+    wanted = plane[y : y + example.shape[2], x : x + example.shape[3]]
+    np.testing.assert_allclose(example[0, 0], wanted)
+
+
+def test_a_model_that_cannot_be_exported_is_told_beside_it(
+    hand: Any, tmp_path: Path, messages: Any
+) -> None:
+    """For want of a folder that can be written to, or of the right number of channels."""
+    panel = hand.dock.panels.model
+    hand.session.segmenter = make_segmenter()
+    (tmp_path / "file").write_text("no folder")
+    panel.export(str(tmp_path / "file" / "cells.zip"))
+    hand.wait_to_read("could not be exported to")
+    hand.wait_until_idle()
+    hand.session.segmenter = make_segmenter(in_channels=2)
+    panel.export(str(tmp_path / "cells.zip"))
+
+    assert hand.reads("The model was trained on 2 channel(s) and cannot be used on")
+    assert len(messages()) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+@pytest.mark.parametrize("button", ["Save ...", "Load ...", "Export ..."])
 def test_the_buttons_ask_for_a_file(hand: Any, tmp_path: Path, button: str) -> None:
     """In a dialog of Qt, in which one can also think better of it."""
     path = tmp_path / "model.safetensors"

@@ -1,11 +1,15 @@
-"""The present model: what it is, save, load, start anew, go back to an earlier one."""
+"""The present model: what it is, save, load, export, start anew, go back to an earlier one."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.engine.segmenter import Segmenter
+from napari_unet.viewer.saving.export_job import ExportJob
 from napari_unet.viewer.session import Session
+from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.history_table import HistoryTable
 from napari_unet.widgets.parts import button, row, sentence, stack
 from napari_unet.widgets.telling import telling_errors
@@ -14,15 +18,17 @@ __all__ = ["ModelPanel"]
 
 FILES = "Live U-Net models (*.safetensors)"
 SUFFIX = ".safetensors"
+PACKAGES, PACKAGE = "Packages of bioimage.io (*.zip)", ".zip"
 NO_MODEL = "No model yet: Segment shows what the starter model finds."
 
 
 class ModelPanel:
-    """Describes the model of a session; saves, loads and drops it."""
+    """Describes the model of a session; saves, loads, exports and drops it."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._about = sentence()
+    def __init__(self, session: Session, data: DataPanel) -> None:
+        self._session, self._data = session, data
+        self._about, self._said = sentence(), sentence()
+        self._said.visible = False
         self._new = button(
             "New model", "Forget the present model; the next training begins a new one."
         )
@@ -30,19 +36,26 @@ class ModelPanel:
         self._save = button(
             "Save ...", "Save the model as one file: for later, for others, for the command line."
         )
+        self._export = button(
+            "Export ...",
+            "Write the model for Fiji, ilastik, QuPath and other programs that run models of "
+            "bioimage.io. The plane in view goes with it, as an example.",
+        )
         self.history = HistoryTable(session)
-        self.widget = stack(self._about, row(self._new, self._load, self._save, stretch=(1, 1, 1)))
+        buttons = (self._new, self._load, self._save, self._export)
+        self.widget = stack(self._about, row(*buttons, stretch=(1, 1, 1, 1)), self._said)
         self.widget.native.layout().addWidget(self.history)
         self._new.changed.connect(self.forget)
         self._load.changed.connect(self._ask_and_load)
         self._save.changed.connect(self._ask_and_save)
+        self._export.changed.connect(self._ask_and_export)
 
     def renew(self) -> None:
         """Describe the present model, and show what can be clicked."""
         model = self._session.segmenter
         idle = self._session.jobs.state == "idle"
         self._save.enabled = model is not None
-        self._new.enabled = idle and model is not None
+        self._new.enabled = self._export.enabled = idle and model is not None
         self._load.enabled = idle
         self._about.value = NO_MODEL if model is None else _in_short(model)
         self._about.tooltip = "" if model is None else model.describe()
@@ -60,6 +73,14 @@ class ModelPanel:
             self._session.jobs.require_idle("Loading a model")
             self._session.segmenter = Segmenter.load(path)
 
+    def export(self, path: str) -> None:
+        """Export the present model, with the plane in view."""
+        file = Path(path if path.endswith(PACKAGE) else path + PACKAGE)
+        with telling_errors(self._said):
+            model, image = self._session.segmenter, self._data.image
+            if model is not None:
+                self._session.start(ExportJob(self._session, model, image, file, self._say))
+
     def forget(self) -> None:
         """Drop the present model."""
         with telling_errors():
@@ -72,6 +93,16 @@ class ModelPanel:
         )
         if path:
             self.save(path)
+
+    def _ask_and_export(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self.widget.native, "Export model", f"model{PACKAGE}", PACKAGES
+        )
+        if path:
+            self.export(path)
+
+    def _say(self, words: str) -> None:
+        self._said.value, self._said.visible = words, bool(words)
 
     def _ask_and_load(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self.widget.native, "Load model", "", FILES)

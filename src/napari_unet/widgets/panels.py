@@ -55,7 +55,7 @@ class Panels:
         self.correction = CorrectPanel(session, self.data)
         self.score = ScorePanel(session, self.data)
         self.weights = WeightsPanel(session, self.data, self.settings.train_config)
-        self.model = ModelPanel(session)
+        self.model = ModelPanel(session, self.data)
         self.code = CodePanel(
             session, self.data, self.training.config, self.predict_config, self.segmentation.scope
         )
