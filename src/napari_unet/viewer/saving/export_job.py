@@ -81,8 +81,8 @@ class ExportJob(SessionJob[Path]):
     def describe(self, event: Path) -> str:
         """Say what is where."""
         return (
-            f"Exported to {event}. A part of the plane in view is in it as an example, which all who "
-            f"get the file can see."
+            f"Exported to {event}. A part of the plane in view is in it as an example, which all "
+            f"who get the file can see."
         )
 
     def stopped(self) -> str:
