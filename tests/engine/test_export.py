@@ -69,7 +69,7 @@ def a_model(**settings: int) -> Segmenter:
     """A tiny network with random weights."""
     torch.manual_seed(5)
     shape = {"in_channels": 3, "n_classes": 3, "base_channels": 4, "depth": 2} | settings
-    made = Segmenter(weights={}, kind="classes", class_names=("axon", "my elin", "×"), **shape)
+    made = Segmenter(weights={}, kind="classes", class_names=("my elin", "×", "→"), **shape)
     return made.with_weights(UNet(3, 3, 4, 2), pixel_size=0.25, labelled="3 classes", steps=7)
 
 
@@ -138,13 +138,13 @@ def test_the_package_says_what_goes_in_and_comes_out(tmp_path: Path) -> None:
             cover = Image.open(file).size
 
     assert fields["name"] == "Axons (Live U-Net)"
-    assert found["axes"][1]["channel_names"] == ["axon", "my_elin", "class"]
+    assert found["axes"][1]["channel_names"] == ["my_elin", "class_1", "class_2"]
     assert (given["axes"][2]["scale"], given["axes"][2]["unit"]) == (0.25, "micrometer")
     assert given["axes"][3]["size"] == {"min": 13 * 16, "step": 16}
     assert found["axes"][3]["halo"] == 6 * 16
     assert names >= {"model.pt", "model.onnx", "image.npy", "probabilities.npy"}
     assert cover == (416, 208)
-    for words in ("# Axons", "axon, my elin", "208 pixels or more", "steps of 16", "- steps: 7"):
+    for words in ("# Axons", "my elin, ×, →", "208 pixels or more", "steps of 16", "- steps: 7"):
         assert words in readme
 
 

@@ -83,17 +83,26 @@ def _input(segmenter: Segmenter, plan: PortablePlan, *, fixed: bool) -> Fields:
 
 
 def _output(segmenter: Segmenter, plan: PortablePlan) -> Fields:
-    names = [re.sub(r"\W+", "_", name).strip("_") or "class" for name in class_names(segmenter)]
     axes = [
         {**axis, "size": {"tensor_id": GIVEN, "axis_id": axis["id"]}, "halo": plan.halo}
         for axis in _space(segmenter)
     ]
     return {
         "id": FOUND,
-        "axes": [{"type": "batch"}, {"type": "channel", "channel_names": names}, *axes],
+        "axes": [
+            {"type": "batch"},
+            {"type": "channel", "channel_names": _outputs(segmenter)},
+            *axes,
+        ],
         "data": {"type": "float32", "range": [0.0, 1.0]},
         "test_tensor": {"source": "probabilities.npy"},
     }
+
+
+def _outputs(segmenter: Segmenter) -> list[str]:
+    """Name the outputs with letters, digits and underscores, no two alike."""
+    names = [re.sub(r"\W+", "_", name).strip("_") or "class" for name in class_names(segmenter)]
+    return [f"{name}_{k}" if names.count(name) > 1 else name for k, name in enumerate(names)]
 
 
 def _space(segmenter: Segmenter) -> list[Fields]:
