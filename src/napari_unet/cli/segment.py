@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["add_to", "run"]
 
 FORMATS, TABLES = ("auto", "tiff", "ome-zarr"), ("csv", "parquet")
+OUTLINES = ("imagej", "geojson")
 LINKS = ("objects", "volume", "tracks")
 
 
@@ -31,8 +32,8 @@ def add_to(commands: Commands) -> None:
         "segment",
         "MODEL IMAGES... -o DIR [settings]",
         "segment images with a trained model",
-        "Folders keep their subfolders. What is complete is skipped, what was broken off goes on; "
-        "an image that fails is reported, and the rest goes on (exit code 5).",
+        "Folders keep their subfolders. What is complete is skipped; where an image fails, the "
+        "rest goes on (exit code 5).",
         "cells.unet images/ -o segmented/ --measure csv",
     )
     add = parser.add_argument
@@ -44,6 +45,7 @@ def add_to(commands: Commands) -> None:
     add(
         "--measure", choices=TABLES, default="", metavar="KIND", help=f"tables: {', '.join(TABLES)}"
     )
+    add("--outlines", choices=OUTLINES, default="", metavar="KIND", help=f"{', '.join(OUTLINES)}")
     add("--link", choices=LINKS, default="", metavar="KIND", help=f"planes: {', '.join(LINKS)}")
     add("--overwrite", action="store_true", help="make everything anew")
     add("--shard", type=_shard, default="", metavar="I/N", help="every N-th image, from the I-th")
@@ -65,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
         format=args.format,
         probabilities=args.probabilities,
         measure=args.measure,
+        outlines=args.outlines,
         link=args.link,
         overwrite=args.overwrite,
     )

@@ -23,6 +23,7 @@ from napari_unet.engine.items.plan import AnyPath, BatchOptions, Item, plan
 from napari_unet.engine.items.tally import Tally
 from napari_unet.engine.items.tasks import Executor, Task, is_one_unit, stages
 from napari_unet.engine.measurements import check_writer
+from napari_unet.engine.outlinefile import OUTLINES, check_outline_writer
 from napari_unet.engine.pixelsize import about_pixels
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, UNetError
@@ -91,6 +92,8 @@ def run_batch(
     """Segment the items of a plan, as `segment_files` does."""
     config, options = config or PredictConfig(), options or BatchOptions()
     check_writer(options.measure)
+    if options.outlines:
+        check_outline_writer(OUTLINES[options.outlines])
     if options.link and segmenter.kind != "cells":
         raise InputError(
             f"The model finds {segmenter.n_classes} classes, but only planes of cells can be "

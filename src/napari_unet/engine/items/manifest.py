@@ -25,6 +25,7 @@ import napari_unet
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.atomic import write_atomically
 from napari_unet.engine.items.plan import CHALLENGE, SUFFIX, BatchOptions, Item
+from napari_unet.engine.outlinefile import OUTLINES
 from napari_unet.engine.segmenter import Segmenter
 
 __all__ = [
@@ -142,6 +143,8 @@ def wanted(options: BatchOptions) -> dict[str, tuple[str, ...]]:
         kinds["objects"] = (f".{options.measure}",)
         if options.link in ("objects", "volume"):
             kinds["volumes"] = (f".{options.measure}",)
+    if options.outlines:
+        kinds["outlines"] = (OUTLINES[options.outlines],)
     if options.link == "tracks":
         kinds |= {"tracks": (".csv",), CHALLENGE[0]: (CHALLENGE[1],)}
     return kinds

@@ -14,10 +14,12 @@ from napari_unet.engine.formats.imagefile import ImageFile
 from napari_unet.engine.formats.omezarr import create_labels, finish
 from napari_unet.engine.items.link import LinkedPlanes
 from napari_unet.engine.items.order import Order
+from napari_unet.engine.items.outlining import outlined_planes
 from napari_unet.engine.items.plan import CHALLENGE
 from napari_unet.engine.items.scratch import LabelPlanes, Planes, ProbabilityPlanes
 from napari_unet.engine.items.tables import object_tables, volume_table
 from napari_unet.engine.measurements import write_table
+from napari_unet.engine.outlinefile import write_outlines
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.tracks import write_challenge, write_points
 
@@ -38,6 +40,9 @@ def write_result(
     """
     if kind == "objects":
         write_table(path, object_tables(segmenter, labels, image))
+        return
+    if kind == "outlines":
+        write_outlines(path, outlined_planes(segmenter, labels, image))
         return
     if kind == "volumes":
         assert isinstance(labels, LinkedPlanes)

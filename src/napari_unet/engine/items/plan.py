@@ -55,6 +55,8 @@ class BatchOptions:
         Also write the probability of cells, or of every class.
     measure : {"", "csv", "parquet"}
         Also write a table of the objects in every plane, and of linked 3D objects as wholes.
+    outlines : {"", "imagej", "geojson"}
+        Also write the outlines of the objects, as ROIs of ImageJ or as GeoJSON for QuPath.
     link : {"", "objects", "volume", "tracks"}
         Link the planes of a stack, so that an object keeps its number: into 3D objects; into those
         that are found along all three axes; or into tracks, which are also written as a table and
@@ -66,6 +68,7 @@ class BatchOptions:
     format: Literal["auto", "tiff", "ome-zarr"] = "auto"
     probabilities: bool = False
     measure: Literal["", "csv", "parquet"] = ""
+    outlines: Literal["", "imagej", "geojson"] = ""
     link: Link = ""
     overwrite: bool = False
 

@@ -18,7 +18,7 @@ from napari_unet.engine.items.scratch import LabelPlanes, plane_of
 from napari_unet.engine.measurements import physical
 from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["object_tables", "volume_table"]
+__all__ = ["classes_in", "object_tables", "place_of", "volume_table"]
 
 Columns = dict[str, NDArray[Any]]
 Labels = LabelPlanes | LinkedPlanes
@@ -29,12 +29,12 @@ def object_tables(segmenter: Segmenter, labels: Labels, image: ImageFile) -> Ite
     for plane, before in enumerate(labels.before[:-1]):
         pixels = plane_of(image, plane)
         sums = ObjectSums(pixels.shape[0], labels.shape[-2:])
-        for (y, x), found in labels.blocks(_place(labels, plane)):
+        for (y, x), found in labels.blocks(place_of(labels, plane)):
             local = np.where(found > 0, found - np.uint32(before), np.uint32(0))
             sums.add(local, np.asarray(pixels[:, y, x]), (y.start, x.start))
         columns = physical(sums.table(), image.pixel_size, image.unit)
         if segmenter.cell_classes > 1:
-            told = _classes(labels, plane, columns["label"])
+            told = classes_in(labels, plane, columns["label"])
             columns = _with_class(columns, segmenter, told)
         yield _named(segmenter, columns, image, plane, before)
 
@@ -50,11 +50,11 @@ def volume_table(
     votes = np.zeros((count + 1, segmenter.n_classes), np.int64)
     for plane in range(order.planes):
         pixels = plane_of(image, plane)
-        ((_, found),) = labels.blocks(_place(labels, plane))
+        ((_, found),) = labels.blocks(place_of(labels, plane))
         sums.add(found, np.asarray(pixels), plane)
         if segmenter.cell_classes > 1:
             numbers, area = np.unique(found[found > 0], return_counts=True)
-            votes[numbers, _classes(labels, plane, numbers)] += area
+            votes[numbers, classes_in(labels, plane, numbers)] += area
     spacing = image.plane_spacing if image.plane_axes.endswith("Z") else None
     columns = physical(sums.table(), image.pixel_size, image.unit, spacing)
     if segmenter.cell_classes > 1:
@@ -65,11 +65,12 @@ def volume_table(
     return columns
 
 
-def _place(labels: Labels, plane: int) -> tuple[int, ...]:
+def place_of(labels: Labels, plane: int) -> tuple[int, ...]:
+    """Return the place of a plane, as labels want it."""
     return (plane,) if labels.ndim == 3 else ()
 
 
-def _classes(labels: Labels, plane: int, numbers: NDArray[np.integer]) -> NDArray[np.uint8]:
+def classes_in(labels: Labels, plane: int, numbers: NDArray[np.integer]) -> NDArray[np.uint8]:
     """Return the class of objects of a plane; 0 where that is not known."""
     classes = labels.classes(plane)
     if classes is None:
