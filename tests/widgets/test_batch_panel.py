@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,7 @@ def test_planes_of_stacks_are_linked_while_they_become_files(
         batch_hand.panel.source.choose([str(tmp_path / "images")])
     batch_hand.panel.target.folder.value = str(out)
     batch_hand.panel.target.link.value = "tracks"
+    batch_hand.panel.target.outlines.value = "QuPath objects"
     batch_hand.click("Segment all")
     batch_hand.wait_until_idle()
 
@@ -135,6 +137,11 @@ def test_planes_of_stacks_are_linked_while_they_become_files(
     assert dict(texts(batch_hand))["worm"].startswith(f"done: {len(expected.tracks)} cell")
     np.testing.assert_array_equal(read_labels(out / "worm_labels.tif"), expected.labels)
     assert (out / "worm_tracks.csv").exists()
+    features = json.loads((out / "worm_outlines.geojson").read_text())["features"]
+    axis = "t" if is_open else "z"  # of the file it is not known what its planes are
+    outlined = [(f["geometry"]["plane"][axis], int(f["properties"]["name"])) for f in features]
+    there = [(t, n) for t in range(2) for n in np.unique(expected.labels[t]).tolist() if n]
+    assert sorted(outlined) == there
 
 
 def test_without_a_folder_for_the_results_the_user_reads_what_to_do(
@@ -166,6 +173,7 @@ def test_only_what_is_needed_is_asked_for(batch_hand: Any) -> None:
     assert shown(panel.target.folder_row)
     assert shown(panel.target.format)
     assert shown(panel.target.link)
+    assert shown(panel.target.outlines)
     panel.source.choose(["somewhere"])
     assert shown(panel.source.files_row)
     assert not shown(panel.target.results)

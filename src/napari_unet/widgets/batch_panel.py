@@ -49,6 +49,7 @@ class BatchPanel:
             self.target.folder_row,
             self.target.format,
             self.target.link,
+            self.target.outlines,
         )
         start = row(self._segment, self.target.measure, stretch=(1, 1))
         self.widget = stack(self._form, start, self._said, self._reason)
@@ -100,6 +101,7 @@ class BatchPanel:
             folder=self.target.path if self.into_files else "",
             format=self.target.file_format,
             measure=self.target.measure.value,
+            outlines=self.target.outlined if self.into_files else "",
             link=self.target.linked if self.into_files else "",
         )
 
@@ -111,6 +113,7 @@ class BatchPanel:
         show_row(self._form, self.target.folder_row, shown=into)
         show_row(self._form, self.target.format, shown=into)
         show_row(self._form, self.target.link, shown=into)
+        show_row(self._form, self.target.outlines, shown=into)
 
     def _on_button(self) -> None:
         if self._session.batch.running:

@@ -8,7 +8,7 @@ from typing import Literal
 from magicgui.widgets import CheckBox, ComboBox, LineEdit
 from qtpy.QtWidgets import QFileDialog
 
-from napari_unet.engine.items.plan import Link
+from napari_unet.engine.items.plan import Link, Outlines
 from napari_unet.errors import InputError
 from napari_unet.widgets.link_panel import CHOICES
 from napari_unet.widgets.parts import button, narrow, row
@@ -22,6 +22,8 @@ FORMATS: dict[str, Literal["auto", "tiff", "ome-zarr"]] = {
     "OME-Zarr": "ome-zarr",
 }
 LINKS: dict[str, Link] = {"no": "", **dict(CHOICES), "3D objects, all axes": "volume"}
+
+OUTLINES: dict[str, Outlines] = {"no": "", "ROIs of ImageJ": "imagej", "QuPath objects": "geojson"}
 
 
 class BatchTarget:
@@ -59,6 +61,11 @@ class BatchTarget:
             "segmented, too. Tracks: a cell keeps its number until it divides or leaves; tables "
             "of the tracks are written, too."
         )
+        self.outlines = narrow(ComboBox(label="Outlines", choices=list(OUTLINES)))
+        self.outlines.tooltip = (
+            "Of every object, along the edges of its pixels, for ImageJ (.zip) or QuPath "
+            "(.geojson). Labels layers are saved so with File > Save Selected Layers, too."
+        )
         self.measure = CheckBox(text="Measure objects")
         self.measure.tooltip = (
             "Area, place and intensity of every object, and whether it touches the border: as CSV "
@@ -89,6 +96,11 @@ class BatchTarget:
     def linked(self) -> Link:
         """What the planes of files are linked to."""
         return LINKS[self.link.value]
+
+    @property
+    def outlined(self) -> Outlines:
+        """Which outlines are written beside files."""
+        return OUTLINES[self.outlines.value]
 
     def propose(self, path: str) -> None:
         """Take a folder unless the user chose one."""

@@ -23,7 +23,7 @@ from napari_unet.engine.files import find_images, relative_name
 from napari_unet.engine.formats.imagefile import ImageFile, open_image
 from napari_unet.errors import InputError
 
-__all__ = ["RECORDS", "BatchOptions", "Item", "Link", "plan", "take_shard"]
+__all__ = ["RECORDS", "BatchOptions", "Item", "Link", "Outlines", "plan", "take_shard"]
 
 AnyPath = str | os.PathLike[str]
 
@@ -36,6 +36,7 @@ CHALLENGE = ("RES", "")
 """Ending and suffix of the folder of tracks, where programs of the challenge look for it."""
 
 Link: TypeAlias = Literal["", "objects", "volume", "tracks"]
+Outlines: TypeAlias = Literal["", "imagej", "geojson"]
 """What to link planes to, see `BatchOptions`."""
 
 RESULT = re.compile(r"_((labels|probabilities)(\.tif|\.ome\.zarr)|RES)$")
@@ -68,7 +69,7 @@ class BatchOptions:
     format: Literal["auto", "tiff", "ome-zarr"] = "auto"
     probabilities: bool = False
     measure: Literal["", "csv", "parquet"] = ""
-    outlines: Literal["", "imagej", "geojson"] = ""
+    outlines: Outlines = ""
     link: Link = ""
     overwrite: bool = False
 

@@ -20,7 +20,7 @@ from napari_unet.engine.items.events import (
     ItemSkipped,
     ItemStarted,
 )
-from napari_unet.engine.items.plan import BatchOptions, Link
+from napari_unet.engine.items.plan import BatchOptions, Link, Outlines
 from napari_unet.engine.process import batch_tasks
 from napari_unet.engine.starter import starter_model
 from napari_unet.viewer.batches.batch import Batch, BatchRow, Show, images, in_cells
@@ -49,6 +49,8 @@ class BatchRequest:
         Of the files.
     measure : bool
         Whether to measure the objects.
+    outlines : {"", "imagej", "geojson"}
+        Which outlines to write beside files, if any.
     link : {"", "objects", "volume", "tracks"}
         What to link the planes of files to, if to anything.
     """
@@ -58,6 +60,7 @@ class BatchRequest:
     folder: str = ""
     format: Literal["auto", "tiff", "ome-zarr"] = "auto"
     measure: bool = False
+    outlines: Outlines = ""
     link: Link = ""
 
 
@@ -87,6 +90,7 @@ class FilesJob(SessionJob[batch_tasks.BatchTold]):
         self._options = BatchOptions(
             format=request.format,
             measure="csv" if request.measure else "",
+            outlines=request.outlines,
             link=request.link,
         )
         self._batch = session.batch = Batch()
