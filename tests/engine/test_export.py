@@ -148,6 +148,28 @@ def test_the_package_says_what_goes_in_and_comes_out(tmp_path: Path) -> None:
         assert words in readme
 
 
+def test_the_package_is_read_again_here(tmp_path: Path) -> None:
+    """As the model that it was made of; packages of other programs are named as such."""
+    segmenter = a_model(scales=2, downsample=2)
+    export_model(segmenter, np.stack([cells()] * 3), tmp_path / "axons.zip")
+
+    again = Segmenter.load(tmp_path / "axons.zip")
+
+    assert again.describe() == segmenter.describe()
+    assert again.provenance == segmenter.provenance
+    for name, weight in segmenter.weights.items():
+        np.testing.assert_array_equal(again.weights[name], weight)
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as package:
+        package.writestr("rdf.yaml", "{}")
+    with pytest.raises(ModelFileError, match=r"other\.zip is a package of another program"):
+        Segmenter.load(tmp_path / "other.zip")
+    whole = (tmp_path / "axons.zip").read_bytes()
+    at = whole.index(b"live-unet.safetensors") + 600
+    (tmp_path / "axons.zip").write_bytes(whole[:at] + b"damaged" + whole[at + 7 :])
+    with pytest.raises(ModelFileError, match=r"axons\.zip is damaged"):
+        Segmenter.load(tmp_path / "axons.zip")
+
+
 def test_of_a_stack_the_middle_plane_is_taken_and_small_images_are_mirrored(tmp_path: Path) -> None:
     """An image of a few pixels is enough; what is not finite in it is left out."""
     stack = np.zeros((1, 3, 20, 30), np.float32)

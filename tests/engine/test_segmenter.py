@@ -290,7 +290,7 @@ def test_opening_a_file_never_runs_code_from_it(kind: str, tmp_path: Path) -> No
     else:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("../model.unet", b"x")
-    with pytest.raises(ModelFileError, match="damaged or not a model file"):
+    with pytest.raises(ModelFileError, match=r"damaged or not a model file|of another program"):
         Segmenter.load(path)
     assert not mark.exists()
 

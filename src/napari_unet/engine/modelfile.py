@@ -1,13 +1,19 @@
 """The file of a `Segmenter`: its weights as tensors, everything else as JSON in the header.
 
-It is a safetensors file. No pickle, so opening a model never runs code from it.
+It is a safetensors file. No pickle, so opening a model never runs code from it. A package for other
+programs has it among its files, and is read, too.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +24,16 @@ from napari_unet.engine.atomic import write_atomically
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import ModelFileError
 
-__all__ = ["FORMAT", "read_model", "weight_shapes", "write_model"]
+__all__ = ["FORMAT", "PACKED", "read_model", "weight_shapes", "write_model"]
 
 MOST_OUTPUTS = 254
 """Of a network: the numbers above mark pixels of which too little is known."""
+
+PACKED = "live-unet.safetensors"
+"""What the file is called in a package for other programs."""
+
+UNREADABLE = SafetensorError, OSError, ValueError, KeyError, TypeError, BadZipFile, zlib.error
+"""What is raised where a file is damaged."""
 
 FORMAT = 3
 """Version of the file's meaning; a newer one is refused, never guessed at.
@@ -62,16 +74,31 @@ def read_model(path: Path) -> Segmenter:
     if not path.is_file():
         raise ModelFileError(f"There is no model file {path}.")
     try:
-        with safe_open(path, framework="np") as file:
+        with _unpacked(path) as there, safe_open(there, framework="np") as file:
             header = (file.metadata() or {}).get("napari_unet")
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise ModelFileError(
             f"{path} is damaged or not a model file ({error}). Use a file that this program saved."
         ) from error
     if header is None:
         raise ModelFileError(f"{path} is a safetensors file, but not a Live U-Net model.")
     return _from_settings(path, header, weights)
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[Path]:
+    """Give the file, or of a package the one in it."""
+    if not is_zipfile(path):
+        yield path
+        return
+    with TemporaryDirectory() as folder, ZipFile(path) as package:
+        if PACKED not in package.namelist():
+            raise ModelFileError(
+                f"{path} is a package of another program: there is no {PACKED} in it. Models of "
+                f"other programs cannot be read."
+            )
+        yield Path(package.extract(PACKED, folder))
 
 
 def _from_settings(path: Path, header: str, weights: dict[str, NDArray[np.float32]]) -> Segmenter:

@@ -17,6 +17,7 @@ from napari_unet.widgets.telling import telling_errors
 __all__ = ["ModelPanel"]
 
 FILES = "Live U-Net models (*.safetensors)"
+READABLE = "Live U-Net models (*.safetensors *.zip)"
 SUFFIX = ".safetensors"
 PACKAGES, PACKAGE = "Packages of bioimage.io (*.zip)", ".zip"
 NO_MODEL = "No model yet: Segment shows what the starter model finds."
@@ -105,7 +106,7 @@ class ModelPanel:
         self._said.value, self._said.visible = words, bool(words)
 
     def _ask_and_load(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self.widget.native, "Load model", "", FILES)
+        path, _ = QFileDialog.getOpenFileName(self.widget.native, "Load model", "", READABLE)
         if path:
             self.load(path)
 

@@ -6,6 +6,7 @@
     model.pt, model.onnx           the graph of `napari_unet.core.portable`, twice
     image.npy, probabilities.npy   what goes in and what must come out
     README.md, cover.png           for people, see `card`
+    live-unet.safetensors          the model as it was, for this program
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from napari_unet.core.portable import PortableNetwork, PortablePlan
 from napari_unet.core.tiles import read_mirrored
 from napari_unet.engine.exporting.card import cover, readme
 from napari_unet.engine.exporting.description import FOUND, GIVEN, described
+from napari_unet.engine.modelfile import PACKED
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
@@ -68,6 +70,7 @@ def write_contents(
     found = _trace(segmenter, plan, part if fixed else _stretched(part), folder / "model.pt")
     graph = onnx_model(plan, segmenter.weights, GIVEN, FOUND)
     (folder / "model.onnx").write_bytes(graph.SerializeToString())
+    segmenter.save(folder / PACKED)
     np.save(folder / "image.npy", part[None])
     np.save(folder / "probabilities.npy", found[None])
     (folder / "cover.png").write_bytes(cover(part, statistics, found))

@@ -16,6 +16,7 @@ from napari_unet.core.normalise import HIGH, LOW
 from napari_unet.core.onnxgraph import OPERATORS
 from napari_unet.core.portable import PortablePlan
 from napari_unet.engine.exporting.card import class_names
+from napari_unet.engine.modelfile import PACKED
 from napari_unet.engine.segmenter import Segmenter
 
 __all__ = ["FOUND", "GIVEN", "described"]
@@ -44,6 +45,7 @@ def described(segmenter: Segmenter, plan: PortablePlan, name: str, *, fixed: boo
         "cite": [{"text": PAPER, "doi": "10.1007/978-3-319-24574-4_28"}],
         "documentation": "README.md",
         "covers": ["cover.png"],
+        "attachments": [{"source": PACKED}],
         "tags": ["unet", "2d", "segmentation", "semantic-segmentation"],
         "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
         "inputs": [_input(segmenter, plan, fixed=fixed)],
