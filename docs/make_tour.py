@@ -182,9 +182,9 @@ class LiveTour(Tour):
 
     def save_gif(self) -> None:
         """Write the frames with one palette for all of them."""
-        few = self.frames[:: max(1, len(self.frames) // 12)]
+        few = self.frames[:: max(1, len(self.frames) // 12)] + self.frames[-1:]
         sheet = Image.fromarray(np.concatenate([np.asarray(frame) for frame in few]))
-        palette = sheet.quantize(128, method=Image.Quantize.MEDIANCUT)
+        palette = sheet.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=2)
         frames = [f.quantize(palette=palette, dither=Image.Dither.NONE) for f in self.frames]
         path = self.folder / "tour.gif"
         frames[0].save(
