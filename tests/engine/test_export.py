@@ -6,17 +6,22 @@ import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
 from napari_unet import export_model, probabilities, sample_data
+from napari_unet.core.portable import PortablePlan
 from napari_unet.core.unet import UNet
+from napari_unet.engine.exporting.description import described
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.starter import starter_model
 from napari_unet.errors import InputError, ModelFileError
@@ -34,7 +39,7 @@ def cells(shape: tuple[int, int] = (200, 232)) -> NDArray[np.uint16]:
     return (1000 + 5000 * sample_data.touching_cells(shape)[0]).astype(np.uint16)
 
 
-def described(package: Path) -> dict[str, Any]:
+def rdf_of(package: Path) -> dict[str, Any]:
     """What a package says about itself."""
     with zipfile.ZipFile(package) as files:
         fields: dict[str, Any] = json.loads(files.read("rdf.yaml"))
@@ -125,12 +130,28 @@ def test_the_other_program_stretches_grey_values_unless_they_are_fixed(tmp_path:
     assert np.abs(fixed_values - wanted).max() > 0.5
 
 
+@given(size=st.floats(0.001, 100), depth=st.integers(1, 4), downsample=st.integers(1, 9))
+def test_a_halo_is_whole_pixels_whatever_their_size(
+    size: float, depth: int, downsample: int
+) -> None:
+    """Bioimage.io multiplies by the size and divides by it again; it stays what it was, nearly."""
+    segmenter = replace(starter_model(), depth=depth, downsample=downsample)
+    segmenter = replace(segmenter, provenance={"pixel_size": size})
+    plan = PortablePlan(grey=np.ones((1, 4), np.float32), depth=depth, downsample=downsample)
+
+    fields = described(segmenter, plan, "any", fixed=False)
+
+    axis, out = fields["inputs"][0]["axes"][2], fields["outputs"][0]["axes"][2]
+    assert out["halo"] * out["scale"] / axis["scale"] == out["halo"] == plan.halo
+    assert axis["scale"] == pytest.approx(size, rel=1e-5)
+
+
 def test_the_package_says_what_goes_in_and_comes_out(tmp_path: Path) -> None:
     """Names of classes, size of pixels, sides, halo, and how it was made; a picture and a text."""
     segmenter = a_model(scales=2, downsample=2)
     export_model(segmenter, np.stack([cells()] * 3), tmp_path / "axons.zip", name="Axons")
 
-    fields = described(tmp_path / "axons.zip")
+    fields = rdf_of(tmp_path / "axons.zip")
     (given,), (found,) = fields["inputs"], fields["outputs"]
     with zipfile.ZipFile(tmp_path / "axons.zip") as files:
         readme, names = files.read("README.md").decode(), set(files.namelist())

@@ -9,6 +9,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import torch
 
 import napari_unet
@@ -108,7 +109,8 @@ def _outputs(segmenter: Segmenter) -> list[str]:
 
 
 def _space(segmenter: Segmenter) -> list[Fields]:
-    size = segmenter.pixel_size
+    # of so few digits that the halo times it, divided by it again, is the halo: that is checked
+    size = float(np.float32(segmenter.pixel_size))
     scale = {"scale": size, "unit": "micrometer"} if size else {}
     return [{"type": "space", "id": axis, **scale} for axis in ("y", "x")]
 
