@@ -75,7 +75,9 @@ def a_model(**settings: int) -> Segmenter:
     torch.manual_seed(5)
     shape = {"in_channels": 3, "n_classes": 3, "base_channels": 4, "depth": 2} | settings
     made = Segmenter(weights={}, kind="classes", class_names=("my elin", "×", "→"), **shape)
-    return made.with_weights(UNet(3, 3, 4, 2), pixel_size=0.25, labelled="3 classes", steps=7)
+    return made.with_weights(
+        UNet(3, shape["n_classes"], 4, 2), pixel_size=0.25, labelled="3 classes", steps=7
+    )
 
 
 MODELS: dict[str, Segmenter] = {
@@ -130,6 +132,21 @@ def test_the_other_program_stretches_grey_values_unless_they_are_fixed(tmp_path:
     assert np.abs(fixed_values - wanted).max() > 0.5
 
 
+def test_outputs_are_named_as_variables_of_python() -> None:
+    """Older programs of bioimage.io take no other names; of two that are alike none is lost."""
+    names = ("2n", "class", "my elin", "×", "→", "Käfer", "my-elin", "", "9")
+    segmenter = replace(a_model(n_classes=len(names)), class_names=names)
+    plan = PortablePlan(grey=np.ones((3, 4), np.float32), depth=2)
+
+    found = described(segmenter, plan, "any", fixed=False)["outputs"][0]["axes"][1]
+
+    assert found["channel_names"] == [
+        *("class_2n", "class_class", "my_elin_2", "class__3", "class__4", "Käfer", "my_elin_6"),
+        *("class_8", "class_9"),
+    ]
+    assert all(name.isidentifier() for name in found["channel_names"])
+
+
 @given(size=st.floats(0.001, 100), depth=st.integers(1, 4), downsample=st.integers(1, 9))
 def test_a_halo_is_whole_pixels_whatever_their_size(
     size: float, depth: int, downsample: int
@@ -159,7 +176,7 @@ def test_the_package_says_what_goes_in_and_comes_out(tmp_path: Path) -> None:
             cover = Image.open(file).size
 
     assert fields["name"] == "Axons (Live U-Net)"
-    assert found["axes"][1]["channel_names"] == ["my_elin", "class_1", "class_2"]
+    assert found["axes"][1]["channel_names"] == ["my_elin", "class__1", "class__2"]
     assert (given["axes"][2]["scale"], given["axes"][2]["unit"]) == (0.25, "micrometer")
     assert given["axes"][3]["size"] == {"min": 13 * 16, "step": 16}
     assert found["axes"][3]["halo"] == 6 * 16

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_unet.core.cellclasses import class_title
 from napari_unet.core.normalise import HIGH, LOW, normalise
 from napari_unet.core.portable import PortablePlan
 from napari_unet.engine.segmenter import Segmenter
@@ -58,10 +59,10 @@ instance with `napari-unet evaluate`. Expect less on images of another kind than
 
 def class_names(segmenter: Segmenter) -> list[str]:
     """Return what each output of a model is called; the first of cells is the background."""
-    count = segmenter.cell_classes or segmenter.n_classes
     if segmenter.cell_classes == 1:
         return ["background", "cell"]
-    names = list(segmenter.class_names) or [f"class {k}" for k in range(1, count + 1)]
+    count = segmenter.cell_classes or segmenter.n_classes
+    names = [class_title(segmenter.class_names, number) for number in range(1, count + 1)]
     return ["background", *names] if segmenter.cell_classes else names
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from keyword import iskeyword
 from typing import Any
 
 import numpy as np
@@ -103,8 +104,9 @@ def _output(segmenter: Segmenter, plan: PortablePlan) -> Fields:
 
 
 def _outputs(segmenter: Segmenter) -> list[str]:
-    """Name the outputs with letters, digits and underscores, no two alike."""
-    names = [re.sub(r"\W+", "_", name).strip("_") or "class" for name in class_names(segmenter)]
+    """Name the outputs as variables of Python may be named, no two alike."""
+    names = [re.sub(r"\W+", "_", name).strip("_") for name in class_names(segmenter)]
+    names = [n if n.isidentifier() and not iskeyword(n) else f"class_{n}" for n in names]
     return [f"{name}_{k}" if names.count(name) > 1 else name for k, name in enumerate(names)]
 
 
