@@ -45,7 +45,13 @@ def add_to(commands: Commands) -> None:
     add(
         "--measure", choices=TABLES, default="", metavar="KIND", help=f"tables: {', '.join(TABLES)}"
     )
-    add("--outlines", choices=OUTLINES, default="", metavar="KIND", help=f"{', '.join(OUTLINES)}")
+    add(
+        "--outlines",
+        choices=OUTLINES,
+        default="",
+        metavar="KIND",
+        help=f"outlines: {', '.join(OUTLINES)}",
+    )
     add("--link", choices=LINKS, default="", metavar="KIND", help=f"planes: {', '.join(LINKS)}")
     add("--overwrite", action="store_true", help="make everything anew")
     add("--shard", type=_shard, default="", metavar="I/N", help="every N-th image, from the I-th")

@@ -18,7 +18,7 @@ from napari_unet.core.necks3d import Necks
 from napari_unet.engine.cells import necks_in_3d
 from napari_unet.engine.host import Served, SharedArray
 from napari_unet.engine.lazyplane import LazyPlane
-from napari_unet.engine.process import tasks
+from napari_unet.engine.process import stack_tasks
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.tracks import napari_tracks
 from napari_unet.errors import InputError
@@ -105,7 +105,7 @@ class LinkingJob(SessionJob["float | _Linked"]):
         ]
         with SharedArray.create(self._stack.shape, np.uint32) as out:
             for event in self._session.host.run(
-                tasks.link_stack,
+                stack_tasks.link_stack,
                 planes,
                 self._stack.leading,
                 out,

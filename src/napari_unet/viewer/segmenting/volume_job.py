@@ -19,7 +19,7 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.engine.cells import useful_axes
 from napari_unet.engine.events import PlaneDone
 from napari_unet.engine.host import SharedArray
-from napari_unet.engine.process import tasks
+from napari_unet.engine.process import stack_tasks
 from napari_unet.engine.starter import starter_model
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import (
@@ -120,7 +120,7 @@ class VolumeJob(SessionJob["float | _Found"]):
             if classes > 1:
                 evidence = opened.enter_context(SharedArray.create((classes, *shape), np.uint16))
             for event in self._session.host.run(
-                tasks.segment_volume, self._segmenter, planes, self._stack.leading, labels,
+                stack_tasks.segment_volume, self._segmenter, planes, self._stack.leading, labels,
                 foreground, evidence, self._spacing, self._config, stop=stop,
             ):  # fmt: skip
                 if isinstance(event, float):
