@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -75,13 +76,20 @@ def cost_of_pass(
         Bytes per number: 4, or 2 where the network runs in 16 bits.
     """
     dtype = torch.float32 if item == 4 else torch.bfloat16
-    with torch.device("meta"), torch.inference_mode():
-        network = UNet(in_channels, n_classes, base_channels, depth).eval().to(dtype)
-        with _Meter() as meter:
-            image = torch.empty(1, in_channels, *shape, dtype=dtype)
-            lean_pass(network, image, in_strips=in_strips)
+    network = _without_content(in_channels, n_classes, base_channels, depth, dtype)
+    with torch.inference_mode(), _Meter() as meter:
+        image = torch.empty(1, in_channels, *shape, dtype=dtype, device="meta")
+        lean_pass(network, image, in_strips=in_strips)
     gaps = int(min(GAPS * meter.peak, MOST_GAPS))
     return Cost(meter.peak + gaps, meter.operations)
+
+
+@lru_cache(maxsize=8)
+def _without_content(
+    in_channels: int, n_classes: int, base_channels: int, depth: int, dtype: torch.dtype
+) -> UNet:
+    with torch.device("meta"):
+        return UNet(in_channels, n_classes, base_channels, depth).eval().to(dtype)
 
 
 def largest_output(segmenter: Segmenter, device: torch.device, free: int | None = None) -> int:
@@ -98,9 +106,8 @@ def largest_output(segmenter: Segmenter, device: torch.device, free: int | None 
     """
     kind, stride = device.type, 2**segmenter.depth
     room = SHARE[kind] * (free_memory(device) if free is None else free)
-    least = smallest_output(stride)
-    output = max(LARGEST[kind] // stride * stride + 4, least)
-    while output > least:
+
+    def fits(output: int) -> bool:
         side = valid_size(output + 12 * stride - 8, segmenter.depth)
         cost = cost_of_pass(
             segmenter.in_channels,
@@ -111,13 +118,25 @@ def largest_output(segmenter: Segmenter, device: torch.device, free: int | None 
             in_strips=kind == "cpu",
             item=2 if kind == "cuda" else 4,
         )
-        long = kind == "cpu" and output > CPU_LEAST and cost.operations > CPU_WORK
-        if cost.bytes <= room and not long:
-            break
-        # in steps of a sixteenth: what is left between them is not worth more trials
-        least_now = least if cost.bytes > room else max(least, CPU_LEAST)
-        output = max((output - 4) * 15 // 16 // stride * stride + 4, least_now)
-    return int(output)
+        quick = kind != "cpu" or output <= CPU_LEAST or cost.operations <= CPU_WORK
+        return cost.bytes <= room and quick
+
+    sides = _sides(LARGEST[kind], stride)
+    if fits(sides[0]):
+        return sides[0]
+    return sides[min(bisect_left(sides, True, key=fits), len(sides) - 1)]
+
+
+def _sides(largest: int, stride: int) -> list[int]:
+    """Return output sides, largest first, in steps of a sixteenth: what lies between is no gain."""
+    least = smallest_output(stride)
+    sides = [max(largest // stride * stride + 4, least)]
+    while sides[-1] > least:
+        side = (sides[-1] - 4) * 15 // 16 // stride * stride + 4
+        if side < CPU_LEAST < sides[-1]:
+            side = CPU_LEAST // stride * stride + 4
+        sides.append(max(side, least))
+    return sides
 
 
 def free_memory(device: torch.device) -> int:
