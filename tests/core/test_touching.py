@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from napari_unet import metrics
+from napari_unet.core.touching import where_cells_meet
 from napari_unet.errors import InputError
 
 PLANES = arrays(
@@ -39,6 +40,22 @@ def test_one_pixel_between_cells_still_counts() -> None:
 
     assert metrics.touching_cells(plane).tolist() == [2, 7, 9]
     assert metrics.touching_cells(plane, 1).tolist() == [7, 9]
+
+
+@given(plane=PLANES)
+def test_cells_meet_where_a_neighbour_is_of_another_cell(plane: NDArray[np.uint8]) -> None:
+    """Pixel by pixel; background is no cell, and nothing lies beyond the edge."""
+    around = np.pad(plane, 1)
+    expected = [
+        [
+            bool(here)
+            and any(n not in (0, here) for n in (above[x], below[x], row[x - 1], row[x + 1]))
+            for x, here in enumerate(row[1:-1], start=1)
+        ]
+        for above, row, below in zip(around, around[1:], around[2:], strict=False)
+    ]
+
+    assert where_cells_meet(plane).tolist() == expected
 
 
 @pytest.mark.parametrize("labels", [np.zeros((3, 3)), np.zeros((3, 3, 3), int)])

@@ -18,16 +18,21 @@ from hypothesis import strategies as st
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.normalise import grey_statistics
+from napari_unet.core.touching import where_cells_meet
+from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import Learned, Previewed, StepDone, Trained, TrainEvent, Validated
-from napari_unet.engine.inference import probabilities
+from napari_unet.engine.inference import probabilities, segment
+from napari_unet.engine.learning import preview
 from napari_unet.engine.learning.budget import Budget
 from napari_unet.engine.learning.heldout import BLOCK, Seen
 from napari_unet.engine.learning.paintedplane import PaintedPlane
 from napari_unet.engine.learning.trainingset import TrainingSet, prepare
 from napari_unet.engine.process.mailbox import Finish, Look, Mailbox, Repainted
 from napari_unet.engine.segmenter import Segmenter
+from napari_unet.engine.starter import starter_model
 from napari_unet.engine.training import train
 from napari_unet.errors import InputError
+from napari_unet.sample_data import touching_cells
 
 sys.path.append(str(Path(__file__).parent))  # test modules are not a package
 from painting import config, disks
@@ -178,11 +183,35 @@ def test_a_preview_is_what_a_segmentation_would_show(factor: int, scales: int) -
     preview = next(event for event in events if isinstance(event, Previewed))
     events.close()
     assert (preview.key, preview.step) == (7, 0)
-    expected = probabilities(model, image, PredictConfig(device="cpu"))[1]
+    said = probabilities(model, image, PredictConfig(device="cpu"))[1]
     y, x = (slice(b.start + i.start, b.start + i.stop) for b, i in zip(box, inner, strict=True))
-    sure = np.abs(expected[y, x] - 0.5) > 1e-4
-    assert sure.mean() > 0.95
-    np.testing.assert_array_equal(out[sure], (expected[y, x] >= 0.5)[sure])
+    cells = find_cells(model, said[y, x], PredictConfig())
+    assert cells.any()
+    same = out == ((cells > 0) & ~where_cells_meet(cells))
+    assert same.mean() > 0.995  # the last bits of a probability near the threshold may differ
+
+
+@pytest.mark.parametrize("largest", [1 << 22, 100])
+def test_touching_cells_are_apart_in_a_preview(
+    largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a line of background, unless the field is too large for a screen to show it."""
+    image, truth = touching_cells((160, 160))
+    monkeypatch.setattr(preview, "LARGEST", largest)
+    out = np.zeros(image.shape, np.uint8)
+    look = Look(
+        key=1, pixels=image[None], statistics=grey_statistics(image[None]),
+        inner=whole(image.shape), out=out,
+    )  # fmt: skip
+    mailbox = Mailbox()
+    mailbox.put(look)
+    events = train([Annotation(image, truth)], ENDLESS, segmenter=starter_model(), mailbox=mailbox)
+    next(event for event in events if isinstance(event, Previewed))
+    events.close()
+    line = where_cells_meet(segment(starter_model(), image, PredictConfig(device="cpu")))
+    assert line.sum() > 100
+    assert out[line].mean() < 0.1 if largest > image.size else out[line].mean() > 0.5
+    assert set(np.unique(out)) == {0, 1}
 
 
 def test_a_new_look_is_answered_at_once_and_the_old_one_is_forgotten() -> None:

@@ -94,6 +94,15 @@ def test_a_large_network_gets_smaller_tiles_on_a_cpu() -> None:
     assert outputs[2] >= 500
 
 
+@pytest.mark.parametrize("depth", range(1, 8))
+def test_a_tile_suits_every_depth(depth: int) -> None:
+    """With much memory and with little; its side is a multiple of the pooling, and 4 more."""
+    for free in (1 << 40, 1 << 20):
+        side = largest_output(model(32, depth), CPU, free)
+        assert (side - 4) % 2**depth == 0
+        assert side > 500 or free == 1 << 20
+
+
 def test_free_memory_is_what_the_system_says(tmp_path: Path) -> None:
     """At most the limit of a container; "max" is none, and a missing file neither."""
     assert 0 < free_memory(CPU) < 1 << 50

@@ -1,4 +1,4 @@
-"""Which cells touch: those are the ones that a segmentation runs together."""
+"""Which cells touch, and where: those are the ones that a segmentation runs together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_unet.errors import InputError
 
-__all__ = ["touching_cells"]
+__all__ = ["touching_cells", "where_cells_meet"]
 
 
 def touching_cells(labels: ArrayLike, within: float = 2.0) -> NDArray[Any]:
@@ -52,6 +52,28 @@ def touching_cells(labels: ArrayLike, within: float = 2.0) -> NDArray[Any]:
             found += [one[meet], other[meet]]
     ids: NDArray[Any] = np.unique(np.concatenate(found))
     return ids
+
+
+def where_cells_meet(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Return the pixels with a pixel of another cell above, below, left or right of them.
+
+    Parameters
+    ----------
+    labels : integer array
+        (Y, X), 0 background.
+
+    Returns
+    -------
+    bool array
+        (Y, X): lines two pixels wide, one on either side.
+    """
+    meet = np.zeros(labels.shape, dtype=bool)
+    for offset in ((0, 1), (1, 0)):
+        one, other = _shifted(labels, *offset)
+        differ = (one != other) & (one != 0) & (other != 0)
+        for side in _shifted(meet, *offset):
+            side |= differ
+    return meet
 
 
 def _shifted(plane: NDArray[Any], dy: int, dx: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -134,7 +134,7 @@ def _sides(largest: int, stride: int) -> list[int]:
     while sides[-1] > least:
         side = (sides[-1] - 4) * 15 // 16 // stride * stride + 4
         if side < CPU_LEAST < sides[-1]:
-            side = CPU_LEAST // stride * stride + 4
+            side = (CPU_LEAST - 4) // stride * stride + 4
         sides.append(max(side, least))
     return sides
 

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from napari_unet.core.cellclasses import foreground
+from napari_unet.core.config import PredictConfig
 from napari_unet.core.normalise import normalise
 from napari_unet.core.resolution import coarsen, refine
+from napari_unet.core.touching import where_cells_meet
 from napari_unet.core.unet import UNet
+from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import Previewed
 from napari_unet.engine.learning.window import predict_piecewise
 from napari_unet.engine.process.mailbox import Look
@@ -21,6 +25,10 @@ __all__ = ["Preview"]
 
 SHARE = 0.1
 """Of the time, at most, that previews of one field take from the training."""
+
+LARGEST = 1 << 22
+"""Pixels of a field in which cells are told apart, which takes up to a second. Of a larger one no
+screen shows the lines between them."""
 
 
 class Preview:
@@ -87,6 +95,14 @@ def _pieces(network: UNet, look: Look, model: Segmenter, device: torch.device) -
         values = refine(values, factor, origin, look.inner, (shape[0], shape[1]))
     if model.kind == "cells":
         classes = values[1:].argmax(axis=0).astype(np.uint8) + 1
-        look.out[...] = np.where(foreground(values) >= 0.5, classes, 0)
+        look.out[...] = np.where(_cells(foreground(values), model), classes, 0)
     else:
         look.out[...] = values.argmax(axis=0).astype(np.uint8) + 1
+
+
+def _cells(said: NDArray[np.float32], model: Segmenter) -> NDArray[np.bool_]:
+    """Return the pixels (Y, X) of cells, without those along which two of them touch."""
+    if said.size > LARGEST:
+        return said >= PredictConfig().threshold
+    cells = find_cells(model, said, PredictConfig())
+    return (cells > 0) & ~where_cells_meet(cells)

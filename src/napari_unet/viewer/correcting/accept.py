@@ -90,7 +90,7 @@ def shown_result(viewer: ViewerModel, image: Image, plane: PlaneIndex) -> Labels
         If there is none, or the cells of that plane have no numbers yet.
     """
     for layer in reversed(viewer.layers):
-        # a preview shows foreground, whose cells are not told apart
+        # a preview shows where cells are and where they touch; they have no numbers
         if not (is_result(layer, "segmentation", image) and layer.visible):
             continue
         highest = int(finest(layer)[plane].max(initial=0))
