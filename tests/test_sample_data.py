@@ -157,6 +157,15 @@ def test_cells_without_background_get_no_background_strokes() -> None:
     assert np.array_equal(np.unique(painted_scribbles(truth)), [2, 3])
 
 
+def test_no_stroke_is_drawn_where_there_is_no_room() -> None:
+    """One cell in a plane of five pixels leaves none for a brush."""
+    truth = np.zeros((5, 5), int)
+    truth[2, 2] = 7
+
+    painted = painted_scribbles(truth)
+    assert (painted[2, 2], painted[0, 0]) == (2, 0)
+
+
 @pytest.mark.parametrize(
     ("labels", "n_cells"),
     [(np.zeros((64, 64), int), 1), (np.ones((4, 64, 64), int), 1), (np.ones((64, 64), int), 0)],

@@ -295,4 +295,6 @@ def _wander(labels: Labels, number: int, rng: Generator) -> Array:
             path[pixel] = True
             heading += rng.normal(0, 0.25)
             point += 1.4 * np.array([np.sin(heading), np.cos(heading)])
+    if not path.any():
+        return path
     return np.asarray(ndi.distance_transform_edt(~path) <= BRUSH)

@@ -96,6 +96,7 @@ def test_a_cell_of_any_class_is_exactly_a_cell() -> None:
         (["", "healthy", None, 0, float("nan"), " dead "], {1: "healthy", 5: "dead"}),
         (np.array([0, 1, 2]), {1: "1", 2: "2"}),
         ({5: "007", 6: "0"}, {5: "7"}),
+        ({5: "-/-", 6: "-1 day"}, {5: "-/-", 6: "-1 day"}),
         ({}, {}),
     ],
 )
@@ -104,7 +105,7 @@ def test_classes_are_names_or_numbers(given_: Any, expected: dict[int, str]) -> 
     assert classes_by_label(given_) == expected
 
 
-@pytest.mark.parametrize("wrong", [{2: -1}, {2: 1.5}, {2: ["a"]}, {-2: "a"}, {"a": "b"}])
+@pytest.mark.parametrize("wrong", [{2: -1}, {2: "-1"}, {2: 1.5}, {2: ["a"]}, {-2: "a"}, {"a": "b"}])
 def test_other_classes_are_refused(wrong: Any) -> None:
     """With the label, or what is none."""
     with pytest.raises(InputError, match=r"class of label 2 is|is given a class, but labels are"):
@@ -118,6 +119,7 @@ def test_numbers_stay_what_they_are_and_names_are_ordered() -> None:
     assert order_classes(["b", "10", "9"]) == ("9", "10", "b")
     assert order_classes([]) == ()
     assert [class_title(("dead", "2"), k) for k in (1, 2, 3)] == ["dead", "class 2", "class 3"]
+    assert [class_title(("2", "dead"), k) for k in (1, 2)] == ["class 2", "dead"]
     with pytest.raises(InputError, match="a model can tell 253 apart"):
         order_classes(["999999999999"])
 

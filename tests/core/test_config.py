@@ -6,6 +6,7 @@ import dataclasses
 import pickle
 from typing import Any, Literal, get_origin
 
+import numpy as np
 import pytest
 
 from napari_unet.core.config import PredictConfig, TrainConfig, knobs
@@ -71,6 +72,15 @@ def test_what_makes_no_sense_is_refused(config: Any, values: dict[str, Any], mes
     """The error names the knob, the value and what is legal."""
     with pytest.raises(InputError, match=message):
         config(**values)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    """As other libraries compute a threshold or a size; the same as if they were typed."""
+    config = PredictConfig(threshold=np.float32(0.25), min_size=np.int64(30))
+    assert config == PredictConfig(threshold=0.25, min_size=30)
+    assert (type(config.threshold), type(config.min_size)) == (float, int)
+    with pytest.raises(InputError, match=r"min_size .* is 1\.5"):
+        PredictConfig(min_size=np.float64(1.5))
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -187,6 +187,9 @@ def test_what_cannot_be_linked_is_said() -> None:
         link_planes(stack.astype(float))
     with pytest.raises(InputError, match=r"shape \(4, 5\)"):
         link_planes(stack[0])
+    for shape in ((0, 4, 5), (0, 3, 4, 5), (2, 0, 4, 5)):
+        with pytest.raises(InputError, match="of at least one plane"):
+            link_planes(np.zeros(shape, int), split=0.1)
     linker = Linker()
     linker.add(stack[0])
     with pytest.raises(InputError, match=r"plane 1 has shape \(3, 5\)"):

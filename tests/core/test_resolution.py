@@ -17,6 +17,7 @@ from napari_unet.core.resolution import (
     TARGET_DIAMETER,
     WINDOW,
     choose_factor,
+    coarse_box,
     coarse_shape,
     coarsen,
     coarsen_labels,
@@ -128,6 +129,31 @@ def test_refining_a_part_is_a_part_of_refining_all(
         part.append(slice(origin[-1], last + 1))
     piece = refine(coarse[:, *part], factor, tuple(origin), tuple(box), shape)
     np.testing.assert_array_equal(piece, whole[:, *box])
+
+
+@unhurried
+@given(shape=shapes, factor=st.integers(2, 5), data=st.data())
+def test_a_box_of_any_size_reads_what_it_needs(
+    shape: tuple[int, int], factor: int, data: st.DataObject
+) -> None:
+    """A single pixel at the edge, too."""
+    coarse = np.random.default_rng(0).random((1, *coarse_shape(shape, factor)), dtype=np.float32)
+    whole = refine(coarse, factor, (0, 0), tuple(slice(0, n) for n in shape), shape)
+    starts = [data.draw(st.integers(0, n - 1)) for n in shape]
+    box = tuple(
+        slice(start, data.draw(st.integers(start + 1, n)))
+        for start, n in zip(starts, shape, strict=True)
+    )
+    y, x = coarse_box(box, factor, shape)
+    piece = refine(coarse[:, y, x], factor, (y.start, x.start), box, shape)
+    np.testing.assert_array_equal(piece, whole[:, *box])
+
+
+def test_classes_of_other_planes_change_nothing_for_a_plane() -> None:
+    """Each is looked at among those that lie around it, and counted over all planes."""
+    few = np.kron(np.arange(1, 17).reshape(4, 4), np.ones((40, 40), int))
+    planes = [few + 16 * k for k in range(12)]
+    assert coarsest_factor([few], 40.0) == coarsest_factor(planes, 40.0) > 1
 
 
 @unhurried

@@ -8,6 +8,7 @@ of cells is that of all classes together, and everything that looks for cells re
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ ANY_CELL = 254
 """Target value of a pixel of a cell whose class nobody told: any class but the background."""
 
 MOST_CLASSES = 253
+
+NEGATIVE = re.compile(r"\s*-\s*\d+\s*")
 
 Classes = Mapping[int, Any] | Sequence[Any] | NDArray[Any]
 
@@ -168,7 +171,7 @@ def _name(label: object, value: Any) -> str:
         return ""
     if isinstance(value, float | np.floating) and value.is_integer():
         value = int(value)  # a column of numbers with gaps is one of floats
-    if isinstance(value, str | int | np.integer) and not str(value).startswith("-"):
+    if isinstance(value, str | int | np.integer) and not NEGATIVE.fullmatch(str(value)):
         text = str(value).strip()
         return text if not text.isdecimal() else str(int(text)) * (int(text) > 0)
     raise InputError(
@@ -200,9 +203,9 @@ def order_classes(names: Collection[str]) -> tuple[str, ...]:
 
 
 def class_title(names: Sequence[str], number: int) -> str:
-    """Return what to call class ``number`` (1, 2, ...): its name, or "class 2"."""
-    name = names[number - 1] if number <= len(names) else ""
-    return name if name and not name.isdecimal() else f"class {number}"
+    """Return what to call class ``number`` (1, 2, ...): its name, or "class 2" for the name "2"."""
+    name = (names[number - 1] if number <= len(names) else "") or str(number)
+    return f"class {name}" if name.isdecimal() else name
 
 
 def counted(titles: Sequence[str], counts: Sequence[int]) -> str:

@@ -7,6 +7,8 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from napari_unet.errors import InputError
 
 __all__ = ["PredictConfig", "TrainConfig", "knobs"]
@@ -104,6 +106,9 @@ def _validate(config: TrainConfig | PredictConfig) -> None:
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
         value, kind = getattr(config, field.name), hints[field.name]
+        if isinstance(value, np.generic):  # as other libraries compute thresholds and sizes
+            value = value.item()
+            object.__setattr__(config, field.name, value)
         where = f"{type(config).__name__}.{field.name} ({field.metadata['help']})"
         if typing.get_origin(kind) is Literal:
             choices = typing.get_args(kind)

@@ -106,10 +106,10 @@ def linking(
 ) -> Generator[float, None, Links]:
     """Do as `link_into`, and yield the share that is done after every plane."""
     shape = tuple(labels.shape)
-    if len(shape) not in (3, 4) or tuple(out.shape) != shape:
+    if len(shape) not in (3, 4) or tuple(out.shape) != shape or 0 in shape[:-2]:
         raise InputError(
             f"labels have shape {shape}, and what is linked goes into {tuple(out.shape)}: both are "
-            "(Z, Y, X), (T, Y, X) or (T, Z, Y, X)."
+            "(Z, Y, X), (T, Y, X) or (T, Z, Y, X), of at least one plane."
         )
     planes = prod(shape[:-2])
     passes = 3 if necks.depth > 0 else 2

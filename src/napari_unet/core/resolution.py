@@ -61,7 +61,7 @@ def coarse_box(box: tuple[slice, ...], factor: int, shape: tuple[int, ...]) -> t
     return tuple(
         slice(
             max(min(math.floor((span.start - middle) / factor), n - 2), 0),
-            min(math.floor((span.stop - 1 - middle) / factor) + 2, n),
+            min(max(math.floor((span.stop - 1 - middle) / factor) + 2, 2), n),
         )
         for span, n in zip(box, coarse_shape(shape, factor), strict=True)
     )
@@ -132,16 +132,17 @@ def _around_median(counts: NDArray[np.integer]) -> slice:
 
 def _surviving(planes: Sequence[NDArray[np.integer]], factor: int) -> float:
     """Return the mean over classes of the IoU of what is painted and what a perfect model says."""
-    classes = np.unique(np.concatenate([np.unique(labels) for labels in planes]))
-    both, either = np.zeros((2, len(classes)))
+    both, either = np.zeros((2, 1 + max(int(labels.max()) for labels in planes)))
     for labels in planes:
+        classes = np.unique(labels)  # of one that is not there, nothing is left either
         whole = (slice(0, labels.shape[0]), slice(0, labels.shape[1]))
         exact = (labels == classes[:, None, None]).astype(np.float32)
         kept = refine(coarsen(exact, factor), factor, (0, 0), whole, labels.shape).argmax(0)
-        for index, each in enumerate(exact > 0):
-            both[index] += np.count_nonzero(each & (kept == index))
-            either[index] += np.count_nonzero(each | (kept == index))
-    return float(np.mean((both / either)[classes > 0]))
+        for index, (number, each) in enumerate(zip(classes, exact > 0, strict=True)):
+            both[number] += np.count_nonzero(each & (kept == index))
+            either[number] += np.count_nonzero(each | (kept == index))
+    painted = either[1:] > 0
+    return float(np.mean(both[1:][painted] / either[1:][painted]))
 
 
 def coarsen(image: NDArray[np.generic], factor: int) -> NDArray[np.float32]:
