@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.layers import Labels
-from napari.utils import DirectLabelColormap
 from small_things import make_segmenter
 
 from napari_unet.core.cellclasses import object_classes
@@ -20,6 +19,7 @@ from napari_unet.engine.inference import probabilities
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of, set_class, show_classes
+from napari_unet.viewer.labelcolours import are_given
 from napari_unet.viewer.layers import is_result, painted, set_meaning
 from napari_unet.viewer.learning.labelled import count
 from napari_unet.viewer.learning.sources import Source
@@ -133,7 +133,7 @@ def test_classes_are_learned_and_shown(session: Session, layers: Any, finish: An
     shown = classes_of(layer)
     assert shown == {k: NAMES[told[k] - 1] for k in range(1, int(layer.data.max()) + 1)}
     assert set(shown.values()) == set(NAMES)
-    assert isinstance(layer.colormap, DirectLabelColormap)
+    assert are_given(layer)
     colours = {tuple(layer.get_color(k)): shown[k] for k in shown}
     assert all(colours[tuple(layer.get_color(k))] == shown[k] for k in shown)
     assert len(colours) <= 6
@@ -143,7 +143,7 @@ def test_classes_are_learned_and_shown(session: Session, layers: Any, finish: An
     session.segment(image, "whole layer", CPU)
     finish(100)
     assert classes_of(layer) == {}
-    assert not isinstance(layer.colormap, DirectLabelColormap)
+    assert not are_given(layer)
 
 
 def test_another_threshold_keeps_the_classes(

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.layers import Labels
-from napari.utils import DirectLabelColormap
 from small_things import make_segmenter
 
 from napari_unet import segment_volume
@@ -18,6 +17,7 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.engine.starter import starter_model, with_classes
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of
+from napari_unet.viewer.labelcolours import are_given
 from napari_unet.viewer.layers import is_result
 from napari_unet.viewer.segmenting.rethreshold import Rethreshold
 from napari_unet.viewer.session import Session
@@ -112,13 +112,13 @@ def test_objects_have_classes_where_cells_do(viewer: Any, session: Session, fini
     assert set(classes) == {1, 2}
     assert set(classes.values()) <= {"round", "other"}
     assert "Found 2 3D objects (" in session.about_result
-    assert isinstance(result(viewer).colormap, DirectLabelColormap)
+    assert are_given(result(viewer))
     assert session.kept.get(image, (6,)).evidence.shape == (2, 56, 56)
     session.segmenter = starter_model()
     session.segment_volume(image, CPU)
     finish()
     assert not classes_of(result(viewer))
-    assert not isinstance(result(viewer).colormap, DirectLabelColormap)
+    assert not are_given(result(viewer))
 
 
 def test_time_points_are_volumes_of_their_own(viewer: Any, session: Session, finish: Any) -> None:

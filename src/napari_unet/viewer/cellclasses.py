@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Labels
-from napari.utils import DirectLabelColormap
 from napari.utils.colormaps import label_colormap
 from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 
 from napari_unet.core.cellclasses import class_title, classes_by_label
 from napari_unet.engine.segmenter import Segmenter
+from napari_unet.viewer.labelcolours import MOST, are_given, given_colours
 
 __all__ = [
     "class_titles",
@@ -35,9 +35,6 @@ COLOURS = ("#56b4e9", "#e69f00", "#cc79a7", "#009e73", "#f0e442", "#d55e00", "#0
 """Of the first classes; colour-blind people tell them apart (Okabe and Ito)."""
 
 SHADES = (1.0, 0.8, 0.6)
-
-MOST_COLOURED = 5000
-"""Cells up to this many are coloured by their class: napari needs 0.1 s for a thousand."""
 
 
 def classes_of(layer: Labels) -> dict[int, str]:
@@ -101,17 +98,18 @@ def write_classes(layer: Labels, classes: Mapping[int, Any]) -> None:
 def colour_by_class(layer: Labels, segmenter: Segmenter) -> None:
     """Give the cells of a class one colour, lighter and darker; without classes, each its own.
 
-    Of many cells, too: napari takes too long to be told so many colours.
+    Of more cells than can be given colours, too.
     """
     known = _rows(layer) if segmenter.cell_classes > 1 else {}
-    if known and len(known) <= MOST_COLOURED:
+    if known and max(known) <= MOST:
         colours = _colours(segmenter)
-        shown: dict[int | None, Any] = {None: "gray", 0: "transparent"}
+        shown = np.tile(transform_color("gray"), (max(known) + 1, 1))
+        shown[0] = 0
         for label, title in known.items():
             if title in colours:  # neighbours should not look like one cell
                 shown[label] = colours[title] * (*[SHADES[label % len(SHADES)]] * 3, 1)
-        layer.colormap = DirectLabelColormap(color_dict=shown)
-    elif isinstance(layer.colormap, DirectLabelColormap):
+        layer.colormap = given_colours(shown)
+    elif are_given(layer):
         layer.colormap = label_colormap()
 
 

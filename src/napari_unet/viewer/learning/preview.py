@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
-from napari.utils import DirectLabelColormap
 from napari.utils.colormaps import label_colormap
 from numpy.typing import NDArray
 
@@ -22,6 +21,7 @@ from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import UNetError
 from napari_unet.viewer.cellclasses import name_classes
 from napari_unet.viewer.field import Box, Field, View
+from napari_unet.viewer.labelcolours import are_given, given_colours
 from napari_unet.viewer.layers import ResultKind, is_result
 from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest
@@ -37,7 +37,7 @@ UNREADABLE = (OSError, ValueError, LookupError, RuntimeError, MemoryError, UNetE
 """What reading a lazy image, or asking for shared memory, may raise."""
 
 # not the colour of label 1, which is that of painted background
-CELLS = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: "#23b5f5"})
+CELLS = given_colours(["transparent", "#23b5f5"])
 
 
 class Preview:
@@ -87,7 +87,7 @@ class Preview:
         self._model = model
         if model.cell_classes == 1:
             self._result.layer.colormap = CELLS
-        elif isinstance(self._result.layer.colormap, DirectLabelColormap):
+        elif are_given(self._result.layer):
             self._result.layer.colormap = label_colormap()
         name_classes(self._result.layer, model.class_names)
         self._view = View(self._viewer, self._image)

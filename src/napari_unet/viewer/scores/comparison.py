@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from napari.layers import Image, Labels
-from napari.utils import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_unet.core.comparison import ERROR_COLOURS
@@ -19,6 +18,7 @@ from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.engine.scoring import score_classes, score_plane, score_volume
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of
+from napari_unet.viewer.labelcolours import given_colours
 from napari_unet.viewer.layers import is_linked, meaning_of
 from napari_unet.viewer.scores.scorable import (
     check_labelled,
@@ -41,10 +41,7 @@ Scope: TypeAlias = Literal["plane", "planes", "volumes"]
 
 Question: TypeAlias = tuple[Callable[..., Iterator[Any]], *tuple[Any, ...]]
 
-COLOURMAP = DirectLabelColormap(
-    color_dict={None: "transparent", 0: "transparent"}
-    | dict(enumerate(ERROR_COLOURS.values(), start=1))
-)
+COLOURMAP = given_colours(["transparent", *ERROR_COLOURS.values()])
 EVERYWHERE = (slice(None), slice(None))
 
 
