@@ -178,3 +178,28 @@ def test_what_cannot_be_linked_is_refused_in_one_sentence(
     with pytest.raises(InputError, match="no finished segmentation"):
         session.link(image, "objects", PredictConfig())
     assert session.jobs.state == "idle"
+
+
+def test_the_tracks_of_before_do_not_lie_on_other_numbers(
+    viewer: Any, session: Session, segmented: Any, finish: Any
+) -> None:
+    """They go when the planes are linked into objects."""
+    image, _ = segmented()
+    session.link(image, "tracks", PredictConfig())
+    finish()
+    assert "embryo tracks" in viewer.layers
+    session.link(image, "objects", PredictConfig())
+    finish()
+
+    assert "embryo tracks" not in viewer.layers
+
+
+def test_planes_without_cells_are_spoken_of(session: Session, segmented: Any, finish: Any) -> None:
+    """Perhaps only the plane in view was segmented."""
+    cells = CELLS.copy()
+    cells[1:] = 0
+    image, _ = segmented(cells)
+    session.link(image, "objects", PredictConfig())
+    finish()
+
+    assert "into 2 objects. Cells are in 1 of 4 planes only: if the" in session.about_result

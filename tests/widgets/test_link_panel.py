@@ -42,6 +42,25 @@ def test_the_kind_follows_the_axes_of_the_image(viewer: Any, open_dock: Any) -> 
     assert kinds == ["tracks", "objects", "tracks", "tracks"]
 
 
+def test_what_was_chosen_for_an_image_stays(viewer: Any, open_dock: Any) -> None:
+    """Whatever layers come and go, such as that of the tracks."""
+    image = viewer.add_image(STACK, name="film")
+    result = Result(viewer, image, "segmentation", np.uint16)
+    result.array[:, 10:20, 10:20] = 1
+    result.finish(complete=True)
+    hand = open_dock()
+    kind = hand.dock.panels.link._kind
+    assert kind.value == "objects"
+    kind.value = "tracks"
+    hand.dock.panels.link_fold.toggle()
+    hand.click("Link planes")
+    hand.wait_until_idle(60)
+    viewer.add_labels(np.zeros(STACK.shape, int))
+
+    assert "film tracks" in viewer.layers
+    assert kind.value == "tracks"
+
+
 def test_without_a_segmentation_the_dock_says_what_to_do(viewer: Any, open_dock: Any) -> None:
     """In a sentence under the button."""
     viewer.add_image(STACK, name="film")

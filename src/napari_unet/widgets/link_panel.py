@@ -58,6 +58,7 @@ class LinkPanel:
             "planes alone. How far apart they are the scale of the layer says, or Spacing in "
             "Settings.",
         )
+        self._proposed_for: int | None = None
         self._said = sentence()
         self._said.visible = False
         self.widget = stack(row(self._link, self._kind, stretch=(1, 1)), self._in_3d, self._said)
@@ -92,11 +93,14 @@ class LinkPanel:
             self._session.segment_volume(self._data.image, self._settings())
 
     def _on_image(self) -> None:
-        """Propose what fits the axes of another image."""
+        """Propose what fits the axes of another image; of the same one the choice stays."""
         image = self._data.choice.image
+        if image is None or id(image) == self._proposed_for:
+            return
         try:
-            names = () if image is None else ImageStack.of(image).leading_names
+            names = ImageStack.of(image).leading_names
         except InputError:  # the panel that chooses it says why
             return
         if names:
+            self._proposed_for = id(image)
             self._kind.value = "tracks" if "time points" in names else "objects"

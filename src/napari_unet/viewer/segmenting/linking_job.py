@@ -41,9 +41,13 @@ CHANGED = "The segmentation changed while its planes were linked: press Link pla
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Linked:
-    """The result: labels, None if the segmentation changed meanwhile, tables, and classes."""
+    """The result: labels, None if the segmentation changed meanwhile, tables, and classes.
+
+    And how many planes have any cells.
+    """
 
     labels: NDArray[Any] | None
+    planes: int
     links: Links
     classes: dict[int, str]
 
@@ -114,7 +118,9 @@ class LinkingJob(SessionJob["float | _Linked"]):
                 stop=stop,
             ):
                 if isinstance(event, Links):
-                    yield _Linked(self._copied(out.array), event, self._voted(out.array))
+                    filled = sum(bool(out.array[index].any()) for index in self._stack.indices())
+                    classes = self._voted(out.array)
+                    yield _Linked(self._copied(out.array), filled, event, classes)
                 else:
                     yield event
 
@@ -128,9 +134,10 @@ class LinkingJob(SessionJob["float | _Linked"]):
             self._layer.editable = False
             note_linked_planes(self._layer, self._kind)
             self._retell(event.classes)
+            self._forget_tracks()
             if self._kind == "tracks":
                 self._show_tracks(event.links)
-            self._sentence = self._found(event.links)
+            self._sentence = self._found(event)
 
     def fraction(self, event: float | _Linked) -> float:
         """Return the share that is done, 0 ... 1."""
@@ -177,31 +184,41 @@ class LinkingJob(SessionJob["float | _Linked"]):
         if self._segmenter is not None:
             colour_by_class(self._layer, self._segmenter)
 
-    def _show_tracks(self, links: Links) -> None:
-        """Show the tracks in place of those of before."""
+    def _forget_tracks(self) -> None:
+        """Remove the tracks of before: the cells have other numbers now."""
         layers = self._session.viewer.layers
         selected = set(layers.selection)
         for layer in [one for one in layers if is_result(one, "tracks", self._image)]:
             layers.remove(layer)
+        layers.selection = {layer for layer in selected if layer in layers}
+
+    def _show_tracks(self, links: Links) -> None:
+        """Show the tracks in a layer of their own."""
+        layers = self._session.viewer.layers
+        selected = set(layers.selection)
         data, graph = napari_tracks(links.tracks, links.points)
         if len(data):
             spatial = spatial_metadata(self._image, self._stack)
             tracks = Tracks(data, graph=graph, name=f"{self._image.name} tracks", **spatial)
             mark_result(tracks, "tracks", self._image)
             layers.append(tracks)
-        layers.selection = {layer for layer in selected if layer in layers}
+        layers.selection = selected
 
-    def _found(self, links: Links) -> str:
-        """Say what was found."""
-        number, planes = len(links.tracks), int(np.prod(self._stack.leading))
-        if self._kind == "objects":
-            return f"Linked {planes} planes into {number} object{'s' * (number != 1)}."
-        parents = links.tracks[:, 3]
-        divisions = len(np.unique(parents[parents > 0]))
-        return (
-            f"Linked {planes} planes into {number} track{'s' * (number != 1)}, with {divisions} "
-            f"division{'s' * (divisions != 1)}."
-        )
+    def _found(self, linked: _Linked) -> str:
+        """Say what was found, and of how many planes there was nothing to link."""
+        number, planes = len(linked.links.tracks), int(np.prod(self._stack.leading))
+        kind, divided = "object" if self._kind == "objects" else "track", ""
+        if self._kind == "tracks":
+            parents = linked.links.tracks[:, 3]
+            divisions = len(np.unique(parents[parents > 0]))
+            divided = f", with {divisions} division{'s' * (divisions != 1)}"
+        empty = ""
+        if linked.planes < planes / 2:  # a stack may begin and end with nothing
+            empty = (
+                f" Cells are in {linked.planes} of {planes} planes only: if the others are not "
+                f"segmented yet, segment the whole layer, and link it then."
+            )
+        return f"Linked {planes} planes into {number} {kind}{'s' * (number != 1)}{divided}.{empty}"
 
 
 def _known(session: Session, image: Image) -> KeptPlane | None:
