@@ -95,6 +95,15 @@ def test_a_whole_uncertain_cell_beats_a_brighter_outline() -> None:
     assert near(most_uncertain(plane, NOTHING, 20), 150, 60)
 
 
+def test_a_place_inside_beats_one_as_unsure_at_the_edge() -> None:
+    """There is more to be painted, and to be seen around it."""
+    unsure = np.zeros((100, 100), np.float32)
+    unsure[:10, 40:60] = 1  # half of it would lie beyond the edge
+    unsure[60:80, 40:60] = 0.8
+
+    assert 60 <= most_uncertain(unsure, unsure < 0, 20)[0] < 80
+
+
 def test_what_is_labelled_needs_no_visit() -> None:
     """Nor what is within half a cell of it."""
     plane, labelled = blobs((40, 50, 0.9), (150, 60, 0.5)), NOTHING.copy()

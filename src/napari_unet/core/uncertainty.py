@@ -111,11 +111,13 @@ def most_uncertain(
     for y, x in visited:
         taken |= (ys[:, None] - y) ** 2 + (xs - x) ** 2 <= size**2
     unsure[taken] = 0
-    score = ndimage.uniform_filter(unsure, 2 * round(size / step / 2) + 1)
-    score[taken] = 0
-    best = np.unravel_index(int(np.argmax(score)), score.shape)
-    if score[best] <= SURE:
+    window = 2 * round(size / step / 2) + 1
+    open_places = (ndimage.uniform_filter(unsure, window) > SURE) & ~taken
+    if not open_places.any():
         return None
+    # beyond the edge nothing can be painted, so places there come last
+    score = ndimage.uniform_filter(unsure, window, mode="constant") + 1
+    best = np.unravel_index(int(np.argmax(score * open_places)), score.shape)
     return int(ys[best[0]]), int(xs[best[1]])
 
 

@@ -165,6 +165,6 @@ def _told(number: int, image: Image, plane: PlaneIndex, place: Pixel) -> str:
     names = ImageStack.of(image).leading_names
     where = "".join(f", {name} {index}" for name, index in zip(names, plane, strict=True))
     return (
-        f"Uncertain place {number}: y {place[0]}, x {place[1]}{where}. Paint what is there, then "
-        f"train again."
+        f"Uncertain place {number}: y {place[0]}, x {place[1]}{where}, in the middle of the view. "
+        f"Paint what is there, then train again."
     )
