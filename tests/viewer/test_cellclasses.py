@@ -19,7 +19,7 @@ from napari_unet.engine.inference import probabilities
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of, set_class, show_classes
-from napari_unet.viewer.labelcolours import are_given
+from napari_unet.viewer.colours import are_given
 from napari_unet.viewer.layers import is_result, painted, set_meaning
 from napari_unet.viewer.learning.labelled import count
 from napari_unet.viewer.learning.sources import Source

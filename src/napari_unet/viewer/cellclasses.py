@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.cellclasses import class_title, classes_by_label
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.viewer.labelcolours import MOST, are_given, given_colours
+from napari_unet.viewer.colours import MOST, are_given, given_colours
 
 __all__ = [
     "class_titles",

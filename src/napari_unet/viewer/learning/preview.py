@@ -20,8 +20,8 @@ from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import UNetError
 from napari_unet.viewer.cellclasses import name_classes
+from napari_unet.viewer.colours import are_given, given_colours
 from napari_unet.viewer.field import Box, Field, View
-from napari_unet.viewer.labelcolours import are_given, given_colours
 from napari_unet.viewer.layers import ResultKind, is_result
 from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest

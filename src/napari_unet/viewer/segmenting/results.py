@@ -13,6 +13,7 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.engine.cells import cell_rules
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import DeviceError
+from napari_unet.viewer.colours import faint_where_low
 from napari_unet.viewer.layers import ResultKind, is_result, mark_result
 from napari_unet.viewer.planes import Pixels, Planes, zeros
 from napari_unet.viewer.segmenting.features import forget_features
@@ -176,8 +177,8 @@ def _new_layer(name: str, kind: ResultKind, array: Pixels, spatial: dict[str, An
     return Image(
         array,
         name=name,
-        colormap=COLOURMAPS[kind],
-        blending="additive",
+        colormap=faint_where_low(COLOURMAPS[kind]),
+        blending="translucent_no_depth",
         contrast_limits=(0.0, 1.0),
         **spatial,
     )

@@ -1,4 +1,4 @@
-"""Colours that are given to labels."""
+"""Colours of the layers that are computed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.utils.colormaps import label_colormap
 
-from napari_unet.viewer.labelcolours import MOST, are_given, given_colours
+from napari_unet.viewer.colours import MOST, are_given, faint_where_low, given_colours
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
@@ -40,3 +40,23 @@ def test_given_colours_are_told_from_others(viewer: Any) -> None:
     assert are_given(layer)
     layer.colormap = label_colormap()
     assert not are_given(layer)
+
+
+@pytest.mark.parametrize("brightness", [0, 255])
+def test_high_values_are_seen_on_any_image_and_low_ones_hide_none(
+    make_napari_viewer: Any, brightness: int, qtbot: Any
+) -> None:
+    """Stained tissue is nearly white."""
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(np.full((40, 40, 3), brightness, np.uint8))
+    values = np.zeros((40, 40), np.float32)
+    values[:, 20:] = 0.7
+    colours = {"colormap": faint_where_low("inferno"), "blending": "translucent_no_depth"}
+    viewer.add_image(values, contrast_limits=(0, 1), **colours)
+    qtbot.wait(100)
+    pixels = viewer.screenshot(canvas_only=True, flash=False).astype(int)
+    middle = pixels[pixels.shape[0] // 2]
+    low, high = middle[len(middle) // 2 - 30, :3], middle[len(middle) // 2 + 30, :3]
+
+    assert np.abs(low - brightness).max() < 5
+    assert np.abs(high - brightness).max() > 100
