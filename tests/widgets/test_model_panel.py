@@ -18,9 +18,12 @@ def test_a_model_survives_saving_and_loading(hand: Any, tmp_path: Path) -> None:
     """With the ending that the program looks for, whether or not it was typed."""
     model = hand.session.segmenter = make_segmenter()
     hand.dock.panels.model.save(str(tmp_path / "mine"))
+    assert hand.reads("Saved as mine.safetensors.")
     hand.click("New model")
     assert hand.session.segmenter is None
+    assert not hand.reads("Saved as")
     hand.dock.panels.model.load(str(tmp_path / "mine.safetensors"))
+    assert hand.reads("Loaded mine.safetensors.")
 
     loaded = hand.session.segmenter
     assert hand.reads("Model: 1 channel to cells, 0 steps.")
@@ -41,6 +44,7 @@ def test_a_file_that_is_no_model_is_refused_and_the_present_one_stays(
     ((severity, message),) = messages()
     assert severity == "error"
     assert "broken.safetensors is damaged" in message
+    assert hand.reads(message)  # napari cuts it off
     assert hand.session.segmenter is model
 
 

@@ -64,15 +64,18 @@ class ModelPanel:
 
     def save(self, path: str) -> None:
         """Save the present model."""
-        with telling_errors():
+        file = Path(path if path.endswith(SUFFIX) else path + SUFFIX)
+        with telling_errors(self._said):
             if self._session.segmenter is not None:
-                self._session.segmenter.save(path if path.endswith(SUFFIX) else path + SUFFIX)
+                self._session.segmenter.save(file)
+                self._say(f"Saved as {file.name}.")
 
     def load(self, path: str) -> None:
         """Load a model; the present one stays if that fails."""
-        with telling_errors():
+        with telling_errors(self._said):
             self._session.jobs.require_idle("Loading a model")
             self._session.segmenter = Segmenter.load(path)
+            self._say(f"Loaded {Path(path).name}.")
 
     def export(self, path: str) -> None:
         """Export the present model, with the plane in view."""
@@ -84,9 +87,10 @@ class ModelPanel:
 
     def forget(self) -> None:
         """Drop the present model."""
-        with telling_errors():
+        with telling_errors(self._said):
             self._session.jobs.require_idle("Starting a new model")
             self._session.segmenter = None
+            self._say("")
 
     def _ask_and_save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(

@@ -15,6 +15,7 @@ from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.parts import button, form, row, sentence, stack
 from napari_unet.widgets.score_choice import ScoreChoice
 from napari_unet.widgets.score_table import ScoreTable
+from napari_unet.widgets.scroll import scroll_to
 from napari_unet.widgets.telling import telling_errors
 
 __all__ = ["ScorePanel"]
@@ -105,6 +106,7 @@ class ScorePanel:
         self._said.value, self._said.visible = scoring.sentence, bool(scoring.sentence)
         if score is not self._shown:
             self._table.show_rows([] if score is None else score.rows())
+            scroll_to(self.widget.native)
         self._shown = score
         of_cells = isinstance(score, CellScore)
         self._legend.value = LEGEND if of_cells else OF_CLASSES

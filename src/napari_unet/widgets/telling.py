@@ -10,6 +10,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_unet.errors import UNetError
+from napari_unet.widgets.scroll import scroll_to
 
 __all__ = ["ask", "telling_errors"]
 
@@ -18,13 +19,15 @@ __all__ = ["ask", "telling_errors"]
 def telling_errors(place: Label | None = None) -> Iterator[None]:
     """Show a `UNetError` raised inside as a notification; anything else is a bug and passes.
 
-    Napari cuts long notifications off, so the sentence is also put into a place in the dock.
+    Napari cuts long notifications off, so the sentence is also put into a place in the dock, which
+    is scrolled there.
     """
     try:
         yield
     except UNetError as error:
         if place is not None:
             place.value, place.visible = str(error), True
+            scroll_to(place.native)
         show_error(str(error))
 
 
