@@ -55,6 +55,34 @@ def test_cells_are_numbered_from_one_in_reading_order() -> None:
     assert [labels[at] for at in ((3, 12), (3, 25), (8, 18), (20, 2))] == [1, 2, 3, 4]
 
 
+def discs(*centres: tuple[float, float], radius: float = 15.0) -> NDArray[np.float32]:
+    """Probabilities of round cells, which fall off within some two pixels."""
+    y, x = np.indices((100, 100))
+    nearest = np.min([np.hypot(y - cy, x - cx) for cy, cx in centres], axis=0)
+    return (1 / (1 + np.exp((nearest - radius - 0.5) / 0.8))).astype(np.float32)
+
+
+@pytest.mark.parametrize("core", [0.8, 0.95])
+def test_what_lies_between_several_cells_is_no_hole(core: float) -> None:
+    """Four round cells that touch have background in the middle, however small it is."""
+    said = discs((34, 34), (34, 64), (64, 34), (64, 64))
+    labels = instances(said, core=core, split=0.1, min_size=70, max_hole=212, border=0)
+    assert labels.max() == 4
+    np.testing.assert_array_equal(labels > 0, said >= 0.5)
+
+
+def test_a_cell_in_the_hole_of_another_is_a_cell() -> None:
+    """Also where only the other one has a core."""
+    y, x = np.indices((40, 40))
+    distance = np.hypot(y - 20, x - 20)
+    said = np.where((distance > 8) & (distance < 15), 0.95, np.where(distance < 5, 0.65, 0.0))
+    for core, split in ((0.0, 0.0), (0.8, 0.0), (0.8, 0.1)):
+        labels = instances(said, core=core, split=split, border=0)
+        assert labels.max() == 2
+        assert (labels[distance < 5] == labels[20, 20]).all()
+        assert not (labels[distance >= 15] > 0).any()
+
+
 @unhurried
 @given(
     seed=st.integers(0, 10**6),

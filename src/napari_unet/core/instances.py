@@ -108,20 +108,34 @@ def find_pieces(foreground: NDArray[np.floating], rules: CellRules) -> NDArray[n
         return components
     cores = components
     if rules.core > rules.threshold:
-        cores = _components((foreground >= rules.core) & (components > 0), hole)
-        cores[components == 0] = 0  # what a hole of cores holds may be dropped
+        sure = (foreground >= rules.core) & (components > 0)
+        cores = _components(sure, hole)
+        # a hole of cores may hold what was dropped, or another cell
+        cores[_owners(cores, components, sure)[cores] != components] = 0
         # what is left of an outline is no cell: a core is at least a quarter of one
         cores = _drop_small(cores, rules.min_size // 4, cut // 4)
     if rules.split > 0:
         cores = split_necks(cores, rules.split, smooth=rules.smooth)
     if cores is not components:
-        components = _drop_small(_grow(cores, components, foreground), rules.min_size, cut)
+        grown = _grow(cores, components, foreground)
+        grown[foreground < rules.threshold] = 0  # what lies between several cells is no hole of one
+        grown = _fill_holes(grown, hole) if hole > 0 else grown
+        components = _drop_small(grown, rules.min_size, cut)
     return _in_reading_order(components)
 
 
 def _components(mask: NDArray[np.bool_], max_hole: int) -> NDArray[np.integer]:
     labels: NDArray[np.integer] = ndimage.label(mask)[0]
     return _fill_holes(labels, max_hole) if max_hole > 0 and labels.any() else labels
+
+
+def _owners(
+    cores: NDArray[np.integer], components: NDArray[np.integer], sure: NDArray[np.bool_]
+) -> NDArray[np.integer]:
+    """Return the component that each core is part of."""
+    owners = np.zeros(int(cores.max(initial=0)) + 1, dtype=components.dtype)
+    owners[cores[sure]] = components[sure]
+    return owners
 
 
 def _grow(
