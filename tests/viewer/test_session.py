@@ -78,6 +78,20 @@ def test_training_makes_a_model_and_says_how_it_went(
     assert "cells" in session.record.prepared
 
 
+def test_the_bar_is_not_at_its_end_while_the_model_is_fitted(
+    session: Session, layers: Any, finish: Any
+) -> None:
+    """How long that takes is not known, so no share is shown."""
+    image, labels = layers
+    shares: list[float] = []
+    session.told.connect(
+        lambda: "fitting" in session.about_training and shares.append(session.progress)
+    )
+    session.train(image, labels, None, small())
+    finish()
+    assert shares[0] == 0
+
+
 def test_training_again_goes_on_from_the_last_model(
     session: Session, layers: Any, finish: Any
 ) -> None:

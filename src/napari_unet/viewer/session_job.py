@@ -60,7 +60,8 @@ class SessionJob(ABC, Generic[E]):
         self.on_event(event)
         if not self.wanted:
             session.jobs.stop()
-        session.progress = self.fraction(event) or session.progress
+        share = self.fraction(event)
+        session.progress = session.progress if share is None else share
         self.say(self.describe(event))
         if time.monotonic() >= self._next_telling:
             self._next_telling = time.monotonic() + TELLING_SECONDS

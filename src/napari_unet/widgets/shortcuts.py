@@ -22,7 +22,8 @@ __all__ = ["Shortcut", "Shortcuts", "dock_shortcuts"]
 Call = Callable[[], object]
 
 WHERE = (
-    "Keys work after a click into the image; they act on the viewer, whatever layer is selected."
+    "Keys work while the mouse is over the image; they act on the viewer, whatever layer is "
+    "selected."
 )
 
 
@@ -67,8 +68,8 @@ def dock_shortcuts(
         Shortcut("Shift+W", "Watch me paint: live training on or off", live),
         Shortcut("Shift+Q", "Stop what is running", stop),
         Shortcut("Shift+S", "Segment what is in view", segment),
-        Shortcut("K", "Keep the object under the cursor: copy it into the labels", accept),
-        Shortcut("Shift+K", "Keep all objects in view", accept_in_view),
+        Shortcut("K", "Keep (accept) the object under the cursor: copy it into the labels", accept),
+        Shortcut("Shift+K", "Keep (accept) all objects in view", accept_in_view),
         Shortcut("G", "Good: mark the cell under the cursor as verified", verify),
         Shortcut("N", "Next: fly to the next uncertain place", fly),
     ]

@@ -56,6 +56,8 @@ class TrainingJob(SessionJob[TrainEvent]):
 
     def fraction(self, event: TrainEvent) -> float | None:
         """Return the share of the budget that is used, where an event tells."""
+        if isinstance(event, Learned):
+            return 0.0  # how long fitting takes is not known
         return event.progress if isinstance(event, StepDone) else None
 
     def describe(self, event: TrainEvent) -> str:

@@ -65,14 +65,14 @@ def has_classes(session: Session, image: Image, truth: Labels, plane: PlaneIndex
     if true and not segmented:
         raise InputError(
             f"Labels layer {truth.name!r} holds classes, and the segmentation of layer "
-            f"{image.name!r} holds cells: choose labels of cells, or set their Meaning to "
-            f"scribbles or instances."
+            f"{image.name!r} holds cells: choose labels of cells. If these are cells, choose "
+            f"them beside Labels, set Meaning to instances, and choose your own again."
         )
     if segmented and not true:
         raise InputError(
             f"The segmentation of layer {image.name!r} tells classes of pixels apart, and labels "
-            f"layer {truth.name!r} holds cells: choose labels of classes, or set their Meaning to "
-            f"classes."
+            f"layer {truth.name!r} holds cells: choose labels of classes. If these are classes, "
+            f"choose them beside Labels, set Meaning to classes, and choose your own again."
         )
     return true
 

@@ -96,8 +96,8 @@ class LiveWeights:
         self._meaning = meaning_of(labels)
         if self._meaning == "classes":
             raise InputError(
-                f"Layer {labels.name!r} holds classes; boundary weights separate cells. Set its "
-                f"meaning to scribbles or instances."
+                f"Layer {labels.name!r} holds classes; boundary weights separate cells, and there "
+                f"are none for classes."
             )
         self._background, self._viewer = background, viewer
         self._image, self._labels = image, labels
