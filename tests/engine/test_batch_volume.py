@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -179,3 +180,30 @@ def test_a_split_of_0_joins_what_overlaps(volume: Path, tmp_path: Path) -> None:
 
     assert isinstance(done, ItemDone)
     assert done.objects == 1
+
+
+FEW_FILES = """
+import resource, sys
+import psutil
+from napari_unet import PredictConfig
+from napari_unet.engine.batch import segment_files
+from napari_unet.engine.items.plan import BatchOptions
+from napari_unet.engine.starter import starter_model, with_classes
+most = psutil.Process().num_fds() + 40
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+options, cpu = BatchOptions(link="volume"), PredictConfig(device="cpu")
+model = with_classes(starter_model(), ("round", "other"))
+*_, ended, _ = segment_files(model, sys.argv[1], sys.argv[2], cpu, options)
+print(getattr(ended, "reason", type(ended).__name__))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit of open files there")
+def test_a_volume_may_have_more_planes_than_files_may_be_open(tmp_path: Path) -> None:
+    """Systems let a program open as few as 256 at a time."""
+    image = np.repeat(two_balls()[0][10:14, 32:64, 32:64], 15, axis=0)
+    path = write_volume(tmp_path / "a.tif", image)
+    command = [sys.executable, "-c", FEW_FILES, path, tmp_path / "out"]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+
+    assert ended.stdout.splitlines()[-1] == "ItemDone"

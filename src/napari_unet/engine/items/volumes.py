@@ -75,10 +75,8 @@ def _find_volume(segmenter: Segmenter, order: Order, image: ImageFile, planes: r
     shape = (len(planes), *order.spatial[-2:])
     path = order.scratch / "foreground.dat"
     foreground: Any = np.memmap(path, np.float32, "w+", shape=shape)
-    alone = [kept_section(order, plane) for plane in planes]
-    for whole, values in zip(foreground, alone, strict=True):
-        assert values is not None
-        whole[...] = cells_in(values)
+    for whole, plane in zip(foreground, planes, strict=True):
+        whole[...] = cells_in(_section(order, plane))
     volume, spacing = _Volume(image, planes), order.spacing(image)
     _, *across = useful_axes(segmenter, order.config, spacing)
     for share in predicting_sections(segmenter, volume, foreground, spacing, order.config, across):
@@ -87,11 +85,18 @@ def _find_volume(segmenter: Segmenter, order: Order, image: ImageFile, planes: r
     for z, cells in finding_cells(segmenter, foreground, spacing, order.config):
         classes: Sequence[int] = ()
         if segmenter.cell_classes > 1:
-            classes = object_classes(np.asarray(alone[z]), cells)[1:].tolist()
+            classes = object_classes(_section(order, planes[z]), cells)[1:].tolist()
         kept = foreground[z : z + 1] if order.options.probabilities else None
         keep_plane(order, planes[z], cells, kept, classes)
         yield ACROSS + (1 - ACROSS) * (z + 1) / len(planes), ""
     return None
+
+
+def _section(order: Order, plane: int) -> NDArray[Any]:
+    """Read what is kept of a plane; a volume may have more planes than files may be open."""
+    values = kept_section(order, plane)
+    assert values is not None
+    return np.asarray(values)
 
 
 class _Volume:
