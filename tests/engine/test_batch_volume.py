@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from napari_unet.engine.formats.imagefile import open_image
 from napari_unet.engine.items import tasks
 from napari_unet.engine.items.events import BatchEvent, ItemDone, ItemFailed, ItemSkipped
 from napari_unet.engine.items.plan import BatchOptions
+from napari_unet.engine.items.reserved import reserved_array
 from napari_unet.engine.starter import starter_model, with_classes
 
 sys.path.append(str(Path(__file__).parent))  # test modules are not a package
@@ -207,3 +210,58 @@ def test_a_volume_may_have_more_planes_than_files_may_be_open(tmp_path: Path) ->
     ended = subprocess.run(command, check=True, capture_output=True, text=True)
 
     assert ended.stdout.splitlines()[-1] == "ItemDone"
+
+
+BATCH = """
+import sys
+from napari_unet import PredictConfig
+from napari_unet.engine.batch import segment_files
+from napari_unet.engine.items.plan import BatchOptions
+from napari_unet.engine.starter import starter_model
+options, cpu = BatchOptions(link="volume"), PredictConfig(device="cpu")
+*_, ended, _ = segment_files(starter_model(), sys.argv[1], sys.argv[2], cpu, options)
+print(getattr(ended, "reason", type(ended).__name__))
+"""
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[Path]:
+    """Make a disk of so many bytes, as only the superuser can."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("only the superuser of Linux can make a small disk")
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"a small disk cannot be made here: {made.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_disk_that_fills_up_is_said_and_kills_nothing(volume: Path, tmp_path: Path) -> None:
+    """There is room for what is said of the planes, and none for the mean of all directions."""
+    with small_disk(tmp_path / "disk", 900 << 10) as disk:
+        command = [sys.executable, "-c", BATCH, volume, disk / "out"]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        left = [path.name for path in disk.rglob("foreground.dat")]
+
+    assert ended.returncode == 0, f"{ended.returncode} {ended.stderr}"
+    assert ended.stdout.splitlines()[-1].startswith("The disk is full")
+    assert left == []
+
+
+@pytest.mark.parametrize("can_reserve", [True, False])
+def test_room_is_reserved_to_the_last_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_reserve: bool
+) -> None:
+    """Also by systems that have no call for it, as macOS and Windows."""
+    if not can_reserve:
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    array = reserved_array(tmp_path / "a.dat", np.float32, (3, 700, 401))
+    array[...] = 1
+
+    assert (tmp_path / "a.dat").stat().st_size == array.nbytes == 3 * 700 * 401 * 4
+    with pytest.raises(FileNotFoundError):
+        reserved_array(tmp_path / "gone" / "a.dat", np.float32, (3,))

@@ -14,6 +14,7 @@ from napari_unet.engine.cells import useful_axes
 from napari_unet.engine.formats.imagefile import ImageFile
 from napari_unet.engine.inference import predict
 from napari_unet.engine.items.order import Order
+from napari_unet.engine.items.reserved import reserved_array
 from napari_unet.engine.items.scratch import (
     Steps,
     is_kept,
@@ -74,7 +75,7 @@ def find_volumes(segmenter: Segmenter, order: Order) -> Steps:
 def _find_volume(segmenter: Segmenter, order: Order, image: ImageFile, planes: range) -> Steps:
     shape = (len(planes), *order.spatial[-2:])
     path = order.scratch / "foreground.dat"
-    foreground: Any = np.memmap(path, np.float32, "w+", shape=shape)
+    foreground = reserved_array(path, np.float32, shape)
     for whole, plane in zip(foreground, planes, strict=True):
         whole[...] = cells_in(_section(order, plane))
     volume, spacing = _Volume(image, planes), order.spacing(image)
