@@ -108,6 +108,16 @@ def test_tracks_are_written_as_a_table_and_as_the_challenge_has_them(
     assert isinstance(run(movie, out, "objects", measure="csv"), ItemDone), "linked otherwise"
 
 
+def test_a_movie_in_which_nothing_is_found_has_no_tracks(tmp_path: Path) -> None:
+    """That is a result, too: an empty table and empty masks."""
+    form: Any = {"photometric": "minisblack", "metadata": {"axes": "TYX"}}
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 40, 40), np.uint16), ome=True, **form)
+    done = run(tmp_path / "a.tif", tmp_path / "out", "tracks", measure="csv")
+
+    assert isinstance(done, ItemDone)
+    assert done.objects == 0
+
+
 def test_masks_of_the_challenge_are_no_images_of_the_next_batch(movie: Path) -> None:
     """Results that lie beside the images, in folders too, are not segmented."""
     run(movie, movie.parent, "tracks")

@@ -41,6 +41,18 @@ def test_the_challenge_finds_its_masks_and_its_table(linked: Linked, tmp_path: P
         assert np.array_equal(plane > 0, linked.labels[t] > 0)
 
 
+def test_a_movie_in_which_nothing_is_found_has_masks_and_no_tracks(tmp_path: Path) -> None:
+    """It is a result like any other."""
+    empty = link_planes(np.zeros((3, 8, 20), np.uint16), kind="tracks")
+    write_challenge(tmp_path / "01_RES", *empty)
+    write_points(tmp_path / "tracks.csv", empty.tracks, empty.points)
+
+    masks = [tifffile.imread(path) for path in sorted((tmp_path / "01_RES").glob("*.tif"))]
+    assert [int(mask.max()) for mask in masks] == [0, 0, 0]
+    assert (tmp_path / "01_RES" / "res_track.txt").read_text() == ""
+    assert len((tmp_path / "tracks.csv").read_text().splitlines()) == 1
+
+
 def test_nothing_is_overwritten_and_nothing_half_written_stays(
     linked: Linked, tmp_path: Path
 ) -> None:

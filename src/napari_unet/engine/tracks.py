@@ -115,6 +115,8 @@ def _without_gaps(
     tracks: NDArray[np.integer], points: NDArray[np.floating]
 ) -> tuple[NDArray[np.int64], dict[int, NDArray[np.int64]]]:
     """End tracks at gaps; return the table, and by plane the old and new number of its tracks."""
+    if not len(points):
+        return np.zeros((0, 4), np.int64), {}
     ids, planes = points[:, :2].astype(np.int64).T
     begins = np.ones(ids.size, bool)
     begins[1:] = (np.diff(ids) != 0) | (np.diff(planes) > 1)
