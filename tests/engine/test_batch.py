@@ -319,6 +319,25 @@ def test_a_table_of_labels_that_are_replaced_goes_with_them(
     assert table.read_text() == "mine"
 
 
+def test_a_table_is_remembered_when_more_is_made_by_the_same_model(
+    model: Segmenter, tmp_path: Path
+) -> None:
+    """So it still counts as complete, and goes once another model replaces the labels."""
+    image = save(tmp_path / "a.tif", cells())
+    out, measured = tmp_path / "out", BatchOptions(measure="csv")
+    table = out / "a_objects.csv"
+    list(segment_files(model, image, out, CPU, measured))
+    list(segment_files(model, image, out, CPU, BatchOptions(probabilities=True)))
+    assert table.exists()
+    assert _done(segment_files(model, image, out, CPU, measured)) == []
+
+    list(segment_files(model, image, out, CPU, BatchOptions(outlines="geojson")))
+    list(segment_files(model, image, out, CPU, BatchOptions(outlines="imagej")))
+    assert len(list(out.glob("a_outlines.*"))) == 2
+    list(segment_files(model, image, out, replace(CPU, threshold=0.9)))
+    assert sorted(path.name for path in out.iterdir()) == [".live-unet", "a_labels.tif"]
+
+
 def test_an_image_that_changes_while_it_is_read_fails(model: Segmenter, tmp_path: Path) -> None:
     """Half of one and half of another image is no result."""
     image = save(tmp_path / "a.tif", cells())

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ __all__ = [
     "explained",
     "find_complete",
     "find_foreign",
+    "find_lasting",
     "find_outdated",
     "fingerprint",
     "identify",
@@ -196,6 +197,41 @@ def find_outdated(item: Item, outputs: Iterable[Path], made_by: str, seen: str) 
         for name, was in record.outputs.values()
         if name not in new and stamp(folder / name) == was
     ]
+
+
+def find_lasting(
+    item: Item, outputs: Mapping[str, Path], made_by: str, seen: str
+) -> dict[str, tuple[str, str]]:
+    """Return results, such as tables, that stay true when labels are replaced by equal ones.
+
+    They are remembered on, so that they go with the labels when others come.
+
+    Parameters
+    ----------
+    item : Item
+        Of the batch.
+    outputs : mapping of str to Path
+        What is written now, by its kind.
+    made_by, seen : str
+        As ``made_by`` and ``fingerprint`` of the new record.
+
+    Returns
+    -------
+    dict of str to (str, str)
+        As ``outputs`` of a record; one of a kind that is written now in another format is called
+        by its name.
+    """
+    record, new = read_record(item), {path.name for path in outputs.values()}
+    if record is None or (record.made_by, record.fingerprint) != (made_by, seen):
+        return {}
+    if record.outputs.get("labels", ("", ""))[0] != outputs["labels"].name:
+        return {}
+    folder = (item.folder / item.name).parent
+    return {
+        name if kind in outputs else kind: (name, was)
+        for kind, (name, was) in record.outputs.items()
+        if name not in new and stamp(folder / name) == was
+    }
 
 
 def explained(item: Item) -> dict[str, str]:

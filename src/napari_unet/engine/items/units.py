@@ -21,6 +21,7 @@ from napari_unet.engine.items.manifest import (
     Record,
     explained,
     find_foreign,
+    find_lasting,
     find_outdated,
     fingerprint,
     stamp,
@@ -120,12 +121,14 @@ def _commit(order: Order, made: Path, objects: int | None) -> None:
     if not order.options.overwrite and (foreign := find_foreign(item, outputs.values())):
         raise InputError(f"{foreign[0]} was made or changed meanwhile; move it away.")
     present = {path.name: seen for path in outputs.values() if (seen := stamp(path)) is not None}
+    lasting = find_lasting(item, outputs, order.made_by, order.fingerprint)
+    new = {kind: (path.name, str(stamp(made / path.name))) for kind, path in outputs.items()}
     record = Record(
         image=str(item.image),
         fingerprint=order.fingerprint,
         made_by=order.made_by,
         settings=order.settings,
-        outputs={kind: (p.name, str(stamp(made / p.name))) for kind, p in outputs.items()},
+        outputs=lasting | new,
         earlier=explained(item) | present,
         objects=objects,
     )
