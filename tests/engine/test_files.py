@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import string
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,6 +137,40 @@ def test_pictures_are_read_without_their_alpha(case: str, tmp_path: Path) -> Non
 
     for read in (read_image, lambda path: open_image(path).data):
         np.testing.assert_array_equal(read(tmp_path / f"a.{suffix}"), expected(pixels))
+
+
+def deep_png(pixels: np.ndarray) -> bytes:
+    """Write (Y, X, samples) with 16 bits a sample, which Pillow does not."""
+    height, width, samples = pixels.shape
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[samples]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content))
+        + name
+        + content
+        + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in parts
+    )
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 4])
+def test_a_picture_keeps_all_of_its_bits_or_is_refused(samples: int, tmp_path: Path) -> None:
+    """Cut to 8 bits, cells 1 to 255 would be background, and 256 to 511 one cell."""
+    labels = np.repeat(noise(9, 8, 1) * 200, samples, axis=2)
+    (tmp_path / "a.png").write_bytes(deep_png(labels))
+
+    if samples == 1:
+        np.testing.assert_array_equal(read_labels(tmp_path / "a.png"), labels[..., 0])
+        return
+    stored = ("L", "LA", "RGB", "RGBA")[samples - 1]
+    for read in (read_labels, read_image, open_image):
+        with pytest.raises(InputError, match=rf"a\.png has 16 bits for each of {stored}, .*TIFF"):
+            read(tmp_path / "a.png")
 
 
 def test_alpha_of_a_tiff_is_dropped(tmp_path: Path) -> None:

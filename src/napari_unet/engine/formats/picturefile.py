@@ -20,7 +20,8 @@ def read_picture(path: Path, palette: bool = False) -> tuple[NDArray[Any], str]:
     Raises
     ------
     InputError
-        If it is an animation, or a JPEG of which the exact numbers are wanted.
+        If it is an animation, has colours or alpha of 16 bits, or is a JPEG of which the exact
+        numbers are wanted.
     """
     with Image.open(path) as image:
         if getattr(image, "n_frames", 1) > 1:
@@ -28,6 +29,11 @@ def read_picture(path: Path, palette: bool = False) -> tuple[NDArray[Any], str]:
         if palette and image.format == "JPEG":
             raise InputError(
                 f"{path} is a JPEG, which changes numbers; save labels as TIFF or PNG."
+            )
+        if cut := _cut_samples(image):
+            raise InputError(
+                f"{path} has 16 bits for each of {cut}, of which only 8 can be read; save it as "
+                f"TIFF, or as grey of 16 bits without alpha."
             )
         if image.mode in ("LA", "La"):
             pixels = np.array(image)[..., 0]
@@ -38,3 +44,12 @@ def read_picture(path: Path, palette: bool = False) -> tuple[NDArray[Any], str]:
         else:
             pixels = np.array(image.convert("RGB"))
     return pixels, "YXS" if pixels.ndim == 3 else "YX"
+
+
+def _cut_samples(image: Image.Image) -> str:
+    """Return the samples in a file, such as RGB, that have more bits than Pillow has for them."""
+    if image.mode.startswith(("I", "F")):
+        return ""
+    # before it is read, a tile says how the numbers lie in the file, such as "RGB;16B"
+    stored = [str(tile[3]).partition(";") for tile in getattr(image, "tile", ())]
+    return next((samples for samples, _, bits in stored if bits.startswith("16")), "")
