@@ -512,6 +512,44 @@ def test_links_that_lead_nowhere_are_missed(model: Segmenter, tmp_path: Path) ->
     ]
 
 
+UNREADABLE = """
+import ctypes, struct, sys
+from napari_unet import PredictConfig
+from napari_unet.engine.batch import segment_files
+from napari_unet.engine.items.events import ItemDone, ItemFailed
+from napari_unet.engine.starter import starter_model
+if sys.platform == "linux":  # the superuser may read anything, unless he gives up that right
+    assert ctypes.CDLL(None).capset(struct.pack("Ii", 0x20080522, 0), bytes(24)) == 0
+images, out = sys.argv[1:]
+for event in segment_files(starter_model(), images, out, PredictConfig(device="cpu")):
+    if isinstance(event, ItemDone | ItemFailed):
+        print(event.item.name.as_posix(), getattr(event, "reason", "is done"))
+"""
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or (sys.platform != "linux" and os.geteuid() == 0),
+    reason="nothing is closed to the superuser, and folders not by numbers on Windows",
+)
+@pytest.mark.parametrize("rights", [0o000, 0o444], ids=["closed", "only listed"])
+def test_a_folder_that_cannot_be_read_is_missed_and_stops_no_other(
+    tmp_path: Path, rights: int
+) -> None:
+    """It fails as if it were an image, and the others are segmented."""
+    save(tmp_path / "in" / "a.tif", cells())
+    closed = save(tmp_path / "in" / "closed" / "b.tif", cells()).parent
+    closed.chmod(rights)
+    command = [sys.executable, "-c", UNREADABLE, tmp_path / "in", tmp_path / "out"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    closed.chmod(0o755)
+
+    assert ended.returncode == 0, ended.stderr
+    failed, done = sorted(ended.stdout.splitlines(), key=lambda line: line.startswith("a "))
+    assert done == "a is done"
+    assert failed.startswith("closed")
+    assert "Permission denied" in failed
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="paths are short there anyway")
 def test_a_name_that_is_too_long_fails_alone(model: Segmenter, tmp_path: Path) -> None:
     """Also where the output folder is there already."""

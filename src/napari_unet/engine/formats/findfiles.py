@@ -12,6 +12,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def find_images(path: AnyPath) -> list[Path]:
     A folder of zarr is one image, or the fields of its plate. Of folders and patterns, files with
     another suffix than an image's, unless the pattern names it, what is hidden (also macOS's
     ``._`` files) and what is partial are left out; the order is natural, ``a2`` before ``a10``.
+    A subfolder that cannot be read is listed itself, so that it is missed where it is opened.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def relative_name(file: Path, given: AnyPath) -> Path:
     The fields of a plate lie inside its name: ``plate/A/1/0``.
     """
     *folders, last = file.relative_to(_root(Path(given))).parts
-    if file.is_dir():
+    if _is_folder(file):
         name = ZARR_ENDING.sub("", last)
     else:
         stem = Path(last).stem
@@ -105,7 +107,8 @@ def pair_files(images: Sequence[AnyPath], labels: Sequence[AnyPath]) -> list[tup
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
-    for inside, folders, names in os.walk(folder):
+    closed: list[OSError] = []
+    for inside, folders, names in os.walk(folder, onerror=closed.append):
         below = [Path(inside, name) for name in folders if not _is_left_out(name)]
         for image in filter(is_zarr, below):
             yield from zarr_images(image)
@@ -113,6 +116,8 @@ def _in_folder(folder: Path) -> Iterator[Path]:
         folders[:] = [one.name for one in below if not is_zarr(one)]
         files = [Path(inside, name) for name in names if not _is_left_out(name)]
         yield from (file for file in files if file.suffix.lower() in SUFFIXES and _is_file(file))
+    # what cannot be looked into may hold images: it is missed where it is opened
+    yield from (Path(error.filename) for error in closed)
 
 
 def _matching(pattern: Path) -> Iterator[Path]:
@@ -134,8 +139,18 @@ def _matching(pattern: Path) -> Iterator[Path]:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether it is a file, or a link that leads nowhere: an image that must be missed."""
-    return path.is_file() or (path.is_symlink() and not path.is_dir())
+    """Whether it is a file, or nothing that can be reached: an image that must be missed."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:  # a link that leads nowhere, or a folder that may be listed, not entered
+        return True
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _is_left_out(name: str) -> bool:

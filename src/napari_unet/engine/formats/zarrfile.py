@@ -18,9 +18,15 @@ MARKS = ("zarr.json", ".zgroup", ".zarray")
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether a folder is a zarr array or group, or says so by its name."""
+    """Whether a folder is a zarr array or group, or says so by its name.
+
+    One that cannot be looked into is none, unless it says so.
+    """
     named = path.suffix.lower() == ".zarr"
-    return path.is_dir() and (named or any((path / mark).is_file() for mark in MARKS))
+    try:
+        return path.is_dir() and (named or any((path / mark).is_file() for mark in MARKS))
+    except OSError:
+        return False
 
 
 def zarr_images(path: Path) -> list[Path]:
@@ -30,7 +36,7 @@ def zarr_images(path: Path) -> list[Path]:
     """
     try:
         opened = open_group(path)
-    except InputError:
+    except (InputError, OSError):
         return [path]
     if isinstance(opened, zarr.Array):
         return [path]
