@@ -129,6 +129,20 @@ def test_a_folder_is_its_files(tmp_path: Path) -> None:
     assert stamp(tmp_path / "a.zarr") is None
 
 
+@pytest.mark.parametrize("name", [".DS_Store", "c/._0", ".ipynb_checkpoints/0"])
+def test_what_the_system_hides_in_a_folder_does_not_change_it(tmp_path: Path, name: str) -> None:
+    """To look at a result is not to change it; but zarr has files of its own that are hidden."""
+    (tmp_path / "a.zarr" / "c").mkdir(parents=True)
+    for own in (".zarray", "c/0"):
+        (tmp_path / "a.zarr" / own).write_bytes(b"1")
+    seen = stamp(tmp_path / "a.zarr")
+    (tmp_path / "a.zarr" / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "a.zarr" / name).write_bytes(b"1")
+    assert stamp(tmp_path / "a.zarr") == seen
+    (tmp_path / "a.zarr" / ".zarray").write_bytes(b"12")
+    assert stamp(tmp_path / "a.zarr") != seen
+
+
 def test_a_model_is_its_weights_and_settings_not_its_history() -> None:
     """Settings that change no result, and what is said of the model, do not count."""
     model, config, plain = starter_model(), PredictConfig(), BatchOptions()

@@ -49,6 +49,9 @@ FORMAT = 1
 ENDS = 1 << 16
 """Bytes at both ends of a file that are compared."""
 
+HIDDEN = (".zarray", ".zattrs", ".zgroup", ".zmetadata")
+"""Hidden files of zarr itself; all others come from the system, when a folder is looked at."""
+
 WITHOUT_INFLUENCE = ("tile_size", "device")
 """Settings that do not change a result."""
 
@@ -91,7 +94,7 @@ class Record:
 def fingerprint(path: Path) -> str:
     """Tell an image from others and from its later self: size, time, and the bytes at its ends.
 
-    Of a folder: names, sizes and times of all files in it.
+    Of a folder: names, sizes and times of all files in it, but for those that the system hides.
 
     Raises
     ------
@@ -261,9 +264,11 @@ def write_record(item: Item, record: Record) -> None:
 
 
 def _listing(folder: Path, root: Path) -> Iterator[str]:
-    """Yield name, size and time of every file in a folder."""
+    """Yield name, size and time of every file in a folder that is not hidden, or is zarr's."""
     with os.scandir(folder) as entries:
         for entry in entries:
+            if entry.name.startswith(".") and entry.name not in HIDDEN:
+                continue
             if entry.is_dir():
                 yield from _listing(Path(entry.path), root)
             else:
