@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from napari_unet.engine.formats.findfiles import LABEL_ENDING
@@ -37,8 +37,8 @@ def read_classes(path: AnyPath, pairs: Sequence[tuple[Path, Path]]) -> list[dict
     Raises
     ------
     InputError
-        If the table cannot be read, has no such columns, or names a file that is not there, or
-        that is there twice.
+        If the table cannot be read, has no such columns or too short rows, or names a file that
+        is not there, or that is there twice.
     """
     classes: list[dict[int, str]] = [{} for _ in pairs]
     for number, row in enumerate(_rows(Path(path)), start=2):
@@ -67,7 +67,20 @@ def _rows(path: Path) -> list[dict[str, str]]:
             f"{path} has the columns {', '.join(columns) or 'none'}; it needs "
             f"label and class, separated by commas, and file where there are several images."
         )
+    for number, row in enumerate(rows, start=2):
+        _check_length(row, f"{path}, row {number}")
     return rows
+
+
+def _check_length(row: Mapping[str, str | None], where: str) -> None:
+    """Raise an `InputError` for a row that ends before a cell that is read."""
+    for column in ("label", "class", "file"):
+        if row.get(column, "") is None:
+            cells = sum(cell is not None for cell in row.values())
+            raise InputError(
+                f"{where}: there is no {column}; the row has {cells} of {len(row)} cells. Write "
+                f"all of them, with nothing between two commas where a cell is empty."
+            )
 
 
 def _meant(name: str | None, pairs: Sequence[tuple[Path, Path]], where: str) -> list[int]:
