@@ -295,6 +295,34 @@ def test_opening_a_file_never_runs_code_from_it(kind: str, tmp_path: Path) -> No
     assert not mark.exists()
 
 
+PACKAGES: dict[str, tuple[int, int, str]] = {
+    "encrypted": (8, 1, "damaged or not a model file"),
+    "compressed in a way that nobody knows": (10, 99, "damaged or not a model file"),
+    "compressed in a way that is not ours": (10, zipfile.ZIP_LZMA, "damaged or not a model file"),
+    "of a version that is not there yet": (6, 255, "damaged or not a model file"),
+    "of 4 GB, as bombs are": (24, 0xFFFFFFF0, "of 4,294,967,280 bytes, and 2,147,483,648 is"),
+}
+"""Where in the entry of a directory that is said, how, and what the user reads."""
+
+
+@pytest.mark.parametrize("case", PACKAGES)
+def test_a_package_that_cannot_be_unpacked_is_refused(
+    case: str, content: bytes, tmp_path: Path
+) -> None:
+    """Before any of it is unpacked."""
+    at, value, words = PACKAGES[case]
+    path = tmp_path / "model.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package:
+        package.writestr("live-unet.safetensors", content)
+    assert same(Segmenter.load(path), make_segmenter())
+    whole = path.read_bytes()
+    entry = whole.rindex(b"PK\x01\x02") + at
+    changed = value.to_bytes(4 if at == 24 else 2, "little")
+    path.write_bytes(whole[:entry] + changed + whole[entry + len(changed) :])
+    with pytest.raises(ModelFileError, match=rf"model\.zip.*{words}"):
+        Segmenter.load(path)
+
+
 @pytest.mark.parametrize("what", [b"", b"GIF89a", b"\xff" * 64, b"{}" * 40])
 def test_other_files_are_refused(what: bytes, tmp_path: Path) -> None:
     """Empty, an image, a header longer than the file, text."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from zipfile import BadZipFile, ZipFile, is_zipfile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,21 @@ MOST_OUTPUTS = 254
 PACKED = "live-unet.safetensors"
 """What the file is called in a package for other programs."""
 
-UNREADABLE = SafetensorError, OSError, ValueError, KeyError, TypeError, BadZipFile, zlib.error
-"""What is raised where a file is damaged."""
+LARGEST = 2**31
+"""Bytes of a model in a package; what unpacks to more is a bomb, or a network nobody can train."""
+
+UNREADABLE = (
+    BadZipFile,
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+    zlib.error,
+)
+"""What is raised where a file is damaged, encrypted, or of a kind that is not known."""
 
 FORMAT = 3
 """Version of the file's meaning; a newer one is refused, never guessed at.
@@ -98,6 +111,14 @@ def _unpacked(path: Path) -> Iterator[Path]:
                 f"{path} is a package of another program: there is no {PACKED} in it. Models of "
                 f"other programs cannot be read."
             )
+        packed = package.getinfo(PACKED)
+        if packed.file_size > LARGEST:
+            raise ModelFileError(
+                f"{path} holds a model of {packed.file_size:,} bytes, and {LARGEST:,} is the most "
+                f"that is unpacked. Use the model file that the package was made of."
+            )
+        if packed.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+            raise BadZipFile(f"{PACKED} is compressed in a way that is not known here")
         yield Path(package.extract(PACKED, folder))
 
 
