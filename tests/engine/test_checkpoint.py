@@ -6,6 +6,7 @@ import itertools
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.engine.events import Prepared, StepDone, Trained, TrainEvent, Validated
+from napari_unet.engine.learning.checkpoint import load
 from napari_unet.engine.training import train
 from napari_unet.errors import InputError, ModelFileError
 
@@ -150,6 +152,36 @@ def test_a_damaged_file_is_refused_with_a_remedy(tmp_path: Path) -> None:
         file.write_bytes(damaged)
         with pytest.raises(ModelFileError, match=r"is damaged or not the state.*Delete"):
             next(iter(train([PAINTED], config(), checkpoint=file)))
+
+
+def test_a_file_with_other_bytes_anywhere_is_refused(tmp_path: Path) -> None:
+    """Also where torch would read it: weights that nobody trained, or half of a description."""
+    file, settings = tmp_path / "state", config(depth=1, base_channels=2)
+    events = train([PAINTED], settings, checkpoint=file)
+    list(itertools.islice(events, 3))
+    events.close()
+    content = file.read_bytes()
+    with zipfile.ZipFile(file) as saved:
+        parts = [part for part in saved.infolist() if part.file_size]
+    for part in parts:
+        extra = int.from_bytes(content[part.header_offset + 28 :][:2], "little")
+        start = part.header_offset + 30 + len(part.filename) + extra
+        for place in np.linspace(start, start + part.file_size - 1, 5, dtype=int).tolist():
+            damaged = bytearray(content)
+            damaged[place] ^= 255
+            file.write_bytes(damaged)
+            with pytest.raises(ModelFileError, match=r"is damaged or not the state.*Delete"):
+                load(file, settings)
+
+
+@pytest.mark.parametrize(
+    "state", [[1, 2], torch.ones(3), {}, {"format": 3}, {"format": 3, "config": [1]}]
+)
+def test_another_file_of_torch_is_refused_with_a_remedy(tmp_path: Path, state: Any) -> None:
+    """A list, a tensor, or a dictionary of something else."""
+    torch.save(state, tmp_path / "state")
+    with pytest.raises(ModelFileError, match=r"is damaged or not the state.*Delete"):
+        load(tmp_path / "state", config())
 
 
 def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:

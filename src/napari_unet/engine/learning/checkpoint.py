@@ -6,8 +6,11 @@ import dataclasses
 import json
 import os
 import pickle
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 
@@ -24,15 +27,20 @@ BUDGET = ("seconds", "steps", "device")
 """Settings that a training may be resumed with other values of."""
 
 DAMAGE = (
-    OSError,
+    ArithmeticError,
+    AttributeError,
+    BadZipFile,
     EOFError,
     LookupError,
+    OSError,
     RuntimeError,
     TypeError,
     ValueError,
     pickle.UnpicklingError,
+    struct.error,
+    zlib.error,
 )
-"""What torch raises for a file that it did not write, or not to the end."""
+"""What is raised for a file that torch did not write, or not to the end."""
 
 State = dict[str, Any]
 
@@ -75,9 +83,10 @@ def load(path: str | os.PathLike[str], config: TrainConfig) -> State | None:
     if not path.exists():
         return None
     try:
-        # only tensors and plain values: opening a file never runs code from it
-        state: State = torch.load(path, map_location="cpu", weights_only=True)
+        state = _read(path)
         known = state["format"] == FORMAT
+        # what it does not know was not there to choose
+        started = dataclasses.asdict(TrainConfig()) | state["config"]
     except DAMAGE as error:
         raise ModelFileError(
             f"{path} is damaged or not the state of a training ({type(error).__name__}). Delete "
@@ -85,8 +94,6 @@ def load(path: str | os.PathLike[str], config: TrainConfig) -> State | None:
         ) from error
     if not known:
         raise ModelFileError(f"{path} is from another version of the program; delete it.")
-    # what it does not know was not there to choose
-    started = dataclasses.asdict(TrainConfig()) | state["config"]
     for name, value in dataclasses.asdict(config).items():
         if name not in BUDGET and started[name] != value:
             raise InputError(
@@ -94,6 +101,18 @@ def load(path: str | os.PathLike[str], config: TrainConfig) -> State | None:
                 f"{value}. Use the same settings to go on, or another file to start anew."
             )
     return state
+
+
+def _read(path: Path) -> State:
+    with ZipFile(path) as file:
+        # torch does not compare the checksums that it writes
+        if damaged := file.testzip():
+            raise BadZipFile(damaged)
+    # only tensors and plain values: opening a file never runs code from it
+    found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    if type(found) is not dict:
+        raise TypeError(type(found).__name__)
+    return found
 
 
 def pack_segmenter(segmenter: Segmenter | None) -> State | None:
