@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
@@ -480,6 +481,47 @@ def test_every_machine_puts_the_images_in_the_same_order(tmp_path: Path) -> None
     }
 
     assert len(orders) == 1
+
+
+def spread(folder: Path, planes: int) -> list[Path]:
+    """Write a stack as OME-TIFF files of one plane each, as Bio-Formats does."""
+    folder.mkdir()
+    ids = [f"urn:uuid:{uuid.uuid4()}" for _ in range(planes)]
+    names = [f"s_{z}.ome.tif" for z in range(planes)]
+    parts = "".join(
+        f'<TiffData FirstZ="{z}" IFD="0" PlaneCount="1"><UUID FileName="{names[z]}">{ids[z]}</UUID>'
+        f"</TiffData>"
+        for z in range(planes)
+    )
+    for z in range(planes):
+        xml = (
+            f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{ids[z]}">'
+            f'<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" '
+            f'SizeX="96" SizeY="80" SizeZ="{planes}" SizeC="1" SizeT="1">'
+            f'<Channel ID="Channel:0:0" SamplesPerPixel="1"/>{parts}</Pixels></Image></OME>'
+        )
+        tifffile.imwrite(folder / names[z], cells(seed=z), description=xml, metadata=None)
+    return [folder / name for name in names]
+
+
+def test_an_image_in_several_files_is_segmented_once(model: Segmenter, tmp_path: Path) -> None:
+    """And anew when any of them is another; a file of it that is given alone stands for all."""
+    files, out = spread(tmp_path / "in", 3), tmp_path / "out"
+    events = list(segment_files(model, tmp_path / "in", out, CPU))
+
+    assert read_labels(out / "s_0_labels.tif").shape == (3, 80, 96)
+    assert [path.name for path in out.glob("*.tif")] == ["s_0_labels.tif"]
+    skipped = [event for event in events if isinstance(event, ItemSkipped)]
+    assert [event.item.image for event in skipped] == files[1:]
+    assert f"belongs to the image in {files[0]}" in skipped[0].reason
+    assert not skipped[0].complete
+    assert _done(segment_files(model, tmp_path / "in", out, CPU)) == []
+
+    description = tifffile.tiffcomment(files[2])
+    tifffile.imwrite(files[2], cells(seed=7), description=description, metadata=None)
+    (done,) = _done(segment_files(model, tmp_path / "in", out, CPU))
+    assert done.item.image == files[0]
+    assert len(_done(segment_files(model, files[1], out, CPU))) == 1
 
 
 def test_results_of_images_that_are_gone_are_no_images(model: Segmenter, tmp_path: Path) -> None:

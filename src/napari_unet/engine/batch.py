@@ -7,9 +7,11 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from pathlib import Path
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.device import select_device
+from napari_unet.engine.formats.tiffset import image_files
 from napari_unet.engine.items.errors import again, attempt, complete
 from napari_unet.engine.items.events import (
     BatchEvent,
@@ -119,11 +121,15 @@ class _Batch:
         self.config, self.options = config, options
         self.made_by, self.settings = identify(segmenter, config, options)
         self.tally = Tally(items)
+        self._firsts: dict[tuple[Path, ...], Item] = {}
 
     def look(self, index: int, locks: ItemLocks) -> Order | ItemSkipped | ItemFailed:
         """Decide what is to be made of an item, if anything."""
         item, options = self.items[index], self.options
         try:
+            if (first := self._first(item)) != item:
+                reason = f"belongs to the image in {first.image}, which is segmented as a whole"
+                return self.tally.skipped(index, reason)
             if (record := self._record(item)) is not None:
                 _clear(item, locks)
                 return self.tally.complete(index, record)
@@ -157,6 +163,13 @@ class _Batch:
         said = about_pixels(self.segmenter, order.pixel_width, self.config.magnification)
         if said:
             yield self.tally.reached(index, 0.0, said)
+
+    def _first(self, item: Item) -> Item:
+        """Return the first of the items whose files describe the same image in several files."""
+        if item.seen:  # no file
+            return item
+        files = again(image_files, item.image)
+        return item if len(files) == 1 else self._firsts.setdefault(files, item)
 
     def _record(self, item: Item) -> Record | None:
         """Return the record of an item that is complete, unless it is to be made anew."""

@@ -24,6 +24,7 @@ from typing import Any
 import napari_unet
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.atomic import write_atomically
+from napari_unet.engine.formats.tiffset import image_files
 from napari_unet.engine.items.plan import CHALLENGE, SUFFIX, BatchOptions, Item
 from napari_unet.engine.outlinefile import OUTLINES
 from napari_unet.engine.segmenter import Segmenter
@@ -94,19 +95,22 @@ class Record:
 def fingerprint(path: Path) -> str:
     """Tell an image from others and from its later self: size, time, and the bytes at its ends.
 
-    Of a folder: names, sizes and times of all files in it, but for those that the system hides.
+    Of a folder: names, sizes and times of all files in it, but for those that the system hides. Of
+    an image that lies in several files: all of them.
 
     Raises
     ------
     OSError
         If it cannot be read.
     """
-    digest = hashlib.sha256(str(stamp(path)).encode())
-    if path.is_file():
-        with path.open("rb") as file:
-            digest.update(file.read(ENDS))
-            file.seek(max(path.stat().st_size - ENDS, 0))
-            digest.update(file.read(ENDS))
+    digest = hashlib.sha256()
+    for part in image_files(path):
+        digest.update(str(stamp(part)).encode())
+        if part.is_file():
+            with part.open("rb") as file:
+                digest.update(file.read(ENDS))
+                file.seek(max(part.stat().st_size - ENDS, 0))
+                digest.update(file.read(ENDS))
     return digest.hexdigest()
 
 
