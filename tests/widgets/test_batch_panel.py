@@ -113,6 +113,60 @@ def test_a_folder_is_segmented_into_another_and_a_broken_file_is_one_row(
     assert dict(texts(batch_hand))["a"].startswith("skipped: ")
 
 
+@pytest.fixture
+def row_of_a_file(batch_hand: Any, qtbot: Any, folder: Path, tmp_path: Path) -> Any:
+    """Segment the folder; return what clicks on the row of its first image."""
+    batch_hand.panel.source.choose([str(folder)])
+    batch_hand.panel.target.folder.value = str(tmp_path / "results")
+    batch_hand.click("Segment all")
+    batch_hand.wait_until_idle()
+    return lambda: click_row(batch_hand, qtbot, 0)
+
+
+def test_a_click_on_a_row_leaves_open_labels_as_they_are(viewer: Any, row_of_a_file: Any) -> None:
+    """They may be painted on; only the image that was closed is opened again, below them."""
+    row_of_a_file()
+    image, labels = viewer.layers
+    top = viewer.add_points(name="on top")
+    labels.data_setitem((np.arange(10), np.arange(10)), 77)
+    viewer.layers.remove(image)
+    row_of_a_file()
+
+    opened, *others = viewer.layers
+    assert (opened.name, others) == ("a.tif", [labels, top])
+    assert (labels.data == 77).sum() == 10
+    assert opened.visible
+    assert labels.visible
+
+
+def test_a_click_on_a_row_opens_labels_that_were_closed_on_their_image(
+    viewer: Any, row_of_a_file: Any
+) -> None:
+    """Above it, below what lies on top."""
+    row_of_a_file()
+    image, labels = viewer.layers
+    top = viewer.add_points(name="on top")
+    viewer.layers.remove(labels)
+    row_of_a_file()
+
+    assert [layer.name for layer in viewer.layers] == ["a.tif", "a_labels.tif", "on top"]
+    assert viewer.layers[0] is image
+    assert viewer.layers[2] is top
+
+
+def test_a_click_on_a_row_shows_labels_on_the_image_that_the_user_opened(
+    viewer: Any, row_of_a_file: Any, folder: Path
+) -> None:
+    """It is not opened a second time, and the labels lie where it lies."""
+    (image,) = viewer.open(folder / "a.tif", plugin="napari")
+    image.scale = (0.5, 0.5)
+    row_of_a_file()
+
+    assert viewer.layers[0] is image
+    assert [layer.name for layer in viewer.layers][1:] == ["a_labels.tif"]
+    np.testing.assert_array_equal(viewer.layers[1].scale, image.scale)
+
+
 @pytest.mark.parametrize("is_open", [False, True])
 def test_planes_of_stacks_are_linked_while_they_become_files(
     viewer: Any, batch_hand: Any, tmp_path: Path, is_open: bool

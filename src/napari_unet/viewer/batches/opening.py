@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from napari.layers import Image, Labels, Layer
 
 from napari_unet.errors import InputError
 from napari_unet.viewer.batches.filelayers import file_layers, labels_layer
-from napari_unet.viewer.layers import is_result
+from napari_unet.viewer.layers import image_layers, is_result
 from napari_unet.viewer.stack import ImageStack, finest, spatial_metadata
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 __all__ = ["FileResult", "LayerResult", "OpenFileResult"]
+
+L = TypeVar("L", bound=Layer)
 
 
 class LayerResult:
@@ -61,7 +64,8 @@ class FileResult:
 
     def __init__(self, image: Path, labels: Path) -> None:
         self._image, self._labels = image, labels
-        self._opened: list[weakref.ref[Layer]] = []
+        self._below: weakref.ref[Image] | None = None
+        self._above: weakref.ref[Labels] | None = None
 
     def __call__(self, viewer: ViewerModel) -> None:
         """Open both as layers, unless they are open, and show them.
@@ -71,17 +75,32 @@ class FileResult:
         InputError
             If a file is gone, or damaged.
         """
-        opened = [layer for ref in self._opened if (layer := ref()) is not None]
-        layers = [layer for layer in opened if layer in viewer.layers]
-        if len(layers) < 2:
-            for layer in layers:
-                viewer.layers.remove(layer)
-            layers = [*file_layers(self._image, self._labels)]
-            viewer.layers.extend(layers)
-            for layer in layers:
-                layer.visible = False  # until both are shown
-            self._opened = [weakref.ref(layer) for layer in layers]
-        _show_only(viewer, layers)
+        image, labels = _if_open(self._below, viewer), _if_open(self._above, viewer)
+        if image is None or labels is None:
+            image, labels = self._complete(viewer, image, labels)
+            self._below, self._above = weakref.ref(image), weakref.ref(labels)
+        _show_only(viewer, [image, labels])
+
+    def _complete(
+        self, viewer: ViewerModel, image: Image | None, labels: Labels | None
+    ) -> tuple[Image, Labels]:
+        """Open what is missing; what is open stays as it is, for it may be painted on."""
+        below, above = file_layers(self._image, self._labels)
+        if image is None:
+            image = _opened_image(viewer, self._image, finest(labels or above).shape)
+        if labels is None:
+            labels = above
+            if image is not None:
+                _lie_on(labels, image)
+                viewer.layers.insert(viewer.layers.index(image) + 1, labels)
+            else:
+                viewer.layers.append(labels)
+            labels.visible = False  # until both are shown
+        if image is None:
+            image = below
+            viewer.layers.insert(viewer.layers.index(labels), image)
+            image.visible = False
+        return image, labels
 
 
 class OpenFileResult:
@@ -117,6 +136,21 @@ class OpenFileResult:
             self._opened = weakref.ref(layer)
         below = [image] if image is not None and image in viewer.layers else []
         _show_only(viewer, [*below, layer])
+
+
+def _if_open(ref: weakref.ref[L] | None, viewer: ViewerModel) -> L | None:
+    layer = None if ref is None else ref()
+    return layer if layer in viewer.layers else None
+
+
+def _opened_image(viewer: ViewerModel, path: Path, shape: tuple[int, ...]) -> Image | None:
+    """Return the layer in which the user opened a file, if labels of a shape lie on its pixels."""
+    for layer in image_layers(viewer):
+        with suppress(InputError, OSError):  # what cannot be segmented is another image
+            opened = layer.source.path is not None and Path(layer.source.path).samefile(path)
+            if opened and ImageStack.of(layer).shape == shape:
+                return layer
+    return None
 
 
 def _lie_on(layer: Labels, image: Image) -> None:
