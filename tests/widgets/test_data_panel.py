@@ -12,7 +12,7 @@ from napari_unet.core.annotation import Annotation
 from napari_unet.core.summary import summarise
 from napari_unet.sample_data import painted_scribbles, touching_cells
 from napari_unet.viewer.layers import meaning_of, new_scribbles, set_meaning
-from napari_unet.viewer.regions import region_masks
+from napari_unet.viewer.regions import new_regions, region_masks
 
 IMAGE, TRUTH = touching_cells((128, 128))
 SCRIBBLES = painted_scribbles(TRUTH)
@@ -92,6 +92,42 @@ def test_a_chosen_layer_can_be_renamed_and_removed(hand: Any, viewer: Any, sampl
     viewer.layers.remove(image)
     assert chosen(hand) == (None, None, None)
     hand.wait_to_read("Open an image")
+
+
+def test_renaming_layers_changes_no_choice(viewer: Any, open_dock: Any, sample: Any) -> None:
+    """Though there are others, and one of them takes the name that was given up."""
+    image, labels = sample
+    other = viewer.add_image(IMAGE.copy(), name="other")
+    more = viewer.add_labels(SCRIBBLES.copy(), name="more")
+    regions = new_regions(viewer, image)
+    viewer.add_shapes(name="shapes")
+    hand = open_dock()
+    choice = hand.dock.panels.data.choice
+    choice.image_box.value, choice.labels, choice._regions_box.value = image, labels, regions
+    image.name, labels.name, regions.name = "image 1", "labels 1", "regions 1"
+    other.name, more.name, viewer.layers[-1].name = "cells", "painted", "regions"
+
+    assert chosen(hand) == (image, labels, regions)
+
+
+def test_a_live_training_goes_on_while_its_layers_are_renamed(
+    viewer: Any, hand: Any, sample: Any, qtbot: Any
+) -> None:
+    """It would end, and another one begin, if other layers were chosen."""
+    image, labels = sample
+    viewer.add_image(IMAGE.copy(), name="other")
+    viewer.add_labels(SCRIBBLES.copy(), name="more")
+    assert chosen(hand) == (image, labels, None)
+    hand.dock.panels.training.set_live(True)
+    qtbot.wait_until(lambda: bool(hand.session.record.seconds), timeout=30_000)
+    training = hand.session.training
+    image.name, labels.name = "image 1", "labels 1"
+    qtbot.wait(700)
+
+    assert hand.session.training is training
+    assert training.live
+    hand.click("Stop")
+    hand.wait_until_idle()
 
 
 def test_new_labels_are_scribbles_ready_to_paint(viewer: Any, open_dock: Any) -> None:

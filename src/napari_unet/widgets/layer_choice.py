@@ -12,7 +12,7 @@ from psygnal import Signal
 from napari_unet.errors import InputError
 from napari_unet.viewer import layers
 from napari_unet.viewer.regions import new_regions
-from napari_unet.widgets.parts import button, narrow, row
+from napari_unet.widgets.parts import button, narrow, offer_anew, row
 from napari_unet.widgets.telling import telling_errors
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class LayerChoice:
     def follow(self, _: object = None) -> None:
         """Offer the layers that are there; choose where only one choice is sensible."""
         for box in (self.image_box, self._labels_box, self._regions_box):
-            box.reset_choices()
+            offer_anew(box)
         images = layers.image_layers(self._viewer)
         if self.image is None and len(images) == 1:
             self.image_box.value = images[0]
