@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_unet.errors import InputError
-from napari_unet.viewer.correcting.picking import cursor, numbers_in
+from napari_unet.viewer.correcting.picking import numbers_in
 from napari_unet.viewer.correcting.verified import (
     cell_meant,
     is_verified,
@@ -134,14 +134,3 @@ def test_in_view_is_what_lies_in_the_box_by_more_than_half() -> None:
     assert numbers_in(plane, (slice(0, 10), slice(0, 6))).tolist() == [3, 4_000_000_000]
     assert numbers_in(plane, (slice(0, 10), slice(0, 5))).tolist() == []
     assert numbers_in(plane, (slice(0, 10), slice(0, 10)), first=4).tolist() == [7, 4_000_000_000]
-
-
-def test_in_3d_the_cursor_points_at_no_pixel() -> None:
-    """It is a line of sight."""
-    viewer = ViewerModel()
-    viewer.add_image(np.zeros((3, 20, 30)))
-    assert len(cursor(viewer)) == 3
-    viewer.dims.ndisplay = 3
-
-    with pytest.raises(InputError, match="go back to the 2D view"):
-        cursor(viewer)

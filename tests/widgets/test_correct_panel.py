@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
 from small_things import make_segmenter
 
+from napari_unet.core.config import PredictConfig
 from napari_unet.sample_data import painted_scribbles, touching_cells
 from napari_unet.viewer.correcting.verified import mark, verified_ids
 from napari_unet.viewer.layers import is_result, meaning_of, set_meaning
@@ -187,13 +188,121 @@ def test_labels_of_another_image_are_refused(desk: Desk) -> None:
 
 
 def test_in_3d_keys_that_act_at_the_cursor_say_why_they_do_not(desk: Desk) -> None:
-    """The cursor is a line of sight there."""
+    """The cursor is a line of sight there, and of a volume one plane would be changed unseen."""
     desk.predict()
-    desk.paint(CELLS, "instances")
+    labels = desk.paint(np.zeros_like(CELLS), "instances")
     desk.viewer.dims.ndisplay = 3
-    for act in (desk.panel.accept_at_cursor, desk.panel.verify_at_cursor):
+    for act in actions(desk):
         act()
-        assert "In 3D the cursor points at no single pixel" in desk.said
+        assert desk.said.startswith("In 3D no single plane is in view")
+    assert not labels.data.any()
+
+
+def actions(desk: Desk) -> tuple[Any, ...]:
+    """Return all that changes labels or marks them."""
+    panel = desk.panel
+    at_cursor = (panel.accept_at_cursor, panel.verify_at_cursor)
+    return (panel.accept_in_view, panel.verify_in_view, *at_cursor)
+
+
+@pytest.fixture
+def volume(desk: Desk) -> Any:
+    """Labels of a stack whose every plane is predicted, and which is chosen."""
+    image = desk.viewer.add_image(np.stack([IMAGE] * 3), name="volume")
+    result = Result(desk.viewer, image, "segmentation", np.uint16)
+    for plane in range(3):
+        result.write((plane,), (slice(None), slice(None)), CELLS, now=True)
+    result.finish(complete=True)
+    desk.data.choice.image_box.value = image
+    return desk.paint(np.zeros((3, 128, 128), np.uint16))
+
+
+def test_in_a_stack_seen_from_the_side_nothing_is_corrected(desk: Desk, volume: Any) -> None:
+    """The keys would change a plane that is not in view."""
+    desk.viewer.dims.order = (1, 0, 2)
+    for act in actions(desk):
+        act()
+        assert desk.said.startswith("The view shows other axes than Y and X of layer 'volume'")
+    assert not volume.data.any()
+
+
+def test_a_stack_turned_on_the_spot_is_corrected(desk: Desk, volume: Any) -> None:
+    """Y and X are in view, only exchanged."""
+    desk.viewer.dims.order = (0, 2, 1)
+    desk.panel.accept_in_view()
+    assert volume.data.any(axis=(1, 2)).sum() == 1
+
+
+def test_beyond_the_last_plane_of_a_stack_nothing_is_corrected(desk: Desk, volume: Any) -> None:
+    """Another one may have more planes."""
+    desk.viewer.add_image(np.zeros((9, 8, 8)), name="longer")
+    desk.viewer.dims.set_point(0, 7)
+    for act in actions(desk):
+        act()
+        assert desk.said.startswith("The sliders are beyond the planes of layer 'volume' (3 planes")
+    assert not volume.data.any()
+    desk.viewer.dims.set_point(0, 2)
+    desk.panel.accept_in_view()
+    assert volume.data[2].any()
+
+
+def test_what_is_predicted_for_a_hidden_image_is_not_accepted(desk: Desk) -> None:
+    """The user may look at another one, and forget which one is chosen."""
+    desk.predict()
+    labels = desk.paint(np.zeros_like(CELLS))
+    desk.image.visible = False
+    for act in (desk.panel.accept_in_view, desk.panel.accept_at_cursor):
+        act()
+        assert desk.said.startswith("Layer 'cells' is hidden")
+    assert not labels.data.any()
+
+
+def test_what_is_predicted_under_another_image_is_not_accepted(desk: Desk) -> None:
+    """Unless something of it is seen through, beside or above that one."""
+    result = desk.predict()
+    labels = desk.paint(np.zeros_like(CELLS))
+    desk.point_at(4)
+    other = desk.viewer.add_image(np.zeros((128, 128)), name="nuclei_4")
+    for act in (desk.panel.accept_in_view, desk.panel.accept_at_cursor):
+        act()
+        assert desk.said.startswith("You are looking at layer 'nuclei_4', not at 'cells'")
+    assert not labels.data.any()
+
+    def is_seen() -> bool:
+        desk.panel.accept_in_view()
+        seen = bool(labels.data.any())
+        labels.data = np.zeros_like(CELLS)
+        return seen
+
+    assert not is_seen()
+    other.blending = "additive"
+    assert is_seen()
+    other.blending, other.opacity = "translucent", 0.5
+    assert is_seen()
+    other.opacity, other.translate = 1, (0, 60)
+    assert is_seen()
+    other.translate = (0, 0)
+    assert not is_seen()
+    desk.viewer.layers.move(desk.viewer.layers.index(result), len(desk.viewer.layers))
+    assert is_seen()
+
+
+def test_a_preview_is_not_accepted(desk: Desk) -> None:
+    """What to do comes first: the message may be cut off."""
+    preview = Result(desk.viewer, desk.image, "preview", np.uint8)
+    preview.write((), (slice(None), slice(None)), CELLS > 0, now=True)
+    desk.click("Accept all in view")
+    assert desk.said == "A preview cannot be accepted: press Segment first."
+
+
+def test_what_was_said_is_forgotten_when_a_job_starts(desk: Desk) -> None:
+    """It is about the labels and the prediction that were there before."""
+    desk.click("Accept all in view")
+    assert desk.said
+    desk.session.segmenter = make_segmenter()
+    desk.session.segment(desk.image, "whole layer", PredictConfig(device="cpu"))
+    assert not desk.panel._said.visible
+    desk.qtbot.wait_until(lambda: desk.session.jobs.state == "idle", timeout=30_000)
 
 
 def test_the_view_goes_where_the_network_is_unsure(desk: Desk) -> None:

@@ -161,8 +161,10 @@ def last_linked(layers: Iterable[L], image: Image) -> L | None:
     return max(linked, key=lambda layer: int(entry(layer)["linked"]), default=None)
 
 
-def new_scribbles(viewer: ViewerModel, image: Image) -> Labels:
+def new_scribbles(viewer: ViewerModel, image: Image, meaning: Meaning = "scribbles") -> Labels:
     """Add an empty labels layer over an image, ready to paint background (1) and cells (2, ...).
+
+    Of another meaning, the numbers say something else.
 
     Raises
     ------
@@ -174,7 +176,7 @@ def new_scribbles(viewer: ViewerModel, image: Image) -> Labels:
     layer = Labels(
         zeros(stack.shape, np.uint16, what=f"Labels on layer {image.name!r}", remedy=remedy),
         name=f"{image.name} scribbles",
-        metadata={METADATA: {"meaning": "scribbles"}},
+        metadata={METADATA: {"meaning": meaning}},
         **spatial_metadata(image, stack),
     )
     link(layer, image)

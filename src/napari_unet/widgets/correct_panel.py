@@ -6,19 +6,20 @@ from collections.abc import Callable
 
 import numpy as np
 from magicgui.widgets import CheckBox
-from napari.layers import Image, Labels
+from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_unet.core.uncertainty import Kind
-from napari_unet.viewer.correcting.accept import accept, object_at, objects_in, shown_result
+from napari_unet.viewer.correcting.accept import accept, object_at, objects_in
 from napari_unet.viewer.correcting.flight import Flight
-from napari_unet.viewer.correcting.picking import cursor, first_cell, numbers_in
+from napari_unet.viewer.correcting.inview import field_to_correct, seen_result
+from napari_unet.viewer.correcting.picking import cursor
 from napari_unet.viewer.correcting.uncertainty import Uncertainty
-from napari_unet.viewer.correcting.verified import cell_meant, toggle
-from napari_unet.viewer.field import Field, shown_field
-from napari_unet.viewer.layers import check_same_grid, meaning_of, new_scribbles, set_meaning
+from napari_unet.viewer.correcting.verified import cell_meant, cells_in, toggle
+from napari_unet.viewer.field import Field
+from napari_unet.viewer.layers import check_same_grid
 from napari_unet.viewer.session import Session
-from napari_unet.viewer.stack import ImageStack, finest
+from napari_unet.viewer.stack import ImageStack
 from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.parts import button, row, sentence, stack
 from napari_unet.widgets.telling import telling_errors
@@ -70,13 +71,15 @@ class CorrectPanel:
         self._show.changed.connect(self._on_show)
 
     def follow(self) -> None:
-        """Notice when the user deletes the layer of the uncertainty."""
+        """Notice when the user deletes the layer of the uncertainty, and when a job starts."""
+        self._session.jobs.started.connect(self._fall_silent)
         self._viewer.layers.events.removed.connect(self.renew)
         self.renew()
 
     def leave(self) -> None:
         """Notice it no more, and look for nothing."""
         self._flight.leave()
+        self._session.jobs.started.disconnect(self._fall_silent)
         self._viewer.layers.events.removed.disconnect(self.renew)
 
     def renew(self, _: object = None) -> None:
@@ -86,20 +89,17 @@ class CorrectPanel:
 
     def accept_in_view(self) -> None:
         """Copy all predicted objects in view into the labels."""
-        self._copy(lambda result, field, kind: objects_in(result, field.plane, field.box, kind))
+        self._copy(lambda result, at, kind: objects_in(result, at.plane, at.box, kind))
 
     def accept_at_cursor(self) -> None:
         """Copy the predicted object under the cursor into the labels."""
-        self._copy(
-            lambda result, field, kind: object_at(result, field.plane, cursor(self._viewer), kind)
-        )
+        self._copy(lambda result, at, kind: object_at(result, at.plane, cursor(self._viewer), kind))
 
     def verify_in_view(self) -> None:
         """Mark the painted cells in view as verified; once more takes the marks away."""
         with telling_errors(self._said):
             labels, field = self._painted()
-            painted = np.asarray(finest(labels)[field.plane])
-            cells = numbers_in(painted, field.box, first_cell(meaning_of(labels)))
+            cells = cells_in(labels, field.plane, field.box)
             self._say(toggle(labels, field.plane, cells))
 
     def verify_at_cursor(self) -> None:
@@ -117,28 +117,24 @@ class CorrectPanel:
     def _painted(self) -> tuple[Labels, Field]:
         image, labels = self._data.image, self._data.labels
         check_same_grid(image, labels, ImageStack.of(image))
-        return labels, shown_field(self._viewer, image)
+        return labels, field_to_correct(self._viewer, image)
 
     def _copy(self, choose: Callable[[Labels, Field, Kind], NDArray[np.bool_]]) -> None:
         with telling_errors(self._said):
             image = self._data.image
-            field = shown_field(self._viewer, image)
-            result = shown_result(self._viewer, image, field.plane)
+            field = field_to_correct(self._viewer, image)
+            result = seen_result(self._viewer, image, field)
             model = (self._session.kept.get(image, field.plane) or self._session).segmenter
             kind = "cells" if model is None else model.kind
             chosen = choose(result, field, kind)
-            labels = self._labels(image, kind)
+            labels = self._labels(kind)
             self._say(accept(result, labels, field.plane, chosen, kind).sentence)
             self._viewer.layers.selection.active = labels  # the undo key is for the active layer
 
-    def _labels(self, image: Image, kind: Kind) -> Labels:
+    def _labels(self, kind: Kind) -> Labels:
         """Return the chosen labels; make some if there are none."""
-        choice = self._data.choice
-        if choice.labels is None:
-            layer = new_scribbles(self._viewer, image)
-            set_meaning(layer, "classes" if kind == "classes" else "scribbles")
-            choice.follow()
-            choice.labels = layer
+        if self._data.choice.labels is None:
+            self._data.choice.add_labels("classes" if kind == "classes" else "scribbles")
         return self._data.labels
 
     def _on_show(self, on: bool) -> None:
@@ -148,3 +144,6 @@ class CorrectPanel:
 
     def _say(self, text: str) -> None:
         self._said.value, self._said.visible = text, True
+
+    def _fall_silent(self, _: object = None) -> None:
+        self._said.value, self._said.visible = "", False

@@ -105,6 +105,12 @@ class LayerChoice:
             self._choose_labels()
         self.changed.emit()
 
+    def add_labels(self, meaning: layers.Meaning = "scribbles") -> None:
+        """Make labels of the chosen image to paint on, and choose them."""
+        layer = layers.new_scribbles(self._viewer, self.required_image(), meaning)
+        self.follow()
+        self.labels = layer
+
     def _choose_labels(self) -> None:
         with telling_errors():
             self.labels = layers.likely_labels(self._viewer, self.image)
@@ -127,9 +133,7 @@ class LayerChoice:
 
     def _add_labels(self) -> None:
         with telling_errors():
-            layer = layers.new_scribbles(self._viewer, self.required_image())
-            self.follow()
-            self.labels = layer
+            self.add_labels()
 
     def _add_regions(self) -> None:
         with telling_errors():

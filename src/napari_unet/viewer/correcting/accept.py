@@ -90,7 +90,6 @@ def shown_result(viewer: ViewerModel, image: Image, plane: PlaneIndex) -> Labels
         If there is none, or the cells of that plane have no numbers yet.
     """
     for layer in reversed(viewer.layers):
-        # a preview shows where cells are and where they touch; they have no numbers
         if not (is_result(layer, "segmentation", image) and layer.visible):
             continue
         highest = int(finest(layer)[plane].max(initial=0))
@@ -102,6 +101,9 @@ def shown_result(viewer: ViewerModel, image: Image, plane: PlaneIndex) -> Labels
             )
         if highest:
             return layer
+    if any(is_result(layer, "preview", image) and layer.visible for layer in viewer.layers):
+        # it shows where cells are and where they touch; they have no numbers
+        raise InputError("A preview cannot be accepted: press Segment first.")
     raise InputError(
         f"Nothing is predicted in this plane of layer {image.name!r}, or its layer is hidden: "
         f"segment first, or show the layer."

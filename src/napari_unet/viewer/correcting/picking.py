@@ -10,7 +10,6 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Meaning
-from napari_unet.errors import InputError
 from napari_unet.viewer.field import Box
 
 if TYPE_CHECKING:
@@ -28,18 +27,7 @@ def first_cell(meaning: Meaning) -> int:
 
 
 def cursor(viewer: ViewerModel) -> tuple[float, ...]:
-    """Return the position of the cursor in the world.
-
-    Raises
-    ------
-    InputError
-        In 3D, where it stands for a line of sight.
-    """
-    if viewer.dims.ndisplay != 2:
-        raise InputError(
-            "In 3D the cursor points at no single pixel: go back to the 2D view, and press the key "
-            "again."
-        )
+    """Return the position of the cursor in the world, of a view in 2D."""
     return tuple(viewer.cursor.position)
 
 

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Labels
+from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
-from napari_unet.viewer.correcting.picking import first_cell, pixel_at
+from napari_unet.viewer.correcting.picking import first_cell, numbers_in, pixel_at
+from napari_unet.viewer.field import Box
 from napari_unet.viewer.layers import METADATA, meaning_of
 from napari_unet.viewer.stack import PlaneIndex, finest
 
-__all__ = ["cell_meant", "is_verified", "mark", "toggle", "verified_ids"]
+__all__ = ["cell_meant", "cells_in", "is_verified", "mark", "toggle", "verified_ids"]
 
 COLUMN = "verified"
 """Of ``layer.features``, which napari's status bar shows under the cursor."""
@@ -91,6 +93,12 @@ def toggle(labels: Labels, plane: PlaneIndex, ids: Iterable[int]) -> str:
     if not verify:
         return f"{which} no longer verified."
     return f"{which} verified: accepting leaves {'it as it is' if one else 'them as they are'}."
+
+
+def cells_in(labels: Labels, plane: PlaneIndex, box: Box) -> NDArray[np.int64]:
+    """Return the painted cells of a plane that lie in a box by more than half."""
+    painted = np.asarray(finest(labels)[plane])
+    return numbers_in(painted, box, first_cell(meaning_of(labels)))
 
 
 def cell_meant(labels: Labels, plane: PlaneIndex, position: Sequence[float]) -> int:
