@@ -52,7 +52,8 @@ def image(viewer: Any) -> Image:
 @pytest.fixture
 def labels(viewer: Any, image: Image) -> Labels:  # noqa: ARG001 (lies below)
     """Nothing is painted on it yet."""
-    layer: Labels = viewer.add_labels(np.zeros(SHAPE, np.uint16), name="painted", scale=(2, 2))
+    placed = {"scale": (2, 2), "translate": (7, 0)}
+    layer: Labels = viewer.add_labels(np.zeros(SHAPE, np.uint16), name="painted", **placed)
     return layer
 
 

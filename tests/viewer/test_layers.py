@@ -13,6 +13,7 @@ from napari_unet.errors import InputError
 from napari_unet.viewer import layers
 from napari_unet.viewer.layers import mark_result, painted
 from napari_unet.viewer.learning import doubts
+from napari_unet.viewer.stack import ImageStack, spatial_metadata
 
 
 @pytest.fixture
@@ -146,6 +147,58 @@ def test_labels_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     image, labels = Image(np.zeros((20, 30)), name="cells"), Labels(np.ones(shape, int), name="old")
 
     with pytest.raises(InputError, match=r"'old' has shape .* image layer 'cells' has \(20, 30\)"):
+        painted(image, labels)
+
+
+def placed_layers(kind: str, **place: Any) -> tuple[Image, Labels]:
+    """Return an image that is placed somewhere, and labels that lie on it."""
+    shapes = {"plane": (20, 30), "channels": (2, 4, 20, 30), "rgb": (20, 30, 3)}
+    axes = ["c", "z", "y", "x"] if kind == "channels" else None
+    image = Image(np.zeros(shapes[kind]), rgb=kind == "rgb", axis_labels=axes, name="cells")
+    image.scale = (1, 3, 0.3, 0.3)[-image.ndim :]
+    image.translate = (9, 7, 0.1, 1e6)[-image.ndim :]
+    image.rotate = 20
+    stack = ImageStack.of(image)
+    labels = Labels(np.ones(stack.shape, np.uint8), **spatial_metadata(image, stack), name="mine")
+    for name, value in place.items():
+        setattr(labels, name, value)
+    return image, labels
+
+
+@pytest.mark.parametrize("kind", ["plane", "channels", "rgb"])
+def test_labels_that_lie_on_the_image_are_taken(kind: str) -> None:
+    """Wherever both are; a quarter of a pixel is no pixel."""
+    image, labels = placed_layers(kind)
+    assert painted(image, labels).planes
+    labels.translate = np.asarray(labels.translate) + 0.07
+    assert painted(image, labels).planes
+
+
+def test_labels_with_another_unit_of_length_lie_where_they_are_shown() -> None:
+    """A micrometre is a thousand nanometres; without a unit the numbers count."""
+    image = Image(np.zeros((20, 30)), scale=(0.5, 0.5), units=("um", "um"), name="cells")
+    labels = Labels(np.ones((20, 30), np.uint8), scale=(500, 500), units=("nm", "nm"), name="mine")
+    assert painted(image, labels).planes
+    labels.scale, labels.units = (0.5, 0.5), ("pixel", "pixel")
+    assert painted(image, labels).planes
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "away"),
+    [
+        ("plane", {"translate": (0.1, 1e6 + 0.3)}, "0.94"),
+        ("plane", {"scale": (1, 1)}, "67.7"),
+        ("rgb", {"scale": (0.3, -0.3)}, "58"),
+        ("rgb", {"rotate": 21}, ""),
+        ("plane", {"shear": (0.1,)}, ""),
+        ("channels", {"scale": (1, 0.3, 0.3)}, "2"),
+        ("channels", {"translate": (10, 0.1, 1e6)}, "1"),
+    ],
+)
+def test_labels_that_lie_elsewhere_are_refused(kind: str, place: dict[str, Any], away: str) -> None:
+    """The user sees them on other pixels than those that would be learned from."""
+    image, labels = placed_layers(kind, **place)
+    with pytest.raises(InputError, match=f"not lie on image layer 'cells', but up to {away}"):
         painted(image, labels)
 
 

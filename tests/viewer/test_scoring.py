@@ -591,7 +591,7 @@ def test_the_camera_flies_to_an_object_in_its_plane(
     """The worst object comes first."""
     image = segmented(viewer, np.stack([TRUTH, FOUND]))
     truth = viewer.add_labels(np.stack([TRUTH, TRUTH]), name="truth")
-    image.scale = (3, 2, 2)
+    image.scale = truth.scale = (3, 2, 2)
     viewer.dims.set_point(0, 0)
     scoring.begin(image, truth, "planes")
     settle()

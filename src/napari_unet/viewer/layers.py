@@ -16,6 +16,7 @@ from napari_unet.core.annotation import Annotation, Meaning
 from napari_unet.core.linking import Kind
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of
+from napari_unet.viewer.placement import TOLERANCE, farthest_pixel
 from napari_unet.viewer.planes import zeros
 from napari_unet.viewer.reading import read_planes
 from napari_unet.viewer.regions import region_mask, region_masks
@@ -243,7 +244,7 @@ def painted(image: Image, labels: Labels, regions: Shapes | None = None) -> Pain
     Raises
     ------
     InputError
-        If the shapes differ, or nothing is painted.
+        If the labels do not lie on the image, or nothing is painted.
     """
     stack, data = ImageStack.of(image), finest(labels)
     check_same_grid(image, labels, stack)
@@ -269,6 +270,14 @@ def check_same_grid(image: Image, labels: Labels, stack: ImageStack) -> None:
         raise InputError(
             f"Labels layer {labels.name!r} has shape {shape}, image layer {image.name!r} has "
             f"{stack.shape} ({stack.describe()}); choose or make labels of this image."
+        )
+    away = farthest_pixel(image, labels, stack)
+    if away > TOLERANCE:
+        raise InputError(
+            f"Labels layer {labels.name!r} does not lie on image layer {image.name!r}, but up to "
+            f"{away:,.3g} px away. Right-click the image > Copy scale and transforms > Copy all to "
+            f"clipboard; right-click the labels > Apply scale/transforms from Clipboard. Or press "
+            f"New beside Labels."
         )
 
 
