@@ -22,7 +22,7 @@ from napari_unet.viewer.session import Session
 from napari_unet.viewer.stack import ImageStack
 from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.parts import button, row, sentence, stack
-from napari_unet.widgets.telling import telling_errors
+from napari_unet.widgets.telling import tell, telling_errors
 
 __all__ = ["CorrectPanel"]
 
@@ -143,7 +143,7 @@ class CorrectPanel:
         self.renew()
 
     def _say(self, text: str) -> None:
-        self._said.value, self._said.visible = text, True
+        tell(self._said, text)
 
     def _fall_silent(self, _: object = None) -> None:
-        self._said.value, self._said.visible = "", False
+        tell(self._said, "")

@@ -12,7 +12,7 @@ from napari_unet.viewer.session import Session
 from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.history_table import HistoryTable
 from napari_unet.widgets.parts import button, row, sentence, stack
-from napari_unet.widgets.telling import telling_errors
+from napari_unet.widgets.telling import tell, telling_errors
 
 __all__ = ["ModelPanel"]
 
@@ -107,7 +107,7 @@ class ModelPanel:
             self.export(path)
 
     def _say(self, words: str) -> None:
-        self._said.value, self._said.visible = words, bool(words)
+        tell(self._said, words)
 
     def _ask_and_load(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self.widget.native, "Load model", "", READABLE)

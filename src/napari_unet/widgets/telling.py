@@ -12,23 +12,28 @@ from qtpy.QtWidgets import QMessageBox, QWidget
 from napari_unet.errors import UNetError
 from napari_unet.widgets.scroll import scroll_to
 
-__all__ = ["ask", "telling_errors"]
+__all__ = ["ask", "tell", "telling_errors"]
 
 
 @contextmanager
 def telling_errors(place: Label | None = None) -> Iterator[None]:
     """Show a `UNetError` raised inside as a notification; anything else is a bug and passes.
 
-    Napari cuts long notifications off, so the sentence is also put into a place in the dock, which
-    is scrolled there.
+    Napari cuts long notifications off, so the sentence is also put into a place in the dock.
     """
     try:
         yield
     except UNetError as error:
         if place is not None:
-            place.value, place.visible = str(error), True
-            scroll_to(place.native)
+            tell(place, str(error))
         show_error(str(error))
+
+
+def tell(place: Label, text: str) -> None:
+    """Put a sentence into a place in the dock, and scroll there; without any, hide the place."""
+    place.value, place.visible = text, bool(text)
+    if text:
+        scroll_to(place.native)
 
 
 def ask(parent: QWidget, question: str) -> bool | None:
