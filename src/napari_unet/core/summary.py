@@ -12,7 +12,7 @@ from napari_unet.core.annotation import IGNORE, Annotation, encode
 from napari_unet.core.cellclasses import class_title, counted, order_classes
 from napari_unet.errors import InputError
 
-__all__ = ["Summary", "summarise"]
+__all__ = ["Summary", "grouped", "summarise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class Summary:
             titles = [f"px {self._title(k)}" for k in range(len(self.classes))]
             painted = counted(titles, self.classes) or "no class painted"
         else:
-            cells = "1 cell" if self.objects == 1 else f"{_number(self.objects)} cells"
-            painted = f"{_number(self.background)} px background, {cells}{self._in_kinds()}"
+            cells = "1 cell" if self.objects == 1 else f"{grouped(self.objects)} cells"
+            painted = f"{grouped(self.background)} px background, {cells}{self._in_kinds()}"
         return f"{painted}, {self._percent_unlabelled()} % unlabelled"
 
     def _title(self, index: int) -> str:
@@ -67,7 +67,8 @@ class Summary:
         return "99.9" if rounded == "100" and self.unlabelled < self.total else rounded
 
 
-def _number(n: int) -> str:
+def grouped(n: int) -> str:
+    """Return a number as it is written in sentences: 12 345."""
     return f"{n:,}".replace(",", " ")
 
 

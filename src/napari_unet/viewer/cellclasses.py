@@ -20,6 +20,7 @@ from napari_unet.engine.segmenter import Segmenter
 from napari_unet.viewer.colours import MOST, are_given, given_colours
 
 __all__ = [
+    "class_colours",
     "class_titles",
     "classes_of",
     "colour_by_class",
@@ -102,7 +103,7 @@ def colour_by_class(layer: Labels, segmenter: Segmenter) -> None:
     """
     known = _rows(layer) if segmenter.cell_classes > 1 else {}
     if known and max(known) <= MOST:
-        colours = _colours(segmenter)
+        colours = dict(zip(_titles(segmenter), class_colours(segmenter), strict=True))
         shown = np.tile(transform_color("gray"), (max(known) + 1, 1))
         shown[0] = 0
         for label, title in known.items():
@@ -111,6 +112,14 @@ def colour_by_class(layer: Labels, segmenter: Segmenter) -> None:
         layer.colormap = given_colours(shown)
     elif are_given(layer):
         layer.colormap = label_colormap()
+
+
+def class_colours(segmenter: Segmenter) -> NDArray[np.float32]:
+    """Return the colours (K, 4) of the classes of cells, in their order."""
+    count = segmenter.cell_classes
+    more = label_colormap(count + 1).colors[1 + len(COLOURS) :]
+    colours: NDArray[np.float32] = np.vstack([transform_color(list(COLOURS)), more])[:count]
+    return colours
 
 
 def class_titles(segmenter: Segmenter, classes: Sequence[int]) -> list[str]:
@@ -138,9 +147,3 @@ def _values(column: Any) -> list[Any]:
 def _titles(segmenter: Segmenter) -> list[str]:
     numbers = range(1, segmenter.cell_classes + 1)
     return [class_title(segmenter.class_names, number) for number in numbers]
-
-
-def _colours(segmenter: Segmenter) -> dict[str, NDArray[np.float32]]:
-    titles = _titles(segmenter)
-    more = label_colormap(len(titles) + 1).colors[1 + len(COLOURS) :]
-    return dict(zip(titles, [*transform_color(list(COLOURS)), *more], strict=False))

@@ -44,7 +44,7 @@ class ModelPanel:
         )
         self.history = HistoryTable(session)
         buttons = (self._new, self._load, self._save, self._export)
-        self.widget = stack(self._about, row(*buttons, stretch=(1, 1, 1, 1)), self._said)
+        self.widget = stack(self._about, row(*buttons, stretch=(5, 4, 4, 4)), self._said)
         self.widget.native.layout().addWidget(self.history)
         self._new.changed.connect(self.forget)
         self._load.changed.connect(self._ask_and_load)

@@ -95,14 +95,15 @@ def _pieces(network: UNet, look: Look, model: Segmenter, device: torch.device) -
         values = refine(values, factor, origin, look.inner, (shape[0], shape[1]))
     if model.kind == "cells":
         classes = values[1:].argmax(axis=0).astype(np.uint8) + 1
-        look.out[...] = np.where(_cells(foreground(values), model), classes, 0)
+        cells = _cells(foreground(values), model)
+        look.out[...] = np.where(cells > 0, classes, 0)
+        look.out[where_cells_meet(cells)] = model.n_classes
     else:
         look.out[...] = values.argmax(axis=0).astype(np.uint8) + 1
 
 
-def _cells(said: NDArray[np.float32], model: Segmenter) -> NDArray[np.bool_]:
-    """Return the pixels (Y, X) of cells, without those along which two of them touch."""
+def _cells(said: NDArray[np.float32], model: Segmenter) -> NDArray[np.integer]:
+    """Return the numbered cells (Y, X), or one for all where they need not be told apart."""
     if said.size > LARGEST:
-        return said >= PredictConfig().threshold
-    cells = find_cells(model, said, PredictConfig())
-    return (cells > 0) & ~where_cells_meet(cells)
+        return (said >= PredictConfig().threshold).astype(np.uint8)
+    return find_cells(model, said, PredictConfig())

@@ -44,8 +44,8 @@ class Look:
     inner : (slice, slice)
         The part of ``pixels`` that is shown.
     out : uint8 array or SharedArray
-        (Y, X) of ``inner``; receives the class 1 ... K, and 0 where no cell is. Of cells of one
-        class that is 1.
+        (Y, X) of ``inner``; receives the class 1 ... K (of cells of one class that is 1), 0 where
+        no cell is, and K + 1 along the lines where two cells touch.
     every : float
         Seconds between two previews, at least.
     """

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from skimage.segmentation import flood
 
 from napari_unet.core.acceptance import match_objects
+from napari_unet.core.summary import grouped
 from napari_unet.core.uncertainty import Kind
 from napari_unet.errors import InputError
 from napari_unet.viewer.correcting.picking import first_cell, numbers_in, pixel_at
@@ -63,7 +64,7 @@ class Accepted:
     def sentence(self) -> str:
         """The same in words."""
         if self.kind == "classes":
-            return f"Accepted {self.pixels:,} pixels." if self.pixels else NOTHING
+            return f"Accepted {grouped(self.pixels)} pixels." if self.pixels else NOTHING
         done = []
         if self.new:
             done.append(f"Accepted {_objects(self.new, 'cell')}.")

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
+from napari.utils import CyclicLabelColormap
 from napari.utils.colormaps import label_colormap
+from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 
 from napari_unet.core.normalise import grey_statistics
@@ -19,7 +21,7 @@ from napari_unet.engine.process.mailbox import Look, Mailbox
 from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import UNetError
-from napari_unet.viewer.cellclasses import name_classes
+from napari_unet.viewer.cellclasses import class_colours, name_classes
 from napari_unet.viewer.colours import are_given, given_colours
 from napari_unet.viewer.field import Box, Field, View
 from napari_unet.viewer.layers import ResultKind, is_result
@@ -36,8 +38,11 @@ _log = logging.getLogger(__name__)
 UNREADABLE = (OSError, ValueError, LookupError, RuntimeError, MemoryError, UNetError)
 """What reading a lazy image, or asking for shared memory, may raise."""
 
-# not the colour of label 1, which is that of painted background
-CELLS = given_colours(["transparent", "#23b5f5"])
+CELLS = "#23b5f5"
+"""Not the colour of label 1, which is that of painted background."""
+
+LINE = "black"
+"""Between cells that touch; at half opacity it is dark on any image."""
 
 
 class Preview:
@@ -85,8 +90,8 @@ class Preview:
             Of the kind that is trained: its classes, working resolution and depth count.
         """
         self._model = model
-        if model.cell_classes == 1:
-            self._result.layer.colormap = CELLS
+        if model.kind == "cells":
+            self._result.layer.colormap = _colours(model)
         elif are_given(self._result.layer):
             self._result.layer.colormap = label_colormap()
         name_classes(self._result.layer, model.class_names)
@@ -180,6 +185,12 @@ class Preview:
             for span, n in zip(box, self._stack.plane_shape, strict=True)
         )
         return y, x
+
+
+def _colours(model: Segmenter) -> CyclicLabelColormap:
+    """Return the colours of background, of the classes of cells, and of the lines between them."""
+    kinds = transform_color([CELLS]) if model.cell_classes == 1 else class_colours(model)
+    return given_colours(np.vstack([transform_color("transparent"), kinds, transform_color(LINE)]))
 
 
 def hide(viewer: ViewerModel, image: Image, kind: ResultKind) -> None:
