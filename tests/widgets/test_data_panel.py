@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.summary import summarise
 from napari_unet.sample_data import painted_scribbles, touching_cells
-from napari_unet.viewer.layers import meaning_of, new_scribbles, set_meaning
+from napari_unet.viewer.layers import link, meaning_of, new_scribbles, set_meaning
 from napari_unet.viewer.regions import new_regions, region_masks
 
 IMAGE, TRUTH = touching_cells((128, 128))
@@ -254,6 +254,50 @@ def test_cancel_trains_nothing_and_asks_again(hand: Any, sample: Any, answering:
 
     assert hand.session.segmenter is None
     assert meaning_of(labels) == "instances"
+
+
+def second_image(viewer: Any, labels: Any, pixels: np.ndarray) -> Any:
+    """Open another image whose labels were trained on, so that it is trained on too."""
+    image = viewer.add_image(IMAGE.T.copy(), name="other")
+    more = viewer.add_labels(pixels, name="mask")
+    link(more, image)
+    viewer.layers.selection.active = labels
+    return more
+
+
+def test_the_meaning_of_other_labels_is_asked_for_too(
+    hand: Any, viewer: Any, sample: Any, answering: Any
+) -> None:
+    """The question says which layer it is about."""
+    more = second_image(viewer, sample[1], np.where(SCRIBBLES < 4, SCRIBBLES, 0).T.copy())
+    assert chosen(hand) == (*sample, None)
+    asked = answering("Cancel")
+    hand.click("Train")
+    assert len(asked) == 1
+    assert asked[0].startswith("Layer 'mask': Label 1 looks like strokes of background")
+    assert hand.session.jobs.state == "idle"
+    asked = answering("Yes")
+    hand.click("Train")
+    hand.wait_until_idle()
+
+    assert len(asked) == 1
+    assert meaning_of(more) == "scribbles"
+    assert hand.session.segmenter is not None
+
+
+def test_an_answer_about_other_labels_without_a_way_on_names_them(
+    hand: Any, viewer: Any, sample: Any, answering: Any, messages: Any
+) -> None:
+    """The remedy is not about the layer that is chosen."""
+    pixels = np.zeros((128, 128), np.uint8)
+    pixels[60:75, 60:75] = 1
+    second_image(viewer, sample[1], pixels)
+    answering("No")
+    hand.click("Train")
+
+    ((_, message),) = messages()
+    assert message.startswith("Layer 'mask': Draw a training region around the part")
+    assert hand.session.jobs.state == "idle"
 
 
 def test_an_answer_without_a_way_on_names_one(

@@ -85,8 +85,9 @@ class CodePanel:
         sources: list[Source] = []
         # without labels, what is left to do is segmenting with the present model
         if data.choice.labels is not None or session.segmenter is None:
-            sources = [Source(data.image, data.labels, data.regions), *data.others()]
-            if not data.settle_meaning():
+            others = data.others()
+            sources = [Source(data.image, data.labels, data.regions), *others]
+            if not data.settle_meaning(others):
                 return None
         return Work(
             viewer=session.viewer,

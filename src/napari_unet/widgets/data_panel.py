@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import CheckBox, ComboBox
 from napari.layers import Image, Labels, Shapes
 
 from napari_unet.viewer import layers
-from napari_unet.viewer.learning import doubts
 from napari_unet.viewer.learning.sources import Source, painted_sources
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.class_choice import ClassChoice
 from napari_unet.widgets.labelled_text import LabelledText
 from napari_unet.widgets.layer_choice import LayerChoice
 from napari_unet.widgets.parts import form, narrow, stack
-from napari_unet.widgets.telling import ask
+from napari_unet.widgets.settling import settle
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -107,21 +107,21 @@ class DataPanel:
         self._class.leave()
         self.text.forget()
 
-    def settle_meaning(self) -> bool:
-        """Ask where the labels contradict their meaning; return whether to go on.
+    def settle_meaning(self, also: Sequence[Source] = ()) -> bool:
+        """Ask where labels contradict their meaning, further ones too; return whether to go on.
 
         Raises
         ------
         InputError
             If after an answer nothing can be learned from the labels as they are.
         """
-        while doubt := doubts.doubt_about(self.labels, has_regions=self.regions is not None):
-            answer = ask(self.widget.native, doubt.question)
-            if answer is None:
-                return False
-            doubts.answer(self.labels, doubt, yes=answer)
-            self._on_choice()
-        return True
+        here, renew = self.widget.native, self._on_choice
+        if not settle(here, self.labels, has_regions=self.regions is not None, then=renew):
+            return False
+        return all(
+            settle(here, one.labels, has_regions=one.regions is not None, then=renew, named=True)
+            for one in also
+        )
 
     def _count_others(self) -> list[Source]:
         image, labels, _ = self.chosen()

@@ -119,13 +119,14 @@ class TrainPanel:
                 session.jobs.require_idle(TRAINING)
                 image, labels, config = data.image, data.labels, self.config()
                 config = dataclasses.replace(config, seconds=0, steps=0) if live else config
-                if data.settle_meaning():
+                also = data.others()
+                if data.settle_meaning(also):
                     session.train(
                         image,
                         labels,
                         data.regions,
                         config,
-                        also=data.others(),
+                        also=also,
                         live=live,
                         preview_every=preferences().live_seconds,
                     )
