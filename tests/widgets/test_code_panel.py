@@ -104,7 +104,8 @@ def test_commands_are_in_the_clipboard_after_a_click(panel: Panel) -> None:
 def test_what_else_is_trained_on_comes_along(panel: Panel, sample: Any, viewer: Any) -> None:
     """Each image with its own labels."""
     image = viewer.add_image(np.random.default_rng(0).random((40, 50)), name="more")
-    labels = viewer.add_labels(np.eye(40, 50, dtype=int), name="more painted")
+    cells = np.kron([[1, 2], [3, 0]], np.ones((20, 25), dtype=int))
+    labels = viewer.add_labels(cells, name="more painted")
     panel.data.choice.image_box.value, panel.data.choice.labels = sample
     link(labels, image)
     panel.data.choice.follow()
