@@ -278,6 +278,29 @@ def test_a_training_without_a_budget_goes_on_until_stop(hand: Any, qtbot: Any) -
     hand.wait_until_idle()
 
     assert hand.reads("Stopped; the best model so far is kept.")
+    hand.click("Resume")
+    assert hand.session.training is not None
+    assert not hand.dock.panels.training.live.on, "it was not live before either"
+    hand.click("Stop")
+    hand.wait_until_idle()
+
+
+def test_a_live_training_that_was_stopped_goes_on_live(hand: Any, qtbot: Any) -> None:
+    """Though it began with a budget, and became live later."""
+    panel = hand.dock.panels.training
+    panel.set_budget(seconds=100)
+    hand.click("Train")
+    qtbot.wait_until(lambda: bool(hand.session.record.seconds), timeout=30_000)
+    panel.set_live(True)
+    hand.click("Stop")
+    hand.wait_until_idle()
+    assert not panel.live.on
+    hand.click("Resume")
+
+    assert panel.live.on
+    assert hand.session.training.live
+    hand.click("Stop")
+    hand.wait_until_idle()
 
 
 def test_two_viewers_know_nothing_of_each_other(

@@ -68,8 +68,7 @@ class JobBar:
         with telling_errors(self._said):
             self._session.resume()
             training = self._session.training
-            # one without a budget was live, or it could not have come to an end
-            if training is not None and not training.config.seconds and not training.config.steps:
+            if training is not None and training.live:
                 self._live.set(True)
         self.renew()
 

@@ -129,7 +129,9 @@ class Training:
         """Return what can go on later, if its layers are open and its state is kept."""
         if self._checkpoint is None or not self._checkpoint.exists() or not self._is_open:
             return None
-        return Stopped(self._sources, self.config, self.start, self._checkpoint, self._every)
+        return Stopped(
+            self._sources, self.config, self.start, self.live, self._checkpoint, self._every
+        )
 
     def events(self, host: Host, stop: threading.Event) -> Iterator[TrainEvent]:
         """Train in the compute process; for a worker thread."""
@@ -183,6 +185,7 @@ class Stopped:
     sources: Sequence[Source]
     config: TrainConfig
     start: Segmenter | None
+    live: bool
     checkpoint: Path
     preview_every: float
 
@@ -198,6 +201,7 @@ class Stopped:
             self.sources,
             self.config,
             self.start,
+            live=self.live,
             checkpoint=self.checkpoint,
             preview_every=self.preview_every,
         )
