@@ -188,6 +188,7 @@ def test_all_open_images_are_segmented_and_those_that_do_not_fit_are_named(
     assert severity == "warning"
     assert "'photograph' (40 x 50 px, RGB)" in message
     assert message.endswith("It is left out.")
+    assert "left out: see Batch." in session.about_result
 
 
 def test_probabilities_have_a_layer_of_their_own(segmented: Any, viewer: Any) -> None:

@@ -195,8 +195,16 @@ class SegmentingJob(SessionJob[Event]):
         failed = f"; {len(items) - done} failed" * (done < len(items))
         looked_at = len(items) == 1 and len(items[0].planes) == 1
         advice = " Paint where it is wrong, and train again." if looked_at else ""
-        how = f"{self._how} in {seconds:.1f} s{failed}."
+        how = f"{self._how} in {seconds:.1f} s{failed}{self._left_out()}."
         return f"Segmented {what}{where}{how}{self._note}{advice}"
+
+    def _left_out(self) -> str:
+        """Say what could not be segmented: a notification is soon gone."""
+        names = [row.name for row in self._batch.rows if row.state == "skipped"]
+        if not names:
+            return ""
+        what = repr(names[0]) if len(names) == 1 else f"{len(names)} others"
+        return f"; {what} left out: see Batch"
 
     def stopped(self) -> str:
         """Say what is left when it was stopped."""
