@@ -32,6 +32,17 @@ def test_a_model_survives_saving_and_loading(hand: Any, tmp_path: Path) -> None:
         np.testing.assert_array_equal(loaded.weights[name], weight)
 
 
+def test_what_was_said_of_a_training_goes_with_its_model(hand: Any) -> None:
+    """The sentence and the curve are not about a new model."""
+    hand.click("Train on current labels")
+    hand.wait_until_idle(60)
+    assert hand.reads("Trained 3 steps in")
+    hand.click("New model")
+
+    assert not hand.reads("Trained 3 steps in")
+    assert not hand.session.record.seconds
+
+
 def test_a_file_that_is_no_model_is_refused_and_the_present_one_stays(
     hand: Any, tmp_path: Path, messages: Any
 ) -> None:

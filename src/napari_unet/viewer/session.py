@@ -159,6 +159,19 @@ class Session:
             self._stopped = None  # it would go on with the model before
             self.segmenter_changed.emit()
 
+    def take_model(self, segmenter: Segmenter | None) -> None:
+        """Use a model from elsewhere, or none; what was said of the last training is not about it.
+
+        Raises
+        ------
+        JobError
+            If a job is running.
+        """
+        self.jobs.require_idle("Loading a model" if segmenter else "Starting a new model")
+        self.record, self.about_training = Record(), ""
+        self.segmenter = segmenter
+        self.told.emit()
+
     def take_trained_image(self) -> Image | None:
         """Return, once, the image of a training that has just come to its end, if it is open."""
         image = None if self._trained_on is None else self._trained_on()

@@ -73,8 +73,7 @@ class ModelPanel:
     def load(self, path: str) -> None:
         """Load a model; the present one stays if that fails."""
         with telling_errors(self._said):
-            self._session.jobs.require_idle("Loading a model")
-            self._session.segmenter = Segmenter.load(path)
+            self._session.take_model(Segmenter.load(path))
             self._say(f"Loaded {Path(path).name}.")
 
     def export(self, path: str) -> None:
@@ -88,8 +87,7 @@ class ModelPanel:
     def forget(self) -> None:
         """Drop the present model."""
         with telling_errors(self._said):
-            self._session.jobs.require_idle("Starting a new model")
-            self._session.segmenter = None
+            self._session.take_model(None)
             self._say("")
 
     def _ask_and_save(self) -> None:
