@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.layers import Image
+from napari.utils.colormaps.standardize_color import transform_color
 from small_things import make_segmenter
 
 from napari_unet.engine.events import Previewed
 from napari_unet.engine.process.mailbox import Look, Mailbox
+from napari_unet.engine.starter import starter_model, with_classes
+from napari_unet.viewer.cellclasses import class_colours
 from napari_unet.viewer.learning.preview import Preview
 
 MODEL = make_segmenter()
@@ -54,6 +57,30 @@ def preview(viewer: Any, mailbox: Mailbox, qtbot: Any) -> Iterator[Callable[[Any
     yield begin
     for one in made:
         one.close()
+
+
+@pytest.mark.parametrize("names", [(), ("round", "long")])
+def test_cells_are_light_blue_or_of_the_colours_of_their_classes(
+    viewer: Any,
+    mailbox: Mailbox,
+    names: tuple[str, ...],
+    qtbot: Any,  # noqa: ARG001 (Qt's loop)
+) -> None:
+    """And the lines between them black."""
+    model = starter_model()
+    if names:
+        model = with_classes(model, names)
+    image: Image = viewer.add_image(np.zeros((40, 50), np.float32), name="cells")
+    preview = Preview(viewer, image, mailbox, every=1.0)
+    preview.begin(model)
+    layer = viewer.layers["cells preview"]
+    shown = [layer.get_color(number) for number in range(1, model.n_classes + 1)]
+    preview.close()
+
+    blue = transform_color("#23b5f5")
+    np.testing.assert_allclose(shown[:-1], class_colours(model) if names else blue, atol=1e-6)
+    assert tuple(shown[-1]) == (0, 0, 0, 1)
+    assert layer.get_color(0) is None
 
 
 def test_no_memory_is_taken_for_a_preview_that_is_closed(preview: Any, mailbox: Mailbox) -> None:

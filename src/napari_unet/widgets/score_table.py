@@ -76,7 +76,7 @@ class ScoreTable(ClickableTable):
             "Click a row to go there."
         )
         super().__init__(rows, tooltip, MOST_ROWS, lambda row: on_click(rows.rows[row]))
-        self.columns.setResizeContentsPrecision(0)  # the rows in view, not all
+        self.columns.setResizeContentsPrecision(100)  # rows, not all of many thousands
         self.columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.columns.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
 
