@@ -267,6 +267,16 @@ def test_what_is_accepted_is_what_is_seen(viewer: ViewerModel, image: Image) -> 
         shown_result(viewer, image, ())
 
 
+def test_a_result_of_pixels_that_were_replaced_is_not_accepted(
+    viewer: ViewerModel, image: Image, result: Labels
+) -> None:
+    """It has another shape than the image has now."""
+    assert result in viewer.layers
+    image.data = np.zeros((3, 40, 40), np.float32)
+    with pytest.raises(InputError, match="Nothing is predicted in this plane of layer 'cells'"):
+        shown_result(viewer, image, (2,))
+
+
 @pytest.mark.parametrize("viewer", ["window"], indirect=True)
 class TestUndo:
     """In a real viewer, step by step as the user took them."""

@@ -98,6 +98,21 @@ def test_the_probability_that_is_shown_is_that_of_the_result(
     np.testing.assert_array_equal(shown[6], session.kept.get(image, (6,)).foreground)
 
 
+def test_a_volume_whose_pixels_are_replaced_meanwhile_is_not_finished(
+    viewer: Any, session: Session, finish: Any, messages: Any
+) -> None:
+    """What would be found is of pixels that are gone."""
+    image = viewer.add_image(VOLUME, name="ovule", scale=SCALE)
+    session.segment_volume(image, CPU)
+    image.data = VOLUME[:4].copy()
+    finish()
+
+    assert session.about_result == "Stopped; the segmentation is as it was."
+    assert [layer.name for layer in viewer.layers] == ["ovule"]
+    assert session.kept.planes(image) == []
+    assert messages() == []
+
+
 def test_objects_have_classes_where_cells_do(viewer: Any, session: Session, finish: Any) -> None:
     """Of an earlier result none stays: its cells were others."""
     image = viewer.add_image(VOLUME, name="ovule", scale=SCALE)

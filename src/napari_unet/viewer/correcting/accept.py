@@ -20,7 +20,7 @@ from napari_unet.viewer.correcting.verified import verified_ids
 from napari_unet.viewer.field import Box
 from napari_unet.viewer.layers import is_result, meaning_of
 from napari_unet.viewer.segmenting.results import UNFINISHED
-from napari_unet.viewer.stack import PlaneIndex, finest
+from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -90,8 +90,11 @@ def shown_result(viewer: ViewerModel, image: Image, plane: PlaneIndex) -> Labels
     InputError
         If there is none, or the cells of that plane have no numbers yet.
     """
+    shape = ImageStack.of(image).shape
     for layer in reversed(viewer.layers):
         if not (is_result(layer, "segmentation", image) and layer.visible):
+            continue
+        if finest(layer).shape != shape:  # the image was given other data since
             continue
         highest = int(finest(layer)[plane].max(initial=0))
         if UNFINISHED in layer.name and highest == 1:

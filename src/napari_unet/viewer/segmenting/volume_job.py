@@ -34,7 +34,7 @@ from napari_unet.viewer.reading import served
 from napari_unet.viewer.segmenting.checks import check_fits, check_room
 from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.session_job import SessionJob
-from napari_unet.viewer.stack import ImageStack, knows_spacing, plane_spacing
+from napari_unet.viewer.stack import ImageStack, finest, knows_spacing, plane_spacing
 
 if TYPE_CHECKING:
     from napari_unet.viewer.session import Session
@@ -102,8 +102,9 @@ class VolumeJob(SessionJob["float | _Found"]):
 
     @property
     def wanted(self) -> bool:
-        """Whether the image is still there."""
-        return self._image in self._session.viewer.layers
+        """Whether the image is still there, with the pixels that are segmented."""
+        image = self._image
+        return image in self._session.viewer.layers and finest(image) is self._stack.data
 
     def say(self, sentence: str) -> None:
         """Put a sentence beside the button that segments."""
