@@ -6,6 +6,7 @@ import dask.array as da
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
+from napari.layers._layer_actions import _duplicate_layer
 from small_things import make_segmenter
 
 import napari_unet
@@ -13,6 +14,7 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.engine.events import PlaneDone, TileDone
 from napari_unet.errors import InputError
 from napari_unet.sample_data import touching_cells
+from napari_unet.viewer.layers import is_result, meaning_of
 from napari_unet.viewer.session import Session
 
 CONFIG = PredictConfig(device="cpu", min_size=0)
@@ -260,6 +262,23 @@ def begin(session: Session, image: Image, segmenter: Any, qtbot: Any) -> list[An
     session.segment(image, "whole layer", TILES)
     qtbot.wait_until(lambda: len(events) >= 2, timeout=20_000)
     return events
+
+
+def test_a_duplicate_of_a_segmentation_means_what_it_shows(
+    session: Session, viewer: Any, finish: Any
+) -> None:
+    """It is the user's own, to be corrected and trained from, and classes are no cells."""
+    image = viewer.add_image(picture(40, 50), name="worm")
+    for kind, meaning in (("classes", "classes"), ("cells", "instances")):
+        session.segmenter = make_segmenter(kind=kind)
+        session.segment(image, "whole layer", TILES)
+        finish()
+        viewer.layers.selection = {viewer.layers["worm segmentation"]}
+        _duplicate_layer(viewer.layers)
+        copied = viewer.layers["worm segmentation copy"]
+        assert not is_result(copied)
+        assert meaning_of(copied) == meaning
+        viewer.layers.remove(copied)
 
 
 def test_a_stopped_segmentation_does_not_look_finished(

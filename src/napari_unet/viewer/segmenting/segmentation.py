@@ -27,6 +27,7 @@ from napari_unet.viewer.cellclasses import (
     name_classes,
     show_classes,
 )
+from napari_unet.viewer.layers import set_meaning
 from napari_unet.viewer.planes import Pixels
 from napari_unet.viewer.reading import served
 from napari_unet.viewer.segmenting.features import Features
@@ -108,6 +109,7 @@ class Segmentation:
         self._labels = Result(viewer, image, "segmentation", dtype, plane=only)
         assert isinstance(self._labels.layer, Labels)
         self._table = self._labels.layer
+        set_meaning(self._table, "instances" if self.finds_cells else "classes")
         if only is None or not self.finds_cells:
             name_classes(self._table, () if self.finds_cells else segmenter.class_names)
         self._features: Features | None = None

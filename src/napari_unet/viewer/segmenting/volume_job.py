@@ -28,7 +28,7 @@ from napari_unet.viewer.cellclasses import (
     name_classes,
     show_classes,
 )
-from napari_unet.viewer.layers import ResultKind, is_result, note_linked_planes
+from napari_unet.viewer.layers import ResultKind, is_result, note_linked_planes, set_meaning
 from napari_unet.viewer.learning.preview import hide
 from napari_unet.viewer.reading import served
 from napari_unet.viewer.segmenting.checks import check_fits, check_room
@@ -139,6 +139,7 @@ class VolumeJob(SessionJob["float | _Found"]):
         viewer, image = self._session.viewer, self._image
         hide(viewer, image, "preview")
         layer = self._show("segmentation", event.labels)
+        set_meaning(layer, "instances")
         note_linked_planes(layer, "objects")
         name_classes(layer, ())
         show_classes(layer, 0, event.done.objects, self._titles(event))
