@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -49,6 +50,28 @@ def test_painted_images_count_and_empty_ones_do_not(viewer: ViewerModel) -> None
 
     assert as_sets(painted_sources(viewer)) == [{first, labels}]
     assert third in viewer.layers
+
+
+def test_no_more_labels_are_read_than_tell_what_is_painted(viewer: ViewerModel) -> None:
+    """Stacks that lie on disk take long, and this is asked whenever a layer comes or goes."""
+    read: list[str] = []
+
+    def lazy(name: str, value: int) -> Labels:
+        def load(block_id: tuple[int, ...] = ()) -> np.ndarray:
+            read.append(f"{name} {block_id[0]}")
+            return np.full((1, 20, 30), value, np.uint8)
+
+        planes = da.map_blocks(load, chunks=((1,) * 6, 20, 30), dtype=np.uint8, meta=np.empty(0))
+        return viewer.add_labels(planes, name=name)
+
+    image = viewer.add_image(np.zeros((6, 20, 30), np.float32))
+    old, new, empty, _ = (lazy(*one) for one in [("a", 1), ("b", 1), ("c", 0), ("d", 0)])
+    for one in (old, new, empty):
+        link(one, image)
+    read.clear()
+
+    assert as_sets(painted_sources(viewer)) == [{image, new}]
+    assert read == [*(f"c {z}" for z in range(6)), "b 0"]
 
 
 def test_a_duplicate_is_not_trained_on_unasked(viewer: ViewerModel) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image, Labels, Shapes
 
 from napari_unet.errors import InputError
-from napari_unet.viewer.layers import image_layers, labels_layers, last_linked
+from napari_unet.viewer.layers import image_layers, is_linked, labels_layers, last_linked
 from napari_unet.viewer.stack import ImageStack, finest
 
 if TYPE_CHECKING:
@@ -37,12 +37,24 @@ def painted_sources(viewer: ViewerModel) -> list[Source]:
     sources = []
     for image in image_layers(viewer):
         with suppress(InputError):  # what cannot be trained on is not
-            shape = ImageStack.of(image).shape
-            fitting = [one for one in labels_layers(viewer) if tuple(finest(one).shape) == shape]
-            labels = last_linked((one for one in fitting if _any(one)), image)
+            labels = _last_painted(labels_layers(viewer), image)
             if labels is not None:
                 sources.append(Source(image, labels, last_linked(shapes, image)))
     return sources
+
+
+def _last_painted(layers: list[Labels], image: Image) -> Labels | None:
+    """Return the last of the labels that were made for an image on which something is painted.
+
+    Whole stacks may be read for that, so of as few layers as possible.
+    """
+    shape = ImageStack.of(image).shape
+    linked = [one for one in layers if tuple(finest(one).shape) == shape and is_linked(one, image)]
+    while (newest := last_linked(linked, image)) is not None:
+        if _any(newest):
+            return newest
+        linked.remove(newest)
+    return None
 
 
 def _any(labels: Labels) -> bool:
