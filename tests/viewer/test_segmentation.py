@@ -338,6 +338,7 @@ def test_renaming_and_deleting_the_image_changes_nothing(
     viewer.layers.remove(image)
     finish()
 
+    assert session.kept.planes(image) == []
     assert layer.name == "mine"
     np.testing.assert_array_equal(
         layer.data, napari_unet.segment(session.segmenter, pixels[None], TILES)

@@ -98,7 +98,8 @@ class Segmentation:
         kept: Kept,
         measure: bool = False,
     ) -> None:
-        self._image, self._segmenter, self._kept = image, segmenter, kept
+        self._viewer, self._image = viewer, image
+        self._segmenter, self._kept = segmenter, kept
         self._name = image.name
         self.stack = ImageStack.of(image)
         self._magnification = config.magnification
@@ -192,14 +193,15 @@ class Segmentation:
             pixels = event.foreground[event.region]
             self._foreground.write(event.plane, event.region, pixels, now=now)
         if isinstance(event.event, PlaneDone):
-            self._kept.put(
-                self._image,
-                event.plane,
-                event.foreground,
-                self._segmenter,
-                event.evidence,
-                magnification=self._magnification,
-            )
+            if self._image in self._viewer.layers:  # else nothing would ever let go of it
+                self._kept.put(
+                    self._image,
+                    event.plane,
+                    event.foreground,
+                    self._segmenter,
+                    event.evidence,
+                    magnification=self._magnification,
+                )
             self.objects += event.event.objects
             if self.finds_cells:
                 self._tell_classes(event.event, int(event.labels.max(initial=0)))
