@@ -8,6 +8,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_unet.errors import InputError
+from napari_unet.viewer.cellclasses import classes_of, set_class
 from napari_unet.viewer.correcting.picking import numbers_in
 from napari_unet.viewer.correcting.verified import (
     cell_meant,
@@ -91,6 +92,22 @@ def test_a_table_of_the_user_stays(labels: Labels) -> None:
 
     assert is_verified(labels, (0,), 2)
     assert list(labels.features) == ["index", "area"]
+
+
+def test_the_status_bar_stays_true_once_a_cell_has_a_class(labels: Labels) -> None:
+    """The table is then no longer ours alone, but the column of marks is."""
+    mark(labels, (0,), [2, 5])
+    set_class(labels, 5, "round")
+    mark(labels, (0,), [2], verified=False)
+    assert "verified" not in status(labels, 0, 6, 6)
+    assert "verified: in plane 0" in status(labels, 0, 14, 22)
+    mark(labels, (1,), [2])
+    assert "verified: in plane 1" in status(labels, 1, 6, 6)
+    mark(labels, (1,), [2], verified=False)
+    mark(labels, (0,), [5], verified=False)
+
+    assert "verified" not in labels.features
+    assert classes_of(labels) == {5: "round"}
 
 
 def test_classes_cannot_be_verified(labels: Labels) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -133,12 +133,13 @@ def _key(plane: PlaneIndex) -> str:
 
 def _tell_status_bar(labels: Labels) -> None:
     """Mirror the marks into the table of features, unless the user keeps one there."""
-    if not {str(name) for name in labels.features} <= {"index", COLUMN}:
-        return
     planes: dict[int, list[str]] = defaultdict(list)
     for key, ids in _marks(labels).items():
         for number in ids:
             planes[number].append(key)
+    if not {str(name) for name in labels.features} <= {"index", COLUMN}:
+        _renew_column(labels, planes)
+        return
     if not planes:
         labels.features = {}
         return
@@ -150,6 +151,17 @@ def _tell_status_bar(labels: Labels) -> None:
     words = [_words(planes[number]) if number in planes else None for number in numbers]
     table: dict[str, Any] = {"index": np.array(numbers), COLUMN: np.array(words, dtype=object)}
     labels.features = table
+
+
+def _renew_column(labels: Labels, planes: Mapping[int, list[str]]) -> None:
+    """Let our column among others say what is true now; where there is none, none is made."""
+    if COLUMN not in labels.features:
+        return
+    table = labels.features.copy()
+    numbers = table.get("index", table.index)
+    words = [_words(planes[number]) if number in planes else None for number in numbers]
+    table[COLUMN] = np.array(words, dtype=object)
+    labels.features = table if planes else table.drop(columns=COLUMN)
 
 
 def _words(planes: list[str]) -> str:
