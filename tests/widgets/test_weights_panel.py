@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QMessageBox
 from small_things import make_segmenter
 
 from napari_unet.core.boundary import boundary_weight_map
@@ -110,6 +112,34 @@ def test_why_there_is_no_map_is_said(panel: WeightsPanel, viewer: Any, messages:
     panel.switch._box.value = True
     assert "image" in panel.switch._said.value
     assert not panel.switch._box.value
+
+
+@pytest.mark.parametrize("button", ["Yes", "Cancel"])
+def test_the_question_is_asked_once_though_layers_change_meanwhile(
+    panel: WeightsPanel, painted: Any, viewer: Any, qtbot: Any, button: str
+) -> None:
+    """Qt goes on while it is on the screen."""
+    pixels = np.zeros_like(CELLS)
+    pixels[10:13, 10:60] = pixels[30:33, 10:60] = 1
+    pixels[60:75, 60:75] = 2
+    painted.data = pixels
+    seen: list[int] = []
+
+    def look() -> None:
+        boxes = [box for box in QApplication.topLevelWidgets() if isinstance(box, QMessageBox)]
+        shown = [box for box in boxes if box.isVisible()]
+        seen.append(len(shown))
+        for box in reversed(shown):
+            box.button(QMessageBox.StandardButton[button]).click()
+
+    QTimer.singleShot(20, lambda: viewer.add_points([[3, 3]]))
+    QTimer.singleShot(300, look)
+    panel.switch._box.value = True
+    qtbot.wait_until(lambda: bool(seen), timeout=2000)
+    assert seen == [1]
+    qtbot.wait(50)
+
+    assert panel.switch._box.value == (panel.switch._map is not None) == (button == "Yes")
 
 
 @pytest.mark.usefixtures("painted")

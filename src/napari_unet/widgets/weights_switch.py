@@ -36,6 +36,7 @@ class WeightsSwitch:
         self._session, self._data, self._settings = session, data, settings
         self._map: LiveWeights | None = None
         self._of: tuple[object, ...] = ()
+        self._starts = False
         self._box = CheckBox(text="Show while painting")
         self._box.tooltip = (
             "What a mistake costs in training: most on the thin borders between cells, nothing "
@@ -79,6 +80,8 @@ class WeightsSwitch:
 
     def _follow_choice(self) -> None:
         # also told when layers come, go or are renamed, our own among them
+        if self._starts:
+            return  # a question is on the screen; whoever asks it looks again after the answer
         if self._map is not None and self._layers() == self._of:
             self._map.set_regions(self._data.choice.regions)
         elif self._box.value:
@@ -96,9 +99,13 @@ class WeightsSwitch:
 
     def _start(self) -> None:
         """Show the map of what is chosen, or say why there is none."""
-        self._said.visible, self._of = False, self._layers()
-        with telling_errors(self._said):
-            self._map = self._new_map()
+        self._said.visible, self._of, self._starts = False, self._layers(), True
+        try:
+            with telling_errors(self._said):
+                self._map = self._new_map()
+        finally:
+            self._starts = False
+        self._on_choice()
         if self._map is None:
             self._on_closed()
         else:
