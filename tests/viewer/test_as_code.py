@@ -220,6 +220,26 @@ def test_labels_that_were_painted_on_have_to_be_saved(tmp_path: Path) -> None:
     assert "First save layer 'painted' as painted.tif" in plan.remarks[-1]
 
 
+@pytest.mark.parametrize("shape", [(64, 60), (5, 64, 60), (64, 60, 3)])
+def test_an_image_that_was_changed_in_memory_has_to_be_saved(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    """The script would else learn from, or segment, other pixels than the dock."""
+    viewer = ViewerModel()
+    pixels = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "cells.tif", pixels)
+    image = open_file(viewer, tmp_path / "cells.tif")
+    model = make_segmenter(3 if image.rgb else 1)
+
+    def path() -> str:
+        plan = Plan(work_of(viewer, image=image, segmenter=model, scope="whole layer"))
+        return plan.segmented[0].path
+
+    assert path() == (tmp_path / "cells.tif").as_posix()
+    image.data = 255 - image.data
+    assert path() == "cells.tif"
+
+
 def test_a_part_of_a_file_has_to_be_saved(tmp_path: Path) -> None:
     """A crop, or one of several channels, is not what the file has; a picture that is, is read."""
     viewer = ViewerModel()

@@ -23,6 +23,7 @@ from PIL import Image as Picture
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.engine.files import read_labels, relative_name
 from napari_unet.engine.formats.findfiles import LABEL_ENDING
+from napari_unet.engine.formats.imagefile import open_image
 from napari_unet.engine.formats.tiff import DAMAGED, is_tiff
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
@@ -186,7 +187,7 @@ class Plan:
     def _image(self, layer: Image) -> LayerFile:
         if layer not in self._files:
             stack, path = ImageStack.of(layer), _file_of(layer)
-            if path is not None and _holds(path, stack):
+            if path is not None and _holds(path, stack) and _is_unchanged(path, stack):
                 self._files[layer] = LayerFile(path.as_posix(), stack, loses_channels=False)
             else:
                 loses = stack.channel_axis is not None and not stack.rgb
@@ -258,6 +259,22 @@ def _unchanged(labels: Labels) -> Path | None:
         return None
     same = read.size == math.prod(data.shape)
     return path if same and np.array_equal(read.reshape(data.shape), np.asarray(data)) else None
+
+
+def _is_unchanged(path: Path, stack: ImageStack) -> bool:
+    """Whether some planes of an image in memory are as its file has them; others are not read."""
+    if not stack.in_memory:
+        return True
+    indices = list(stack.indices())
+    try:
+        data = open_image(path).data
+        for number in {0, len(indices) // 2, len(indices) - 1}:
+            read = np.asarray(data[:, number] if len(indices) > 1 else data)
+            if not np.array_equal(read, stack.plane(indices[number]), equal_nan=True):
+                return False
+    except InputError:
+        return False
+    return True
 
 
 def _holds(path: Path, stack: ImageStack) -> bool:
