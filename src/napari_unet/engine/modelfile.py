@@ -24,7 +24,7 @@ from napari_unet.engine.atomic import write_atomically
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import ModelFileError
 
-__all__ = ["FORMAT", "PACKED", "read_model", "weight_shapes", "write_model"]
+__all__ = ["FORMAT", "PACKED", "is_model", "read_model", "weight_shapes", "write_model"]
 
 MOST_OUTPUTS = 254
 """Of a network: the numbers above mark pixels of which too little is known."""
@@ -97,6 +97,15 @@ def read_model(path: Path) -> Segmenter:
     if header is None:
         raise ModelFileError(f"{path} is a safetensors file, but not a Live U-Net model.")
     return _from_settings(path, header, weights)
+
+
+def is_model(path: Path) -> bool:
+    """Whether a file says that it is a model of this program, be it of a newer version."""
+    try:
+        with safe_open(path, framework="np") as file:
+            return "napari_unet" in (file.metadata() or {})
+    except UNREADABLE:
+        return False
 
 
 @contextmanager

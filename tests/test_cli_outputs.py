@@ -1,0 +1,102 @@
+"""No command replaces a file of the user's, and what cannot be written is told before the work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unet import Segmenter
+from napari_unet.cli import main
+from napari_unet.engine.starter import starter_model
+from napari_unet.sample_data import touching_cells
+
+TINY = ("--seconds", "0", "--steps", "3", "--base-channels", "4", "--depth", "2", "--device", "cpu")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make images/, truth/ and found/ with two images of cells."""
+    for name, seed in (("a", 0), ("b", 1)):
+        image, truth = touching_cells((96, 96), seed=seed)
+        labels = truth.astype(np.uint16)
+        for kind, pixels in (("images", image), ("truth", labels), ("found", labels)):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            tifffile.imwrite(tmp_path / kind / f"{name}.tif", pixels)
+    return tmp_path
+
+
+def training(folder: Path, output: Path, *more: str) -> list[str]:
+    """Spell a tiny training."""
+    given = ["train", str(folder / "images"), "--labels", str(folder / "truth")]
+    return [*given, "--meaning", "instances", "-o", str(output), *TINY, *more]
+
+
+def scoring(folder: Path, *more: str) -> list[str]:
+    """Spell a scoring of labels that are the truth."""
+    return ["evaluate", str(folder / "truth"), str(folder / "found"), *more]
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Check that a command ends with code 3 before it prints a result; return its complaint."""
+    assert main(arguments) == 3
+    said = capsys.readouterr()
+    assert said.out == ""
+    return said.err
+
+
+@pytest.mark.parametrize("name", ["images/a.tif", "truth/b.tif", "notes.txt", "images"])
+def test_a_training_replaces_nothing_but_models(
+    folder: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever else lies at the place of the new model stays, and nothing is trained."""
+    (folder / "notes.txt").write_text("exposure 20 ms")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    complaint = refused(training(folder, folder / name), capsys)
+
+    assert f"{folder / name} is there and is no model of this program" in complaint
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_training_replaces_an_earlier_model(folder: Path) -> None:
+    """Also the one that it goes on from."""
+    model = folder / "cells.unet"
+    starter_model().save(model)
+
+    assert main(training(folder, model, "--continue", str(model))) == 0
+    assert Segmenter.load(model).provenance["steps"] == 3 + starter_model().provenance["steps"]
+
+
+@pytest.mark.parametrize("flag", ["--csv", "--objects"])
+@pytest.mark.parametrize("name", ["truth/b.tif", "samples.csv", "truth"])
+def test_a_table_replaces_nothing_but_such_tables(
+    folder: Path, flag: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The truth, and tables of others, stay as they are, and nothing is scored."""
+    (folder / "samples.csv").write_text("sample,medium\n1,agar\n")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    complaint = refused(scoring(folder, flag, str(folder / name)), capsys)
+
+    assert f"{folder / name} is there and is no table of 'evaluate'" in complaint
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_the_tables_of_an_earlier_scoring_are_replaced(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Run twice it writes the same, but two tables do not fit into one file."""
+    scores, objects = folder / "scores.csv", folder / "objects.csv"
+    more = ["--csv", str(scores), "--objects", str(objects)]
+
+    assert main(scoring(folder, *more)) == 0
+    before = scores.read_text()
+    assert main(scoring(folder, *more)) == 0
+    assert scores.read_text() == before
+    assert main(scoring(folder, *more, "--classes")) == 3
+    capsys.readouterr()
+    both = ["--csv", str(scores), "--objects", str(folder / "truth" / ".." / "scores.csv")]
+    assert "give each table a file of its own" in refused(scoring(folder, *both), capsys)
