@@ -100,3 +100,29 @@ def test_the_tables_of_an_earlier_scoring_are_replaced(
     capsys.readouterr()
     both = ["--csv", str(scores), "--objects", str(folder / "truth" / ".." / "scores.csv")]
     assert "give each table a file of its own" in refused(scoring(folder, *both), capsys)
+
+
+def test_model_and_state_of_a_training_are_two_files(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one, the state would replace the model, and be removed with it at the end."""
+    one, same = folder / "cells.unet", folder / "images" / ".." / "cells.unet"
+
+    with pytest.raises(SystemExit) as ended:
+        main(training(folder, one, "--checkpoint", str(same)))
+    assert ended.value.code == 2
+    assert "--checkpoint and -o are both" in capsys.readouterr().err
+    assert not one.exists()
+
+
+def test_nobody_is_told_to_delete_a_file_that_is_no_state(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be an image; what to do is to choose another name."""
+    image = folder / "images" / "a.tif"
+
+    complaint = refused(training(folder, folder / "m", "--checkpoint", str(image)), capsys)
+
+    assert f"{image} is damaged or not the state of a training. Choose another file" in complaint
+    assert "delete" not in complaint.replace(str(folder), "").lower()
+    assert "BadZipFile" not in complaint

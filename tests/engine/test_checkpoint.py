@@ -150,7 +150,7 @@ def test_a_damaged_file_is_refused_with_a_remedy(tmp_path: Path) -> None:
     content = file.read_bytes()
     for damaged in (b"", b"something else", content[: len(content) // 2]):
         file.write_bytes(damaged)
-        with pytest.raises(ModelFileError, match=r"is damaged or not the state.*Delete"):
+        with pytest.raises(ModelFileError, match=r"is damaged or not the state.*Choose"):
             next(iter(train([PAINTED], config(), checkpoint=file)))
 
 
@@ -170,7 +170,7 @@ def test_a_file_with_other_bytes_anywhere_is_refused(tmp_path: Path) -> None:
             damaged = bytearray(content)
             damaged[place] ^= 255
             file.write_bytes(damaged)
-            with pytest.raises(ModelFileError, match=r"is damaged or not the state.*Delete"):
+            with pytest.raises(ModelFileError, match=r"is damaged or not the state.*Choose"):
                 load(file, settings)
 
 
@@ -180,8 +180,25 @@ def test_a_file_with_other_bytes_anywhere_is_refused(tmp_path: Path) -> None:
 def test_another_file_of_torch_is_refused_with_a_remedy(tmp_path: Path, state: Any) -> None:
     """A list, a tensor, or a dictionary of something else."""
     torch.save(state, tmp_path / "state")
-    with pytest.raises(ModelFileError, match=r"is damaged or not the state.*Delete"):
+    with pytest.raises(ModelFileError, match=r"is damaged or not the state.*Choose"):
         load(tmp_path / "state", config())
+
+
+def test_a_state_of_another_version_may_be_deleted(tmp_path: Path) -> None:
+    """It is one of ours for certain; what only looks like it may be somebody's work."""
+    events = train([PAINTED], config(), checkpoint=tmp_path / "state")
+    list(itertools.islice(events, 3))
+    events.close()
+    state = torch.load(tmp_path / "state", weights_only=True) | {"format": 2}
+    torch.save(state, tmp_path / "state")
+    with pytest.raises(ModelFileError, match="from another version of the program; delete it"):
+        load(tmp_path / "state", config())
+    torch.save({"format": 2, "config": state["config"]}, tmp_path / "state")
+    with pytest.raises(ModelFileError, match="Choose another file"):
+        load(tmp_path / "state", config())
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ModelFileError, match=r"folder cannot be read: .*Choose another file"):
+        load(tmp_path / "folder", config())
 
 
 def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def add_command(
     commands: Commands, name: str, usage: str, summary: str, notes: str, example: str
 ) -> argparse.ArgumentParser:
     """Add a subcommand whose help ends with an example."""
-    return commands.add_parser(
+    parser = commands.add_parser(
         name,
         usage=f"{PROGRAM} {name} {usage}",
         help=summary,
@@ -37,6 +37,9 @@ def add_command(
         formatter_class=_formatter,
         allow_abbrev=False,
     )
+    # wrong usage may be found later, and is told as argparse tells it
+    parser.set_defaults(parser=parser)
+    return parser
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

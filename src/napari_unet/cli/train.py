@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from napari_unet.cli.arguments import add_command, add_json, add_knobs, config_from
 from napari_unet.cli.interrupt import finishing_at_ctrl_c
 from napari_unet.cli.output import Report, complain, progress_bar, remark
-from napari_unet.cli.replacing import check_model_place
+from napari_unet.cli.replacing import check_model_place, same_file
 from napari_unet.core.config import TrainConfig
 from napari_unet.errors import InputError
 
@@ -75,6 +75,10 @@ def run(args: argparse.Namespace) -> int:
     from napari_unet.engine.segmenter import Segmenter
     from napari_unet.engine.training import train
 
+    if args.checkpoint and same_file(args.checkpoint, args.output):
+        args.parser.error(
+            f"--checkpoint and -o are both {args.output}: give the state its own file"
+        )
     check_model_place(Path(args.output))
     annotations = _read(args)
     config = config_from(args, TrainConfig)

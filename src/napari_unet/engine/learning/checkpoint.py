@@ -23,6 +23,9 @@ from napari_unet.errors import InputError, ModelFileError
 __all__ = ["load", "pack_segmenter", "save", "unpack_events", "unpack_segmenter"]
 
 FORMAT = 3
+OWN = {"format", "config", "learner", "start", "best"}
+"""What is in every state, whatever its version; a file without it may be anybody's."""
+
 BUDGET = ("seconds", "steps", "device")
 """Settings that a training may be resumed with other values of."""
 
@@ -75,7 +78,7 @@ def load(path: str | os.PathLike[str], config: TrainConfig) -> State | None:
     Raises
     ------
     ModelFileError
-        If the file is damaged.
+        If the file is damaged, another one, or cannot be read.
     InputError
         If the training was started with other settings.
     """
@@ -87,10 +90,16 @@ def load(path: str | os.PathLike[str], config: TrainConfig) -> State | None:
         known = state["format"] == FORMAT
         # what it does not know was not there to choose
         started = dataclasses.asdict(TrainConfig()) | state["config"]
-    except DAMAGE as error:
+    except (IsADirectoryError, PermissionError) as error:
         raise ModelFileError(
-            f"{path} is damaged or not the state of a training ({type(error).__name__}). Delete "
-            f"it to train from the start."
+            f"{path} cannot be read: {error.strerror}. Choose another file for the state of the "
+            f"training."
+        ) from error
+    except DAMAGE as error:
+        # perhaps somebody's image: nobody is told to delete it
+        raise ModelFileError(
+            f"{path} is damaged or not the state of a training. Choose another file to train from "
+            f"the start."
         ) from error
     if not known:
         raise ModelFileError(f"{path} is from another version of the program; delete it.")
@@ -112,6 +121,8 @@ def _read(path: Path) -> State:
     found: Any = torch.load(path, map_location="cpu", weights_only=True)
     if type(found) is not dict:
         raise TypeError(type(found).__name__)
+    if missing := OWN - found.keys():
+        raise KeyError(*missing)
     return found
 
 
