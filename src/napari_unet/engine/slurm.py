@@ -6,7 +6,7 @@ from typing import Any
 
 from napari_unet.errors import InputError
 
-__all__ = ["slurm_settings"]
+__all__ = ["complaint", "slurm_settings"]
 
 SLURM = (
     "account",
@@ -49,3 +49,10 @@ def slurm_settings(options: str) -> dict[str, Any]:
         "worker_extra_args": ["--nthreads", "1"],
         "job_extra_directives": more,
     }
+
+
+def complaint(text: str) -> str:
+    """Return the first line that ``sbatch`` wrote about what is wrong, of what Dask tells of it."""
+    _, found, stderr = text.partition("stderr:\n")
+    lines = [line.strip() for line in (stderr if found else text).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else "sbatch failed without a word"

@@ -1,0 +1,83 @@
+"""Jobs of SLURM that cannot be submitted are told in a sentence, and nobody waits for them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tifffile
+
+from napari_unet.engine.starter import starter_model
+from napari_unet.sample_data import touching_cells
+
+pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SLURM on Windows")
+
+REFUSES = """#!/bin/sh
+echo "sbatch: error: invalid partition specified: gpuu" >&2
+echo "sbatch: error: Batch job submission failed" >&2
+exit 1
+"""
+WORKS = """#!/bin/sh
+echo "Submitted batch job $$"
+sh "$1" >/dev/null 2>&1 &
+"""
+ONE_WORKS = f"""#!/bin/sh
+if mkdir "$0.taken" 2>/dev/null; then
+{WORKS}
+else
+{REFUSES}
+fi
+"""
+
+
+def segmented(folder: Path, sbatch: str | None) -> subprocess.CompletedProcess[str]:
+    """Segment an image with two jobs of the SLURM that a script stands for."""
+    tifffile.imwrite(folder / "a.tif", touching_cells((96, 96))[0])
+    starter_model().save(folder / "cells.unet")
+    programs = folder / "bin"
+    programs.mkdir()
+    for name, script in {"sbatch": sbatch, "scancel": "#!/bin/sh\n"}.items():
+        if script is not None:
+            (programs / name).write_text(script)
+            (programs / name).chmod(0o755)
+    command = ["segment", "cells.unet", "a.tif", "-o", "out", "--workers", "2"]
+    return subprocess.run(
+        [sys.executable, "-m", "napari_unet.cli", *command, "--slurm", "cores=1,memory=1GB"],
+        cwd=folder,
+        env=os.environ | {"PATH": os.pathsep.join((str(programs), "/usr/bin", "/bin"))},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_where_there_is_no_slurm_a_sentence_says_so(tmp_path: Path) -> None:
+    """Before a scheduler is started."""
+    run = segmented(tmp_path, None)
+
+    assert run.returncode == 3
+    assert run.stderr.startswith("napari-unet: There is no sbatch on this machine")
+    assert len(run.stderr.splitlines()) == 1
+
+
+def test_what_sbatch_complains_of_is_told(tmp_path: Path) -> None:
+    """Its first line, without a traceback, and within seconds."""
+    run = segmented(tmp_path, REFUSES)
+
+    assert run.returncode == 3
+    assert "submitted no job: sbatch: error: invalid partition specified: gpuu." in run.stderr
+    assert len(run.stderr.splitlines()) == 1
+
+
+def test_one_job_that_runs_is_enough(tmp_path: Path) -> None:
+    """A limit on the jobs of a user costs only the others."""
+    run = segmented(tmp_path, ONE_WORKS)
+
+    assert run.returncode == 0, run.stderr
+    assert "1 done, 0 skipped, 0 failed" in run.stdout
+    assert run.stderr == ""
