@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -18,6 +19,8 @@ from napari_unet.cli.picture import PAPER, PREDICTED_RIM, RIM
 from napari_unet.core.comparison import ERROR_COLOURS, ObjectScore, compare_objects
 from napari_unet.engine.files import read_labels, write_labels
 from napari_unet.engine.objecttable import IN_PLANES, IN_VOLUMES
+from napari_unet.engine.starter import starter_model
+from napari_unet.sample_data import touching_cells
 
 Labels = NDArray[np.int64]
 
@@ -243,3 +246,27 @@ def test_a_mask_as_truth_is_scored_with_a_word_about_it(
     assert capsys.readouterr().err == ""
     assert main(["evaluate", str(found), str(mask)]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_what_segment_writes_beside_labels_is_not_missed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Probabilities and folders of tracks have no truth; labels without one are still told of."""
+    movie = np.stack([touching_cells((96, 96))[0]] * 2)
+    for name in ("a", "day/b"):
+        path = tmp_path / "images" / f"{name}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(path, movie, metadata={"axes": "TYX"}, ome=True)
+    starter_model().save(tmp_path / "cells.unet")
+    truth, found = tmp_path / "truth", tmp_path / "segmented"
+    command = ["segment", str(tmp_path / "cells.unet"), str(tmp_path / "images"), "-o", str(found)]
+    assert main([*command, "--probabilities", "--link", "tracks", "--device", "cpu"]) == 0
+    assert (found / "day" / "b_RES" / "mask001.tif").exists()
+    for name in ("a", "day/b"):
+        write_labels(truth / f"{name}.tif", read_labels(found / f"{name}_labels.tif"))
+
+    assert main(["evaluate", str(truth), str(found), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["images"] == 2
+    (truth / "a.tif").unlink()
+    assert main(["evaluate", str(truth), str(found)]) == 3
+    assert f"no partner for {found / 'a_labels.tif'}. " in capsys.readouterr().err

@@ -4,7 +4,8 @@ A folder of labels is paired with a folder of images by name: the path inside th
 its suffix and without a last word labels, label, masks, mask, regions or region behind one of
 ``_ - .``, in any case. ``day1/a.tif`` is the image of ``day1/a.tif``, ``day1/a_labels.tif`` and
 ``day1/a-mask.png`` in the other folder. In a folder given for both, files with such a word are the
-labels and files without it the images.
+labels and files without it the images. Probabilities and tracks that `segment` writes beside
+labels, ``a_probabilities.tif`` and what is in ``a_RES``, need no partner.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ AnyPath = str | os.PathLike[str]
 
 LABEL_ENDING = re.compile(r"[_.-](labels?|masks?|regions?)$", re.IGNORECASE)
 
+BESIDE_LABELS = re.compile(r"_probabilities$|_RES/[^/]+$")
+"""What a batch writes beside labels."""
 
 ZARR_ENDING = re.compile(r"(\.ome)?\.zarr$", re.IGNORECASE)
 
@@ -94,9 +97,9 @@ def pair_files(images: Sequence[AnyPath], labels: Sequence[AnyPath]) -> list[tup
     lonely = []
     images_named, labels_named = map(_are_named, (images, labels))
     if images_named or not labels_named:
-        lonely += [left[key] for key in left if key not in right]
+        lonely += _without_partner(left, right)
     if labels_named or not images_named:
-        lonely += [right[key] for key in right if key not in left]
+        lonely += _without_partner(right, left)
     if lonely or not left.keys() & right.keys():
         names = ", ".join(map(str, lonely)) or "any file"
         raise InputError(
@@ -104,6 +107,11 @@ def pair_files(images: Sequence[AnyPath], labels: Sequence[AnyPath]) -> list[tup
             f"labels optionally with _labels or _mask behind it."
         )
     return [(left[key], right[key]) for key in left if key in right]
+
+
+def _without_partner(files: dict[str, Path], others: dict[str, Path]) -> list[Path]:
+    """Return those files whose key the others lack, and that are missed there."""
+    return [files[key] for key in files if key not in others and not BESIDE_LABELS.search(key)]
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
