@@ -114,6 +114,35 @@ def test_images_and_results_may_share_a_folder(model: str, images: Path, tmp_pat
     assert results(tmp_path) == ["a.tif", "a_labels.tif", "a_probabilities.tif"]
 
 
+def test_results_of_one_batch_are_no_images_of_another(
+    model: str, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """They lie among the images, and the second batch writes elsewhere; one remark tells."""
+    for name in ("a.tif", "sub/b.tif"):
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_bytes((images / name).read_bytes())
+    first, second = tmp_path / "in", tmp_path / "out"
+    command = ["segment", model, str(first)]
+    assert main([*command, "-o", str(first), "--probabilities", "--link", "tracks"]) == 0
+    write_labels(first / "mine_labels.tif", np.ones((64, 64), int))
+    capsys.readouterr()
+
+    assert main([*command, "-o", str(second)]) == 0
+    names = ["a_labels.tif", "mine_labels_labels.tif", "sub/b_labels.tif"]
+    assert results(second) == names
+    remark = "napari-unet: 6 results of an earlier batch left out."
+    assert capsys.readouterr().err.splitlines() == [remark]
+    pattern = [*command[:-1], str(first / "*.tif"), "-o", str(second / "again")]
+    assert main(pattern) == 0
+    assert results(second / "again") == ["a_labels.tif", "mine_labels_labels.tif"]
+    part = [*command[:-1], str(first / "sub"), "-o", str(second / "sub")]
+    assert main(part) == 0
+    # what is named is meant
+    named = [*command[:-1], str(first / "a_probabilities.tif"), "-o", str(second / "named")]
+    assert main(named) == 0
+    assert results(second / "named") == ["a_probabilities_labels.tif"]
+
+
 def test_a_bad_file_fails_alone(
     model: str, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

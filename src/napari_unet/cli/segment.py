@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_unet.engine.items.plan import BatchOptions, plan
     from napari_unet.engine.segmenter import Segmenter
 
-    items = plan(args.images, args.output, shard=args.shard)
+    items = plan(args.images, args.output, shard=args.shard, remark=complain)
     segmenter = Segmenter.load(args.model)
     options = BatchOptions(
         format=args.format,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -108,17 +108,26 @@ class Item:
         return self.folder / RECORDS / self.name.with_name(self.name.name + suffix)
 
 
-def plan(images: AnyPath | Iterable[AnyPath], folder: AnyPath, *, shard: str = "") -> list[Item]:
+def plan(
+    images: AnyPath | Iterable[AnyPath],
+    folder: AnyPath,
+    *,
+    shard: str = "",
+    remark: Callable[[str], object] | None = None,
+) -> list[Item]:
     """Name the results of all images before anything starts; nothing is opened.
 
     Parameters
     ----------
     images : path or sequence of paths
-        Images, folders of them, or patterns. What is itself a result of another is left out.
+        Images, folders of them, or patterns. What is itself a result of another is left out, be it
+        of this batch or, unless it is named, of an earlier one with another folder.
     folder : path
         Where to write.
     shard : str
         "i/n": only every n-th item, from the i-th on. The n shards together are all items.
+    remark : callable, optional
+        Is told in a sentence how many results of batches with another folder are left out.
 
     Raises
     ------
@@ -130,8 +139,9 @@ def plan(images: AnyPath | Iterable[AnyPath], folder: AnyPath, *, shard: str = "
     _check_folder(folder)
     items: dict[str, Item] = {}
     outputs: set[str] = set()
+    others: set[Path] = set()
     for source in given:
-        for image in find_images(source):
+        for image in _without_results(source, folder, others):
             item = Item(image, relative_name(image, source), folder)
             labels = item.output("labels", SUFFIX["tiff"])
             outputs |= {
@@ -146,13 +156,15 @@ def plan(images: AnyPath | Iterable[AnyPath], folder: AnyPath, *, shard: str = "
                     f"{earlier.image} and {image} would both become {labels}; segment them into "
                     f"different folders, or give the folder that holds both."
                 )
-    left = [
-        item
-        for item in items.values()
-        if not _within(item.image, outputs) and not _is_recorded(item.image, folder)
-    ]
+    left = [item for item in items.values() if not _within(item.image, outputs)]
     if not left:
-        raise InputError(f"All images given are results in {folder}; give the images themselves.")
+        raise InputError(
+            f"All images given are results in {folder}, or of an earlier batch; give the images "
+            f"themselves."
+        )
+    if others and remark is not None:
+        results = "1 result" if len(others) == 1 else f"{len(others)} results"
+        remark(f"{results} of an earlier batch left out.")
     return take_shard(left, shard)
 
 
@@ -186,16 +198,40 @@ def _within(image: Path, outputs: set[str]) -> bool:
     return not outputs.isdisjoint(_key(path) for path in (image, *image.parents))
 
 
-def _is_recorded(image: Path, folder: Path) -> bool:
-    """Whether an image is, or lies in, a result that an earlier batch made of another image."""
-    image, folder = image.absolute(), folder.absolute()
+def _without_results(source: AnyPath, folder: Path, others: set[Path]) -> Iterator[Path]:
+    """Find images without results of earlier batches; add those of other folders to a set."""
+    for image in find_images(source):
+        made = _recorded(image)
+        if made is None:
+            yield image
+            continue
+        result, into = made
+        if into != folder.absolute():
+            if image == Path(source):  # what is named is meant
+                yield image
+            else:
+                others.add(result)
+
+
+def _recorded(image: Path) -> tuple[Path, Path] | None:
+    """Return the result that an image is, or lies in, and the folder of the batch that made it."""
+    image = image.absolute()
     for path in (image, *image.parents):
         name = RESULT.sub("", path.name)
-        if name != path.name and path.is_relative_to(folder):
-            record = path.relative_to(folder).with_name(f"{name}.json")
-            if (folder / RECORDS / record).is_file():
-                return True
-    return False
+        if name == path.name:
+            continue
+        for folder in path.parents:
+            record = folder / RECORDS / path.relative_to(folder).with_name(f"{name}.json")
+            if _is_there(record):
+                return path, folder
+    return None
+
+
+def _is_there(record: Path) -> bool:
+    try:
+        return record.is_file()
+    except OSError:  # in a folder that may not be entered
+        return False
 
 
 def _key(path: Path) -> str:
