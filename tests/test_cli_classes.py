@@ -63,3 +63,57 @@ def test_a_table_that_does_not_fit_ends_the_command(
     (folder / "classes.csv").write_text("file,label,class\nc.tif,1,dead\n")
     assert main(train(folder, "--classes", str(folder / "classes.csv"))) == 3
     assert "row 2: 'c.tif' is the name of none" in capsys.readouterr().err
+
+
+def test_rows_about_labels_that_no_image_has_are_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The classes of the others are learned; a class by mistake is not silently lost."""
+    rows = "".join(f"b.tif,{number},dead\n" for number in (1, *range(901, 908)))
+    with (folder / "classes.csv").open("a") as file:
+        file.write(f"a.tif,777,alive\n{rows}")
+
+    assert main(train(folder, "--classes", str(folder / "classes.csv"))) == 0
+    (told,) = (line for line in capsys.readouterr().err.splitlines() if "classes.csv" in line)
+    assert told == (
+        f"napari-unet: {folder / 'classes.csv'} has classes for labels that are in no image: "
+        f"777 (a.tif), 901 (b.tif), 902 (b.tif), 903 (b.tif), 904 (b.tif) and 3 more. They are "
+        f"left out."
+    )
+
+
+def test_names_of_classes_of_pixels_need_no_file(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are the same in all images, and one image need not have them all."""
+    for name, last in (("a", 2), ("b", 3)):
+        labels = np.repeat(np.arange(96) % last + 1, 96).reshape(96, 96)
+        tifffile.imwrite(folder / "labels" / f"{name}.tif", labels.astype(np.uint8))
+    (folder / "classes.csv").write_text("label,class\n1,soma\n2,axon\n3,myelin\n4,rim\n")
+    command = train(folder, "--classes", str(folder / "classes.csv"), "--meaning", "classes")
+
+    assert main(command) == 0
+    assert Segmenter.load(folder / "model.unet").class_names == ("soma", "axon", "myelin")
+    assert "that are in no image: 4. They are left out." in capsys.readouterr().err
+
+
+def test_several_images_need_the_file_of_each_row(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cell 3 of one image is another cell than cell 3 of the next."""
+    (folder / "classes.csv").write_text("label,class\n1,dead\n2,alive\n")
+
+    assert main(train(folder, "--classes", str(folder / "classes.csv"))) == 3
+    complaint = capsys.readouterr().err
+    assert "classes.csv has no column file, and there are 2 images" in complaint
+
+
+def test_one_class_of_cells_is_no_class_to_learn(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model finds cells, and a remark tells that it will not tell them apart."""
+    (folder / "classes.csv").write_text("file,label,class\na,1,dead\na,2,dead\n")
+
+    assert main(train(folder, "--classes", str(folder / "classes.csv"))) == 0
+    assert "has 1 class of cells, and two are needed" in capsys.readouterr().err
+    assert Segmenter.load(folder / "model.unet").class_names == ()

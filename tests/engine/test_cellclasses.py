@@ -244,14 +244,16 @@ def pairs(*names: str) -> list[tuple[Path, Path]]:
 
 
 def test_a_table_says_the_classes_of_each_file(tmp_path: Path) -> None:
-    """By the name of the image or of its labels; without files, of all; as a program writes it."""
+    """By the name of the image or of its labels, as a program writes it."""
     table = tmp_path / "classes.csv"
     table.write_bytes(
         b"\xef\xbb\xbffile,label,class,note\r\na.tif,2,healthy,x\r\nsub/b,3,dead,\r\na_labels,3,,\r\n"
     )
     assert read_classes(table, pairs("a", "sub/b")) == [{2: "healthy", 3: ""}, {3: "dead"}]
     table.write_text("label,class\n1,healthy\n3,dividing\n")
-    assert read_classes(table, pairs("a", "b")) == [{1: "healthy", 3: "dividing"}] * 2
+    expected = {1: "healthy", 3: "dividing"}
+    assert read_classes(table, pairs("a")) == [expected]
+    assert read_classes(table, pairs("a", "b"), "classes") == [expected] * 2
 
 
 @pytest.mark.parametrize(
@@ -265,6 +267,7 @@ def test_a_table_says_the_classes_of_each_file(tmp_path: Path) -> None:
         ("file,label,class\nb\n", "row 2: there is no label; the row"),
         ("label,class,note,file\n1,a,x\n", "row 2: there is no file; the row"),
         ("label,class\n1\n", "row 2: there is no class; the row"),
+        ("label,class\n1,a\n", "has no column file, and there are 2 images"),
         ("file,label,class\nb,1,a\n", "row 2: 'b' is the name of 2 of the images"),
         (None, "cannot be read as a table of classes"),
     ],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.cli.arguments import add_command, add_json, add_knobs, config_from
+from napari_unet.cli.doubts import class_doubts
 from napari_unet.cli.interrupt import finishing_at_ctrl_c
 from napari_unet.cli.output import Report, complain, progress_bar, remark
 from napari_unet.cli.replacing import check_model_place, same_file
@@ -17,7 +18,7 @@ from napari_unet.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from napari_unet.cli.arguments import Commands
     from napari_unet.core.annotation import Annotation
@@ -175,7 +176,9 @@ def _read(args: argparse.Namespace) -> list[Annotation]:
 
     pairs = pair_files(args.images, args.labels)
     regions = dict(pair_files(args.images, args.region)) if args.region else {}
-    classes = read_classes(args.classes, pairs) if args.classes else [None] * len(pairs)
+    classes: Sequence[dict[int, str] | None] = [None] * len(pairs)
+    if args.classes:
+        classes = read_classes(args.classes, pairs, args.meaning)
     annotations = []
     for (image, labels), kinds in zip(pairs, classes, strict=True):
         region = read_labels(regions[image]) > 0 if image in regions else None
@@ -185,4 +188,8 @@ def _read(args: argparse.Namespace) -> list[Annotation]:
             annotations.append(Annotation(pixels, painted, args.meaning, region, kinds, width))
         except InputError as error:
             raise InputError(f"{image} with {labels}: {error}") from error
+    if args.classes:
+        doubts = class_doubts(args.classes, pairs, annotations, new=not args.continued)
+        for doubt in doubts:
+            complain(doubt)
     return annotations

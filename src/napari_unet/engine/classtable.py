@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from napari_unet.core.annotation import Meaning
 from napari_unet.engine.formats.findfiles import LABEL_ENDING
 from napari_unet.errors import InputError
 
@@ -15,12 +16,15 @@ __all__ = ["read_classes"]
 AnyPath = str | os.PathLike[str]
 
 
-def read_classes(path: AnyPath, pairs: Sequence[tuple[Path, Path]]) -> list[dict[int, str]]:
+def read_classes(
+    path: AnyPath, pairs: Sequence[tuple[Path, Path]], meaning: Meaning = "instances"
+) -> list[dict[int, str]]:
     """Read which class the labels of some files have.
 
     The first row names the columns. A row is about the file that its column ``file`` names: an
     image or its labels, with or without folders in front and a suffix behind. Without that column,
-    every row is about all files. Other columns are not read.
+    every row is about all files: about the only one, or where it names classes of pixels. Other
+    columns are not read.
 
     Parameters
     ----------
@@ -28,6 +32,8 @@ def read_classes(path: AnyPath, pairs: Sequence[tuple[Path, Path]]) -> list[dict
         The table.
     pairs : sequence of (image, labels)
         The files.
+    meaning : {"instances", "scribbles", "classes"}
+        Of the labels.
 
     Returns
     -------
@@ -38,10 +44,11 @@ def read_classes(path: AnyPath, pairs: Sequence[tuple[Path, Path]]) -> list[dict
     ------
     InputError
         If the table cannot be read, has no such columns or too short rows, or names a file that
-        is not there, or that is there twice.
+        is not there, or that is there twice, or names none where there are several images.
     """
     classes: list[dict[int, str]] = [{} for _ in pairs]
-    for number, row in enumerate(_rows(Path(path)), start=2):
+    rows = _rows(Path(path))
+    for number, row in enumerate(rows, start=2):
         try:
             label = int(row["label"])
         except ValueError as error:
@@ -50,6 +57,11 @@ def read_classes(path: AnyPath, pairs: Sequence[tuple[Path, Path]]) -> list[dict
             ) from error
         for index in _meant(row.get("file"), pairs, f"{path}, row {number}"):
             classes[index][label] = row["class"] or ""
+    if rows and "file" not in rows[0] and len(pairs) > 1 and meaning != "classes":
+        raise InputError(
+            f"{path} has no column file, and there are {len(pairs)} images, each with cells of its "
+            f"own. Add the column: it names the image that a row is about."
+        )
     return classes
 
 
