@@ -177,19 +177,42 @@ def test_a_bad_file_fails_alone(
 
 
 def test_two_images_never_become_one_result(
-    model: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    model: str, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Equal names are refused before anything is written."""
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 64), np.uint8))
-    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "a.png")
-    output = tmp_path / "out"
+    """Both fail, the others are done; the pattern that is told takes one of the two."""
+    folder, output = tmp_path / "images", tmp_path / "out"
+    for name in ("a.tif", "sub/b.tif"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes((images / name).read_bytes())
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(folder / "sub" / "b.png")
 
-    assert main(["segment", model, str(tmp_path), "-o", str(output)]) == 3
+    assert main(["segment", model, str(folder), "-o", str(output)]) == 5
 
-    (complaint,) = capsys.readouterr().err.splitlines()
-    assert str(tmp_path / "a.tif") in complaint
-    assert str(tmp_path / "a.png") in complaint
-    assert not output.exists()
+    said = capsys.readouterr()
+    first, second, count = said.err.splitlines()
+    twins = f"{folder / 'sub' / 'b.png'} and {folder / 'sub' / 'b.tif'} would both become"
+    assert twins in first
+    assert twins in second
+    assert count == "napari-unet: 2 of 3 images failed."
+    assert results(output) == ["a_labels.tif"]
+    pattern = str(folder / "**" / "*.png")
+    assert f"give a pattern that takes one of them, such as '{pattern}'" in first
+    assert main(["segment", model, pattern, "-o", str(output)]) == 0
+    assert results(output) == ["a_labels.tif", "sub/b_labels.tif"]
+
+
+def test_equal_names_in_two_folders_fail_alone(
+    model: str, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Here a pattern is no help, but the folder that holds both is."""
+    for name in ("day1/a.tif", "day2/a.tif", "day2/c.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((images / "a.tif").read_bytes())
+    days = [str(tmp_path / "day1"), str(tmp_path / "day2")]
+
+    assert main(["segment", model, *days, "-o", str(tmp_path / "out")]) == 5
+    assert "or give the folder that holds both" in capsys.readouterr().err
+    assert results(tmp_path / "out") == ["c_labels.tif"]
 
 
 def test_a_stack_keeps_its_planes_and_its_probabilities(

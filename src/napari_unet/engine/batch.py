@@ -75,7 +75,7 @@ def segment_files(
     Raises
     ------
     InputError
-        If there is no image, or two would become one result.
+        If there is no image.
     DeviceError
         If the device does not exist.
     """
@@ -126,6 +126,8 @@ class _Batch:
     def look(self, index: int, locks: ItemLocks) -> Order | ItemSkipped | ItemFailed:
         """Decide what is to be made of an item, if anything."""
         item, options = self.items[index], self.options
+        if item.clash:
+            return self.tally.failed(index, InputError(item.clash))
         try:
             if (first := self._first(item)) != item:
                 reason = f"belongs to the image in {first.image}, which is segmented as a whole"

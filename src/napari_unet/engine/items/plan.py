@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -88,12 +88,15 @@ class Item:
         The output folder.
     seen : str
         What tells the image from others, where it is no file.
+    clash : str
+        Why it cannot be segmented, where another image would become the same result.
     """
 
     image: Path
     name: Path
     folder: Path
     seen: str = ""
+    clash: str = ""
 
     def open(self) -> ImageFile:
         """Open the image, without reading its pixels."""
@@ -132,30 +135,24 @@ def plan(
     Raises
     ------
     InputError
-        If there is nothing, or two images would become one result, or the folder is a file.
+        If there is nothing, or the folder is a file.
     """
     given = [images] if isinstance(images, str | os.PathLike) else list(images)
     folder = Path(folder)
     _check_folder(folder)
-    items: dict[str, Item] = {}
+    items: dict[tuple[str, str], Item] = {}
     outputs: set[str] = set()
     others: set[Path] = set()
     for source in given:
         for image in _without_results(source, folder, others):
             item = Item(image, relative_name(image, source), folder)
-            labels = item.output("labels", SUFFIX["tiff"])
+            items.setdefault((_key(image), _key(_labels(item))), item)
             outputs |= {
                 _key(item.output(what, suffix))
                 for what in ("labels", "probabilities")
                 for suffix in SUFFIX.values()
             }
             outputs.add(_key(item.output(*CHALLENGE)))
-            earlier = items.setdefault(_key(labels), item)
-            if _key(earlier.image) != _key(image):
-                raise InputError(
-                    f"{earlier.image} and {image} would both become {labels}; segment them into "
-                    f"different folders, or give the folder that holds both."
-                )
     left = [item for item in items.values() if not _within(item.image, outputs)]
     if not left:
         raise InputError(
@@ -165,7 +162,7 @@ def plan(
     if others and remark is not None:
         results = "1 result" if len(others) == 1 else f"{len(others)} results"
         remark(f"{results} of an earlier batch left out.")
-    return take_shard(left, shard)
+    return take_shard(_told_apart(left), shard)
 
 
 def take_shard(items: Sequence[Item], shard: str) -> list[Item]:
@@ -183,6 +180,34 @@ def take_shard(items: Sequence[Item], shard: str) -> list[Item]:
     if not 1 <= index <= count:
         raise InputError(f"The shard is {shard!r}; give i/n, such as 1/4 for the first of four.")
     return list(items[index - 1 :: count])
+
+
+def _told_apart(items: Sequence[Item]) -> list[Item]:
+    """Return the items, of which those that would become the same result say so."""
+    alike: dict[str, list[Item]] = {}
+    for item in items:
+        alike.setdefault(_key(_labels(item)), []).append(item)
+    return [
+        item if len(same) == 1 else replace(item, clash=_clash(same))
+        for item, same in ((item, alike[_key(_labels(item))]) for item in items)
+    ]
+
+
+def _clash(items: Sequence[Item]) -> str:
+    """Say which images would become one result, and how to give one of them."""
+    first, second = items[0], items[1]
+    remedy = "segment them into different folders, or give the folder that holds both"
+    folder, start = first.image.parent, first.name.name
+    if second.image.parent == folder and second.image.name.startswith(start):
+        root = folder.parents[len(first.name.parts) - 2] if first.name.parent.parts else folder
+        inside = "**/*" if first.name.parent.parts else "*"
+        pattern = root / f"{inside}{first.image.name[len(start) :]}"
+        remedy = f"give a pattern that takes one of them, such as '{pattern}'"
+    return f"{first.image} and {second.image} would both become {_labels(first)}; {remedy}."
+
+
+def _labels(item: Item) -> Path:
+    return item.output("labels", SUFFIX["tiff"])
 
 
 def _check_folder(folder: Path) -> None:
