@@ -209,6 +209,20 @@ def test_training_says_what_is_labelled_and_how_good_it_became(
     assert segmenter.provenance["steps"] == 3
 
 
+def test_why_the_quality_is_not_measured_is_told_as_it_is(
+    cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Nothing is held out because nobody wanted it, or because all of it was trained on before."""
+    assert main(train_arguments(cells, tmp_path / "m.unet", "--no-validate")) == 0
+    out, err = capsys.readouterr()
+    assert "nothing held out, as asked for" in out
+    assert "step 3, 0 s: nothing is held out to measure the quality" in err
+    assert "too little" not in out + err
+    more = train_arguments(cells, tmp_path / "n.unet", "--continue", str(tmp_path / "m.unet"))
+    assert main(more) == 0
+    assert "too little labelled that is new to the model to hold any out" in capsys.readouterr().out
+
+
 def test_json_is_one_event_per_line(
     cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -164,7 +164,7 @@ def follow(events: Iterable[TrainEvent], report: Report, keeper: Keeper) -> None
 def _measured(event: Validated) -> str:
     where = f"step {event.step}, {event.seconds:.0f} s"
     if math.isnan(event.loss):
-        return f"{where}: too little labelled to measure the quality"
+        return f"{where}: nothing is held out to measure the quality"
     return f"{where}: held-out loss {event.loss:.3f}, IoU {event.iou:.3f}"
 
 

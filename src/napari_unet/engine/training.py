@@ -203,8 +203,11 @@ class _Run:
         if self.ranks.count > 1:
             where = f"{self.ranks.count} processes, each on {where}"
         held_out = f"{len(self.data.held_out)} blocks held out to measure the quality"
-        if not self.data.held_out:
-            held_out = "too little labelled to hold any out"
+        if not self.config.validate:
+            held_out = "nothing held out, as asked for"
+        elif not self.data.held_out:
+            new = " that is new to the model" if self.before[0] else ""
+            held_out = f"too little labelled{new} to hold any out"
         beginning = ""
         if self.begins_with_starter:
             beginning = "; begins with the starter model"
