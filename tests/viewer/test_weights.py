@@ -337,7 +337,7 @@ def test_labels_of_another_shape_end_it(show: Any, viewer: Any, qtbot: Any) -> N
 
 def test_labels_that_do_not_fit_are_refused(show: Any, viewer: Any) -> None:
     """Classes, and labels of another image; no layer is added."""
-    with pytest.raises(InputError, match=r"'painted' holds classes.*scribbles or instances"):
+    with pytest.raises(InputError, match=r"'painted' holds classes.*none for classes"):
         show(cells(), meaning="classes")
     image = viewer.add_image(np.zeros((5, 5)))
     with pytest.raises(InputError, match="has shape"):

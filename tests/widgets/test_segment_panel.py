@@ -107,7 +107,8 @@ def test_the_magnification_is_found_and_used(hand: Any, viewer: Any) -> None:
 def test_pixels_of_another_size_tell_the_magnification(hand: Any, viewer: Any) -> None:
     """A sentence says so where both layers have a unit of length, and Find takes it at once."""
     painted, pixels = viewer.layers["cells"], viewer.layers["cells"].data
-    painted.scale, painted.units = (0.65, 0.65), ("um", "um")
+    for layer in (painted, hand.dock.panels.data.labels):
+        layer.scale, layer.units = (0.65, 0.65), ("um", "um")
     finer = viewer.add_image(pixels, name="finer", scale=(0.325, 0.325), units=("um", "um"))
     viewer.add_image(pixels, name="no unit", scale=(0.325, 0.325))
     panels = hand.dock.panels

@@ -220,4 +220,4 @@ def test_the_keys_are_listed_behind_a_fold(keys: Shortcuts, qtbot: Any) -> None:
         shown = QKeySequence(shortcut.key).toString(QKeySequence.SequenceFormat.NativeText)
         assert f"<b>{shown}</b>" in text.text()
         assert shortcut.title in text.text()
-    assert "click into the image" in fold.toolTip()
+    assert "while the mouse is over the image" in fold.toolTip()
