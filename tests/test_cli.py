@@ -250,6 +250,59 @@ def test_training_goes_on_from_a_model(model: Path, cells: Path, tmp_path: Path)
     assert after.base_channels == before.base_channels
 
 
+def test_settings_that_a_continued_model_has_already_are_told(
+    cells: Path, model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """They have no effect; those that are the model's own need no word."""
+    given = ["--base-channels", "32", "--downsample", "4", "--start", "random"]
+    more = ["--continue", str(model), *given]
+    assert main(train_arguments(cells, tmp_path / "m.unet", *more)) == 0
+    told = capsys.readouterr().err.splitlines()[0]
+    assert told.startswith(
+        "napari-unet: --base-channels 32, --downsample 4, --start random: without effect"
+    )
+
+    assert main(train_arguments(cells, tmp_path / "m.unet", "--continue", str(model))) == 0
+    assert "without effect" not in capsys.readouterr().err
+
+
+def test_masks_as_instances_are_trained_on_with_a_word_about_them(
+    cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One number for many cells would teach that they are one."""
+    mask = np.zeros((128, 128), np.uint8)
+    for y, x in np.ndindex(4, 5):
+        mask[24 * y + 6 :, 24 * x + 6 :][:14, :14] = 255
+    write_labels(tmp_path / "a.tif", mask)
+    given = ["train", str(cells / "images" / "a.tif"), "--labels", str(tmp_path / "a.tif")]
+    more = ["-o", str(tmp_path / "m.unet"), *TINY]
+
+    assert main([*given, "--meaning", "instances", *more]) == 0
+    told = capsys.readouterr().err.splitlines()[0]
+    assert "a.tif: 1 number stands for 20 pieces, and each number counts as one cell." in told
+    assert "with the meaning classes" in told
+    assert main([*given, "--meaning", "scribbles", *more]) == 3
+    assert "pieces" not in capsys.readouterr().err
+
+
+def test_a_pair_with_two_names_is_trained_on_with_a_word_about_it(
+    cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One file and one file are a pair, but perhaps not the one that was meant."""
+    given = ["train", str(cells / "images" / "a.tif"), "--meaning", "instances"]
+    more = ["-o", str(tmp_path / "m.unet"), *TINY]
+    assert main([*given, "--labels", str(cells / "truth" / "sub" / "b.tif"), *more]) == 0
+    told = capsys.readouterr().err.splitlines()[0]
+    assert "a.tif and" in told
+    assert "b.tif have different names" in told
+    write_labels(tmp_path / "A_masks.tif", read_labels(cells / "truth" / "a.tif"))
+    assert main([*given, "--labels", str(tmp_path / "A_masks.tif"), *more]) == 0
+    assert "different names" in capsys.readouterr().err
+    write_labels(tmp_path / "a_masks.tif", read_labels(cells / "truth" / "a.tif"))
+    assert main([*given, "--labels", str(tmp_path / "a_masks.tif"), *more]) == 0
+    assert "different names" not in capsys.readouterr().err
+
+
 def test_regions_say_what_is_background(
     cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -272,7 +325,7 @@ def test_what_cannot_be_trained_on_is_one_line(
     """Lonely files, wrong sizes, empty labels and a missing device end without a traceback."""
     one = str(cells / "images" / "a.tif")
     write_labels(tmp_path / "small.tif", np.ones((64, 64), int))
-    write_labels(tmp_path / "empty.tif", np.zeros((128, 128), int))
+    write_labels(tmp_path / "empty" / "a.tif", np.zeros((128, 128), int))
     output = ["--meaning", "instances", "-o", str(tmp_path / "m.unet")]
 
     lonely = ["train", str(cells / "images"), "--labels", str(tmp_path / "small.tif"), *output]
@@ -281,7 +334,7 @@ def test_what_cannot_be_trained_on_is_one_line(
     complaint = fails(small, 3, capsys)
     assert one in complaint
     assert "(64, 64)" in complaint
-    empty = ["train", one, "--labels", str(tmp_path / "empty.tif"), *output]
+    empty = ["train", one, "--labels", str(tmp_path / "empty" / "a.tif"), *output]
     assert "No cell is painted" in fails(empty, 3, capsys)
     gone = train_arguments(cells, tmp_path / "m.unet", "--continue", str(tmp_path / "gone.unet"))
     assert "gone.unet" in fails(gone, 3, capsys)

@@ -8,11 +8,58 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari_unet.core.annotation import Annotation
+    from napari_unet.core.config import TrainConfig
+    from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["class_doubts", "some"]
+__all__ = ["class_doubts", "continuing_doubt", "number_doubts", "pair_doubts", "some"]
 
 SHOWN = 5
 """Names in a sentence, before only their number is told."""
+
+
+def continuing_doubt(config: TrainConfig, model: Segmenter) -> str:
+    """Say which settings a model that is continued does not take over, or nothing."""
+    from napari_unet.core.config import TrainConfig
+
+    default = TrainConfig()
+    kept = {name: getattr(model, name) for name in ("base_channels", "depth", "downsample")}
+    kept["start"] = default.start
+    given = [
+        f"--{name.replace('_', '-')} {value}"
+        for name, own in kept.items()
+        if (value := getattr(config, name)) not in (getattr(default, name), own)
+    ]
+    if not given:
+        return ""
+    return (
+        f"{', '.join(given)}: without effect, because a model that is continued keeps its size, "
+        f"resolution and weights. Leave --continue out to begin a new one."
+    )
+
+
+def pair_doubts(pairs: Sequence[tuple[Path, Path]]) -> Iterator[str]:
+    """Say if an image and its labels are a pair only because there are no others."""
+    from napari_unet.engine.files import same_name
+
+    for image, labels in pairs:
+        if not same_name(image, labels):
+            yield (
+                f"{image} and {labels} have different names, and are trained on as a pair because "
+                f"there is one of each."
+            )
+
+
+def number_doubts(
+    pairs: Sequence[tuple[Path, Path]], annotations: Sequence[Annotation]
+) -> Iterator[str]:
+    """Say of which labels the numbers do not seem to be cells."""
+    from napari_unet.core.unnumbered import seems_unnumbered_to_learn
+
+    for (_, labels), annotation in zip(pairs, annotations, strict=True):
+        if annotation.meaning == "instances":
+            planes = (seems_unnumbered_to_learn(plane.labels) for plane in annotation.planes())
+            if doubt := next(filter(None, planes), ""):
+                yield f"{labels}: {doubt}"
 
 
 def class_doubts(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.cli.arguments import add_command, add_json, add_knobs, config_from
-from napari_unet.cli.doubts import class_doubts
+from napari_unet.cli.doubts import class_doubts, continuing_doubt, number_doubts, pair_doubts
 from napari_unet.cli.interrupt import finishing_at_ctrl_c
 from napari_unet.cli.output import Report, complain, progress_bar, remark
 from napari_unet.cli.replacing import check_model_place, same_file
@@ -84,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
     annotations = _read(args)
     config = config_from(args, TrainConfig)
     start = Segmenter.load(args.continued) if args.continued else None
+    if start is not None and (doubt := continuing_doubt(config, start)):
+        complain(doubt)
     report, keeper = Report(args.json), Keeper(Path(args.output))
     # what goes on later, or in other processes, is stopped as it is
     ranks = placed()
@@ -188,8 +190,9 @@ def _read(args: argparse.Namespace) -> list[Annotation]:
             annotations.append(Annotation(pixels, painted, args.meaning, region, kinds, width))
         except InputError as error:
             raise InputError(f"{image} with {labels}: {error}") from error
+    doubts = [*pair_doubts(pairs), *number_doubts(pairs, annotations)]
     if args.classes:
-        doubts = class_doubts(args.classes, pairs, annotations, new=not args.continued)
-        for doubt in doubts:
-            complain(doubt)
+        doubts += class_doubts(args.classes, pairs, annotations, new=not args.continued)
+    for doubt in doubts:
+        complain(doubt)
     return annotations

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import label
 
-__all__ = ["seems_unnumbered"]
+__all__ = ["seems_unnumbered", "seems_unnumbered_to_learn"]
 
 MANY, EACH = 10, 3
 """So many pieces, and so many for each number, are more than what a brush or a cut leaves."""
 
 
 def seems_unnumbered(labels: NDArray[np.integer]) -> str:
-    """Say in a sentence that the numbers do not seem to tell objects apart, or nothing.
+    """Say in a sentence that the numbers of a truth do not seem to tell objects apart, or nothing.
 
     Scores of objects take every number for one object, in one piece or in several.
 
@@ -24,13 +24,21 @@ def seems_unnumbered(labels: NDArray[np.integer]) -> str:
     labels : integer array
         (Y, X) or (Z, Y, X); 0 is background.
     """
+    return _doubt(labels, "In the truth ", "score them as classes")
+
+
+def seems_unnumbered_to_learn(labels: NDArray[np.integer]) -> str:
+    """Say the same of labels that a model will learn cells from."""
+    return _doubt(labels, "", "learn them with the meaning classes")
+
+
+def _doubt(labels: NDArray[np.integer], where: str, remedy: str) -> str:
     numbers = np.count_nonzero(np.unique(labels))
     pieces: Any = label(labels, background=0, return_num=True)[1]
     if pieces < max(MANY, EACH * numbers):
         return ""
     have = "1 number stands" if numbers == 1 else f"{numbers} numbers stand"
     return (
-        f"In the truth {have} for {pieces} pieces, and each number counts as one cell. If each "
-        f"piece is a cell, number them first (skimage.measure.label); if the numbers are classes, "
-        f"score them as classes."
+        f"{where}{have} for {pieces} pieces, and each number counts as one cell. If each piece is "
+        f"a cell, number them first (skimage.measure.label); if the numbers are classes, {remedy}."
     )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.formats.axisview import AxisView
-from napari_unet.engine.formats.findfiles import find_images, pair_files, relative_name
+from napari_unet.engine.formats.findfiles import find_images, pair_files, relative_name, same_name
 from napari_unet.engine.formats.imagefile import explained, open_source
 from napari_unet.engine.formats.source import PixelSize
 from napari_unet.engine.formats.tiff import is_tiff, read_tiff
@@ -23,6 +23,7 @@ __all__ = [
     "read_image",
     "read_labels",
     "relative_name",
+    "same_name",
     "write_labels",
     "write_probabilities",
 ]

@@ -21,7 +21,7 @@ from napari_unet.engine.formats.imagefile import SUFFIXES
 from napari_unet.engine.formats.zarrfile import is_zarr, zarr_images
 from napari_unet.errors import InputError
 
-__all__ = ["LABEL_ENDING", "find_images", "pair_files", "relative_name"]
+__all__ = ["LABEL_ENDING", "find_images", "pair_files", "relative_name", "same_name"]
 
 AnyPath = str | os.PathLike[str]
 
@@ -114,6 +114,12 @@ def _without_partner(files: dict[str, Path], others: dict[str, Path]) -> list[Pa
     return [files[key] for key in files if key not in others and not BESIDE_LABELS.search(key)]
 
 
+def same_name(image: Path, labels: Path) -> bool:
+    """Whether the names of two files alone would make them a pair."""
+    first, second = (_key(relative_name(file, file)) for file in (image, labels))
+    return Path(first).name == Path(second).name
+
+
 def _in_folder(folder: Path) -> Iterator[Path]:
     closed: list[OSError] = []
     for inside, folders, names in os.walk(folder, onerror=closed.append):
@@ -202,7 +208,12 @@ def _listed(given: Sequence[AnyPath]) -> list[tuple[Path, Path]]:
 def _by_key(files: list[tuple[Path, Path]]) -> dict[str, Path]:
     keyed: dict[str, Path] = {}
     for file, name in files:
-        key = name.with_name(LABEL_ENDING.sub("", name.name) or name.name).as_posix()
+        key = _key(name)
         if keyed.setdefault(key, file) != file:
             raise InputError(f"{keyed[key]} and {file} are both called {key}; keep one of them.")
     return keyed
+
+
+def _key(name: Path) -> str:
+    """Return what the names of an image and of its labels have in common."""
+    return name.with_name(LABEL_ENDING.sub("", name.name) or name.name).as_posix()
