@@ -22,7 +22,7 @@ import zarr
 from napari_unet import InputError, PredictConfig, Segmenter, UNetError, segment
 from napari_unet.engine import blocks
 from napari_unet.engine.batch import run_batch, segment_files
-from napari_unet.engine.files import read_image, read_labels
+from napari_unet.engine.files import read_image, read_labels, write_labels
 from napari_unet.engine.formats.imagefile import open_image
 from napari_unet.engine.formats.omezarr import create_labels, finish
 from napari_unet.engine.items import scratch, tasks
@@ -337,6 +337,33 @@ def test_a_table_is_remembered_when_more_is_made_by_the_same_model(
     assert len(list(out.glob("a_outlines.*"))) == 2
     list(segment_files(model, image, out, replace(CPU, threshold=0.9)))
     assert sorted(path.name for path in out.iterdir()) == [".live-unet", "a_labels.tif"]
+
+
+def test_labels_of_another_format_go_when_those_of_another_model_come(
+    model: Segmenter, tmp_path: Path
+) -> None:
+    """Two label images of an image would not agree. Equal ones stay, and so do changed ones."""
+    image = save(tmp_path / "a.tif", cells())
+    out, stricter = tmp_path / "out", replace(CPU, threshold=0.9)
+    as_zarr, more = BatchOptions(format="ome-zarr"), BatchOptions(probabilities=True)
+    list(segment_files(model, image, out, CPU, as_zarr))
+    list(segment_files(model, image, out, stricter))
+    assert sorted(path.name for path in out.iterdir()) == [".live-unet", "a_labels.tif"]
+
+    list(segment_files(model, image, out, stricter, as_zarr))
+    list(segment_files(model, image, out, stricter, more))
+    kept = [".live-unet", "a_labels.ome.zarr", "a_labels.tif", "a_probabilities.tif"]
+    assert sorted(path.name for path in out.iterdir()) == kept
+    assert _done(segment_files(model, image, out, stricter, more)) == []
+    list(segment_files(model, image, out, CPU))
+    assert sorted(path.name for path in out.iterdir()) == [".live-unet", "a_labels.tif"]
+
+    list(segment_files(model, image, out, stricter, as_zarr))
+    assert sorted(path.name for path in out.iterdir()) == [".live-unet", "a_labels.ome.zarr"]
+    list(segment_files(model, image, out, stricter))
+    write_labels(out / "a_labels.tif", np.ones((64, 64), int))
+    list(segment_files(model, image, out, CPU, as_zarr))
+    assert sorted(path.name for path in out.iterdir()) == kept[:3]
 
 
 def test_an_image_that_changes_while_it_is_read_fails(model: Segmenter, tmp_path: Path) -> None:

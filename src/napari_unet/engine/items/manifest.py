@@ -70,7 +70,8 @@ class Record:
     settings, version : dict, str
         The same settings in words, and the version of this program: for people.
     outputs : dict of str to (str, str)
-        Of each kind of result, such as "labels": name of the file or folder, and its `stamp`.
+        Of each kind of result, such as "labels": name of the file or folder, and its `stamp`. One
+        in another format is listed under its own name.
     earlier : dict of str to str
         Names and stamps of what was made of it before, or lay there and was to be replaced.
     objects : int or None
@@ -87,9 +88,9 @@ class Record:
     objects: int | None = None
 
     def paths(self, item: Item) -> tuple[Path, ...]:
-        """Return where the results lie."""
+        """Return where the results lie, but for those that are there in another format, too."""
         folder = (item.folder / item.name).parent
-        return tuple(folder / name for name, _ in self.outputs.values())
+        return tuple(folder / name for kind, (name, _) in self.outputs.items() if kind != name)
 
 
 def fingerprint(path: Path) -> str:
@@ -182,7 +183,9 @@ def find_foreign(item: Item, outputs: Iterable[Path]) -> list[Path]:
 
 
 def find_outdated(item: Item, outputs: Iterable[Path], made_by: str, seen: str) -> list[Path]:
-    """Return results, such as tables, of labels that are about to be replaced by others.
+    """Return results that do not fit those that are about to be written.
+
+    Such as tables, and labels in another format, which another model or other settings made.
 
     Parameters
     ----------
@@ -196,8 +199,6 @@ def find_outdated(item: Item, outputs: Iterable[Path], made_by: str, seen: str) 
     record, new = read_record(item), {path.name for path in outputs}
     if record is None or (record.made_by, record.fingerprint) == (made_by, seen):
         return []
-    if record.outputs.get("labels", ("", ""))[0] not in new:
-        return []
     folder = (item.folder / item.name).parent
     return [
         folder / name
@@ -209,9 +210,9 @@ def find_outdated(item: Item, outputs: Iterable[Path], made_by: str, seen: str) 
 def find_lasting(
     item: Item, outputs: Mapping[str, Path], made_by: str, seen: str
 ) -> dict[str, tuple[str, str]]:
-    """Return results, such as tables, that stay true when labels are replaced by equal ones.
+    """Return results, such as tables, that fit what the same model writes with the same settings.
 
-    They are remembered on, so that they go with the labels when others come.
+    They are remembered on, so that they go when what another model writes comes.
 
     Parameters
     ----------
@@ -230,8 +231,6 @@ def find_lasting(
     """
     record, new = read_record(item), {path.name for path in outputs.values()}
     if record is None or (record.made_by, record.fingerprint) != (made_by, seen):
-        return {}
-    if record.outputs.get("labels", ("", ""))[0] != outputs["labels"].name:
         return {}
     folder = (item.folder / item.name).parent
     return {
