@@ -126,3 +126,34 @@ def test_nobody_is_told_to_delete_a_file_that_is_no_state(
     assert f"{image} is damaged or not the state of a training. Choose another file" in complaint
     assert "delete" not in complaint.replace(str(folder), "").lower()
     assert "BadZipFile" not in complaint
+
+
+@pytest.mark.parametrize(
+    "more",
+    [("--csv", "no/s.csv"), ("--objects", "no/o.csv"), ("--errors", "no"), ("--errors", "no/e")],
+)
+def test_where_scores_cannot_be_written_is_told_before_they_are_computed(
+    folder: Path, more: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file lies where a folder should be."""
+    (folder / "no").write_text("in the way")
+
+    complaint = refused(scoring(folder, more[0], str(folder / more[1])), capsys)
+
+    assert f"{folder / more[1]} cannot be written: {folder / 'no'} is no folder." in complaint
+    assert "Errno" not in complaint
+
+
+def test_where_the_demo_and_models_cannot_be_written_is_told_before_they_are_trained(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody waits a minute for that."""
+    (folder / "no").write_text("in the way")
+    demo = ["demo", "--headless", "--seconds", "60", "-o", str(folder / "no")]
+    for command in (
+        demo,
+        training(folder, folder / "no" / "m.unet"),
+        training(folder, folder / "m.unet", "--checkpoint", str(folder / "no" / "state")),
+    ):
+        assert "cannot be written: " in refused(command, capsys)
+    assert not (folder / "m.unet").exists()

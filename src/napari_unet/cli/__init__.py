@@ -52,8 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("stopped.")
         return STOPPED
-    except (OSError, MemoryError) as error:
-        complain(str(error) or "out of memory.")
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        complain(f"{where}{error.strerror or error}. Check the disk and the rights to it.")
+        return 4
+    except MemoryError:
+        complain("out of memory.")
         return 4
 
 

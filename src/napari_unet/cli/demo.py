@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.cli.arguments import add_command, add_json, reader
 from napari_unet.cli.output import Report, remark
+from napari_unet.cli.replacing import check_folder
 from napari_unet.core.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def _train_and_draw(folder: Path, config: TrainConfig, report: Report) -> None:
     from napari_unet.engine.training import train
     from napari_unet.sample_data import painted_scribbles, touching_cells
 
+    check_folder(folder)
     image, truth = touching_cells()
     painted = painted_scribbles(truth)
     report.line(f"Training for {config.seconds:g} s on a sample image with a few painted cells.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.cli.arguments import add_command, add_json
 from napari_unet.cli.output import Report, complain, say
-from napari_unet.cli.replacing import check_table_places
+from napari_unet.cli.replacing import check_folder, check_table_places
 from napari_unet.cli.scores import Part, Scores, cell_scores, class_scores, means, split
 from napari_unet.errors import InputError
 
@@ -69,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     if args.classes and args.objects:
         raise InputError("Classes of pixels are no objects: leave out --objects or --classes.")
     check_table_places([Path(path) for path in (args.csv, args.objects) if path])
+    if args.errors:
+        check_folder(Path(args.errors))
     score, ndim = cell_scores, 3 if args.in_3d else 2
     if args.classes:
         score, ndim = class_scores, 0

@@ -1,4 +1,4 @@
-"""Which files a command may replace: those of its own kind, and never what the user made."""
+"""Where a command may write: not where it cannot, and never in place of what the user made."""
 
 from __future__ import annotations
 
@@ -7,10 +7,37 @@ from pathlib import Path
 
 from napari_unet.errors import InputError
 
-__all__ = ["check_model_place", "check_table_places", "same_file"]
+__all__ = ["check_folder", "check_model_place", "check_place", "check_table_places", "same_file"]
 
 TABLE = b"image,"
 """How every table of ``evaluate`` begins."""
+
+
+def check_place(path: Path) -> None:
+    """Look at whether a file can be written, before the work that it is for.
+
+    Raises
+    ------
+    InputError
+        If there can be no folder for it, or nothing may be written there.
+    """
+    _check(path, path.absolute().parent)
+
+
+def check_folder(path: Path) -> None:
+    """Look at whether files can be written into a folder, as `check_place` does."""
+    _check(path, path.absolute())
+
+
+def _check(path: Path, folder: Path) -> None:
+    # missing folders are made
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if not there.is_dir():
+        raise InputError(f"{path} cannot be written: {there} is no folder. Give another place.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(
+            f"{path} cannot be written: you may not write into {there}. Give another place."
+        )
 
 
 def check_model_place(path: Path) -> None:
@@ -19,10 +46,11 @@ def check_model_place(path: Path) -> None:
     Raises
     ------
     InputError
-        If something else than a model lies there.
+        If something else than a model lies there, or nothing can be written.
     """
     from napari_unet.engine.modelfile import is_model
 
+    check_place(path)
     if path.exists() and not is_model(path):
         raise InputError(
             f"{path} is there and is no model of this program, so it is not replaced; give "
@@ -36,9 +64,11 @@ def check_table_places(paths: list[Path]) -> None:
     Raises
     ------
     InputError
-        If something else than such a table lies there, or two would become one file.
+        If something else than such a table lies there, nothing can be written, or two would become
+        one file.
     """
     for number, path in enumerate(paths):
+        check_place(path)
         if path.exists() and not _is_table(path):
             raise InputError(
                 f"{path} is there and is no table of 'evaluate', so it is not replaced; give "

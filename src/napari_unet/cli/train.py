@@ -12,7 +12,7 @@ from napari_unet.cli.arguments import add_command, add_json, add_knobs, config_f
 from napari_unet.cli.doubts import class_doubts, continuing_doubt, number_doubts, pair_doubts
 from napari_unet.cli.interrupt import finishing_at_ctrl_c
 from napari_unet.cli.output import Report, complain, progress_bar, remark
-from napari_unet.cli.replacing import check_model_place, same_file
+from napari_unet.cli.replacing import check_model_place, check_place, same_file
 from napari_unet.core.config import TrainConfig
 from napari_unet.errors import InputError
 
@@ -81,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
             f"--checkpoint and -o are both {args.output}: give the state its own file"
         )
     check_model_place(Path(args.output))
+    if args.checkpoint:
+        check_place(Path(args.checkpoint))
     annotations = _read(args)
     config = config_from(args, TrainConfig)
     start = Segmenter.load(args.continued) if args.continued else None
