@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -157,3 +160,65 @@ def test_where_the_demo_and_models_cannot_be_written_is_told_before_they_are_tra
     ):
         assert "cannot be written: " in refused(command, capsys)
     assert not (folder / "m.unet").exists()
+
+
+WITHOUT_RIGHTS = """
+import ctypes, struct, sys
+from napari_unet.cli import main
+if sys.platform == "linux":  # the rights of the superuser go beyond those of files
+    assert ctypes.CDLL(None).capset(struct.pack("Ii", 0x20080522, 0), bytes(24)) == 0
+sys.exit(main(sys.argv[1:]))
+"""
+
+restricted = pytest.mark.skipif(
+    os.name != "posix" or (sys.platform != "linux" and os.geteuid() == 0),
+    reason="the rights of files mean something else there",
+)
+
+
+def without_rights(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as somebody to whom the rights of files apply."""
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_RIGHTS, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@restricted
+def test_a_model_of_somebody_else_is_not_called_damaged(tmp_path: Path) -> None:
+    """The system says why it cannot be read, and so does the message."""
+    model = tmp_path / "cells.unet"
+    starter_model().save(model)
+    model.chmod(0)
+    ended = without_rights("info", str(model))
+
+    assert ended.returncode == 3
+    assert f"{model} cannot be opened: Permission denied." in ended.stderr
+    assert "damaged" not in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    tmp_path.chmod(0o600)
+    ended = without_rights("info", str(model))
+    tmp_path.chmod(0o755)
+    assert "Permission denied" in ended.stderr
+    assert ended.returncode == 3
+
+
+@restricted
+def test_a_folder_that_may_not_be_written_to_is_told_before_the_work(folder: Path) -> None:
+    """In a sentence, for each of the commands."""
+    closed = folder / "closed"
+    closed.mkdir()
+    closed.chmod(0o555)
+    for command in (
+        scoring(folder, "--csv", str(closed / "s.csv")),
+        scoring(folder, "--errors", str(closed / "e")),
+        training(folder, closed / "m.unet"),
+        ["demo", "--headless", "-o", str(closed / "demo")],
+    ):
+        ended = without_rights(*command)
+        assert ended.returncode == 3
+        assert f"you may not write into {closed}." in ended.stderr
+        assert ended.stdout == ""

@@ -84,8 +84,7 @@ def write_model(segmenter: Segmenter, path: Path) -> None:
 
 def read_model(path: Path) -> Segmenter:
     """Read a file; `Segmenter.load` says what is raised."""
-    if not path.is_file():
-        raise ModelFileError(f"There is no model file {path}.")
+    _check_reachable(path)
     try:
         with _unpacked(path) as there, safe_open(there, framework="np") as file:
             header = (file.metadata() or {}).get("napari_unet")
@@ -97,6 +96,20 @@ def read_model(path: Path) -> Segmenter:
     if header is None:
         raise ModelFileError(f"{path} is a safetensors file, but not a Live U-Net model.")
     return _from_settings(path, header, weights)
+
+
+def _check_reachable(path: Path) -> None:
+    """Raise a `ModelFileError` that says why a file cannot be opened; safetensors does not."""
+    try:
+        if not path.is_file():
+            raise ModelFileError(f"There is no model file {path}.")
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise ModelFileError(
+            f"{path} cannot be opened: {error.strerror}. Look at the rights of the file and its "
+            f"folders."
+        ) from error
 
 
 def is_model(path: Path) -> bool:
