@@ -222,3 +222,21 @@ def test_a_folder_that_may_not_be_written_to_is_told_before_the_work(folder: Pat
         assert ended.returncode == 3
         assert f"you may not write into {closed}." in ended.stderr
         assert ended.stdout == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the shell of Windows closes nothing")
+def test_a_closed_output_is_no_reason_for_a_traceback(tmp_path: Path) -> None:
+    """Nor a closed place for complaints; what is opened next must not take its number."""
+    starter_model().save(tmp_path / "cells.unet")
+    program = [sys.executable, "-m", "napari_unet.cli"]
+    for closing in (">&-", "2>&-", ">&- 2>&-"):
+        ended = subprocess.run(
+            ["sh", "-c", f'exec "$@" {closing}', "sh", *program, "info", "cells.unet"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stderr == ""

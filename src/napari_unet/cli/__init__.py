@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import napari_unet
 from napari_unet.cli.benchmark import add_to as add_benchmark
@@ -35,6 +36,7 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; wrong usage raises SystemExit(2)."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # a file name that the terminal's encoding lacks must not end a batch
         if hasattr(stream, "reconfigure"):
@@ -59,6 +61,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         complain("out of memory.")
         return 4
+
+
+def _open_closed_streams() -> None:
+    """Let what is printed into a closed stream vanish, as after ``>&-`` in a shell.
+
+    In the order of their numbers, so that no file that is opened later is taken for one of them.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - to the end of the program
 
 
 def _exit_code(error: UNetError) -> int:
