@@ -191,6 +191,28 @@ def test_a_missing_command_or_argument_is_wrong_usage(capsys: pytest.CaptureFixt
     assert "0 seconds" in misused(["demo", "--seconds", "0"], capsys)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--treshold", "0.5"), "unrecognized arguments: --treshold 0.5 (is --threshold meant?)"),
+        (("--probabilites",), "unrecognized arguments: --probabilites (is --probabilities meant?)"),
+        (("--tile_size=256",), "unrecognized arguments: --tile_size=256 (is --tile-size meant?)"),
+        (("--quick",), "unrecognized arguments: --quick"),
+    ],
+)
+def test_a_misspelled_option_is_told_with_the_one_that_is_meant(
+    arguments: tuple[str, ...], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And with the usage of the command that it was given to."""
+    with pytest.raises(SystemExit) as ended:
+        main(["segment", "m.unet", "i.tif", "-o", "out", *arguments])
+
+    usage, *_, told = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert usage.startswith("usage: napari-unet segment MODEL IMAGES...")
+    assert told == f"napari-unet segment: error: {complaint}"
+
+
 def test_training_says_what_is_labelled_and_how_good_it_became(
     cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

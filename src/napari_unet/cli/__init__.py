@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import napari_unet
+from napari_unet.cli.arguments import meant
 from napari_unet.cli.benchmark import add_to as add_benchmark
 from napari_unet.cli.demo import add_to as add_demo
 from napari_unet.cli.evaluate import add_to as add_evaluate
@@ -41,7 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # a file name that the terminal's encoding lacks must not end a batch
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    args = _parser().parse_args(argv)
+    args, unknown = _parser().parse_known_args(argv)
+    if unknown:
+        # the usage of the command, where argparse shows that of the whole program
+        hint = meant(unknown, args.parser)
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     try:
         return int(args.run(args))
     except UNetError as error:

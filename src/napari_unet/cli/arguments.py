@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import re
 import textwrap
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
 from napari_unet.cli.output import PROGRAM
 from napari_unet.core.config import PredictConfig, TrainConfig, knobs
 from napari_unet.errors import InputError
 
-__all__ = ["Commands", "add_command", "add_json", "add_knobs", "config_from", "reader"]
+__all__ = ["Commands", "add_command", "add_json", "add_knobs", "config_from", "meant", "reader"]
 
 C = TypeVar("C", TrainConfig, PredictConfig)
+
+ALIKE = 0.7
+"""From 0 to 1, how much a word must resemble an option to be taken for it, misspelled."""
 
 
 class Commands(Protocol):
@@ -69,6 +73,18 @@ def add_knobs(parser: argparse.ArgumentParser, config: type[TrainConfig | Predic
 def config_from(args: argparse.Namespace, config: type[C]) -> C:
     """Return the configuration that the flags of `add_knobs` spell."""
     return config(**{name: getattr(args, name) for name in knobs(config)})
+
+
+def meant(unknown: Sequence[str], parser: argparse.ArgumentParser) -> str:
+    """Say which options some unknown ones resemble, or nothing."""
+    from difflib import get_close_matches
+
+    lines = (line.strip() for line in parser.format_help().splitlines())
+    named = [re.split(" {2,}", line)[0] for line in lines if line.startswith("-")]
+    flags = re.findall(r"--[\w-]+", " ".join(named))
+    words = [one.partition("=")[0].replace("_", "-") for one in unknown if one.startswith("--")]
+    close = [near[0] for word in words if (near := get_close_matches(word, flags, 1, ALIKE))]
+    return f" (is {' and '.join(close)} meant?)" if close else ""
 
 
 def reader(
