@@ -15,7 +15,12 @@ Every message says what was wrong, the value seen, and what to do next.
 
 from __future__ import annotations
 
-__all__ = ["DeviceError", "InputError", "JobError", "ModelFileError", "UNetError"]
+from collections.abc import Sequence
+
+__all__ = ["DeviceError", "InputError", "JobError", "ModelFileError", "UNetError", "some_of"]
+
+SHOWN = 5
+"""Names in a message, before only their number is told."""
 
 
 class UNetError(Exception):
@@ -36,3 +41,9 @@ class DeviceError(UNetError):
 
 class JobError(UNetError):
     """A job broke off, or the process that ran it died."""
+
+
+def some_of(names: Sequence[object]) -> str:
+    """Return the first of some names for a message, and how many more there are."""
+    more = len(names) - SHOWN
+    return ", ".join(map(str, names[:SHOWN])) + (f" and {more} more" if more > 0 else "")

@@ -508,6 +508,18 @@ def test_named_files_are_a_selection(tmp_path: Path) -> None:
     assert pairs(tmp_path, ["i/a.tif"], ["l/b.tif"]) == [("i/a.tif", "l/b.tif")]
 
 
+def test_of_many_files_without_a_partner_the_first_are_named(tmp_path: Path) -> None:
+    """A screen full of paths hides the sentence around them."""
+    tree(tmp_path / "i", "a.tif", *(f"b{number}.tif" for number in range(1, 41)))
+    tree(tmp_path / "l", "a.tif")
+
+    with pytest.raises(InputError) as caught:
+        pair_files([tmp_path / "i"], [tmp_path / "l"])
+
+    names = ", ".join(str(tmp_path / "i" / f"b{number}.tif") for number in range(1, 6))
+    assert f"There is no partner for {names} and 35 more. An image and" in str(caught.value)
+
+
 def test_files_without_a_partner_are_all_listed(tmp_path: Path) -> None:
     """Nothing is paired by order: two wrong names on two sides are two complaints."""
     tree(tmp_path / "i", "a.tif", "b.tif", "c.tif")

@@ -6,15 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_unet.errors import some_of
+
 if TYPE_CHECKING:
     from napari_unet.core.annotation import Annotation
     from napari_unet.core.config import TrainConfig
     from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["class_doubts", "continuing_doubt", "number_doubts", "pair_doubts", "some"]
-
-SHOWN = 5
-"""Names in a sentence, before only their number is told."""
+__all__ = ["class_doubts", "continuing_doubt", "number_doubts", "pair_doubts"]
 
 
 def continuing_doubt(config: TrainConfig, model: Segmenter) -> str:
@@ -73,7 +72,8 @@ def class_doubts(
     lost = _unmatched(pairs, annotations)
     if lost:
         yield (
-            f"{table} has classes for labels that are in no image: {some(lost)}. They are left out."
+            f"{table} has classes for labels that are in no image: {some_of(lost)}. They are left "
+            f"out."
         )
     if new and annotations[0].meaning != "classes" and (count := _count(annotations)) < 2:
         have = "1 class" if count == 1 else "no class"
@@ -81,12 +81,6 @@ def class_doubts(
             f"{table} has {have} of cells, and two are needed to be told apart: the model learns "
             f"what a cell is, and no classes."
         )
-
-
-def some(names: Sequence[str]) -> str:
-    """Return the first of some names, and how many more there are."""
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _unmatched(pairs: Sequence[tuple[Path, Path]], annotations: Sequence[Annotation]) -> list[str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from napari_unet.engine.formats.imagefile import SUFFIXES
 from napari_unet.engine.formats.zarrfile import is_zarr, zarr_images
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, some_of
 
 __all__ = ["LABEL_ENDING", "find_images", "pair_files", "relative_name", "same_name"]
 
@@ -86,7 +86,7 @@ def pair_files(images: Sequence[AnyPath], labels: Sequence[AnyPath]) -> list[tup
     Raises
     ------
     InputError
-        If a name is there twice, or a file has no partner; all of them are listed.
+        If a name is there twice, or files have no partner; the first of them are named.
     """
     first, second = _listed(images), _listed(labels)
     if len(first) == len(second) == 1:
@@ -101,7 +101,7 @@ def pair_files(images: Sequence[AnyPath], labels: Sequence[AnyPath]) -> list[tup
     if labels_named or not images_named:
         lonely += _without_partner(right, left)
     if lonely or not left.keys() & right.keys():
-        names = ", ".join(map(str, lonely)) or "any file"
+        names = some_of(lonely) or "any file"
         raise InputError(
             f"There is no partner for {names}. An image and its labels have the same name, the "
             f"labels optionally with _labels or _mask behind it."
