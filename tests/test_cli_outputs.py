@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -240,3 +241,21 @@ def test_a_closed_output_is_no_reason_for_a_traceback(tmp_path: Path) -> None:
         )
         assert ended.returncode == 0, ended.stderr
         assert ended.stderr == ""
+
+
+def test_an_export_replaces_nothing_but_packages(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A zip file of raw images stays; a package that was exported before does not."""
+    model, image = folder / "cells.unet", folder / "images" / "a.tif"
+    starter_model().save(model)
+    raw, package = folder / "raw.zip", folder / "cells.zip"
+    with zipfile.ZipFile(raw, "w") as file:
+        file.write(image)
+    before = raw.read_bytes()
+    command = ["export", str(model), str(image), "-o"]
+
+    complaint = refused([*command, str(raw)], capsys)
+    assert f"{raw} is there and is no package of this program" in complaint
+    assert raw.read_bytes() == before
+    assert main([*command, str(package)]) == main([*command, str(package)]) == 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.cli.arguments import add_command, add_json
 from napari_unet.cli.output import Report
+from napari_unet.cli.replacing import check_package_place
 
 if TYPE_CHECKING:
     import argparse
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_unet.engine.formats.imagefile import open_image
     from napari_unet.engine.segmenter import Segmenter
 
+    check_package_place(Path(args.output))
     segmenter, image = Segmenter.load(args.model), open_image(args.image).data
     name = args.name or Path(args.model).stem
     export_model(segmenter, image, args.output, name=name, fixed=args.fixed)

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from napari_unet.errors import InputError
 
-__all__ = ["check_folder", "check_model_place", "check_place", "check_table_places", "same_file"]
+__all__ = [
+    "check_folder",
+    "check_model_place",
+    "check_package_place",
+    "check_place",
+    "check_table_places",
+    "same_file",
+]
 
 TABLE = b"image,"
 """How every table of ``evaluate`` begins."""
@@ -54,6 +61,24 @@ def check_model_place(path: Path) -> None:
     if path.exists() and not is_model(path):
         raise InputError(
             f"{path} is there and is no model of this program, so it is not replaced; give "
+            f"another name behind -o, or move it away."
+        )
+
+
+def check_package_place(path: Path) -> None:
+    """Look at where a package for other programs will be written.
+
+    Raises
+    ------
+    InputError
+        If something else than such a package lies there, or nothing can be written.
+    """
+    from napari_unet.engine.modelfile import is_package
+
+    check_place(path)
+    if path.exists() and not is_package(path):
+        raise InputError(
+            f"{path} is there and is no package of this program, so it is not replaced; give "
             f"another name behind -o, or move it away."
         )
 

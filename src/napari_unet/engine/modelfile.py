@@ -24,7 +24,15 @@ from napari_unet.engine.atomic import write_atomically
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import ModelFileError
 
-__all__ = ["FORMAT", "PACKED", "is_model", "read_model", "weight_shapes", "write_model"]
+__all__ = [
+    "FORMAT",
+    "PACKED",
+    "is_model",
+    "is_package",
+    "read_model",
+    "weight_shapes",
+    "write_model",
+]
 
 MOST_OUTPUTS = 254
 """Of a network: the numbers above mark pixels of which too little is known."""
@@ -117,6 +125,15 @@ def is_model(path: Path) -> bool:
     try:
         with safe_open(path, framework="np") as file:
             return "napari_unet" in (file.metadata() or {})
+    except UNREADABLE:
+        return False
+
+
+def is_package(path: Path) -> bool:
+    """Whether a file is a package for other programs with a model of this one in it."""
+    try:
+        with ZipFile(path) as package:
+            return PACKED in package.namelist()
     except UNREADABLE:
         return False
 
