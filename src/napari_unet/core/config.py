@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import typing
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any, Literal
-
-import numpy as np
 
 from napari_unet.errors import InputError
 
@@ -106,7 +105,7 @@ def _validate(config: TrainConfig | PredictConfig) -> None:
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
         value, kind = getattr(config, field.name), hints[field.name]
-        if isinstance(value, np.generic):  # as other libraries compute thresholds and sizes
+        if isinstance(value, Number) and hasattr(value, "item"):  # one of NumPy's
             value = value.item()
             object.__setattr__(config, field.name, value)
         where = f"{type(config).__name__}.{field.name} ({field.metadata['help']})"
