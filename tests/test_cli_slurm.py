@@ -22,8 +22,9 @@ echo "sbatch: error: Batch job submission failed" >&2
 exit 1
 """
 WORKS = """#!/bin/sh
+cp "$1" "$0.$$"  # as SLURM does: it is deleted soon
+sh "$0.$$" >/dev/null 2>&1 &
 echo "Submitted batch job $$"
-sh "$1" >/dev/null 2>&1 &
 """
 ONE_WORKS = f"""#!/bin/sh
 if mkdir "$0.taken" 2>/dev/null; then

@@ -111,7 +111,7 @@ def test_a_name_that_does_not_exist_is_an_ordinary_error() -> None:
         _ = napari_unet.Unet
 
 
-@pytest.mark.parametrize("name", errors.__all__)
+@pytest.mark.parametrize("name", [name for name in errors.__all__ if name[0].isupper()])
 def test_no_error_of_ours_is_a_runtime_error(name: str) -> None:
     """Napari's stock worker drops RuntimeErrors, so ours must be something else."""
     kind = getattr(errors, name)
