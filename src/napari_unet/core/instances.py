@@ -110,16 +110,14 @@ def find_pieces(foreground: NDArray[np.floating], rules: CellRules) -> NDArray[n
     if rules.core > rules.threshold:
         sure = (foreground >= rules.core) & (components > 0)
         cores = _components(sure, hole)
-        # a hole of cores may hold what was dropped, or another cell
-        cores[_owners(cores, components, sure)[cores] != components] = 0
+        _leave_others(cores, (cores > 0) & ~sure, np.where(sure, components, 0), components)
         # what is left of an outline is no cell: a core is at least a quarter of one
         cores = _drop_small(cores, rules.min_size // 4, cut // 4)
     if rules.split > 0:
         cores = split_necks(cores, rules.split, smooth=rules.smooth)
     if cores is not components:
         grown = _grow(cores, components, foreground)
-        grown[foreground < rules.threshold] = 0  # what lies between several cells is no hole of one
-        grown = _fill_holes(grown, hole) if hole > 0 else grown
+        _clear_gaps(grown, (grown > 0) & (foreground < rules.threshold))
         components = _drop_small(grown, rules.min_size, cut)
     return _in_reading_order(components)
 
@@ -127,15 +125,6 @@ def find_pieces(foreground: NDArray[np.floating], rules: CellRules) -> NDArray[n
 def _components(mask: NDArray[np.bool_], max_hole: int) -> NDArray[np.integer]:
     labels: NDArray[np.integer] = ndimage.label(mask)[0]
     return _fill_holes(labels, max_hole) if max_hole > 0 and labels.any() else labels
-
-
-def _owners(
-    cores: NDArray[np.integer], components: NDArray[np.integer], sure: NDArray[np.bool_]
-) -> NDArray[np.integer]:
-    """Return the component that each core is part of."""
-    owners = np.zeros(int(cores.max(initial=0)) + 1, dtype=components.dtype)
-    owners[cores[sure]] = components[sure]
-    return owners
 
 
 def _grow(
@@ -209,19 +198,51 @@ def _fill_holes(labels: NDArray[np.integer], max_size: int) -> NDArray[np.intege
     if not fillable.any():
         return labels
     # most planes have few: all that follows looks at their pixels only
-    inside = look_up(fillable, holes)
-    lowest = np.full(count + 1, np.iinfo(np.int64).max)
-    highest = np.zeros(count + 1, dtype=np.int64)
-    y, x = np.nonzero(inside)  # never at the edge of the plane, so all neighbours are there
-    hole = holes[y, x]
-    del holes, inside
+    y, x = np.nonzero(look_up(fillable, holes))
+    filled = labels.copy()
+    filled[y, x] = _enclosing(labels, y, x, holes[y, x])
+    return filled
+
+
+def _leave_others(
+    cores: NDArray[np.integer],
+    filled: NDArray[np.bool_],
+    sure: NDArray[np.integer],
+    components: NDArray[np.integer],
+) -> None:
+    """Take out of filled cores what is not of their component: background, or another cell."""
+    y, x = np.nonzero(filled)
+    if len(y):
+        holes: Any = ndimage.label(filled, structure=np.ones((3, 3)))[0]
+        cores[y, x] *= _enclosing(sure, y, x, holes[y, x]) == components[y, x]
+
+
+def _clear_gaps(labels: NDArray[np.integer], filled: NDArray[np.bool_]) -> None:
+    """Make background again of what was filled between several cells; it is no hole of one."""
+    y, x = np.nonzero(filled)
+    if len(y):
+        holes: Any = ndimage.label(filled, structure=np.ones((3, 3)))[0]
+        labels[y, x] = 0
+        labels[y, x] = _enclosing(labels, y, x, holes[y, x])
+
+
+def _enclosing(
+    labels: NDArray[np.integer],
+    y: NDArray[np.integer],
+    x: NDArray[np.integer],
+    hole: NDArray[np.integer],
+) -> NDArray[np.int64]:
+    """Return of each pixel of some holes the cell that alone encloses its hole, or 0.
+
+    Pixels of holes never lie at the edge of the plane, so all of their neighbours are there.
+    """
+    lowest = np.full(int(hole.max()) + 1, np.iinfo(np.int64).max)
+    highest = np.zeros(len(lowest), dtype=np.int64)
     for cell in (labels[y - 1, x], labels[y + 1, x], labels[y, x - 1], labels[y, x + 1]):
         np.minimum.at(lowest, hole[cell > 0], cell[cell > 0])
         np.maximum.at(highest, hole[cell > 0], cell[cell > 0])
-    owner = np.where(lowest == highest, highest, 0)
-    filled = labels.copy()
-    filled[y, x] = owner[hole]
-    return filled
+    owner: NDArray[np.int64] = np.where(lowest == highest, highest, 0)[hole]
+    return owner
 
 
 def first_pixels(labels: NDArray[np.integer]) -> NDArray[np.int64]:
