@@ -13,19 +13,17 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import shutil
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
-from queue import Queue
 from typing import Any, TypeVar
 
 import torch
 
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.engine.slurm import complaint, slurm_settings
+from napari_unet.engine.slurm import check_slurm, slurm_settings, telling, wait_for_one
 from napari_unet.errors import InputError, JobError, UNetError
 
 __all__ = ["DaskExecutor", "local_workers", "scheduler_at", "slurm_jobs"]
@@ -191,12 +189,8 @@ def slurm_jobs(count: int, options: str) -> Iterator[DaskExecutor]:
     """
     jobs = _dask("dask_jobqueue.slurm")
     settings = slurm_settings(options)
-    if shutil.which("sbatch") is None:
-        raise InputError(
-            "There is no sbatch on this machine, so it cannot submit jobs to SLURM. Give --slurm "
-            "on a login node of the cluster; --workers alone computes here."
-        )
-    job, submitted = _telling(jobs.SLURMJob)
+    check_slurm()
+    job, submitted = telling(jobs.SLURMJob)
     with (
         _patient(),
         jobs.SLURMCluster(
@@ -207,54 +201,9 @@ def slurm_jobs(count: int, options: str) -> Iterator[DaskExecutor]:
             **settings,
         ) as cluster,
     ):
-        _wait_for_one(submitted, count)
+        wait_for_one(submitted, count)
         with _client(cluster) as client:
             yield DaskExecutor(client, settings["cores"])
-
-
-def _telling(kind: Any) -> tuple[Any, Queue[str | None]]:
-    """Return a kind of job that tells whether it was submitted, and where it tells that.
-
-    Dask submits jobs in the background: what goes wrong there is a traceback in its log, and
-    whoever waits for the workers waits for ever.
-    """
-    from distributed import Status
-
-    submitted: Queue[str | None] = Queue()
-
-    class Job(kind):  # type: ignore[misc]
-        """A job of the queue."""
-
-        async def start(self) -> None:
-            """Submit it."""
-            try:
-                await super().start()
-            except (OSError, RuntimeError, ValueError) as error:
-                # Dask may close what it takes for running; without a number nothing is cancelled
-                self.status = Status.running
-                submitted.put(str(error))
-            else:
-                submitted.put(None)
-
-        async def close(self) -> None:
-            """Cancel it."""
-            await super().close()
-            self.status = Status.closed  # which Dask insists on where it is not forgotten yet
-
-    return Job, submitted
-
-
-def _wait_for_one(submitted: Queue[str | None], count: int) -> None:
-    """Wait until one of some jobs is submitted; raise an `InputError` if none can be."""
-    said = ""
-    for _ in range(count):
-        if (error := submitted.get()) is None:
-            return
-        said = said or error
-    raise InputError(
-        f"SLURM submitted no job: {complaint(said)}. Correct the options of --slurm, or run "
-        f"it where jobs may be submitted."
-    )
 
 
 def _dask(module: str) -> Any:
