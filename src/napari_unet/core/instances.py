@@ -110,14 +110,14 @@ def find_pieces(foreground: NDArray[np.floating], rules: CellRules) -> NDArray[n
     if rules.core > rules.threshold:
         sure = (foreground >= rules.core) & (components > 0)
         cores = _components(sure, hole)
-        _leave_others(cores, (cores > 0) & ~sure, np.where(sure, components, 0), components)
+        _leave_others(cores, components, sure)
         # what is left of an outline is no cell: a core is at least a quarter of one
         cores = _drop_small(cores, rules.min_size // 4, cut // 4)
     if rules.split > 0:
         cores = split_necks(cores, rules.split, smooth=rules.smooth)
     if cores is not components:
         grown = _grow(cores, components, foreground)
-        _clear_gaps(grown, (grown > 0) & (foreground < rules.threshold))
+        _clear_gaps(grown, foreground >= rules.threshold)
         components = _drop_small(grown, rules.min_size, cut)
     return _in_reading_order(components)
 
@@ -205,25 +205,30 @@ def _fill_holes(labels: NDArray[np.integer], max_size: int) -> NDArray[np.intege
 
 
 def _leave_others(
-    cores: NDArray[np.integer],
-    filled: NDArray[np.bool_],
-    sure: NDArray[np.integer],
-    components: NDArray[np.integer],
+    cores: NDArray[np.integer], components: NDArray[np.integer], sure: NDArray[np.bool_]
 ) -> None:
     """Take out of filled cores what is not of their component: background, or another cell."""
-    y, x = np.nonzero(filled)
-    if len(y):
-        holes: Any = ndimage.label(filled, structure=np.ones((3, 3)))[0]
-        cores[y, x] *= _enclosing(sure, y, x, holes[y, x]) == components[y, x]
+    y, x, hole = _pixels_of_holes((cores > 0) & ~sure)
+    own = _enclosing(np.where(sure, components, 0), y, x, hole)
+    cores[y, x] *= own == components[y, x]
 
 
-def _clear_gaps(labels: NDArray[np.integer], filled: NDArray[np.bool_]) -> None:
+def _clear_gaps(labels: NDArray[np.integer], mask: NDArray[np.bool_]) -> None:
     """Make background again of what was filled between several cells; it is no hole of one."""
+    y, x, hole = _pixels_of_holes((labels > 0) & ~mask)
+    labels[y, x] = 0
+    labels[y, x] = _enclosing(labels, y, x, hole)
+
+
+def _pixels_of_holes(
+    filled: NDArray[np.bool_],
+) -> tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.integer]]:
+    """Return the pixels (y, x) of holes that were filled, and the number of the hole of each."""
     y, x = np.nonzero(filled)
-    if len(y):
-        holes: Any = ndimage.label(filled, structure=np.ones((3, 3)))[0]
-        labels[y, x] = 0
-        labels[y, x] = _enclosing(labels, y, x, holes[y, x])
+    if not len(y):
+        return y, x, y
+    holes: Any = ndimage.label(filled, structure=np.ones((3, 3)))[0]
+    return y, x, holes[y, x]
 
 
 def _enclosing(
@@ -236,7 +241,7 @@ def _enclosing(
 
     Pixels of holes never lie at the edge of the plane, so all of their neighbours are there.
     """
-    lowest = np.full(int(hole.max()) + 1, np.iinfo(np.int64).max)
+    lowest = np.full(int(hole.max(initial=0)) + 1, np.iinfo(np.int64).max)
     highest = np.zeros(len(lowest), dtype=np.int64)
     for cell in (labels[y - 1, x], labels[y + 1, x], labels[y, x - 1], labels[y, x + 1]):
         np.minimum.at(lowest, hole[cell > 0], cell[cell > 0])
