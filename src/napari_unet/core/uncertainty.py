@@ -116,8 +116,8 @@ def most_uncertain(
     if not open_places.any():
         return None
     # beyond the edge nothing can be painted, so places there come last
-    score = ndimage.uniform_filter(unsure, window, mode="constant") + 1
-    best = np.unravel_index(int(np.argmax(score * open_places)), score.shape)
+    score = np.where(open_places, ndimage.uniform_filter(unsure, window, mode="constant"), -1)
+    best = np.unravel_index(int(np.argmax(score)), score.shape)
     return int(ys[best[0]]), int(xs[best[1]])
 
 
