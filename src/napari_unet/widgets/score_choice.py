@@ -9,7 +9,7 @@ from napari_unet.viewer.scores.comparison import Scope, possible_scopes
 from napari_unet.viewer.scores.scorable import possible_truths
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.data_panel import DataPanel
-from napari_unet.widgets.parts import narrow
+from napari_unet.widgets.parts import narrow, offer_anew
 
 __all__ = ["ScoreChoice"]
 
@@ -71,12 +71,9 @@ class ScoreChoice:
 
     def _on_layers(self) -> None:
         """Offer the layers there are; choose the only one that nobody paints on."""
-        before = self.truth.value
-        self.truth.reset_choices()
-        there = [layer for _, layer in self._truths(None)]
-        if before in there:  # a layer that is renamed is for a moment not chosen
-            self.truth.value = before
-        elif self.truth.value is None:
+        offer_anew(self.truth)
+        if self.truth.value is None:
+            there = [layer for _, layer in self._truths(None)]
             others = [layer for layer in there if layer is not self._data.choice.labels]
             self.truth.value = others[0] if len(others) == 1 else None
         self._on_truth()
