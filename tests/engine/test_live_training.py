@@ -47,6 +47,15 @@ def whole(shape: tuple[int, ...]) -> tuple[slice, slice]:
     return slice(0, shape[0]), slice(0, shape[1])
 
 
+def look_at(image: np.ndarray[Any, Any], out: np.ndarray[Any, Any], **when: Any) -> Look:
+    """Ask for a preview of a whole plane."""
+    pixels = image[None]
+    when = {"key": 1} | when
+    return Look(
+        pixels=pixels, statistics=grey_statistics(pixels), inner=whole(image.shape), out=out, **when
+    )
+
+
 @settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_repainting_equals_starting_anew(data: st.DataObject) -> None:
@@ -199,12 +208,8 @@ def test_touching_cells_are_apart_in_a_preview(
     image, truth = touching_cells((160, 160))
     monkeypatch.setattr(preview, "LARGEST", largest)
     out = np.zeros(image.shape, np.uint8)
-    look = Look(
-        key=1, pixels=image[None], statistics=grey_statistics(image[None]),
-        inner=whole(image.shape), out=out,
-    )  # fmt: skip
     mailbox = Mailbox()
-    mailbox.put(look)
+    mailbox.put(look_at(image, out))
     events = train([Annotation(image, truth)], ENDLESS, segmenter=starter_model(), mailbox=mailbox)
     next(event for event in events if isinstance(event, Previewed))
     events.close()
@@ -217,12 +222,8 @@ def test_a_new_look_is_answered_at_once_and_the_old_one_is_forgotten() -> None:
     """Whoever pans does not wait for the next turn, and gets no stale pixels."""
     image, labels = disks()
     looks = [
-        Look(
-            key=key, pixels=image[None], statistics=grey_statistics(image[None]),
-            inner=whole(image.shape), out=np.zeros(image.shape, np.uint8), every=60.0,
-        )
-        for key in (1, 2, 3)
-    ]  # fmt: skip
+        look_at(image, np.zeros(image.shape, np.uint8), key=key, every=60.0) for key in (1, 2, 3)
+    ]
     letters = {1: looks[:1], 3: looks[1:], 6: [Finish()]}
     events = list(run([Annotation(image, labels)], Mailbox(), letters))
     previews = [(event.key, event.step) for event in events if isinstance(event, Previewed)]
@@ -233,12 +234,7 @@ def test_previews_do_not_change_what_is_learned() -> None:
     """The same weights with and without, to the last bit."""
     image, labels = disks()
     mailbox = Mailbox()
-    mailbox.put(
-        Look(
-            key=1, pixels=image[None], statistics=grey_statistics(image[None]),
-            inner=whole(image.shape), out=np.zeros(image.shape, np.uint8), every=0.0,
-        )
-    )  # fmt: skip
+    mailbox.put(look_at(image, np.zeros(image.shape, np.uint8), every=0.0))
     watched = list(train([Annotation(image, labels)], config(), mailbox=mailbox))
     alone = list(train([Annotation(image, labels)], config()))
     assert any(isinstance(event, Previewed) for event in watched)
@@ -357,12 +353,8 @@ def test_a_large_field_is_previewed_between_the_steps() -> None:
     """A piece at a time, the middle first, so that strokes are not kept waiting."""
     image, labels = disks((800, 900))
     out = np.full(image.shape, 9, dtype=np.uint8)
-    look = Look(
-        key=1, pixels=image[None], statistics=grey_statistics(image[None]),
-        inner=whole(image.shape), out=out,
-    )  # fmt: skip
     mailbox = Mailbox()
-    mailbox.put(look)
+    mailbox.put(look_at(image, out))
     steps = 0
     for event in train([Annotation(image, labels)], config(steps=30), mailbox=mailbox):
         steps += isinstance(event, StepDone)
