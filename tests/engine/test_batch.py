@@ -21,6 +21,7 @@ import zarr
 
 from napari_unet import InputError, PredictConfig, Segmenter, UNetError, segment
 from napari_unet.engine import blocks
+from napari_unet.engine.atomic import partial
 from napari_unet.engine.batch import run_batch, segment_files
 from napari_unet.engine.files import read_image, read_labels, write_labels
 from napari_unet.engine.formats.imagefile import open_image
@@ -392,7 +393,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
     (item,) = plan(image, tmp_path / "out")
     order = place_order(item, CPU, options, *identify(model, CPU, options))
     order.scratch.mkdir(parents=True)
-    (order.scratch / f".0.labels.npy.{os.getpid()}.partial").symlink_to("/dev/full")
+    partial(order.scratch / "0.labels.npy").symlink_to("/dev/full")
 
     _, *_, failed, _ = run_batch([item], model, CPU, options)
 
@@ -584,6 +585,7 @@ def test_links_that_lead_nowhere_are_missed(model: Segmenter, tmp_path: Path) ->
 UNREADABLE = """
 import ctypes, struct, sys
 from napari_unet import PredictConfig
+from napari_unet.engine.atomic import partial
 from napari_unet.engine.batch import segment_files
 from napari_unet.engine.items.events import ItemDone, ItemFailed
 from napari_unet.engine.starter import starter_model
