@@ -410,13 +410,16 @@ def test_labels_of_other_programs_are_understood(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_labels_is_refused(tmp_path: Path) -> None:
-    """Colours, fractions, channels and JPEG's approximate numbers are no labels."""
+    """Colours, fractions, infinity, channels and JPEG's approximate numbers are no labels."""
     Image.fromarray(noise(9, 8, 3, dtype="uint8")).save(tmp_path / "colour.png")
     Image.fromarray(noise(9, 8, dtype="uint8")).save(tmp_path / "approximate.jpg")
     tifffile.imwrite(tmp_path / "half.tif", np.full((9, 8), 0.5))
+    tifffile.imwrite(tmp_path / "endless.tif", np.full((9, 8), np.inf))
+    tifffile.imwrite(tmp_path / "huge.tif", np.full((9, 8), 1e30))
     tifffile.imwrite(tmp_path / "channels.tif", noise(2, 9, 8), ome=True, metadata={"axes": "CYX"})
 
-    for name in ("colour.png", "approximate.jpg", "half.tif", "channels.tif"):
+    wrong = ("half.tif", "endless.tif", "huge.tif")
+    for name in ("colour.png", "approximate.jpg", *wrong, "channels.tif"):
         with pytest.raises(InputError, match=name.replace(".", r"\.")):
             read_labels(tmp_path / name)
 

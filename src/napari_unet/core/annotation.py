@@ -25,7 +25,7 @@ from napari_unet.core.boundary import separate_touching
 from napari_unet.core.cellclasses import Classes, classes_by_label
 from napari_unet.errors import InputError
 
-__all__ = ["IGNORE", "Annotation", "Meaning", "Target", "encode"]
+__all__ = ["IGNORE", "Annotation", "Meaning", "Target", "encode", "is_whole"]
 
 IGNORE = 255
 """Target value of a pixel that is not labelled."""
@@ -188,7 +188,7 @@ def _checked_labels(
 ) -> NDArray[np.integer]:
     if labels.dtype == bool:
         labels = labels.astype(np.uint8)
-    if labels.dtype.kind == "f" and _whole(labels):
+    if labels.dtype.kind == "f" and is_whole(labels):
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "iu":
         raise InputError(f"The labels have dtype {labels.dtype}; labels are whole numbers.")
@@ -211,7 +211,7 @@ def _checked_labels(
     return labels
 
 
-def _whole(labels: NDArray[np.generic]) -> bool:
+def is_whole(labels: NDArray[np.generic]) -> bool:
     """Return whether every value of a float array is an integer that int64 can hold."""
     with np.errstate(invalid="ignore"):
         return bool((np.abs(labels) < 2.0**63).all() and np.array_equal(labels, np.round(labels)))

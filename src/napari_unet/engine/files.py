@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.annotation import is_whole
 from napari_unet.engine.formats.axisview import AxisView
 from napari_unet.engine.formats.findfiles import find_images, pair_files, relative_name, same_name
 from napari_unet.engine.formats.imagefile import explained, open_source
@@ -81,7 +82,7 @@ def read_labels(path: AnyPath) -> NDArray[np.integer]:
     labels: NDArray[Any] = channels[0]
     if labels.dtype == bool:
         return labels.astype(np.uint8)
-    if labels.dtype.kind == "f" and np.array_equal(labels, np.round(labels)):
+    if labels.dtype.kind == "f" and is_whole(labels):
         return labels.astype(np.int64)
     if labels.dtype.kind not in "iu":
         raise InputError(f"{path} holds {labels.dtype} values; labels are whole numbers.")
