@@ -380,6 +380,7 @@ def test_a_namesake_is_reported(
     assert severity == "warning"
     assert "napari-unet 1.0.0, is installed" in message
     assert "pip uninstall napari-unet" in message
+    assert "pip install --force-reinstall" in message  # what is uninstalled takes our files along
     assert viewer.layers == []
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import napari_unet
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari_unet.cli.arguments import Commands
 
-__all__ = ["add_to", "name_clash", "run"]
+__all__ = ["add_to", "run"]
 
 PACKAGES = ("napari", "torch", "numpy")
 
@@ -38,6 +38,7 @@ def add_to(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show what is known."""
     from napari_unet.engine.device import describe, select_device
+    from napari_unet.engine.namesake import name_clash
     from napari_unet.engine.segmenter import Segmenter
 
     segmenter = Segmenter.load(args.model) if args.model else None
@@ -57,19 +58,6 @@ def run(args: argparse.Namespace) -> int:
         for name, value in segmenter.provenance.items():
             report.line(f"{name:18}{value}")
     return 0
-
-
-def name_clash() -> str:
-    """Say what to do if the other project called napari-unet is installed too, else nothing."""
-    try:
-        other = distribution("napari-unet")
-    except PackageNotFoundError:
-        return ""
-    return (
-        f"Another project, napari-unet {other.version}, is installed too, and both bring a package "
-        f"napari_unet; to use this one, run 'pip uninstall napari-unet' and then "
-        f"'pip install --force-reinstall --no-deps napari-live-unet'."
-    )
 
 
 def _version(name: str) -> str:

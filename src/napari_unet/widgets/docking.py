@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import metadata
 
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QWidget
+
+from napari_unet.engine.namesake import name_clash
 
 __all__ = ["Docking", "open_demo", "warn_of_namesake"]
 
@@ -53,11 +54,5 @@ def open_demo() -> None:
 
 def warn_of_namesake() -> None:
     """Warn if the other project whose package has our name is installed too."""
-    try:
-        version = metadata.version("napari-unet")
-    except metadata.PackageNotFoundError:
-        return
-    show_warning(
-        f"Another project, napari-unet {version}, is installed and has a package of the same name, "
-        f"so either may break. Uninstall one: pip uninstall napari-unet."
-    )
+    if clash := name_clash():
+        show_warning(clash)
