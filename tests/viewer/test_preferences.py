@@ -22,7 +22,6 @@ from napari_unet.viewer.preferences import (
     PLUGIN,
     SHORTEST,
     Preferences,
-    follow_preferences,
     preferences,
 )
 
@@ -116,25 +115,8 @@ def test_a_bad_value_in_the_file_is_replaced_by_its_default(
 
 @pytest.mark.usefixtures("plugin_settings")
 def test_without_the_plugin_in_napari_there_are_the_defaults() -> None:
-    """In a script, or while the plugin is switched off; following is then no error."""
-    leave = follow_preferences(lambda _: None)
-    leave()
-
+    """In a script, or while the plugin is switched off."""
     assert preferences() == Preferences()
-
-
-@pytest.mark.usefixtures("installed")
-def test_who_follows_hears_of_every_change_until_they_leave() -> None:
-    """With all that is set now."""
-    heard: list[Preferences] = []
-    leave = follow_preferences(heard.append)
-    page().live_seconds = 10
-    page().live_seconds = 10
-    page().autosave = False
-    leave()
-    page().live_seconds = 20
-
-    assert heard == [Preferences(live_seconds=10), Preferences(live_seconds=10, autosave=False)]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from napari_unet.viewer.cellclasses import classes_of, set_class
 from napari_unet.viewer.correcting.picking import numbers_in
 from napari_unet.viewer.correcting.verified import (
     cell_meant,
-    is_verified,
     mark,
     toggle,
     verified_ids,
@@ -44,8 +43,8 @@ def test_a_mark_is_of_one_cell_in_one_plane(labels: Labels) -> None:
 
     assert verified_ids(labels, (1,)) == verified_ids(labels, (2,)) == {5}
     assert verified_ids(labels, (0,)) == frozenset()
-    assert is_verified(labels, (1,), 5)
-    assert not is_verified(labels, (1,), 2)
+    assert 5 in verified_ids(labels, (1,))
+    assert 2 not in verified_ids(labels, (1,))
     assert meaning_of(labels) == "scribbles"
 
 
@@ -64,7 +63,7 @@ def test_a_duplicate_of_the_layer_keeps_the_marks_to_itself(labels: Labels) -> N
     copied = Labels(**labels.as_layer_data_tuple()[1] | {"data": labels.data.copy()})
     mark(copied, (0,), [2], verified=False)
 
-    assert is_verified(labels, (0,), 2)
+    assert 2 in verified_ids(labels, (0,))
     assert labels.metadata[METADATA]["verified"] == {"0": [2]}
 
 
@@ -90,7 +89,7 @@ def test_a_table_of_the_user_stays(labels: Labels) -> None:
     labels.features = {"index": [2, 5], "area": [16, 48]}
     mark(labels, (0,), [2])
 
-    assert is_verified(labels, (0,), 2)
+    assert 2 in verified_ids(labels, (0,))
     assert list(labels.features) == ["index", "area"]
 
 

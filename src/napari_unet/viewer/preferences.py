@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ from napari.settings import get_plugin_settings
 from napari_unet.core.config import TrainConfig
 from napari_unet.errors import InputError
 
-__all__ = ["Preferences", "follow_preferences", "preferences"]
+__all__ = ["Preferences", "preferences"]
 
 PLUGIN, PAGE = "napari-live-unet", "dock"
 """Where napari.yaml declares them, in `contributions.configurations`."""
@@ -72,26 +71,6 @@ def preferences() -> Preferences:
         return Preferences()
     names = [field.name for field in dataclasses.fields(Preferences)]
     return Preferences(**{name: getattr(page, name) for name in names})
-
-
-def follow_preferences(call: Callable[[Preferences], object]) -> Callable[[], None]:
-    """Call with the new preferences after each change; return what ends that.
-
-    Changes come while the Preferences dialog is open, and once more if it is cancelled.
-    """
-    page = _page()
-    if page is None:
-        return lambda: None
-
-    def tell(_: object) -> None:
-        call(preferences())
-
-    page.events.connect(tell)
-
-    def leave() -> None:
-        page.events.disconnect(tell)
-
-    return leave
 
 
 def _page() -> Any:

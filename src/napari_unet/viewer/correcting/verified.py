@@ -16,7 +16,7 @@ from napari_unet.viewer.field import Box
 from napari_unet.viewer.layers import METADATA, meaning_of
 from napari_unet.viewer.stack import PlaneIndex, finest
 
-__all__ = ["cell_meant", "cells_in", "is_verified", "mark", "toggle", "verified_ids"]
+__all__ = ["cell_meant", "cells_in", "mark", "toggle", "verified_ids"]
 
 COLUMN = "verified"
 """Of ``layer.features``, which napari's status bar shows under the cursor."""
@@ -27,11 +27,6 @@ MOST_NUMBERS = 1 << 16
 def verified_ids(labels: Labels, plane: PlaneIndex) -> frozenset[int]:
     """Return the numbers of the verified cells of a plane."""
     return frozenset(_marks(labels).get(_key(plane), ()))
-
-
-def is_verified(labels: Labels, plane: PlaneIndex, number: int) -> bool:
-    """Whether a cell of a plane is verified."""
-    return number in verified_ids(labels, plane)
 
 
 def mark(
