@@ -158,7 +158,7 @@ def test_a_job_in_a_thread_needs_no_process(jobs: Jobs, diary: Diary, qtbot: Any
     """Any generator will do, and one job can follow another."""
     for _ in range(2):
         diary.ends.clear()
-        jobs.start("Counting", in_thread(toy_tasks.count, 3), on_event=diary.on_event, total=3)
+        jobs.start("Counting", in_thread(toy_tasks.count, 3), on_event=diary.on_event)
         wait_for_end(qtbot, diary)
         assert diary.ends == [("done", "idle")]
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BAR", "PROGRAM", "Report", "complain", "progress_bar", "remark", "say"]
+__all__ = ["PROGRAM", "Report", "complain", "progress_bar", "remark", "say"]
 
 PROGRAM = "napari-unet"
 BAR = "{l_bar}{bar}| {elapsed}{postfix}"
@@ -31,12 +31,12 @@ def complain(text: str) -> None:
     remark(f"{PROGRAM}: {' '.join(text.split())}")
 
 
-def progress_bar(form: str = BAR) -> Any:
+def progress_bar() -> Any:
     """Open a tqdm bar from 0 to 1 on standard error; it shows itself on a terminal only."""
     from tqdm import tqdm
 
     return tqdm(
-        total=1.0, file=sys.stderr, disable=None, leave=False, dynamic_ncols=True, bar_format=form
+        total=1.0, file=sys.stderr, disable=None, leave=False, dynamic_ncols=True, bar_format=BAR
     )
 
 

@@ -138,9 +138,9 @@ class Segmenter:
         smallest = self.smallest_cell(min_size)
         return smallest if min_size >= 0 else (smallest + 1) // 2
 
-    def largest_hole(self, max_hole: int = -1) -> int:
-        """Return the pixels of a hole to fill: ``max_hole``, or for -1 0.3 typical cells."""
-        return max_hole if max_hole >= 0 else 3 * round(0.1 * np.pi / 4 * self.diameter**2)
+    def largest_hole(self) -> int:
+        """Return the pixels of a hole to fill: 0.3 typical cells; 0 when their size is unknown."""
+        return 3 * round(0.1 * np.pi / 4 * self.diameter**2)
 
     def describe(self) -> str:
         """Say in a line what this model is."""

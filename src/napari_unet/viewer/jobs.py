@@ -90,7 +90,6 @@ class Jobs:
         *,
         on_event: Callable[[E], object],
         fraction: Callable[[E], float | None] | None = None,
-        total: int | None = None,
     ) -> None:
         """Run a generator in a thread and return at once.
 
@@ -107,10 +106,8 @@ class Jobs:
             Called with every event on the main thread, before the signal ``event``. If it raises,
             the job is stopped and fails with that error.
         fraction : callable, optional
-            The share 0 ... 1 that is done at an event, or None to leave the progress bar.
-        total : int, optional
-            Without ``fraction``: how many events there will be. Without either the progress bar
-            only shows that something runs.
+            The share 0 ... 1 that is done at an event, or None to leave the progress bar. Without
+            it the bar only shows that something runs.
 
         Raises
         ------
@@ -119,7 +116,7 @@ class Jobs:
         """
         self.require_idle(title)
         self._job = job = _Job(self, title, events, on_event)
-        job.bar = _Bar(title, fraction, total)
+        job.bar = _Bar(title, fraction)
         if self._job is job:
             job.start()
             self.started.emit(title)
@@ -252,37 +249,27 @@ class _Task:
 
 
 class _Bar:
-    """A bar in napari's activity dock: in per cent, in events, or without an end."""
+    """A bar in napari's activity dock: in per cent, or without an end."""
 
-    def __init__(
-        self, title: str, fraction: Callable[[Any], float | None] | None, total: int | None
-    ) -> None:
+    def __init__(self, title: str, fraction: Callable[[Any], float | None] | None) -> None:
         self._fraction = fraction
-        self._events = 0
         self._showing = False
         self._next = 0.0
-        self._bar = progress(desc=title, total=100 if fraction else total or 0)
+        self._bar = progress(desc=title, total=100 if fraction else 0)
 
     def show(self, event: object) -> None:
         """Move on, at most twice a second."""
-        self._events += 1
-        value = self._value(event)
+        share = None if self._fraction is None else self._fraction(event)
         # napari handles events in every update: without the guard one event would be handled
         # inside the other, ever deeper
-        if value is None or self._showing or time.monotonic() < self._next:
+        if share is None or self._showing or time.monotonic() < self._next:
             return
         self._showing = True
         try:
-            self._bar.update(max(0, value - self._bar.n))
+            self._bar.update(max(0, round(100 * share) - self._bar.n))
         finally:
             self._showing = False
             self._next = time.monotonic() + _PROGRESS_SECONDS
-
-    def _value(self, event: object) -> int | None:
-        if self._fraction is None:
-            return self._events if self._bar.total else None
-        share = self._fraction(event)
-        return None if share is None else round(100 * share)
 
     def close(self) -> None:
         """Take the bar away; may be called twice."""

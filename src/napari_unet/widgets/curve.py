@@ -6,7 +6,6 @@ import math
 
 import pyqtgraph as pg
 from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QWidget
 
 from napari_unet.viewer.learning.record import Record
 
@@ -20,13 +19,13 @@ HEIGHT = 130
 class TrainingCurve(pg.PlotWidget):  # type: ignore[misc]
     """Loss on a logarithmic axis, IoU on the right one (0 ... 1), against seconds."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self) -> None:
         axes = {
             "left": _LogAxis("left"),
             "right": pg.AxisItem("right"),
             "bottom": _SecondsAxis("bottom"),
         }
-        super().__init__(parent, background=None, enableMenu=False, axisItems=axes)
+        super().__init__(background=None, enableMenu=False, axisItems=axes)
         self.setFixedHeight(HEIGHT)
         self.setMinimumWidth(120)
         self.setToolTip(

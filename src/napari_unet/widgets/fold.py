@@ -12,7 +12,7 @@ __all__ = ["Fold"]
 
 
 class Fold:
-    """A title that shows and hides what is under it.
+    """A title that shows and hides what is under it, which is hidden first.
 
     Parameters
     ----------
@@ -22,20 +22,21 @@ class Fold:
         What it is for.
     content : Container
         What is shown and hidden.
+
+    Attributes
+    ----------
     unfolded : bool
-        Whether it is shown first.
+        Whether it is shown.
     """
 
-    def __init__(
-        self, title: str, tooltip: str, content: Container[Widget], *, unfolded: bool = False
-    ) -> None:
+    def __init__(self, title: str, tooltip: str, content: Container[Widget]) -> None:
         self._title, self._content = title, content
         self._button = button("", tooltip)
         self._button.native.setStyleSheet("text-align: left; padding-left: 8px")
         self.widget = stack(self._button, content)
         self._button.changed.connect(self._on_click)
-        self.unfolded = not unfolded
-        self.toggle()
+        self.unfolded = False
+        self._show()
 
     def _on_click(self) -> None:
         self.toggle()
@@ -45,5 +46,8 @@ class Fold:
     def toggle(self) -> None:
         """Show or hide what is under the title."""
         self.unfolded = not self.unfolded
+        self._show()
+
+    def _show(self) -> None:
         self._content.visible = self.unfolded
         self._button.text = ("▾" if self.unfolded else "▸") + f"  {self._title}"
