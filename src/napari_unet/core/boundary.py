@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.borderterm import border_term, parts, reach, relative
-from napari_unet.core.classweights import balance, balanced_class_weights
 from napari_unet.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "around",
-    "balanced_class_weights",
     "boundary_weight_map",
     "boundary_weights_in",
     "reach",
@@ -187,7 +185,9 @@ def _balance_of_cells(labels: NDArray[np.integer], ignore: Ignore) -> NDArray[np
         known = cells.size - (0 if unlabelled is None else np.count_nonzero(unlabelled))
         found = np.count_nonzero(cells)
         counts += known - found, found
-    return balance(counts)
+    present, weights = counts > 0, np.zeros(2, dtype=np.float32)
+    weights[present] = counts.sum() / (present.sum() * counts[present].astype(np.float64))
+    return weights
 
 
 def _weights(
