@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.nearesttwo import nearest_two
+from napari_unet.core.tiles import within
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["border_term", "parts", "reach", "relative"]
+__all__ = ["border_term", "parts", "reach"]
 
 NOTHING = 1e-8
 """A border term below this changes no float32 weight."""
@@ -66,12 +67,10 @@ def border_term(
     )
     if any(span.stop <= span.start for span in part):
         return term
-    nearest, second = nearest_two(
-        _narrow(cells[near]), relative(part, near), spacing, limit, device
-    )
+    nearest, second = nearest_two(_narrow(cells[near]), within(part, near), spacing, limit, device)
     total = nearest + second
     matters = total < limit
-    term[relative(part, box)][matters] = w0 * np.exp(-(total[matters] ** 2) / (2 * sigma**2))
+    term[within(part, box)][matters] = w0 * np.exp(-(total[matters] ** 2) / (2 * sigma**2))
     return term
 
 
@@ -98,13 +97,6 @@ def _narrow(cells: NDArray[np.integer]) -> NDArray[np.int32]:
     _, new = np.unique(np.concatenate([np.zeros(1, ids.dtype), ids[starts]]), return_inverse=True)
     lengths = np.diff(starts, append=ids.size)
     return np.repeat(new[1:].astype(np.int32), lengths).reshape(cells.shape)
-
-
-def relative(box: Sequence[slice], outer: Sequence[slice]) -> tuple[slice, ...]:
-    """Return a box as slices of a larger one that holds it."""
-    return tuple(
-        slice(span.start - o.start, span.stop - o.start) for span, o in zip(box, outer, strict=True)
-    )
 
 
 def parts(box: Sequence[slice], most: int) -> Iterator[tuple[slice, ...]]:

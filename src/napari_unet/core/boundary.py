@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.borderterm import border_term, parts, reach, relative
+from napari_unet.core.borderterm import border_term, parts, reach
+from napari_unet.core.tiles import within
 from napari_unet.errors import InputError
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def _balance_of_cells(labels: NDArray[np.integer], ignore: Ignore) -> NDArray[np
     for part in parts(tuple(slice(0, n) for n in labels.shape), PART):
         # the border between two cells is seen at the pixel before it
         near = around(part, labels.shape, w0=0, sigma=1)
-        cells = _cells(labels, near, ignore)[relative(part, near)]
+        cells = _cells(labels, near, ignore)[within(part, near)]
         unlabelled = _unlabelled(labels, part, ignore)
         known = cells.size - (0 if unlabelled is None else np.count_nonzero(unlabelled))
         found = np.count_nonzero(cells)
@@ -205,7 +206,7 @@ def _weights(
     weights = np.empty([span.stop - span.start for span in box], dtype=np.float32)
     for part in parts(box, PART):
         near = around(part, labels.shape, w0=w0, sigma=sigma, spacing=steps)
-        inside = relative(part, near)
+        inside = within(part, near)
         cells = _cells(labels, near, ignore)
         term = border_term(cells, inside, w0, sigma, steps, device)
         if class_weight is None:
@@ -215,7 +216,7 @@ def _weights(
         unlabelled = _unlabelled(labels, part, ignore)
         if unlabelled is not None:
             term[unlabelled] = 0
-        weights[relative(part, box)] = term
+        weights[within(part, box)] = term
     return weights
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "Tile",
     "halve",
     "mirror_indices",
+    "parts_of",
     "read_mirrored",
     "smallest_output",
     "tile_grid",
@@ -69,10 +70,7 @@ class Tile:
     @property
     def crop(self) -> tuple[slice, ...]:
         """The part of the network's output that is written."""
-        return tuple(
-            slice(w.start - o.start, w.stop - o.start)
-            for w, o in zip(self.write, self.output, strict=True)
-        )
+        return within(self.write, self.output)
 
 
 def tile_grid(

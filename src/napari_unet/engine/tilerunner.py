@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_unet.core.tiles import Tile, halve
+from napari_unet.core.tiles import Tile, halve, within
 from napari_unet.core.unet import UNet
 from napari_unet.engine.device import is_fast_with_bfloat16, is_out_of_memory, torch_errors
 from napari_unet.engine.segmenter import Segmenter
@@ -130,11 +130,7 @@ class TileRunner:
         for piece in pieces:
             ticket = self._start(piece, read)
             part = self._in_pieces(piece, read) if ticket is None else self._lane.finish(ticket)
-            where = (
-                slice(p.start - t.start, p.stop - t.start)
-                for p, t in zip(piece.output, tile.output, strict=True)
-            )
-            values[(slice(None), *where)] = part
+            values[(slice(None), *within(piece.output, tile.output))] = part
         return values
 
 

@@ -14,6 +14,7 @@ from napari_unet.core.boundary import around, boundary_weights_in
 from napari_unet.core.cellclasses import class_targets
 from napari_unet.core.normalise import grey_statistics, normalise
 from napari_unet.core.resolution import coarsen, coarsen_labels
+from napari_unet.core.tiles import within
 from napari_unet.engine.learning.heldout import count_blocks, fingerprint
 
 if TYPE_CHECKING:
@@ -156,12 +157,10 @@ class PaintedPlane:
             part = coarsen_labels(region[pixels].astype(np.uint8), factor) > 0
         meaning = self.annotation.meaning
         target = encode(coarsen_labels(labels[pixels], factor), meaning, part)
-        within = tuple(
-            slice(i.start - r.start, i.stop - r.start) for i, r in zip(inner, read, strict=True)
-        )
-        self.target[inner] = target.classes[within]
-        self.cells[inner] = target.cells[within]
-        self.painted[inner] = target.painted[within]
+        there = within(inner, read)
+        self.target[inner] = target.classes[there]
+        self.cells[inner] = target.cells[there]
+        self.painted[inner] = target.painted[there]
         if self._names:
             self._classify(inner)
         if meaning == "classes":

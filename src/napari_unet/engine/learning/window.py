@@ -11,18 +11,20 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from napari_unet.core.resolution import coarse_box, read_coarse, refine
-from napari_unet.core.tiles import mirror_indices
+from napari_unet.core.tiles import mirror_indices, parts_of, within
 from napari_unet.core.unet import UNet
 from napari_unet.engine.coarser import Readable
 
 __all__ = ["predict_piecewise", "predict_window"]
+
+Box = tuple[slice, slice]
 
 LARGEST = 384
 """Side in network pixels of what is predicted at once."""
 
 
 def predict_window(
-    network: UNet, image: torch.Tensor, box: tuple[slice, slice], factors: Sequence[int] = ()
+    network: UNet, image: torch.Tensor, box: Box, factors: Sequence[int] = ()
 ) -> NDArray[np.float32]:
     """Return the class probabilities of a box of a plane, equal to those of the whole plane.
 
@@ -52,7 +54,7 @@ def predict_window(
 def predict_piecewise(
     network: UNet,
     image: torch.Tensor,
-    box: tuple[slice, slice],
+    box: Box,
     out: NDArray[np.float32],
     factors: Sequence[int] = (),
 ) -> Iterator[None]:
@@ -64,36 +66,31 @@ def predict_piecewise(
         Between two pieces of at most `LARGEST` pixels a side, each computed with the network as
         it is at that moment.
     """
-    y, x = box
-    pieces = [
-        (slice(top, min(top + LARGEST, y.stop)), slice(left, min(left + LARGEST, x.stop)))
-        for top in range(y.start, y.stop, LARGEST)
-        for left in range(x.start, x.stop, LARGEST)
-    ]
-    middle = np.array([y.start + y.stop, x.start + x.stop])
-    pieces.sort(
-        key=lambda p: float(np.abs([p[0].start + p[0].stop, p[1].start + p[1].stop] - middle).sum())
-    )
-    for number, piece in enumerate(pieces):
+    for number, piece in enumerate(_from_the_middle(box)):
         if number:
             yield
         network.eval()
-        rows, columns = (
-            slice(p.start - b.start, p.stop - b.start) for p, b in zip(piece, box, strict=True)
-        )
         looks = [_predict(network, image, piece)]
         shape = (image.shape[1], image.shape[2])
         for factor in factors:
             y, x = coarse_box(piece, factor, shape)
             said = _predict(network, image, (y, x), factor)
             looks.append(refine(said, factor, (y.start, x.start), piece, shape))
-        out[:, rows, columns] = np.mean(looks, axis=0)
+        out[(slice(None), *within(piece, box))] = np.mean(looks, axis=0)
+
+
+def _from_the_middle(box: Box) -> list[Box]:
+    """Cut a box into pieces, those in its middle first."""
+
+    def away(piece: Box) -> int:
+        pairs = zip(piece, box, strict=True)
+        return sum(abs(p.start + p.stop - b.start - b.stop) for p, b in pairs)
+
+    return sorted(((y, x) for y, x in parts_of(box, LARGEST)), key=away)
 
 
 @torch.inference_mode()
-def _predict(
-    network: UNet, image: torch.Tensor, box: tuple[slice, slice], factor: int = 1
-) -> NDArray[np.float32]:
+def _predict(network: UNet, image: torch.Tensor, box: Box, factor: int = 1) -> NDArray[np.float32]:
     """Return what the network says of a box, in pixels of an image that is coarser by a factor."""
     half = network.context // 2
     read, crop = [], []

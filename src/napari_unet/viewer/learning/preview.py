@@ -16,6 +16,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 
 from napari_unet.core.normalise import grey_statistics
+from napari_unet.core.tiles import within
 from napari_unet.engine.events import Previewed
 from napari_unet.engine.process.mailbox import Look, Mailbox
 from napari_unet.engine.process.shared_memory import SharedArray
@@ -151,10 +152,7 @@ class Preview:
         plane: Any = self._stack.lazy_plane(field.plane)
         if field.plane not in self._statistics:
             self._statistics[field.plane] = grey_statistics(plane)
-        y, x = (
-            slice(inner.start - outer.start, inner.stop - outer.start)
-            for inner, outer in zip(field.box, box, strict=True)
-        )
+        y, x = within(field.box, box)
         pixels = np.asarray(plane[:, box[0], box[1]])
         with self._sharing:
             if self._closed:

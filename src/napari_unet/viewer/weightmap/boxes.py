@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 from napari_unet.core.order import box_distance
+from napari_unet.core.tiles import parts_of
 from napari_unet.viewer.field import Box
 
 __all__ = ["Boxes"]
@@ -53,14 +52,7 @@ class Boxes:
         return self._tiles.pop(gaps.index(min(gaps)))
 
     def _cut(self, box: Box) -> list[Box]:
-        rows, columns = (
-            [
-                slice(a, min(a + self._side, span.stop))
-                for a in range(span.start, span.stop, self._side)
-            ]
-            for span in box
-        )
-        return list(product(rows, columns))
+        return [(y, x) for y, x in parts_of(box, self._side)]
 
 
 def _within(box: Box, other: Box) -> bool:

@@ -11,10 +11,10 @@ import numpy as np
 from napari.layers import Image, Labels, Shapes
 from psygnal import Signal
 
-from napari_unet.core.borderterm import relative
 from napari_unet.core.boundary import around
 from napari_unet.core.instances import diameters, typical_diameter
 from napari_unet.core.resolution import choose_factor, coarse_shape
+from napari_unet.core.tiles import within
 from napari_unet.engine.host import SharedArray
 from napari_unet.engine.process import tasks
 from napari_unet.errors import InputError
@@ -232,7 +232,7 @@ class LiveWeights:
             np.array(finest(self._labels)[(*plane, *near)]),
             self._meaning,
             None if region is None else region[near],
-            relative(box, near),
+            within(box, near),
             self.factor,
             self._buffer,
             self._w0,
