@@ -17,7 +17,7 @@ from napari_unet.core.normalise import grey_statistics
 from napari_unet.core.resized import MAGNIFICATIONS
 from napari_unet.core.tiles import within
 from napari_unet.engine.checkedimage import checked_image
-from napari_unet.engine.lazyplane import LazyPlane
+from napari_unet.engine.lazyplane import middle_plane
 from napari_unet.engine.magnified import plane_predictor
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
@@ -77,7 +77,7 @@ def finding(
     """
     if not images:
         raise InputError("There are no images to find the magnification of; give at least one.")
-    planes = [_plane(checked_image(segmenter, image)) for image in spread(images)]
+    planes = [middle_plane(checked_image(segmenter, image)) for image in spread(images)]
     look = _Look(segmenter, planes, config or PredictConfig())
     best = 1.0
     yield best
@@ -151,14 +151,6 @@ def spread(images: Sequence[Any]) -> list[Any]:
     """Return at most `WINDOWS` images from all over the sequence."""
     wanted = min(len(images), WINDOWS)
     return [images[(2 * k + 1) * len(images) // (2 * wanted)] for k in range(wanted)]
-
-
-def _plane(image: Any) -> Any:
-    """Return the plane in the middle of (C, Z, Y, X)."""
-    if image.ndim == 3:
-        return image
-    z = image.shape[1] // 2
-    return image[:, z] if isinstance(image, np.ndarray) else LazyPlane(image, {1: z}, 0)
 
 
 def _windows(n: int, side: int, most: int) -> list[slice]:

@@ -18,7 +18,7 @@ from napari_unet.engine.blocks import is_large, segment_large
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.checkedimage import check_room, checked_image
 from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
-from napari_unet.engine.lazyplane import LazyPlane
+from napari_unet.engine.lazyplane import plane_at
 from napari_unet.engine.magnified import plane_predictor
 from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.engine.segmenter import Segmenter
@@ -241,11 +241,7 @@ def _planes(image: Any) -> list[tuple[Region, Any]]:
     """Return where each plane lies in the output, and its pixels; on disk they are not read."""
     if image.ndim == 3:
         return [((), image)]
-    in_memory = isinstance(image, np.ndarray)
-    return [
-        ((slice(z, z + 1),), image[:, z] if in_memory else LazyPlane(image, {1: z}, 0))
-        for z in range(image.shape[1])
-    ]
+    return [((slice(z, z + 1),), plane_at(image, z)) for z in range(image.shape[1])]
 
 
 def _sureness(segmenter: Segmenter, values: NDArray[np.float32]) -> NDArray[np.float32]:

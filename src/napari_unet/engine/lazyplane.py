@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LazyPlane", "chunk_side"]
+__all__ = ["LazyPlane", "chunk_side", "middle_plane", "plane_at"]
 
 
 class LazyPlane:
@@ -76,6 +76,18 @@ class LazyPlane:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         everything = slice(None)
         return np.array(self[everything, everything, everything], dtype=dtype, copy=copy)
+
+
+def plane_at(image: Any, z: int) -> Any:
+    """Return a plane (C, Y, X) of (C, Z, Y, X), of which nothing is read, or the only one."""
+    if len(image.shape) == 3:
+        return image
+    return image[:, z] if isinstance(image, np.ndarray) else LazyPlane(image, {1: z}, 0)
+
+
+def middle_plane(image: Any) -> Any:
+    """Return the plane in the middle, as `plane_at` does."""
+    return plane_at(image, image.shape[1] // 2)
 
 
 def chunk_side(data: Any, axis: int) -> int:

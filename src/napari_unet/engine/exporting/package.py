@@ -10,7 +10,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 from napari_unet.engine.atomic import write_atomically
 from napari_unet.engine.checkedimage import checked_image
-from napari_unet.engine.lazyplane import LazyPlane
+from napari_unet.engine.lazyplane import middle_plane
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, ModelFileError
 
@@ -65,8 +65,7 @@ def export_model(
             f"A model is exported with packages that are not installed ({error}); run: pip install "
             f'"napari-live-unet[export]".'
         ) from error
-    image = checked_image(segmenter, image)
-    plane = LazyPlane(image, {1: image.shape[1] // 2}, 0) if len(image.shape) == 4 else image
+    plane = middle_plane(checked_image(segmenter, image))
     with TemporaryDirectory() as folder:
         write_contents(segmenter, plane, Path(folder), name=name, fixed=fixed)
         try:

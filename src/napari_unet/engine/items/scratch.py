@@ -31,7 +31,7 @@ from napari_unet.engine.atomic import write_atomically
 from napari_unet.engine.blocks import BLOCK, PlaneStore, number_blocks, open_store
 from napari_unet.engine.formats.imagefile import ImageFile, open_image
 from napari_unet.engine.items.order import Order
-from napari_unet.engine.lazyplane import LazyPlane
+from napari_unet.engine.lazyplane import plane_at
 from napari_unet.engine.segmenter import Segmenter
 
 __all__ = [
@@ -102,7 +102,7 @@ def close() -> None:
 
 def plane_of(image: ImageFile, plane: int) -> Any:
     """Return a plane (C, Y, X) of an image; nothing is read before it is indexed."""
-    return image.data if image.data.ndim == 3 else LazyPlane(image.data, {1: plane}, 0)
+    return plane_at(image.data, plane)
 
 
 def store_of(segmenter: Segmenter, order: Order, image: ImageFile, plane: int) -> PlaneStore:
