@@ -23,7 +23,7 @@ from napari_unet.viewer.stack import PlaneIndex, finest
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["Edit", "Edits"]
+__all__ = ["Edit", "Edits", "painted_spans"]
 
 DELAY = 25
 """Milliseconds from a change until it is looked for: strokes come as many small changes."""
@@ -123,8 +123,8 @@ class Edits:
 
     def _on_paint(self, event: Any) -> None:
         """Look at what an entry of napari's history covers: in any view, on any plane."""
-        for atom in event.value:
-            self._look_at([_span(index) for index in atom[0]])
+        for spans in painted_spans(event):
+            self._look_at(spans)
 
     def _on_refresh(self, _: object = None) -> None:
         """Look at the shown plane; at all known ones, unless it is just another that is shown."""
@@ -222,6 +222,12 @@ class Edits:
         point = np.rint(layer.world_to_data(viewer.dims.point[-layer.ndim :])).astype(int)
         highest = np.array(finest(layer).shape) - 1
         return [int(i) for i in np.clip(point, 0, highest)]
+
+
+def painted_spans(event: Any) -> Iterator[list[slice]]:
+    """Yield what each part of a stroke covers on every axis, from napari's event of painting."""
+    for atom in event.value:  # of either kind, it begins with the index of what was painted
+        yield [_span(index) for index in atom[0]]
 
 
 def _span(index: Any) -> slice:

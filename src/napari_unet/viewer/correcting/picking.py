@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Meaning
 from napari_unet.viewer.field import Box
+from napari_unet.viewer.stack import finest
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -35,7 +36,7 @@ def pixel_at(layer: Labels, position: Sequence[float]) -> Pixel | None:
     """Return the pixel of a layer at a position in the world; None outside of it."""
     point = np.asarray(layer.world_to_data(position[-layer.ndim :]))[-2:]
     y, x = (int(n) for n in np.floor(point + 0.5))
-    height, width = (layer.data[0] if layer.multiscale else layer.data).shape[-2:]
+    height, width = finest(layer).shape[-2:]
     return (y, x) if 0 <= y < height and 0 <= x < width else None
 
 

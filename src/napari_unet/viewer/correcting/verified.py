@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_unet.errors import InputError
 from napari_unet.viewer.correcting.picking import first_cell, numbers_in, pixel_at
 from napari_unet.viewer.field import Box
-from napari_unet.viewer.layers import METADATA, meaning_of
+from napari_unet.viewer.layers import entry, meaning_of, note
 from napari_unet.viewer.stack import PlaneIndex, finest
 
 __all__ = ["cell_meant", "cells_in", "mark", "toggle", "verified_ids"]
@@ -62,8 +62,7 @@ def mark(
     cells = {int(number) for number in ids if number >= first_cell(meaning)}
     known = verified_ids(labels, plane)
     marks = _marks(labels) | {_key(plane): sorted(known | cells if verified else known - cells)}
-    entry = labels.metadata.get(METADATA, {}) | {"verified": {k: v for k, v in marks.items() if v}}
-    labels.metadata = dict(labels.metadata) | {METADATA: entry}
+    note(labels, verified={key: found for key, found in marks.items() if found})
     _tell_status_bar(labels)
 
 
@@ -118,7 +117,7 @@ def cell_meant(labels: Labels, plane: PlaneIndex, position: Sequence[float]) -> 
 
 
 def _marks(labels: Labels) -> dict[str, list[int]]:
-    marks: dict[str, list[int]] = labels.metadata.get(METADATA, {}).get("verified", {})
+    marks: dict[str, list[int]] = entry(labels).get("verified", {})
     return marks
 
 

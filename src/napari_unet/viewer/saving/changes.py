@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_unet.engine.saving.labels import SIDE, Corner, corners, region_of
-from napari_unet.viewer.edits import Edit, Edits
+from napari_unet.viewer.edits import Edit, Edits, painted_spans
 from napari_unet.viewer.layers import METADATA
 from napari_unet.viewer.stack import finest
 
@@ -99,9 +99,8 @@ class Changes:
         if not self.worth_saving:
             self._follow()
             # this stroke is older than what `Edits` compares with
-            for atom in event.value:
-                where = atom[0] if isinstance(atom, tuple) and len(atom) == 3 else atom.slice_key
-                self._mark([_span(index) for index in where])
+            for spans in painted_spans(event):
+                self._mark(spans)
             self.noticed.emit()
 
     def _on_data(self, _: object) -> None:
@@ -148,11 +147,3 @@ class Changes:
             if tuple(data.shape) != shape:
                 return  # other data came, and all of it is due in the next round
             yield corner, np.array(data[region_of(corner)])
-
-
-def _span(index: Any) -> slice:
-    """Return what an index of one axis covers."""
-    if isinstance(index, slice):
-        return index
-    values = np.asarray(index)
-    return slice(int(values.min()), int(values.max()) + 1)

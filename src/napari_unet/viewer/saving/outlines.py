@@ -15,6 +15,7 @@ from napari_unet.engine.outlinefile import OutlinedPlane, place_along, write_out
 from napari_unet.errors import InputError, JobError
 from napari_unet.viewer.cellclasses import classes_of
 from napari_unet.viewer.layers import meaning_of
+from napari_unet.viewer.stack import finest
 
 __all__ = ["write_layer"]
 
@@ -53,7 +54,7 @@ def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
 def _planes(layer: Labels) -> Iterator[OutlinedPlane]:
     """Outline the labels of every plane of a layer."""
-    pixels = layer.data[0] if layer.multiscale else layer.data
+    pixels = finest(layer)
     leading = pixels.shape[:-2]
     whole = slice(0, pixels.shape[-2]), slice(0, pixels.shape[-1])
     names = [str(name).lower() for name in layer.axis_labels[: len(leading)]]

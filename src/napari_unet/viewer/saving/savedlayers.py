@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_unet.engine.saving.session import SavedImage, SavedLabels
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of, write_classes
-from napari_unet.viewer.layers import METADATA, image_layers, is_linked, meaning_of
+from napari_unet.viewer.layers import METADATA, entry, image_layers, is_linked, meaning_of
 from napari_unet.viewer.stack import ImageStack, finest
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def saved_labels(viewer: ViewerModel, layer: Labels, folder: str) -> SavedLabels
         shape=tuple(int(n) for n in data.shape),
         dtype=np.dtype(data.dtype).str,
         meaning=meaning_of(layer),
-        entry=_plain({**layer.metadata.get(METADATA, {}), "classes": _classes(layer)}),
+        entry=_plain({**entry(layer), "classes": _classes(layer)}),
         spatial=spatial,
         image=None if image is None else _saved_image(image),
     )
@@ -71,10 +71,10 @@ def add_labels(viewer: ViewerModel, saved: SavedLabels, pixels: NDArray[Any]) ->
     InputError
         If the description makes no sense to napari.
     """
-    entry = {n: value for n, value in saved.entry.items() if n not in ("image", "classes")}
-    entry["meaning"] = saved.meaning
+    noted = {n: value for n, value in saved.entry.items() if n not in ("image", "classes")}
+    noted["meaning"] = saved.meaning
     try:
-        layer = Labels(pixels, name=saved.name, metadata={METADATA: entry}, **saved.spatial)
+        layer = Labels(pixels, name=saved.name, metadata={METADATA: noted}, **saved.spatial)
         write_classes(layer, dict(saved.entry.get("classes", [])))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
@@ -120,10 +120,10 @@ def _saved_image(image: Image) -> SavedImage:
     return SavedImage(name=image.name, shape=shape, path=source.path, reader=source.reader_plugin)
 
 
-def _plain(entry: dict[str, Any]) -> dict[str, Any]:
+def _plain(noted: dict[str, Any]) -> dict[str, Any]:
     """Return a copy of what can be kept as JSON; what cannot must not keep the rest from it."""
     kept = {}
-    for name, value in entry.items():
+    for name, value in noted.items():
         with suppress(TypeError, ValueError, RecursionError):
             kept[name] = json.loads(json.dumps(value))
     return kept
