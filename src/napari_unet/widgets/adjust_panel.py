@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from magicgui.widgets import FloatSlider, FloatSpinBox
@@ -16,6 +15,7 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.viewer.segmenting.rethreshold import Rethreshold
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.data_panel import DataPanel
+from napari_unet.widgets.fields import Fields
 from napari_unet.widgets.parts import button, form, row, sentence, stack
 from napari_unet.widgets.telling import telling_errors
 
@@ -65,7 +65,7 @@ class AdjustPanel:
         self._said = sentence()
         below = row(self._said, self._automatic, stretch=(1, 0))
         self.widget = stack(form(*self._editors.values()), below)
-        self.set_config(AUTOMATIC)
+        self._fields = Fields(self._editors, AUTOMATIC)
         for editor in self._editors.values():
             editor.changed.connect(self._on_edited)
         self._automatic.changed.connect(self._on_automatic)
@@ -73,22 +73,11 @@ class AdjustPanel:
 
     def set_config(self, config: PredictConfig) -> None:
         """Show the four values of a configuration; the result stays as it is."""
-        self._config = config
-        for name, editor in self._editors.items():
-            with editor.changed.blocked():
-                editor.value = getattr(config, name)
-        self._shown = {name: editor.value for name, editor in self._editors.items()}
+        self._fields.show(config)
 
     def over(self, config: PredictConfig) -> PredictConfig:
         """Put the four values over a configuration."""
-        # what was not edited stays as it was, also where an editor shows fewer digits
-        values = {
-            name: getattr(self._config, name)
-            if editor.value == self._shown[name]
-            else type(getattr(AUTOMATIC, name))(editor.value)
-            for name, editor in self._editors.items()
-        }
-        return replace(config, **values)
+        return self._fields.over(config)
 
     def follow(self) -> None:
         """Follow the chosen image, and what is kept and found of it."""

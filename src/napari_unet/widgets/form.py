@@ -11,6 +11,7 @@ from magicgui.widgets import CheckBox, create_widget
 from magicgui.widgets.bases import ValueWidget
 
 from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.widgets.fields import Fields
 from napari_unet.widgets.parts import form
 
 __all__ = ["ConfigForm"]
@@ -37,7 +38,7 @@ class ConfigForm(Generic[C]):
             for name in names or fields
         }
         self.widget = form(*self._editors.values())
-        self.set_config(config)
+        self._fields: Fields[C] = Fields(self._editors, config)
 
     def config(self, over: C | None = None) -> C:
         """Return what is shown, validated, over the configuration that was given or ``over``.
@@ -47,19 +48,11 @@ class ConfigForm(Generic[C]):
         InputError
             If a value is not legal.
         """
-        # what was not edited stays as it was, also where an editor shows fewer digits
-        edited = {
-            name: getattr(self._config, name) if editor.value == self._shown[name] else editor.value
-            for name, editor in self._editors.items()
-        }
-        return dataclasses.replace(over or self._config, **edited)
+        return self._fields.over(over or self._fields.config)
 
     def set_config(self, config: C) -> None:
         """Show a configuration."""
-        self._config: C = config
-        for name, editor in self._editors.items():
-            editor.value = getattr(config, name)
-        self._shown = {name: editor.value for name, editor in self._editors.items()}
+        self._fields.show(config)
 
 
 def _editor(field: dataclasses.Field[Any], kind: Any, value: object) -> ValueWidget[Any]:

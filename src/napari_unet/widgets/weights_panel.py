@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
 
 from magicgui.widgets import FloatSlider
 
 from napari_unet.core.config import TrainConfig
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.data_panel import DataPanel
+from napari_unet.widgets.fields import Fields
 from napari_unet.widgets.parts import form, stack
 from napari_unet.widgets.weights_switch import WeightsSwitch
 
@@ -51,41 +50,30 @@ class WeightsPanel:
             "sigma": FloatSlider(label="Width (sigma)", min=1, max=20, step=0.5, tooltip=SIGMA),
         }
         self.widget = stack(self.switch.widget, form(*self._sliders.values()))
-        self.set_config(settings())
+        self._make_room(config := settings())
+        self._fields = Fields(self._sliders, config)
         for slider in self._sliders.values():
             slider.changed.connect(self._renew_map)
 
     @property
     def w0(self) -> float:
         """The height, also one that the slider cannot show."""
-        return self.over(self._config).w0
+        return self.over(self._fields.config).w0
 
     @property
     def sigma(self) -> float:
         """The width, in pixels that the network sees; also one that the slider cannot show."""
-        return self.over(self._config).sigma
+        return self.over(self._fields.config).sigma
 
     def set_config(self, config: TrainConfig) -> None:
         """Show height and width of a configuration; the sliders make room for unusual ones."""
-        self._config = config
-        for name, slider in self._sliders.items():
-            value = getattr(config, name)
-            with slider.changed.blocked():
-                slider.min, slider.max = min(slider.min, value), max(slider.max, value)
-                slider.value = value
-        self._shown = {name: slider.value for name, slider in self._sliders.items()}
+        self._make_room(config)
+        self._fields.show(config)
         self._renew_map()
 
     def over(self, config: TrainConfig) -> TrainConfig:
         """Put height and width over a configuration."""
-        # what was not edited stays as it was, also where a slider has no such step
-        values: dict[str, Any] = {
-            name: getattr(self._config, name)
-            if slider.value == self._shown[name]
-            else float(slider.value)
-            for name, slider in self._sliders.items()
-        }
-        return replace(config, **values)
+        return self._fields.over(config)
 
     def follow(self) -> None:
         """Let the switch follow what the map is of."""
@@ -94,6 +82,12 @@ class WeightsPanel:
     def leave(self) -> None:
         """Let it follow nothing any more."""
         self.switch.leave()
+
+    def _make_room(self, config: TrainConfig) -> None:
+        for name, slider in self._sliders.items():
+            value = getattr(config, name)
+            with slider.changed.blocked():
+                slider.min, slider.max = min(slider.min, value), max(slider.max, value)
 
     def _renew_map(self) -> None:
         self.switch.set_weights(self.w0, self.sigma)
