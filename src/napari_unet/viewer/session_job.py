@@ -76,9 +76,9 @@ class SessionJob(ABC, Generic[E]):
         """Whether anybody can still see what it does."""
         return True
 
-    @abstractmethod
     def say(self, sentence: str) -> None:
-        """Put a sentence where the session keeps those of this kind of job."""
+        """Put a sentence where the session keeps those of this kind: beside the segmentation."""
+        self._session.about_result = sentence
 
     @abstractmethod
     def events(self, stop: threading.Event) -> Iterator[E]:

@@ -19,8 +19,8 @@ from napari_unet.viewer.correcting.picking import first_cell, numbers_in, pixel_
 from napari_unet.viewer.correcting.verified import verified_ids
 from napari_unet.viewer.field import Box
 from napari_unet.viewer.layers import is_result, meaning_of
-from napari_unet.viewer.segmenting.results import UNFINISHED
-from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest
+from napari_unet.viewer.segmenting.results import UNFINISHED, segmentations
+from napari_unet.viewer.stack import PlaneIndex, finest
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -90,13 +90,8 @@ def shown_result(viewer: ViewerModel, image: Image, plane: PlaneIndex) -> Labels
     InputError
         If there is none, or the cells of that plane have no numbers yet.
     """
-    shape = ImageStack.of(image).shape
-    for layer in reversed(viewer.layers):
-        if not (is_result(layer, "segmentation", image) and layer.visible):
-            continue
-        if finest(layer).shape != shape:  # the image was given other data since
-            continue
-        highest = int(finest(layer)[plane].max(initial=0))
+    for layer in reversed(segmentations(viewer, image)):
+        highest = int(layer.data[plane].max(initial=0)) if layer.visible else 0
         if UNFINISHED in layer.name and highest == 1:
             # while tiles come in, all of the foreground is 1
             raise InputError(

@@ -11,8 +11,8 @@ from napari.layers import Image, Labels
 
 from napari_unet.errors import InputError
 from napari_unet.viewer.correcting.picking import first_cell
-from napari_unet.viewer.layers import check_same_grid, is_result, labels_layers, meaning_of
-from napari_unet.viewer.segmenting.results import UNFINISHED
+from napari_unet.viewer.layers import check_same_grid, labels_layers, meaning_of
+from napari_unet.viewer.segmenting.results import UNFINISHED, segmentations
 from napari_unet.viewer.session import SEGMENTING, Session
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest
 
@@ -94,11 +94,7 @@ def segmentation_of(session: Session, image: Image, plane: PlaneIndex | None) ->
     InputError
         If there is none, or if it is written now.
     """
-    shape = ImageStack.of(image).shape
-    for layer in session.viewer.layers:
-        ours = isinstance(layer, Labels) and is_result(layer, "segmentation", image)
-        if not ours or layer.data.shape != shape:
-            continue
+    for layer in segmentations(session.viewer, image):
         if is_written(session, layer):
             raise InputError(
                 f"Layer {image.name!r} is being segmented: wait until that has ended, then press "

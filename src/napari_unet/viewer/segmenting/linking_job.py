@@ -26,7 +26,7 @@ from napari_unet.viewer.cellclasses import classes_of, colour_by_class, write_cl
 from napari_unet.viewer.layers import is_result, mark_result, note_linked_planes
 from napari_unet.viewer.segmenting.features import forget_features
 from napari_unet.viewer.segmenting.kept import KeptPlane
-from napari_unet.viewer.segmenting.results import UNFINISHED
+from napari_unet.viewer.segmenting.results import UNFINISHED, segmentations
 from napari_unet.viewer.session_job import SessionJob
 from napari_unet.viewer.stack import ImageStack, plane_spacing, spatial_metadata
 
@@ -96,10 +96,6 @@ class LinkingJob(SessionJob["float | _Linked"]):
     def wanted(self) -> bool:
         """Whether the segmentation is still there."""
         return self._layer in self._session.viewer.layers and self._layer.data is self._data
-
-    def say(self, sentence: str) -> None:
-        """Put a sentence beside the button that segments."""
-        self._session.about_result = sentence
 
     def events(self, stop: threading.Event) -> Iterator[float | _Linked]:
         """Link in the compute process, which asks for the planes; for a worker thread."""
@@ -236,10 +232,8 @@ def _necks(segmenter: Segmenter | None, config: PredictConfig, image: Image) -> 
 
 def _segmentation(session: Session, image: Image) -> Labels:
     """Return the layer whose planes can be linked."""
-    shape = ImageStack.of(image).shape
-    for layer in session.viewer.layers:
-        ours = isinstance(layer, Labels) and is_result(layer, "segmentation", image)
-        if ours and layer.data.shape == shape and UNFINISHED not in layer.name:
+    for layer in segmentations(session.viewer, image):
+        if UNFINISHED not in layer.name:
             known = _known(session, image)
             if known is not None and known.segmenter.kind == "classes":
                 raise InputError(

@@ -67,10 +67,6 @@ class MagnificationJob(SessionJob[float]):
         """Whether the image is still there."""
         return self._image in self._session.viewer.layers
 
-    def say(self, sentence: str) -> None:
-        """Put a sentence beside the button that segments."""
-        self._session.about_result = sentence
-
     def events(self, stop: threading.Event) -> Iterator[float]:
         """Look in the compute process; for a worker thread."""
         planes = [served(self._stack, self._plane, self._image.name)]

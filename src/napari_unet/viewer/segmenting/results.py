@@ -22,7 +22,7 @@ from napari_unet.viewer.stack import ImageStack, PlaneIndex, spatial_metadata
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["UNFINISHED", "Result", "label_dtype", "outdate_errors"]
+__all__ = ["UNFINISHED", "Result", "label_dtype", "outdate_errors", "segmentations"]
 
 UNFINISHED = " (unfinished)"
 
@@ -159,6 +159,18 @@ class Result:
 
     def _rename(self, mark: str) -> None:
         self.layer.name = self.layer.name.replace(UNFINISHED, "") + mark
+
+
+def segmentations(viewer: ViewerModel, image: Image) -> list[Labels]:
+    """Return the layers, mostly one, with the segmentation of an image as large as it is now."""
+    shape = ImageStack.of(image).shape
+    return [
+        layer
+        for layer in viewer.layers
+        if isinstance(layer, Labels)
+        and is_result(layer, "segmentation", image)
+        and layer.data.shape == shape
+    ]
 
 
 def outdate_errors(viewer: ViewerModel, image: Image) -> None:

@@ -22,7 +22,7 @@ from napari_unet.engine.events import PlaneDone
 from napari_unet.engine.host import SharedArray
 from napari_unet.engine.process import tasks
 from napari_unet.viewer.cellclasses import class_titles, classes_of, colour_by_class, show_classes
-from napari_unet.viewer.layers import is_result, linked_planes
+from napari_unet.viewer.layers import linked_planes
 from napari_unet.viewer.segmenting.features import forget_features
 from napari_unet.viewer.segmenting.kept import KeptPlane
 from napari_unet.viewer.segmenting.results import (
@@ -30,6 +30,7 @@ from napari_unet.viewer.segmenting.results import (
     Result,
     label_dtype,
     outdate_errors,
+    segmentations,
 )
 from napari_unet.viewer.session import SEGMENTING, Session
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, shown_plane
@@ -297,11 +298,7 @@ class Rethreshold:
         return int(cells[cells > 0].min()) - 1 if cells.any() else otherwise
 
     def _layer(self, image: Image) -> Labels | None:
-        for layer in self._session.viewer.layers:
-            ours = isinstance(layer, Labels) and is_result(layer, "segmentation", image)
-            if ours and layer.data.shape == ImageStack.of(image).shape:
-                return layer
-        return None
+        return next(iter(segmentations(self._session.viewer, image)), None)
 
     def _new_layer(self, work: _Work) -> Labels:
         """Make the layer again that the user deleted."""

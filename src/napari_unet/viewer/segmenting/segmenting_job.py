@@ -129,10 +129,6 @@ class SegmentingJob(SessionJob[Event]):
         """Whether anybody can still see a result."""
         return any(item.shown for item in self._items)
 
-    def say(self, sentence: str) -> None:
-        """Put a sentence beside the button."""
-        self._session.about_result = sentence
-
     def events(self, stop: threading.Event) -> Iterator[Event]:
         """Segment one image after the other; for a worker thread."""
         sizes = [item.pixels for item in self._items]

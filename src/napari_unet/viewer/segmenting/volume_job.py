@@ -106,10 +106,6 @@ class VolumeJob(SessionJob["float | _Found"]):
         image = self._image
         return image in self._session.viewer.layers and finest(image) is self._stack.data
 
-    def say(self, sentence: str) -> None:
-        """Put a sentence beside the button that segments."""
-        self._session.about_result = sentence
-
     def events(self, stop: threading.Event) -> Iterator[float | _Found]:
         """Segment in the compute process, which asks for the planes; for a worker thread."""
         planes = [served(self._stack, index, self._image.name) for index in self._stack.indices()]
