@@ -100,9 +100,8 @@ class Linker:
             raise InputError(f"kind is {kind!r}; choose one of {', '.join(KINDS)}.")
         self._kind, self._share = kind, SHARES[kind]
         self._planes = self._used = 0
-        self._seen: list[
-            _Seen
-        ] = []  # the last plane, and what had no partner in it of the one before
+        # the last plane, and what had no partner in it of the one before
+        self._seen: list[_Seen] = []
         self._merged: list[Ids] = []
         self._parents: list[tuple[int, int]] = []
         self._points: list[NDArray[np.float64]] = []

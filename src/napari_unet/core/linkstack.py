@@ -143,8 +143,9 @@ def _link_each(
     for t in range(labels.shape[0]):
         used = sum(len(part.tracks) for part in parts)
         links = yield from _link(labels, out, "objects", necks, progress, t, used)
-        tracks = links.tracks + (np.arange(4) == 0) * used
-        points = np.insert(links.points + (np.arange(5)[:4] == 0) * used, 1, t, axis=1)
+        before = (np.arange(4) == 0) * used  # of either table the first column has the numbers
+        tracks = links.tracks + before
+        points = np.insert(links.points + before, 1, t, axis=1)
         parts.append(Links(links.numbers, tracks, points))
     numbers = np.arange(sum(len(part.tracks) for part in parts) + 1, dtype=np.uint32)
     tables = zip(*((part.tracks, part.points) for part in parts), strict=True)

@@ -32,7 +32,7 @@ CPU_WORK, CPU_LEAST = 128e9, 516
 GAPS, MOST_GAPS = 0.4, 40 << 20
 """What a process grows by beyond the tensors that live in it: this share of them, up to so many
 bytes (small pieces that are freed stay with the process, and weights are brought into the order of
-the library that convolves). Measured; `tests/benchmarks/memory.py`."""
+the library that convolves). Measured; `tests/benchmarks/forward.py`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,10 @@ CHALLENGE = ("RES", "")
 """Ending and suffix of the folder of tracks, where programs of the challenge look for it."""
 
 Link: TypeAlias = Literal["", "objects", "volume", "tracks"]
-Outlines: TypeAlias = Literal["", "imagej", "geojson"]
 """What to link planes to, see `BatchOptions`."""
+
+Outlines: TypeAlias = Literal["", "imagej", "geojson"]
+"""Which outlines to write, see there."""
 
 RESULT = re.compile(r"_((labels|probabilities)(\.tif|\.ome\.zarr)|RES)$")
 """How the pictures among the results end."""

@@ -109,7 +109,7 @@ def class_names(
         If more classes are painted than it has, or others.
     """
     if kind == "classes":
-        count = max(2, *(int(plane.labels.max()) for plane in planes), 2)
+        count = max([2, *(int(plane.labels.max()) for plane in planes)])
         if segmenter is not None:
             check_classes(count, kind, segmenter.kind, segmenter.n_classes)
             count = segmenter.n_classes

@@ -68,7 +68,7 @@ def advice(summary: Summary, meaning: Meaning) -> str:
 
 
 class _Tally:
-    """Adds up blocks to what `napari_unet.core.annotation.summarise` says of the whole."""
+    """Adds up blocks to what `napari_unet.core.summary.summarise` says of the whole."""
 
     def __init__(self, meaning: Meaning, total: int, classes: dict[int, str]) -> None:
         self._meaning, self._total, self._classes = meaning, total, classes
