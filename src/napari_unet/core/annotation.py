@@ -25,7 +25,7 @@ from napari_unet.core.boundary import separate_touching
 from napari_unet.core.cellclasses import Classes, classes_by_label
 from napari_unet.errors import InputError
 
-__all__ = ["IGNORE", "Annotation", "Meaning", "Target", "encode", "is_whole"]
+__all__ = ["IGNORE", "Annotation", "Meaning", "Target", "encode", "first_cell", "is_whole"]
 
 IGNORE = 255
 """Target value of a pixel that is not labelled."""
@@ -156,15 +156,19 @@ def encode(
     if meaning == "classes":
         classes = np.where(labels == 0, IGNORE, labels - 1).astype(np.uint8)
         return Target(classes, *[np.zeros_like(labels)] * 2)
-    painted_cell = labels > (1 if meaning == "scribbles" else 0)
+    painted = np.where(labels >= first_cell(meaning), labels, 0)
     unlabelled = (labels == 0) if meaning == "scribbles" else np.zeros(labels.shape, dtype=bool)
     if region is not None:
         unlabelled = (labels == 0) & ~region
-    painted = np.where(painted_cell, labels, 0)
     cells = separate_touching(painted)
     classes = (cells > 0).astype(np.uint8)
     classes[unlabelled] = IGNORE
     return Target(classes, cells, painted)
+
+
+def first_cell(meaning: Meaning) -> int:
+    """Return the lowest number that is a cell, not background; of classes, that is a class."""
+    return 2 if meaning == "scribbles" else 1
 
 
 def _checked_image(image: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_unet.core.annotation import IGNORE, Annotation, encode
+from napari_unet.core.annotation import IGNORE, Annotation, encode, first_cell
 from napari_unet.core.cellclasses import class_title, counted, order_classes
 from napari_unet.errors import InputError
 
@@ -94,7 +94,7 @@ def summarise(annotations: Sequence[Annotation]) -> Summary:
             target = encode(plane.labels, plane.meaning, plane.region)
             counts += np.bincount(target.classes.ravel(), minlength=256)
             ids = np.unique(plane.labels)
-            ids = ids[ids > (1 if plane.meaning == "scribbles" else 0)]
+            ids = ids[ids >= first_cell(plane.meaning)]
             objects += len(ids)
             kinds.update(plane.class_of[i] for i in ids.tolist() if i in plane.class_of)
     labelled = int(counts[:IGNORE].sum())

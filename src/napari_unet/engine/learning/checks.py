@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import Annotation
+from napari_unet.core.annotation import Annotation, first_cell
 from napari_unet.core.instances import diameters
 from napari_unet.core.summary import Summary, summarise
 from napari_unet.engine.segmenter import Segmenter
@@ -134,10 +134,8 @@ def class_names(
 
 def object_diameters(plane: Annotation) -> NDArray[np.float64]:
     """Return the diameters in image pixels of the painted objects of one plane."""
-    if plane.meaning == "instances":
-        return diameters(plane.labels)
-    if plane.meaning == "scribbles":
-        return diameters(np.where(plane.labels > 1, plane.labels, 0))
+    if plane.meaning != "classes":
+        return diameters(np.where(plane.labels >= first_cell(plane.meaning), plane.labels, 0))
     # of classes, objects are the connected pieces of every class but the largest one
     counts = np.bincount(plane.labels.ravel().astype(np.uint8))  # classes are at most 254
     counts[0] = 0

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from skimage.segmentation import flood
 
 from napari_unet.core.acceptance import match_objects
+from napari_unet.core.annotation import first_cell
 from napari_unet.core.summary import grouped
 from napari_unet.core.uncertainty import Kind
 from napari_unet.errors import InputError
-from napari_unet.viewer.correcting.picking import first_cell, numbers_in, pixel_at
+from napari_unet.viewer.correcting.picking import numbers_in, pixel_at
 from napari_unet.viewer.correcting.verified import verified_ids
 from napari_unet.viewer.field import Box
 from napari_unet.viewer.layers import is_result, meaning_of

@@ -9,22 +9,16 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import Meaning
 from napari_unet.viewer.field import Box
 from napari_unet.viewer.stack import finest
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["Pixel", "cursor", "first_cell", "numbers_in", "pixel_at"]
+__all__ = ["Pixel", "cursor", "numbers_in", "pixel_at"]
 
 Pixel = tuple[int, int]
 """A pixel of a plane, (y, x)."""
-
-
-def first_cell(meaning: Meaning) -> int:
-    """Return the lowest number that is a cell, not background."""
-    return 2 if meaning == "scribbles" else 1
 
 
 def cursor(viewer: ViewerModel) -> tuple[float, ...]:

@@ -10,8 +10,9 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
+from napari_unet.core.annotation import first_cell
 from napari_unet.errors import InputError
-from napari_unet.viewer.correcting.picking import first_cell, numbers_in, pixel_at
+from napari_unet.viewer.correcting.picking import numbers_in, pixel_at
 from napari_unet.viewer.field import Box
 from napari_unet.viewer.layers import entry, meaning_of, note
 from napari_unet.viewer.stack import PlaneIndex, finest

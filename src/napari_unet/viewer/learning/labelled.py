@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image, Labels, Shapes
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import IGNORE, Annotation, Meaning, encode
+from napari_unet.core.annotation import IGNORE, Annotation, Meaning, encode, first_cell
 from napari_unet.core.cellclasses import order_classes
 from napari_unet.core.summary import Summary
 from napari_unet.viewer.cellclasses import classes_of
@@ -92,7 +92,7 @@ class _Tally:
         target = encode(checked.labels, checked.meaning, checked.region)
         self._counts += np.bincount(target.classes[counted].ravel(), minlength=256)
         ids = np.unique(checked.labels[counted])
-        cells = ids[ids > (1 if self._meaning == "scribbles" else 0)].tolist()
+        cells = ids[ids >= first_cell(self._meaning)].tolist()
         new = set(cells) - self._ids
         self._kinds.update(self._classes[i] for i in new if i in self._classes)
         self._ids |= new

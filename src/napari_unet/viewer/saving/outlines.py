@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels
 
+from napari_unet.core.annotation import first_cell
 from napari_unet.core.outlines import Outline, outlines
 from napari_unet.engine.outlinefile import OutlinedPlane, place_along, write_outlines
 from napari_unet.errors import InputError, JobError
@@ -18,9 +19,6 @@ from napari_unet.viewer.layers import meaning_of
 from napari_unet.viewer.stack import finest
 
 __all__ = ["write_layer"]
-
-BACKGROUND = 1
-"""What is painted as background in scribbles, and is no cell."""
 
 
 def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
@@ -60,17 +58,17 @@ def _planes(layer: Labels) -> Iterator[OutlinedPlane]:
     names = [str(name).lower() for name in layer.axis_labels[: len(leading)]]
     axes = "".join(name if name in ("t", "z") else "q" for name in names)
     classes = classes_of(layer)
-    no_cell = {BACKGROUND} if meaning_of(layer) == "scribbles" else set()
+    first = first_cell(meaning_of(layer))
     for at in np.ndindex(*leading):
         blocks = [(whole, np.asarray(pixels[at]))]
         found = outlines(partial(iter, blocks))
-        yield OutlinedPlane(objects=_told(found, classes, no_cell), place=place_along(axes, at))
+        yield OutlinedPlane(objects=_told(found, classes, first), place=place_along(axes, at))
 
 
 def _told(
-    found: Iterator[Outline], classes: dict[int, str], no_cell: set[int]
+    found: Iterator[Outline], classes: dict[int, str], first: int
 ) -> Iterator[tuple[Outline, str]]:
     """Say the classes of those that are cells."""
     for outline in found:
-        if outline.label not in no_cell:
+        if outline.label >= first:
             yield outline, classes.get(outline.label, "")

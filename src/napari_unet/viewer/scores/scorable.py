@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image, Labels
 
+from napari_unet.core.annotation import first_cell
 from napari_unet.errors import InputError
-from napari_unet.viewer.correcting.picking import first_cell
 from napari_unet.viewer.layers import check_same_grid, labels_layers, meaning_of
 from napari_unet.viewer.segmenting.results import UNFINISHED, segmentations
 from napari_unet.viewer.session import SEGMENTING, Session

@@ -11,6 +11,7 @@ import numpy as np
 from napari.layers import Image, Labels, Shapes
 from psygnal import Signal
 
+from napari_unet.core.annotation import first_cell
 from napari_unet.core.boundary import around
 from napari_unet.core.instances import diameters, typical_diameter
 from napari_unet.core.resolution import choose_factor, coarse_shape
@@ -279,11 +280,9 @@ class LiveWeights:
 
     def _choose_factor(self, planes: Iterable[PlaneIndex]) -> int:
         """Return the working resolution that fits the first plane with cells; 0 without any."""
-        first = 1 if self._meaning == "scribbles" else 0
         for plane in planes:
             labels = np.asarray(finest(self._labels)[plane])
-            if (labels > first).any():
-                return choose_factor(
-                    typical_diameter(diameters(np.where(labels > first, labels, 0)))
-                )
+            cells = np.where(labels >= first_cell(self._meaning), labels, 0)
+            if cells.any():
+                return choose_factor(typical_diameter(diameters(cells)))
         return 0
