@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unet.core.annotation import IGNORE, Annotation, encode, first_cell
 from napari_unet.core.cellclasses import class_title, counted, order_classes
 from napari_unet.errors import InputError
 
 __all__ = ["Summary", "grouped", "summarise"]
+
+Counts = NDArray[np.integer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,44 @@ class Summary:
     classes: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
     kinds: tuple[int, ...] = ()
+
+    @classmethod
+    def of_classes(cls, counts: Counts, total: int, names: Mapping[int, str]) -> Summary:
+        """Sum up classes of pixels.
+
+        Parameters
+        ----------
+        counts : (256,) integer array
+            Pixels of each class of a `Target`.
+        total : int
+            All pixels.
+        names : mapping of int to str
+            What classes 1, 2, ... are called, as far as they have names.
+        """
+        last = int(np.flatnonzero(counts[:IGNORE]).max(initial=-1)) + 1
+        classes = tuple(int(n) for n in counts[:last]) or (0,)
+        named = tuple(names.get(number, "") for number in range(1, last + 1))
+        return cls(0, 0, total - sum(classes), total, classes, named if any(named) else ())
+
+    @classmethod
+    def of_cells(
+        cls, counts: Counts, total: int, objects: int, kinds: Mapping[str, int]
+    ) -> Summary:
+        """Sum up cells.
+
+        Parameters
+        ----------
+        counts, total
+            As of classes.
+        objects : int
+            Cells.
+        kinds : mapping of str to int
+            How many of them are of each class that has any.
+        """
+        names = order_classes(kinds)
+        unlabelled = total - int(counts[:IGNORE].sum())
+        cells = tuple(kinds.get(name, 0) for name in names)
+        return cls(int(counts[0]), objects, unlabelled, total, (), names, cells)
 
     def __str__(self) -> str:
         if self.classes:
@@ -97,19 +138,13 @@ def summarise(annotations: Sequence[Annotation]) -> Summary:
             ids = ids[ids >= first_cell(plane.meaning)]
             objects += len(ids)
             kinds.update(plane.class_of[i] for i in ids.tolist() if i in plane.class_of)
-    labelled = int(counts[:IGNORE].sum())
     if annotations and annotations[0].meaning == "classes":
-        last = int(np.flatnonzero(counts[:IGNORE]).max(initial=-1)) + 1
-        per_class = tuple(int(n) for n in counts[:last]) or (0,)
-        names = _names_of_classes(annotations, last)
-        return Summary(0, 0, total - labelled, total, per_class, names)
-    names = order_classes(kinds)
-    cells = tuple(kinds[name] for name in names)
-    return Summary(int(counts[0]), objects, total - labelled, total, (), names, cells)
+        return Summary.of_classes(counts, total, _names_of_classes(annotations))
+    return Summary.of_cells(counts, total, objects, kinds)
 
 
-def _names_of_classes(annotations: Sequence[Annotation], count: int) -> tuple[str, ...]:
-    """Return the names of classes 1 ... count, "" where there is none; () without any."""
+def _names_of_classes(annotations: Sequence[Annotation]) -> dict[int, str]:
+    """Return the names of those classes that have one."""
     names: dict[int, str] = {}
     for annotation in annotations:
         for number, name in annotation.class_of.items():
@@ -118,5 +153,4 @@ def _names_of_classes(annotations: Sequence[Annotation], count: int) -> tuple[st
                     f"Class {number} is called {names[number]!r} in one place and {name!r} in "
                     f"another; give it one name, and other pixels another number."
                 )
-    listed = tuple(names.get(number, "") for number in range(1, count + 1))
-    return listed if any(listed) else ()
+    return names

@@ -10,8 +10,7 @@ import numpy as np
 from napari.layers import Image, Labels, Shapes
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import IGNORE, Annotation, Meaning, encode, first_cell
-from napari_unet.core.cellclasses import order_classes
+from napari_unet.core.annotation import Annotation, Meaning, encode, first_cell
 from napari_unet.core.summary import Summary
 from napari_unet.viewer.cellclasses import classes_of
 from napari_unet.viewer.layers import check_same_grid, meaning_of
@@ -98,15 +97,7 @@ class _Tally:
         self._ids |= new
 
     def summary(self) -> Summary:
-        labelled = int(self._counts[:IGNORE].sum())
-        unlabelled = self._total - labelled
         if self._meaning == "classes":
-            last = int(np.flatnonzero(self._counts[:IGNORE]).max(initial=-1)) + 1
-            classes = tuple(int(n) for n in self._counts[:last]) or (0,)
-            named = tuple(self._classes.get(k, "") for k in range(1, last + 1))
-            names = named if any(named) else ()
-            return Summary(0, 0, unlabelled, self._total, classes, names)
+            return Summary.of_classes(self._counts, self._total, self._classes)
         objects = self._objects + len(self._ids)
-        names = order_classes(self._kinds)
-        kinds = tuple(self._kinds[name] for name in names)
-        return Summary(int(self._counts[0]), objects, unlabelled, self._total, (), names, kinds)
+        return Summary.of_cells(self._counts, self._total, objects, self._kinds)
