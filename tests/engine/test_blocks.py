@@ -28,9 +28,7 @@ from napari_unet.engine.blocks import (
     PlaneStore,
     find_blocks,
     is_large,
-    number_blocks,
     open_store,
-    plan_blocks,
     predict_block,
     segment_large,
     write_block,
@@ -76,11 +74,11 @@ def on_disk(folder: Path, array: NDArray[Any], chunk: int = 32) -> Any:
 def steps(store: PlaneStore, segmenter: Segmenter, image: Any, chosen: PredictConfig) -> Any:
     """All four steps, one after the other."""
     out = np.zeros(store.shape, np.uint32)
-    for box in plan_blocks(store):
+    for box in store.boxes():
         predict_block(store, segmenter, image, box, chosen)
-    assert list(find_blocks(store, segmenter, plan_blocks(store), chosen)) == plan_blocks(store)
-    objects = number_blocks(store)
-    for box in plan_blocks(store):
+    assert list(find_blocks(store, segmenter, store.boxes(), chosen)) == store.boxes()
+    objects = store.number_cells()
+    for box in store.boxes():
         write_block(store, out, box)
     assert objects == out.max() == len(np.unique(out[out > 0]))
     return out
@@ -165,7 +163,7 @@ def test_a_cell_that_blocks_cut_has_the_class_of_the_whole_cell(tmp_path: Path) 
     whole = np.zeros(SHAPE, np.uint32)
     *_, expected = segment_into(segmenter, image, whole, config())
     store = open_store(tmp_path, segmenter, image, config(), side=32)
-    boxes = plan_blocks(store)
+    boxes = store.boxes()
     for _ in range(2):
         np.testing.assert_array_equal(steps(store, segmenter, image, config()), whole)
         sums = class_sums(store.evidence[...], whole)
@@ -239,7 +237,7 @@ def test_what_is_not_complete_is_done_again(tmp_path: Path) -> None:
     """Pixels that were written before a process was killed are not taken for a block."""
     segmenter, image = model(), picture()[None]
     store = open_store(tmp_path, segmenter, image, config(), side=64)
-    boxes = plan_blocks(store)
+    boxes = store.boxes()
     store.probabilities[boxes[0]] = 0.77
     expected = segment(segmenter, picture(), config())
     np.testing.assert_array_equal(steps(store, segmenter, image, config()), expected)
@@ -280,7 +278,7 @@ def test_a_complete_block_is_not_computed(tmp_path: Path) -> None:
     """It is read as it is."""
     segmenter, image = model(), picture()[None]
     store = open_store(tmp_path, segmenter, image, config(), side=64)
-    for box in plan_blocks(store):
+    for box in store.boxes():
         shape = [span.stop - span.start for span in box]
         store.keep_prediction(box, {"probabilities": np.ones(shape, np.float32)})
     assert (steps(store, segmenter, image, config()) == 1).all()
@@ -306,7 +304,7 @@ def test_cells_are_not_numbered_before_all_blocks_are_found(tmp_path: Path) -> N
     """The error says how many are missing."""
     store = open_store(tmp_path, model(), picture()[None], config(), side=64)
     with pytest.raises(JobError, match="12 of the 12 blocks"):
-        number_blocks(store)
+        store.number_cells()
 
 
 @pytest.mark.parametrize("kind", ["cells", "classes"])

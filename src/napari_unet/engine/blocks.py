@@ -4,7 +4,7 @@
 
     predict_block   every block     pixels           -> probabilities   on disk, in the scratch
     find_blocks     every block     probabilities    -> its cells       folder of the plane
-    number_blocks   once            cells            -> their numbers   (`PlaneStore`)
+    number_cells    once            cells            -> their numbers   (of a `PlaneStore`)
     write_block     every block     cells, numbers   -> labels
 
 Each step may run in any process, in any order within the step, and again: what is complete is not
@@ -41,9 +41,7 @@ __all__ = [
     "PlaneStore",
     "find_blocks",
     "is_large",
-    "number_blocks",
     "open_store",
-    "plan_blocks",
     "predict_block",
     "segment_large",
     "write_block",
@@ -103,11 +101,6 @@ def open_store(
     )
 
 
-def plan_blocks(store: PlaneStore) -> list[Box]:
-    """Return the blocks of a plane, row by row; they are whole chunks of its scratch files."""
-    return store.boxes()
-
-
 def predict_block(
     store: PlaneStore, segmenter: Segmenter, image: Any, box: Box, config: PredictConfig
 ) -> None:
@@ -123,11 +116,6 @@ def find_blocks(
     find = partial(_find_block, store, segmenter, config)
     with ThreadPoolExecutor(min(torch.get_num_threads(), MOST_THREADS)) as threads:
         yield from threads.map(find, boxes)
-
-
-def number_blocks(store: PlaneStore) -> int:
-    """Number the cells of all blocks through the plane; return how many there are."""
-    return store.number_cells()
 
 
 def write_block(
@@ -189,7 +177,7 @@ def segment_large(
     """
     image = checked_image(segmenter, image)
     store = open_store(scratch, segmenter, image, config, side=side)
-    boxes, index, objects = plan_blocks(store), 0, 0
+    boxes, index, objects = store.boxes(), 0, 0
     planner = plane_predictor(segmenter, replace(config, tile_size=store.tile_size))
     tiles = [planner.count(box, image) for box in boxes]
     cells = segmenter.kind == "cells"
@@ -206,7 +194,7 @@ def segment_large(
         for _ in find_blocks(store, segmenter, boxes, config):
             index += 1
             yield TileDone(index=index, total=total, region=(*where, *NOTHING), note=note)
-        objects = number_blocks(store)
+        objects = store.number_cells()
         check_room(out.dtype, numbered + objects)
         for box in boxes:
             index += 1

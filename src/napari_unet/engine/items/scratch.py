@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.islands import Box
 from napari_unet.engine.atomic import write_atomically
-from napari_unet.engine.blocks import BLOCK, PlaneStore, number_blocks, open_store
+from napari_unet.engine.blocks import BLOCK, PlaneStore, open_store
 from napari_unet.engine.formats.imagefile import ImageFile, open_image
 from napari_unet.engine.items.order import Order
 from napari_unet.engine.lazyplane import plane_at
@@ -202,7 +202,7 @@ class LabelPlanes(Planes):
 
     def _count(self, plane: int) -> int:
         if self._stores:
-            return number_blocks(self._stores[plane])
+            return self._stores[plane].number_cells()
         return int(_load(self._order, plane, "labels").max(initial=0))
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from napari_unet.engine.blocks import plan_blocks
 from napari_unet.engine.items.large import find_part, predict_part
 from napari_unet.engine.items.order import Order
 from napari_unet.engine.items.scratch import Steps, opened, store_of
@@ -84,7 +83,7 @@ def _in_blocks(segmenter: Segmenter, order: Order, share: float) -> Iterator[lis
     cells = segmenter.kind == "cells"
     for plane in range(order.planes):
         store = store_of(segmenter, order, image, plane)
-        boxes = plan_blocks(store)
+        boxes = store.boxes()
         part = share / len(boxes) * (PREDICTING if cells else 1)
         yield [Task(predict_part, (segmenter, order, plane, store, box), part) for box in boxes]
         if cells:
