@@ -103,6 +103,14 @@ def test_a_description_says_what_it_is() -> None:
     assert "at 1/3 of the resolution, averaged with 1/6" in averaged.describe()
 
 
+def test_a_model_knows_the_geometry_of_its_network() -> None:
+    """Without building it."""
+    for depth in range(1, 5):
+        model = make_segmenter(depth=depth)
+        network = model.network()
+        assert (model.context, model.stride) == (network.context, network.stride)
+
+
 def test_building_the_network_leaves_no_trace() -> None:
     """Torch's random numbers go on as before, and training the network spares the Segmenter."""
     segmenter = make_segmenter()

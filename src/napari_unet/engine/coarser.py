@@ -46,7 +46,7 @@ class CoarserLook:
         self._runner = TileRunner(segmenter, device)
         self._classes, self._channels = segmenter.n_classes, segmenter.in_channels
         self._factor, self._output = factor, output
-        self._context, self._stride = 12 * 2**segmenter.depth - 8, 2**segmenter.depth
+        self._context, self._stride = segmenter.context, segmenter.stride
 
     def over(self, box: Box, read: Callable[[Box], Floats], shape: tuple[int, ...]) -> Floats:
         """Return the probabilities (K, *box) of a part of a plane; those of the whole plane.

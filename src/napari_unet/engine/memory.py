@@ -104,11 +104,11 @@ def largest_output(segmenter: Segmenter, device: torch.device, free: int | None 
     free : int, optional
         Bytes that are free there; by default as they are now.
     """
-    kind, stride = device.type, 2**segmenter.depth
+    kind = device.type
     room = SHARE[kind] * (free_memory(device) if free is None else free)
 
     def fits(output: int) -> bool:
-        side = valid_size(output + 12 * stride - 8, segmenter.depth)
+        side = valid_size(output + segmenter.context, segmenter.depth)
         cost = cost_of_pass(
             segmenter.in_channels,
             segmenter.n_classes,
@@ -121,7 +121,7 @@ def largest_output(segmenter: Segmenter, device: torch.device, free: int | None 
         quick = kind != "cpu" or output <= CPU_LEAST or cost.operations <= CPU_WORK
         return cost.bytes <= room and quick
 
-    sides = _sides(LARGEST[kind], stride)
+    sides = _sides(LARGEST[kind], segmenter.stride)
     if fits(sides[0]):
         return sides[0]
     return sides[min(bisect_left(sides, True, key=fits), len(sides) - 1)]

@@ -77,7 +77,7 @@ class PlanePredictor:
         self._segmenter, self._config, self._mailbox = segmenter, config, mailbox
         device = select_device(config.device)
         self.runner = TileRunner(segmenter, device)
-        self._context, self._stride = 12 * 2**segmenter.depth - 8, 2**segmenter.depth
+        self._context, self._stride = segmenter.context, segmenter.stride
         least = smallest_output(self._stride)
         if config.tile_size:
             self._output = max(config.tile_size - self._context, least)

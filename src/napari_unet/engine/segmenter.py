@@ -88,6 +88,16 @@ class Segmenter:
         return float(size) if isinstance(size, int | float) and 0 < size < math.inf else 0.0
 
     @property
+    def stride(self) -> int:
+        """As of the `UNet`, which is not built for it."""
+        return 1 << self.depth
+
+    @property
+    def context(self) -> int:
+        """As of the `UNet`."""
+        return 12 * self.stride - 8
+
+    @property
     def coarser_factors(self) -> tuple[int, ...]:
         """Pixels of the working resolution per pixel and side of what is averaged with it."""
         return tuple(2**k for k in range(1, self.scales))
