@@ -58,6 +58,17 @@ def test_labels_of_all_planes_in_one_axis_get_an_image_like_them(tmp_path: Path)
         file_layers(tmp_path / "a.ome.tif", tmp_path / "b_labels.tif")
 
 
+def test_a_file_that_goes_while_it_is_shown_is_named(tmp_path: Path) -> None:
+    """Of several that are open, the user learns which."""
+    movie(tmp_path / "a.ome.tif", 2, 20, 30, axes="TYX")
+    write_labels(tmp_path / "a_labels.tif", np.ones((2, 20, 30), np.uint32), axes="TYX")
+    image, _ = file_layers(tmp_path / "a.ome.tif", tmp_path / "a_labels.tif")
+    (tmp_path / "a.ome.tif").rename(tmp_path / "elsewhere.tif")
+
+    with pytest.raises(InputError, match=r"The pixels of .*a\.ome\.tif could not be read"):
+        np.asarray(image.data)
+
+
 def test_a_pyramid_is_shown_as_one(tmp_path: Path, viewer: Any) -> None:
     """So that labels larger than a screen card's memory can be looked at."""
     pixels = np.random.default_rng(0).integers(0, 9, (2, 1100, 1300), dtype=np.uint32)

@@ -41,7 +41,7 @@ def file_layers(image: Path, labels: Path) -> tuple[Image, Labels]:
             f"{labels} has {prod(above.sizes)} planes, but {image} has {prod(below.sizes)}; the "
             f"image was changed since. Run the batch again."
         )
-    return _image_layer(image, below, flat=not alike), _labels_layer(labels, above, flat=not alike)
+    return _image_layer(below, flat=not alike), _labels_layer(above, flat=not alike)
 
 
 def labels_layer(labels: Path) -> Labels:
@@ -52,13 +52,14 @@ def labels_layer(labels: Path) -> Labels:
     InputError
         If they are gone, or damaged.
     """
-    return _labels_layer(labels, _Opened.of(labels), flat=False)
+    return _labels_layer(_Opened.of(labels), flat=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Opened:
     """A file that is open: its levels, the finest first, and which of its axes are what."""
 
+    path: Path
     source: Source
     levels: list[Any]
     channels: list[int]
@@ -71,7 +72,7 @@ class _Opened:
         shape, axes = source.data.shape, source.axes
         channels = [i for i, axis in enumerate(axes) if axis in "CS"]
         planes = [i for i, axis in enumerate(axes) if axis not in "CSYX" and shape[i] > 1]
-        return cls(source, levels, channels, planes)
+        return cls(path, source, levels, channels, planes)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -97,7 +98,7 @@ class _Opened:
         if channels:
             groups.insert(len(groups) if self.rgb else 0, self.channels)
         limits = self.source.limits
-        views = [AxisView(level, groups, "the file", limits) for level in self.levels]
+        views = [AxisView(level, groups, str(self.path), limits) for level in self.levels]
         return [np.asarray(v) if isinstance(v.data, np.ndarray) else v for v in views]
 
     def spatial(self, *, flat: bool, channels: bool) -> dict[str, Any]:
@@ -119,12 +120,12 @@ class _Opened:
         }
 
 
-def _image_layer(path: Path, opened: _Opened, *, flat: bool) -> Image:
+def _image_layer(opened: _Opened, *, flat: bool) -> Image:
     channels = opened.n_channels > 1
     arrays = opened.arrays(flat=flat, channels=channels)
     return Image(
         arrays if len(arrays) > 1 else arrays[0],
-        name=path.name,
+        name=opened.path.name,
         rgb=opened.rgb,
         multiscale=len(arrays) > 1,
         contrast_limits=_contrast(arrays[-1], rgb=opened.rgb),
@@ -132,13 +133,13 @@ def _image_layer(path: Path, opened: _Opened, *, flat: bool) -> Image:
     )
 
 
-def _labels_layer(path: Path, opened: _Opened, *, flat: bool) -> Labels:
+def _labels_layer(opened: _Opened, *, flat: bool) -> Labels:
     arrays = opened.arrays(flat=flat, channels=False)
     if len(arrays) == 1 and prod(arrays[0].shape) <= IN_MEMORY:
         arrays = [np.asarray(arrays[0])]
     return Labels(
         arrays if len(arrays) > 1 else arrays[0],
-        name=path.name,
+        name=opened.path.name,
         multiscale=len(arrays) > 1,
         opacity=0.5,
         **opened.spatial(flat=flat, channels=False),
