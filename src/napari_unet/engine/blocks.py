@@ -33,6 +33,7 @@ from napari_unet.engine.cells import cell_rules
 from napari_unet.engine.checkedimage import check_room, checked_image
 from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
 from napari_unet.engine.magnified import plane_predictor
+from napari_unet.engine.plane import NOTHING
 from napari_unet.engine.planestore import BLOCK, PlaneStore
 from napari_unet.engine.segmenter import Segmenter
 
@@ -52,8 +53,6 @@ LARGE = 1 << 26
 
 MOST_THREADS = 4
 """That find cells at a time: each may take half a gigabyte."""
-
-NOTHING = (slice(0, 0), slice(0, 0))
 
 Region = tuple[slice, ...]
 

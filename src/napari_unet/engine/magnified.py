@@ -14,7 +14,7 @@ from napari_unet.core.normalise import grey_statistics
 from napari_unet.core.order import box_distance, outward
 from napari_unet.core.resized import Resized
 from napari_unet.core.tiles import parts_of, within
-from napari_unet.engine.plane import Piece, PlanePredictor, in_view
+from napari_unet.engine.plane import NOTHING, Piece, PlanePredictor, in_view
 from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.engine.segmenter import Segmenter
 
@@ -25,8 +25,6 @@ Region = tuple[slice, ...]
 PART = 1024
 """Side in resized pixels of the parts that become final at once: memory does not grow with the
 plane."""
-
-NOTHING: Region = (slice(0, 0), slice(0, 0))
 
 
 def plane_predictor(

@@ -22,10 +22,13 @@ from napari_unet.engine.process.mailbox import InView, Mailbox
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.tilerunner import TileRunner
 
-__all__ = ["Piece", "PlanePredictor", "in_view"]
+__all__ = ["NOTHING", "Piece", "PlanePredictor", "in_view"]
 
 Array = NDArray[Any]
 Region = tuple[slice, ...]
+
+NOTHING: Region = (slice(0, 0), slice(0, 0))
+"""No pixels, as a region."""
 
 AVERAGED = 2048
 """Side of the parts in which rotated copies are averaged: memory does not grow with the plane."""
@@ -144,7 +147,6 @@ class PlanePredictor:
         self, image: Any, boxes: Sequence[Region], statistics: NDArray[np.float32]
     ) -> Iterator[Piece]:
         """Yield parts of a plane, each the mean of rotated copies, and a piece for every tile."""
-        nothing: Region = (slice(0, 0), slice(0, 0))
         total = sum(self.count(box, image) for box in boxes)
         classes, rotations = self._segmenter.n_classes, self._config.rotations
         for box in boxes:
@@ -159,7 +161,7 @@ class PlanePredictor:
                     values[(slice(None), *within(region, seen))] = probabilities
                     left -= 1
                     if left > 0:
-                        yield Piece(nothing, None, total)
+                        yield Piece(NOTHING, None, total)
                 mean += turned.back(values, seen, box) / rotations
             yield Piece(box, mean, total)
 
