@@ -17,7 +17,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["DeviceError", "InputError", "JobError", "ModelFileError", "UNetError", "some_of"]
+__all__ = [
+    "DeviceError",
+    "InputError",
+    "JobError",
+    "ModelFileError",
+    "UNetError",
+    "first_line",
+    "in_short",
+    "some_of",
+]
 
 SHOWN = 5
 """Names in a message, before only their number is told."""
@@ -41,6 +50,17 @@ class DeviceError(UNetError):
 
 class JobError(UNetError):
     """A job broke off, or the process that ran it died."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, for a message; or else what it is called."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def in_short(error: BaseException) -> str:
+    """Return what an error is called, and the first line of what it says, if it says anything."""
+    name, said = type(error).__name__, first_line(error)
+    return name if said == name else f"{name}: {said}"
 
 
 def some_of(names: Sequence[object]) -> str:

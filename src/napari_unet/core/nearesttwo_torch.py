@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.core.nearesttwo import Pass
-from napari_unet.errors import DeviceError
+from napari_unet.errors import DeviceError, first_line
 
 __all__ = ["squares_of_nearest_two"]
 
@@ -52,7 +52,7 @@ def _on_device(cells: NDArray[np.int32], device: torch.device | str) -> Tensor:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # the latter where torch has no CUDA at all
         raise DeviceError(
-            f"Device {str(device)!r} cannot be used here ({str(error).splitlines()[0]}); leave "
+            f"Device {str(device)!r} cannot be used here ({first_line(error)}); leave "
             f"`device` out to compute on the CPU."
         ) from error
     return torch.tensor(cells, device=device)

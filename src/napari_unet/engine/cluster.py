@@ -24,7 +24,7 @@ import torch
 
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.slurm import check_slurm, slurm_settings, telling, wait_for_one
-from napari_unet.errors import InputError, JobError, UNetError
+from napari_unet.errors import InputError, JobError, UNetError, in_short
 
 __all__ = ["DaskExecutor", "local_workers", "scheduler_at", "slurm_jobs"]
 
@@ -288,8 +288,7 @@ def _failure(future: Any) -> UNetError:
             "The workers that tried it died, one after the other. Perhaps memory does not suffice: "
             "give them more, or set a smaller tile size."
         )
-    words = str(reason).strip().split("\n")[0]
     raise JobError(
-        f"The workers cannot do their part ({type(reason).__name__}: {words}). Install the same "
+        f"The workers cannot do their part ({in_short(reason)}). Install the same "
         f"versions of Python and napari-live-unet for the scheduler and all workers."
     ) from reason

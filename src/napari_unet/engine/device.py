@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from napari_unet.errors import DeviceError
+from napari_unet.errors import DeviceError, first_line
 
 __all__ = ["describe", "is_fast_with_bfloat16", "is_out_of_memory", "select_device", "torch_errors"]
 
@@ -83,8 +83,4 @@ def torch_errors(remedy: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise DeviceError(f"Out of memory ({_first_line(error)}). {remedy}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+        raise DeviceError(f"Out of memory ({first_line(error)[:200]}). {remedy}") from error

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.lazyplane import chunk_side
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, in_short
 
 __all__ = ["AxisView"]
 
@@ -153,9 +153,8 @@ class AxisView:
         try:
             return np.asarray(self.data[there])
         except Exception as error:  # file formats raise anything
-            reason = next(iter(str(error).strip().splitlines()), "no reason given")
             raise InputError(
-                f"The pixels of {self.name} could not be read ({type(error).__name__}: {reason}); "
+                f"The pixels of {self.name} could not be read ({in_short(error)}); "
                 f"check that it is complete and can still be reached."
             ) from error
 

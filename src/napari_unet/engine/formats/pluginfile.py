@@ -10,7 +10,7 @@ import npe2.io_utils
 import numpy as np
 
 from napari_unet.engine.formats.source import PixelSize, Source, length_unit
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, in_short
 
 __all__ = ["open_with_plugin"]
 
@@ -46,9 +46,8 @@ def _read(path: Path, plugin: str) -> Source:
     try:
         layers = npe2.io_utils.read([str(path)], stack=False, plugin_name=plugin)
     except Exception as error:  # a reader is anybody's program
-        reason = next(iter(str(error).strip().splitlines()), "no reason given")
         raise InputError(
-            f"{path} could not be read by the plugin {plugin} ({type(error).__name__}: {reason})."
+            f"{path} could not be read by the plugin {plugin} ({in_short(error)})."
         ) from error
     return _only_image(layers, path, plugin)
 

@@ -9,7 +9,7 @@ import zarr
 
 from napari_unet.engine.formats.ngff import image_paths, multiscale, ome_attributes
 from napari_unet.engine.formats.source import Source
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, first_line
 
 __all__ = ["is_zarr", "open_group", "open_zarr", "zarr_images", "zarr_levels"]
 
@@ -140,8 +140,9 @@ def _array(group: zarr.Group, name: str, path: Path) -> zarr.Array[Any]:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return InputError(f"{path} cannot be read as zarr: {reason}. Copy or export it again.")
+    return InputError(
+        f"{path} cannot be read as zarr: {first_line(error)}. Copy or export it again."
+    )
 
 
 def _guessed(array: zarr.Array[Any]) -> str:

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from napari_unet.engine.device import select_device
-from napari_unet.errors import DeviceError, InputError, JobError
+from napari_unet.errors import DeviceError, InputError, JobError, first_line
 
 __all__ = ["ALONE", "Ranks", "placed", "together"]
 
@@ -213,7 +213,7 @@ def _lost() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = str(error).strip().split("\n")[0][:200]
+        reason = first_line(error)[:200]
         raise JobError(
             f"Another process of this training ended or cannot be reached ({reason}). Look at what "
             f"it wrote, and start all of them again; with a checkpoint the training goes on."

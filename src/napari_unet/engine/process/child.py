@@ -40,7 +40,7 @@ from napari_unet.engine.process.channel import EventPickler, receive, send
 from napari_unet.engine.process.lazy import Index, asking
 from napari_unet.engine.process.mailbox import mailbox_of_this_run
 from napari_unet.engine.process.shared_memory import Request, Ticket
-from napari_unet.errors import DeviceError, JobError, UNetError
+from napari_unet.errors import DeviceError, JobError, UNetError, first_line
 
 __all__ = ["MAX_UNHANDLED_EVENTS", "main"]
 
@@ -236,7 +236,7 @@ def _as_unet_error(error: Exception) -> UNetError:
     told: UNetError
     if _is_out_of_memory(error):
         told = DeviceError(
-            f"Out of memory ({_first_line(error)}). Choose a smaller tile size or network, close "
+            f"Out of memory ({first_line(error)}). Choose a smaller tile size or network, close "
             "other programs, or compute on the CPU; your painted labels are untouched."
         )
     else:
@@ -251,10 +251,6 @@ def _is_out_of_memory(error: Exception) -> bool:
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _packed(error: UNetError) -> bytes:

@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, in_short
 
 __all__ = ["Index", "Reader", "Remote", "Served", "asking", "read"]
 
@@ -66,9 +66,8 @@ def read(array: Any, index: Index, name: str) -> NDArray[Any]:
     try:
         pixels = np.asarray(array[index])
     except Exception as error:  # file formats raise anything
-        reason = next(iter(str(error).strip().splitlines()), "no reason given")
         raise InputError(
-            f"{_place(index, name)} could not be read ({type(error).__name__}: {reason}); check "
+            f"{_place(index, name)} could not be read ({in_short(error)}); check "
             f"that its file is complete and can still be reached."
         ) from error
     if pixels.dtype.kind not in "iufb":
