@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from napari_unet.engine.liveness import is_alive
+
 __all__ = ["ItemLocks"]
 
 TOUCHED, SILENT = 30.0, 900.0
@@ -113,13 +115,7 @@ def _living_owner(path: Path) -> str | None:
         return "another process" if silent < TOUCHED else None
     if node != platform.node():
         return f"process {pid} on {node}" if silent < SILENT else None
-    try:
-        process = psutil.Process(pid)
-        lives = abs(process.create_time() - created) < 2
-        lives = lives and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return None
-    return f"process {pid}" if lives else None
+    return f"process {pid}" if is_alive(pid, created) else None
 
 
 def _set_aside(path: Path) -> None:

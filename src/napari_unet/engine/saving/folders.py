@@ -20,8 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import platformdirs
-import psutil
 
+from napari_unet.engine.liveness import is_alive
 from napari_unet.engine.saving.session import SavedSession, State, read_session, write_session
 from napari_unet.errors import InputError
 
@@ -82,12 +82,7 @@ def is_running(session: SavedSession) -> bool:
     """Whether the process of a session still runs; of other machines it can only be guessed."""
     if session.node != platform.node():
         return time.time() - session.saved < OTHER_MACHINE_HOURS * 3600
-    try:
-        process = psutil.Process(session.pid)
-        same = abs(process.create_time() - session.created) < 2
-        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
+    return is_alive(session.pid, session.created)
 
 
 def mark(folder: Path, state: State) -> None:
