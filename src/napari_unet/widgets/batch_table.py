@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
+from qtpy.QtCore import QModelIndex, Qt
 from qtpy.QtWidgets import QHeaderView, QStyledItemDelegate, QStyleOptionViewItem
 
 from napari_unet.viewer.batches.batch import Batch, BatchRow
-from napari_unet.widgets.clickable_table import ClickableTable
+from napari_unet.widgets.clickable_table import ClickableTable, Rows
 
 __all__ = ["BatchTable"]
 
@@ -19,11 +19,9 @@ MOST_ROWS = 6
 _Role = Qt.ItemDataRole
 
 
-class _Rows(QAbstractTableModel):
-    """Makes texts of rows when they are shown: there may be many thousands."""
-
+class _Rows(Rows):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(COLUMNS)
         self.batch = Batch()
         self._count = 0
 
@@ -41,15 +39,6 @@ class _Rows(QAbstractTableModel):
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, ARG002 (Qt's)
         return self._count
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, ARG002 (Qt's)
-        return len(COLUMNS)
-
-    def headerData(  # noqa: N802 (Qt's name)
-        self, section: int, orientation: Qt.Orientation, role: int = _Role.DisplayRole
-    ) -> Any:
-        shown = role == _Role.DisplayRole and orientation == Qt.Orientation.Horizontal
-        return COLUMNS[section] if shown else None
 
     def data(self, index: QModelIndex, role: int = _Role.DisplayRole) -> Any:
         row = self.batch.rows[index.row()]

@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
-__all__ = ["ClickableTable"]
+__all__ = ["ClickableTable", "Rows"]
+
+
+class Rows(QAbstractTableModel):
+    """Makes texts of rows when they are shown: there may be many thousands.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Their names.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        super().__init__()
+        self._columns = columns
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, ARG002 (Qt's)
+        """Return how many there are."""
+        return len(self._columns)
+
+    def headerData(  # noqa: N802 (Qt's name)
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Return the name of a column."""
+        shown = role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal
+        return self._columns[section] if shown else None
 
 
 class ClickableTable(QTableView):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
+from qtpy.QtCore import QModelIndex, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QHeaderView
 
 from napari_unet.core.comparison import ERROR_COLOURS
 from napari_unet.viewer.scores.score import Row
-from napari_unet.widgets.clickable_table import ClickableTable
+from napari_unet.widgets.clickable_table import ClickableTable, Rows
 
 __all__ = ["ScoreTable"]
 
@@ -21,11 +21,9 @@ MOST_ROWS = 8
 _Role = Qt.ItemDataRole
 
 
-class _Rows(QAbstractTableModel):
-    """Makes texts of rows when they are shown: there may be many thousands."""
-
+class _Rows(Rows):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(COLUMNS)
         self.rows: Sequence[Row] = ()
 
     def show(self, rows: Sequence[Row]) -> None:
@@ -35,15 +33,6 @@ class _Rows(QAbstractTableModel):
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, ARG002 (Qt's)
         return len(self.rows)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, ARG002 (Qt's)
-        return len(COLUMNS)
-
-    def headerData(  # noqa: N802 (Qt's name)
-        self, section: int, orientation: Qt.Orientation, role: int = _Role.DisplayRole
-    ) -> Any:
-        shown = role == _Role.DisplayRole and orientation == Qt.Orientation.Horizontal
-        return COLUMNS[section] if shown else None
 
     def data(self, index: QModelIndex, role: int = _Role.DisplayRole) -> Any:
         plane, one = self.rows[index.row()]
