@@ -145,6 +145,19 @@ def test_every_room_is_furnished(room: str) -> None:
     assert modules(room)
 
 
+@pytest.mark.parametrize("room", ["core", "engine", "viewer"])
+def test_a_room_with_many_files_says_where_they_belong(room: str) -> None:
+    """Its docstring maps all that lies in it, and nothing else, so that a newcomer can guess."""
+    docstring = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text("utf-8")))
+    assert docstring is not None
+    rows = docstring.partition("::\n\n")[2].splitlines()
+    mapped = [name for row in rows for name in row.strip().rpartition("  ")[2].split()]
+    files = {path.stem for path in (PACKAGE / room).glob("[!_]*.py")}
+    folders = {f"{path.parent.name}/" for path in (PACKAGE / room).glob("*/__init__.py")}
+
+    assert sorted(mapped) == sorted(files | folders)
+
+
 def test_the_front_door_imports_nothing_but_the_errors() -> None:
     """At run time the package's ``__init__`` loads only the errors and the standard library."""
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))

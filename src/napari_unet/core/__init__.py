@@ -1,1 +1,17 @@
-"""Arrays in, arrays out: the network, its geometry and the numbers around it."""
+"""Arrays in, arrays out: the network, its geometry and the numbers around it.
+
+::
+
+    settings                config
+    what is painted         annotation summary cellclasses doubt unnumbered
+    what a mistake costs    boundary borderterm nearesttwo nearesttwo_numba nearesttwo_torch
+    what is learned from    normalise augment flow
+    the network             unet leanpass silent
+    in other programs       portable onnxgraph
+    tiles and resolutions   tiles resolution resized rotation order
+    cells of a plane        instances islands flood flood_numba necks necks_numba giveback
+    cells through planes    linkstack linking pieces objectcuts necks3d
+    what is known of them   measure volumes outlines uncertainty acceptance
+    how right they are      metrics comparison classcomparison overlaps touching warping
+    quick arithmetic        lookup compiled
+"""

@@ -2,13 +2,19 @@
 
 ::
 
-    training.py       learning/   data, steps, recipes, validation, fitting
-    inference.py                  plane by plane and tile by tile; blocks.py for huge planes
-    batch.py          items/      images as items, their units of work and records
-    cluster.py                    the same units in other processes and on other machines
-    files.py          formats/    TIFF, OME-Zarr, plates, pictures, what readers of napari open
-    host.py           process/    the compute process, its channel, and what it runs
-                      saving/     a session on disk while the user paints
+    training                training learning/
+    segmenting              inference volume findmagnification pixelsize
+    a plane, tile by tile   plane tilerunner coarser magnified lazyplane memory
+    a huge one, in blocks   blocks planestore
+    cells, without torch    cells checkedimage
+    many images             batch items/
+    on other machines       cluster clusterworker slurm
+    a model                 segmenter modelfile starter exporting/
+    images as files         files formats/
+    results as files        measurements objecttable classtable outlinefile tracks
+    the compute process     host process/ scoring
+    a session on disk       saving/
+    all over                events device atomic speed liveness namesake
 """
 
 import os

@@ -1,1 +1,11 @@
-"""Between napari's layers and the engine's values; jobs that run beside the viewer."""
+"""Between napari's layers and the engine's values; jobs that run beside the viewer.
+
+::
+
+    layers to values        layers stack planes placement regions field reading
+    what the user does      edits learning/ correcting/
+    how layers look         colours cellclasses weightmap/
+    one viewer's work       session session_job jobs worker background
+    segmenting              segmenting/ batches/ scores/
+    kept and said           saving/ scripts/ preferences open_zarr
+"""
