@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,6 +21,7 @@ from napari_unet.errors import InputError
 from napari_unet.viewer.batches.batch import BatchRow, Show
 from napari_unet.viewer.batches.batch_job import BatchRequest, FilesJob
 from napari_unet.viewer.batches.opening import OpenFileResult
+from napari_unet.viewer.filenames import free_name
 from napari_unet.viewer.layers import image_layers
 from napari_unet.viewer.reading import served_planes
 from napari_unet.viewer.segmenting.checks import check_fits
@@ -67,7 +67,7 @@ class OpenFilesJob(FilesJob):
                 row.end("skipped", str(error))
                 continue
             self._rows.append(row)
-            self._sources.append(_Source.of(layer, _new_name(layer.name, taken)))
+            self._sources.append(_Source.of(layer, free_name(layer.name, taken)))
         if not self._sources:
             self._batch.end()
             raise reasons[0]
@@ -157,12 +157,3 @@ class _Source:
                 seen = fingerprint(Path(self.path))
         digest.update(seen.encode())
         return digest.hexdigest()
-
-
-def _new_name(name: str, taken: set[str]) -> str:
-    """Return a file name that every system allows, and that no other image here has."""
-    stem = re.sub(r"[^\w .()+-]", "_", name).strip(" .-") or "layer"
-    names = [stem, *(f"{stem} {n}" for n in range(2, len(taken) + 3))]
-    free = next(one for one in names if one.casefold() not in taken)
-    taken.add(free.casefold())
-    return free

@@ -7,7 +7,6 @@ painted, a remark says under which name to save it.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -27,6 +26,7 @@ from napari_unet.engine.formats.imagefile import open_image
 from napari_unet.engine.formats.tiff import DAMAGED, is_tiff
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
+from napari_unet.viewer.filenames import free_name
 from napari_unet.viewer.layers import Meaning, image_layers, painted
 from napari_unet.viewer.learning.sources import Source
 from napari_unet.viewer.segmenting.segmenting_job import Scope
@@ -156,13 +156,13 @@ class Plan:
         self.remarks: list[str] = []
         self._files: dict[Image, LayerFile] = {}
         self._taken: set[str] = set()
-        self.start = "" if work.segmenter is None else self._new_name("model", SUFFIX)
+        self.start = "" if work.segmenter is None else free_name("model", self._taken, SUFFIX)
         if self.start:
             self.remarks.append(f"First save the model of the dock as {self.start} (Save ...).")
         alone = len(work.sources) == 1
         self.lessons = [self._lesson(source, alone=alone) for source in work.sources]
         name = self.lessons[0].file.stem if self.lessons else ""
-        self.model = self._new_name(name, SUFFIX) if name else self.start
+        self.model = free_name(name, self._taken, SUFFIX) if name else self.start
         self.segmented = [self._image(image) for image in _images(work)]
         self.plane = _only_plane(work)
 
@@ -195,19 +195,11 @@ class Plan:
         return self._files[layer]
 
     def _save(self, layer: Layer, name: str) -> str:
-        file = self._new_name(name, ".tif")
+        file = free_name(name, self._taken, ".tif")
         self.remarks.append(
             f"First save layer {layer.name!r} as {file}: select it, File > Save Selected Layers."
         )
         return file
-
-    def _new_name(self, name: str, suffix: str) -> str:
-        """Return a file name that every system allows, and that nothing here has yet."""
-        stem = re.sub(r"[^\w .()+-]", "_", name).strip(" .-") or "layer"
-        names = [stem, *(f"{stem} {n}" for n in range(2, len(self._taken) + 3))]
-        name = next(n + suffix for n in names if (n + suffix).casefold() not in self._taken)
-        self._taken.add(name.casefold())
-        return name
 
 
 def _images(work: Work) -> list[Image]:
