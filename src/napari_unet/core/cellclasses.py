@@ -25,7 +25,6 @@ __all__ = [
     "class_targets",
     "class_title",
     "classes_by_label",
-    "counted",
     "foreground",
     "likeliest_classes",
     "object_classes",
@@ -206,12 +205,6 @@ def class_title(names: Sequence[str], number: int) -> str:
     """Return what to call class ``number`` (1, 2, ...): its name, or "class 2" for the name "2"."""
     name = (names[number - 1] if number <= len(names) else "") or str(number)
     return f"class {name}" if name.isdecimal() else name
-
-
-def counted(titles: Sequence[str], counts: Sequence[int]) -> str:
-    """Say how many there are of each class that there is: "8 healthy, 4 class 2"."""
-    pairs = zip(titles, counts, strict=True)
-    return ", ".join(f"{n:,} {title}".replace(",", " ") for title, n in pairs if n)
 
 
 def class_targets(

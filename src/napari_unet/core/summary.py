@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import IGNORE, Annotation, encode, first_cell
-from napari_unet.core.cellclasses import class_title, counted, order_classes
+from napari_unet.core.cellclasses import class_title, order_classes
 from napari_unet.errors import InputError
 
-__all__ = ["Summary", "grouped", "summarise"]
+__all__ = ["Summary", "counted", "grouped", "summarise"]
 
 Counts = NDArray[np.integer]
 
@@ -111,6 +111,12 @@ class Summary:
 def grouped(n: int) -> str:
     """Return a number as it is written in sentences: 12 345."""
     return f"{n:,}".replace(",", " ")
+
+
+def counted(titles: Sequence[str], counts: Sequence[int]) -> str:
+    """Say how many there are of each class that there is: "8 healthy, 4 class 2"."""
+    pairs = zip(titles, counts, strict=True)
+    return ", ".join(f"{grouped(n)} {title}" for title, n in pairs if n)
 
 
 def summarise(annotations: Sequence[Annotation]) -> Summary:

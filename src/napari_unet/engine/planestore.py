@@ -173,8 +173,8 @@ class PlaneStore:
     def cell_classes(self) -> NDArray[np.uint8]:
         """Return the classes 1 ... K of all cells, which are numbered, in the order of these.
 
-        The evidence is counted in whole numbers, so that in the blocks of a cell adds up to
-        exactly that in the cell.
+        The evidence is counted in whole numbers, so what the blocks have of a cell adds up to
+        exactly what the cell has.
         """
         numbers = np.load(self.folder / "numbers.npy")
         sums = np.zeros((self.evidence.shape[0], len(numbers) + 1), dtype=np.int64)

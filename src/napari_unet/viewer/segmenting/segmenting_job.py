@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from napari.layers import Image
 from napari.utils.notifications import show_warning
 
-from napari_unet.core.cellclasses import counted
 from napari_unet.core.config import PredictConfig
+from napari_unet.core.summary import counted
 from napari_unet.engine.events import TileDone
 from napari_unet.engine.items.pace import Pace
 from napari_unet.engine.starter import starter_model

@@ -14,8 +14,8 @@ import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from napari_unet.core.cellclasses import counted
 from napari_unet.core.config import PredictConfig
+from napari_unet.core.summary import counted
 from napari_unet.engine.cells import useful_axes
 from napari_unet.engine.events import PlaneDone
 from napari_unet.engine.host import SharedArray
