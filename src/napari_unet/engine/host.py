@@ -21,7 +21,7 @@ import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from napari_unet.engine.process.channel import EventUnpickler
 from napari_unet.engine.process.lazy import Reader, Served
@@ -30,9 +30,6 @@ from napari_unet.engine.process.sender import Sender, with_mail
 from napari_unet.engine.process.shared_memory import Request, SharedArray, Ticket
 from napari_unet.engine.process.spawned import ChildProcess
 from napari_unet.errors import JobError
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 __all__ = ["STOP_GRACE_SECONDS", "WARM_UP", "Host", "Mailbox", "Served", "SharedArray"]
 
@@ -156,12 +153,7 @@ class Host:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _living_child(self) -> ChildProcess:

@@ -9,7 +9,6 @@ import platform
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import psutil
@@ -44,12 +43,7 @@ class ItemLocks:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
         for path in list(self._held):

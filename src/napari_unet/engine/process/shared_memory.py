@@ -23,7 +23,7 @@ from math import prod
 from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import psutil
@@ -31,9 +31,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_unet.engine.process.lazy import Served
 from napari_unet.errors import DeviceError
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 __all__ = ["Request", "SharedArray", "Ticket"]
 
@@ -88,12 +85,7 @@ class SharedArray:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
