@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LazyPlane", "chunk_side", "middle_plane", "plane_at"]
+__all__ = ["LazyPlane", "chunk_side", "middle_plane", "plane_at", "slice_of"]
 
 
 class LazyPlane:
@@ -97,3 +97,9 @@ def chunk_side(data: Any, axis: int) -> int:
         return 1
     side = chunks[axis]
     return max(side) if isinstance(side, tuple) else int(side)
+
+
+def slice_of(places: range) -> slice:
+    """Return a slice of the same places that ends with the last of them."""
+    last = places[-1] + 1 if places else places.start
+    return slice(places.start, last, places.step)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.lazyplane import chunk_side
+from napari_unet.engine.lazyplane import chunk_side, slice_of
 from napari_unet.errors import InputError, in_short
 
 __all__ = ["AxisView"]
@@ -140,7 +140,7 @@ class AxisView:
             here: list[Index] = [slice(None)] * self.ndim
             there: list[Index] = [0] * len(self._sizes)
             for axis, stored in self._direct.items():
-                there[stored] = _slice(spans[axis])
+                there[stored] = slice_of(spans[axis])
             for axis, i in zip(looped, at, strict=True):
                 here[axis] = i
                 group = self._axes[axis]
@@ -157,9 +157,3 @@ class AxisView:
                 f"The pixels of {self.name} could not be read ({in_short(error)}); "
                 f"check that it is complete and can still be reached."
             ) from error
-
-
-def _slice(places: range) -> slice:
-    """Return a slice of the same places that ends with the last of them."""
-    last = places[-1] + 1 if places else places.start
-    return slice(places.start, last, places.step)

@@ -23,6 +23,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.engine.lazyplane import slice_of
 from napari_unet.errors import InputError, in_short
 
 __all__ = ["Index", "Reader", "Remote", "Served", "asking", "read"]
@@ -146,7 +147,7 @@ class Remote:
         out = np.empty((len(channels), len(rows), len(columns)), dtype=self.dtype)
         for y, x in self._blocks(len(channels), rows, columns):
             part = (slice(None), _positions(rows, y), _positions(columns, x))
-            pixels = _ask(self._number, (_span(channels), _span(y), _span(x)))
+            pixels = _ask(self._number, (slice_of(channels), slice_of(y), slice_of(x)))
             if pixels.shape != out[part].shape:
                 raise InputError(
                     f"An image gave pixels of shape {pixels.shape} where {out[part].shape} were "
@@ -189,12 +190,6 @@ def _cut(places: range, side: int) -> Iterator[range]:
 def _positions(places: range, piece: range) -> slice:
     first = (piece.start - places.start) // places.step
     return slice(first, first + len(piece))
-
-
-def _span(places: range) -> slice:
-    """Return a slice of the same places that ends with the last of them."""
-    last = places[-1] + 1 if places else places.start
-    return slice(places.start, last, places.step)
 
 
 def _nobody(number: int, index: Index) -> Any:
