@@ -25,14 +25,13 @@ from napari_unet.errors import UNetError
 from napari_unet.viewer.cellclasses import class_colours, name_classes
 from napari_unet.viewer.colours import are_given, given_colours
 from napari_unet.viewer.field import Box, Field, View
-from napari_unet.viewer.layers import ResultKind, is_result
-from napari_unet.viewer.segmenting.results import Result
+from napari_unet.viewer.segmenting.results import Result, hide
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["Preview", "hide"]
+__all__ = ["Preview"]
 
 _log = logging.getLogger(__name__)
 
@@ -189,10 +188,3 @@ def _colours(model: Segmenter) -> CyclicLabelColormap:
     """Return the colours of background, of the classes of cells, and of the lines between them."""
     kinds = transform_color([CELLS]) if model.cell_classes == 1 else class_colours(model)
     return given_colours(np.vstack([transform_color("transparent"), kinds, transform_color(LINE)]))
-
-
-def hide(viewer: ViewerModel, image: Image, kind: ResultKind) -> None:
-    """Hide what was computed for an image: something else is about to take its place."""
-    for layer in viewer.layers:
-        if is_result(layer, kind, image):
-            layer.visible = False

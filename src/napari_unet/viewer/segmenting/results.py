@@ -22,7 +22,7 @@ from napari_unet.viewer.stack import ImageStack, PlaneIndex, spatial_metadata
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["UNFINISHED", "Result", "label_dtype", "outdate_errors", "segmentations"]
+__all__ = ["UNFINISHED", "Result", "hide", "label_dtype", "outdate_errors", "segmentations"]
 
 UNFINISHED = " (unfinished)"
 
@@ -171,6 +171,13 @@ def segmentations(viewer: ViewerModel, image: Image) -> list[Labels]:
         and is_result(layer, "segmentation", image)
         and layer.data.shape == shape
     ]
+
+
+def hide(viewer: ViewerModel, image: Image, kind: ResultKind) -> None:
+    """Hide what was computed for an image: something else is about to take its place."""
+    for layer in viewer.layers:
+        if is_result(layer, kind, image):
+            layer.visible = False
 
 
 def outdate_errors(viewer: ViewerModel, image: Image) -> None:

@@ -22,8 +22,8 @@ from napari_unet.viewer.batches.batch import Batch, BatchRow, in_cells
 from napari_unet.viewer.batches.opening import LayerResult
 from napari_unet.viewer.cellclasses import class_titles
 from napari_unet.viewer.layers import image_layers, is_result
-from napari_unet.viewer.learning.preview import hide
 from napari_unet.viewer.segmenting.checks import check_fits, check_room
+from napari_unet.viewer.segmenting.results import hide
 from napari_unet.viewer.segmenting.segmentation import Segmentation, StreamEvent
 from napari_unet.viewer.session_job import SessionJob
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, shown_plane

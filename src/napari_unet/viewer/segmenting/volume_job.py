@@ -29,10 +29,9 @@ from napari_unet.viewer.cellclasses import (
     show_classes,
 )
 from napari_unet.viewer.layers import ResultKind, is_result, note_linked_planes, set_meaning
-from napari_unet.viewer.learning.preview import hide
 from napari_unet.viewer.reading import served
 from napari_unet.viewer.segmenting.checks import check_fits, check_room
-from napari_unet.viewer.segmenting.results import Result
+from napari_unet.viewer.segmenting.results import Result, hide
 from napari_unet.viewer.session_job import SessionJob
 from napari_unet.viewer.stack import ImageStack, finest, knows_spacing, plane_spacing
 
