@@ -481,6 +481,24 @@ def test_a_format_can_be_asked_for(model: Segmenter, tmp_path: Path) -> None:
     assert isinstance(event, ItemDone)
 
 
+@pytest.mark.parametrize(
+    "misspelled",
+    [
+        {"measure": "CSV"},
+        {"measure": True},
+        {"link": "track"},
+        {"outlines": "ImageJ"},
+        {"format": "tif"},
+        {"probabilities": "no"},
+    ],
+)
+def test_a_misspelled_option_is_refused(misspelled: dict[str, Any]) -> None:
+    """It is neither ignored nor written into the names of results."""
+    (name,) = misspelled
+    with pytest.raises(InputError, match=f"BatchOptions.{name} is .*; (choose|give)"):
+        BatchOptions(**misspelled)
+
+
 def test_shards_are_parts_of_the_whole(tmp_path: Path) -> None:
     """Together they are all items, in the order of their names, and no item is in two."""
     for number in range(11):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from napari_unet.errors import InputError
 
-__all__ = ["PredictConfig", "TrainConfig", "knobs"]
+__all__ = ["PredictConfig", "TrainConfig", "check_fields", "knobs"]
 
 
 def _knob(
@@ -55,7 +55,7 @@ class TrainConfig:
     device: str = _knob("auto", "auto, cpu, cuda, cuda:1, mps")
 
     def __post_init__(self) -> None:
-        _validate(self)
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class PredictConfig:
     device: str = _knob("auto", "auto, cpu, cuda, cuda:1, mps")
 
     def __post_init__(self) -> None:
-        _validate(self)
+        check_fields(self)
 
 
 def knobs(config: type[TrainConfig] | type[PredictConfig]) -> dict[str, tuple[type, Any, str]]:
@@ -101,22 +101,32 @@ def knobs(config: type[TrainConfig] | type[PredictConfig]) -> dict[str, tuple[ty
     }
 
 
-def _validate(config: TrainConfig | PredictConfig) -> None:
+def check_fields(config: Any) -> None:
+    """Check the fields of a frozen dataclass against their types, and the ranges they declare.
+
+    Raises
+    ------
+    InputError
+        If a value is of another type, none of the choices, or out of range.
+    """
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
         value, kind = getattr(config, field.name), hints[field.name]
         if isinstance(value, Number) and hasattr(value, "item"):  # one of NumPy's
             value = value.item()
             object.__setattr__(config, field.name, value)
-        where = f"{type(config).__name__}.{field.name} ({field.metadata['help']})"
+        where = f"{type(config).__name__}.{field.name}"
+        if "help" in field.metadata:
+            where += f" ({field.metadata['help']})"
         if typing.get_origin(kind) is Literal:
             choices = typing.get_args(kind)
             if value not in choices:
-                raise InputError(f"{where} is {value!r}; choose one of {', '.join(choices)}.")
+                named = ", ".join(choice or "''" for choice in choices)
+                raise InputError(f"{where} is {value!r}; choose one of {named}.")
             continue
         if not _is_a(value, kind):
             raise InputError(f"{where} is {value!r}; give a value of type {kind.__name__}.")
-        minimum, maximum = field.metadata["minimum"], field.metadata["maximum"]
+        minimum, maximum = field.metadata.get("minimum"), field.metadata.get("maximum")
         # written so that NaN fails too
         if minimum is not None and not minimum <= value <= maximum:
             raise InputError(f"{where} is {value}; give a value from {minimum:g} to {maximum:g}.")

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from napari_unet.core.config import check_fields
 from napari_unet.engine.files import find_images, relative_name
 from napari_unet.engine.formats.imagefile import ImageFile, open_image
 from napari_unet.errors import InputError
@@ -47,7 +48,7 @@ RESULT = re.compile(r"_((labels|probabilities)(\.tif|\.ome\.zarr)|RES)$")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOptions:
-    """What a batch writes.
+    """What a batch writes. Frozen and validated; illegal values raise `InputError`.
 
     Attributes
     ----------
@@ -74,6 +75,9 @@ class BatchOptions:
     outlines: Outlines = ""
     link: Link = ""
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
