@@ -473,6 +473,20 @@ def test_folders_are_paired_by_name(tmp_path: Path) -> None:
     ]
 
 
+def test_masks_of_cellpose_are_labels(tmp_path: Path) -> None:
+    """As that program calls them, beside the images or in a folder of their own."""
+    masks = ("a_cp_masks.png", "b_cp_masks.tif")
+    tree(tmp_path / "images", "a.tif", "b.tif")
+    tree(tmp_path / "masks", *masks)
+    tree(tmp_path / "both", "a.tif", "b.tif", *masks)
+
+    for images, labels in (("images", "masks"), ("both", "both")):
+        assert pairs(tmp_path, [images], [labels]) == [
+            (f"{images}/{image}", f"{labels}/{mask}")
+            for image, mask in zip(("a.tif", "b.tif"), masks, strict=True)
+        ]
+
+
 def test_one_folder_may_hold_both(tmp_path: Path) -> None:
     """In a folder given for images and labels, the word behind the name tells them apart."""
     tree(tmp_path, "a.tif", "a_labels.tif", "b.png", "b_mask.tif")

@@ -1,11 +1,11 @@
 """Find image files in folders, and pair them with files of labels.
 
 A folder of labels is paired with a folder of images by name: the path inside the folder, without
-its suffix and without a last word labels, label, masks, mask, regions or region behind one of
-``_ - .``, in any case. ``day1/a.tif`` is the image of ``day1/a.tif``, ``day1/a_labels.tif`` and
-``day1/a-mask.png`` in the other folder. In a folder given for both, files with such a word are the
-labels and files without it the images. Probabilities and tracks that `segment` writes beside
-labels, ``a_probabilities.tif`` and what is in ``a_RES``, need no partner.
+its suffix and without a last word labels, label, masks, mask, cp_masks (Cellpose), regions or
+region behind one of ``_ - .``, in any case. ``day1/a.tif`` is the image of ``day1/a.tif``,
+``day1/a_labels.tif`` and ``day1/a-mask.png`` in the other folder. In a folder given for both, files
+with such a word are the labels and files without it the images. Probabilities and tracks that
+`segment` writes beside labels, ``a_probabilities.tif`` and what is in ``a_RES``, need no partner.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["LABEL_ENDING", "find_images", "pair_files", "relative_name", "same_n
 
 AnyPath = str | os.PathLike[str]
 
-LABEL_ENDING = re.compile(r"[_.-](labels?|masks?|regions?)$", re.IGNORECASE)
+LABEL_ENDING = re.compile(r"[_.-](labels?|cp_masks|masks?|regions?)$", re.IGNORECASE)
 
 BESIDE_LABELS = re.compile(r"_probabilities$|_RES/[^/]+$")
 """What a batch writes beside labels."""
