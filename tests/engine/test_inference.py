@@ -494,10 +494,12 @@ def test_images_that_do_not_fit_are_refused(image: Any, message: str) -> None:
 
 
 def test_outputs_that_do_not_fit_are_refused() -> None:
-    """With the shapes that would do."""
+    """With the shapes that would do; whole numbers would make zeros of all probabilities."""
     segmenter, image = make_segmenter(), picture((30, 40))
     with pytest.raises(InputError, match=r"\(3, 30, 40\); give \(30, 40\).*\(2, 30, 40\)"):
         next(predict(segmenter, image, np.zeros((3, 30, 40)), config()))
+    with pytest.raises(InputError, match=r"out has dtype uint8, .* fractions; .* float32"):
+        next(predict(segmenter, image, np.zeros((2, 30, 40), np.uint8), config()))
     with pytest.raises(InputError, match=r"\(40, 30\); give \(30, 40\)"):
         next(segment_into(segmenter, image, np.zeros((40, 30), np.uint8), config()))
 

@@ -129,6 +129,10 @@ def predict(
             f"out has shape {out.shape}; give {spatial} for classes or "
             f"{(segmenter.n_classes, *spatial)} for probabilities."
         )
+    if len(out.shape) > len(spatial) and np.dtype(out.dtype).kind != "f":
+        raise InputError(
+            f"out has dtype {out.dtype}, and probabilities are fractions; give an array of float32."
+        )
     predictor = plane_predictor(segmenter, config, mailbox)
     planes, index = _planes(image), 0
     for where, pixels in planes:
