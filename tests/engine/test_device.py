@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,22 @@ def test_bfloat16_is_fast_where_the_cpu_says_so() -> None:
     flags = Path("/proc/cpuinfo").read_text().split()
     assert is_fast_with_bfloat16(torch.device("cpu")) == ("avx512_bf16" in flags)
     assert not is_fast_with_bfloat16(torch.device("mps"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forking is what multiprocessing does there")
+def test_a_process_that_is_forked_can_compute() -> None:
+    """Also where torch has computed with several threads before."""
+    code = """if True:
+        import os, signal, torch
+        from napari_unet import sample_data, segment
+        from napari_unet.engine.starter import starter_model
+
+        torch.set_num_threads(2)
+        model, (image, _) = starter_model(), sample_data.touching_cells((128, 128))
+        cells = segment(model, image)
+        if not (child := os.fork()):
+            signal.alarm(60)  # one that waits for ever
+            os._exit(int((segment(model, image) != cells).any()))
+        raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,10 @@ import torch
 from napari_unet.errors import DeviceError, first_line
 
 __all__ = ["describe", "is_fast_with_bfloat16", "is_out_of_memory", "select_device", "torch_errors"]
+
+if hasattr(os, "register_at_fork"):
+    # where torch has computed, a forked process waits for ever for threads that it has not got
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def select_device(name: str = "auto") -> torch.device:
