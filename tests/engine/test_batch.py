@@ -499,6 +499,12 @@ def test_a_misspelled_option_is_refused(misspelled: dict[str, Any]) -> None:
         BatchOptions(**misspelled)
 
 
+def test_a_list_without_images_is_refused(tmp_path: Path) -> None:
+    """It does not say that there were some."""
+    with pytest.raises(InputError, match="no image in an empty list"):
+        plan(tmp_path.glob("*.tif"), tmp_path / "out")
+
+
 def test_shards_are_parts_of_the_whole(tmp_path: Path) -> None:
     """Together they are all items, in the order of their names, and no item is in two."""
     for number in range(11):

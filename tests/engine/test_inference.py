@@ -413,6 +413,7 @@ def test_rotated_copies_become_final_at_the_end() -> None:
         pytest.param(lambda a: a[::-1, ::-1].copy()[::-1, ::-1], id="negative strides"),
         pytest.param(lambda a: np.repeat(a, 2, axis=1)[:, ::2], id="strides"),
         pytest.param(lambda a: a.tolist(), id="list"),
+        pytest.param(lambda a: torch.from_numpy(a.astype(np.int32)), id="tensor"),
     ],
 )
 @pytest.mark.parametrize("knobs", [{}, {"rotations": 3}])

@@ -121,6 +121,8 @@ def test_where_nothing_can_be_told_the_magnification_is_one() -> None:
     assert find_magnification(model(), [np.zeros((100, 100), np.uint8)]) == 1
     with pytest.raises(InputError, match="no images"):
         find_magnification(model(), [])
+    with pytest.raises(InputError, match=r"shape \(90,\); give \(Y, X\)"):
+        find_magnification(model(), np.zeros((100, 90)))
     with pytest.raises(InputError, match="trained on 1 channel"):
         find_magnification(model(), [np.zeros((2, 100, 100))])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def annotation(shape: tuple[int, int] = (100, 110), **more: Any) -> Annotation:
     return Annotation(*disks(shape), **more)
 
 
-def run(annotations: Sequence[Annotation], *args: Any, **more: Any) -> list[TrainEvent]:
+def run(annotations: Iterable[Annotation], *args: Any, **more: Any) -> list[TrainEvent]:
     """All events of a training."""
     return list(train(annotations, *args, **more))
 
@@ -275,6 +275,12 @@ def test_nothing_to_learn_is_refused_before_any_step() -> None:
     ):
         with pytest.raises(InputError, match=message):
             next(iter(train(given, config())))
+
+
+def test_annotations_may_come_from_a_generator() -> None:
+    """Which gives each of them once."""
+    once = run((annotation() for _ in range(1)), config(steps=2))
+    assert equal(once[-1], run([annotation()], config(steps=2))[-1])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")

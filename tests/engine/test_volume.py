@@ -109,6 +109,15 @@ def test_a_volume_may_have_channels_and_be_a_single_plane() -> None:
         assert labels.shape == shape[1:]
 
 
+def test_a_volume_may_be_a_list_of_planes() -> None:
+    """As one reads them from files."""
+    image = two_balls()[0]
+    expected = segment_volume(starter_model(), image, CPU)
+    np.testing.assert_array_equal(
+        segment_volume(starter_model(), list(image), CPU).labels, expected.labels
+    )
+
+
 def test_what_is_no_volume_is_refused() -> None:
     """In one sentence, before anything is predicted."""
     image = two_balls()[0]

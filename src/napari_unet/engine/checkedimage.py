@@ -10,13 +10,18 @@ from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
-__all__ = ["check_room", "checked_image"]
+__all__ = ["as_array", "check_room", "checked_image"]
+
+
+def as_array(image: Any) -> Any:
+    """Return an array of NumPy's types as it is, and nested lists and tensors as one of NumPy."""
+    is_array = isinstance(getattr(image, "dtype", None), np.dtype)
+    return image if is_array else np.asarray(image)
 
 
 def checked_image(segmenter: Segmenter, image: Any) -> Any:
     """Return an image as (C, Y, X) or (C, Z, Y, X); `InputError` if the model cannot take it."""
-    if getattr(image, "shape", None) is None:  # nested lists
-        image = np.asarray(image)
+    image = as_array(image)
     if len(image.shape) == 2:
         image = image[None] if isinstance(image, np.ndarray) else LazyPlane(image, {}, None)
     if len(image.shape) not in (3, 4) or 0 in image.shape:

@@ -75,7 +75,7 @@ def finding(
 
     From 1 on in both directions, as long as the next one is better.
     """
-    if not images:
+    if len(images) == 0:
         raise InputError("There are no images to find the magnification of; give at least one.")
     planes = [middle_plane(checked_image(segmenter, image)) for image in spread(images)]
     look = _Look(segmenter, planes, config or PredictConfig())

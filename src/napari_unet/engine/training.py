@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ SAVING_SHARE = 0.02
 
 
 def train(
-    annotations: Sequence[Annotation],
+    annotations: Iterable[Annotation],
     config: TrainConfig | None = None,
     *,
     segmenter: Segmenter | None = None,
@@ -64,7 +64,7 @@ def train(
 
     Parameters
     ----------
-    annotations : sequence of Annotation
+    annotations : iterable of Annotation
         Images with labels; all of one number of channels.
     config : TrainConfig, optional
         Budget, size of the network, recipe, seed, device.
@@ -97,7 +97,7 @@ def train(
     JobError
         If the loss stops being a number, or another process of this training ends.
     """
-    config = config or TrainConfig()
+    annotations, config = list(annotations), config or TrainConfig()
     with (
         together(config.device, alone=mailbox is not None) as (ranks, device),
         torch_errors("Use fewer base channels or a smaller depth, or train on the CPU."),

@@ -29,7 +29,7 @@ from napari_unet.core.linkstack import Linked, link_into
 from napari_unet.core.normalise import grey_statistics
 from napari_unet.core.resized import Resized
 from napari_unet.engine.cells import cell_rules, find_cells, necks_in_3d, useful_axes
-from napari_unet.engine.checkedimage import checked_image
+from napari_unet.engine.checkedimage import as_array, checked_image
 from napari_unet.engine.magnified import plane_predictor
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
@@ -75,7 +75,7 @@ def segment_volume(segmenter: Segmenter, image: Any, config: PredictConfig | Non
     InputError
         If the model is not one of cells, the image is no volume, or they do not fit.
     """
-    config = config or PredictConfig()
+    image, config = as_array(image), config or PredictConfig()
     spacing = config.spacing or 1.0
     if segmenter.kind != "cells":
         raise InputError(

@@ -144,6 +144,8 @@ def plan(
         If there is nothing, or the folder is a file.
     """
     given = [images] if isinstance(images, str | os.PathLike) else list(images)
+    if not given:
+        raise InputError("There is no image in an empty list; give at least one path.")
     folder = Path(folder)
     _check_folder(folder)
     items: dict[tuple[str, str], Item] = {}
