@@ -325,6 +325,26 @@ def test_a_pair_with_two_names_is_trained_on_with_a_word_about_it(
     assert "different names" not in capsys.readouterr().err
 
 
+def test_numbers_that_contradict_their_meaning_are_asked_about(
+    cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As in the dock, but it trains all the same, and asks once for all files."""
+
+    def told(labels: str, meaning: str) -> str:
+        given = ["train", str(cells / "images"), "--labels", str(cells / labels)]
+        more = ["--meaning", meaning, "-o", str(tmp_path / "m.unet"), *TINY]
+        assert main([*given, *more]) == 0
+        return capsys.readouterr().err
+
+    strokes = told("painted", "instances")
+    assert strokes.count("Label 1 looks like strokes of background") == 1
+    assert "a.tif: Label 1" in strokes
+    assert "If so, give --meaning scribbles." in strokes
+    assert "--meaning" not in told("painted", "scribbles")
+    assert "Is it background? If not, give --meaning instances." in told("truth", "scribbles")
+    assert "--meaning" not in told("truth", "instances")
+
+
 def test_regions_say_what_is_background(
     cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -11,9 +11,10 @@ from napari_unet.errors import some_of
 if TYPE_CHECKING:
     from napari_unet.core.annotation import Annotation
     from napari_unet.core.config import TrainConfig
+    from napari_unet.core.doubt import Doubt
     from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["class_doubts", "continuing_doubt", "number_doubts", "pair_doubts"]
+__all__ = ["class_doubts", "continuing_doubt", "meaning_doubts", "number_doubts", "pair_doubts"]
 
 
 def continuing_doubt(config: TrainConfig, model: Segmenter) -> str:
@@ -46,6 +47,33 @@ def pair_doubts(pairs: Sequence[tuple[Path, Path]]) -> Iterator[str]:
                 f"{image} and {labels} have different names, and are trained on as a pair because "
                 f"there is one of each."
             )
+
+
+def meaning_doubts(
+    pairs: Sequence[tuple[Path, Path]], annotations: Sequence[Annotation]
+) -> Iterator[str]:
+    """Ask what the dock asks where numbers contradict their meaning; each question once."""
+    from napari_unet.core.doubt import doubt
+
+    asked: list[str] = []
+    for (_, labels), annotation in zip(pairs, annotations, strict=True):
+        for plane in annotation.planes():
+            has_regions = plane.region is not None
+            found = doubt(plane.labels, plane.meaning, has_regions, tuple(asked))
+            if found is not None:
+                asked.append(found.key)
+                yield f"{labels}: {found.question} {_answer(found, plane)}"
+
+
+def _answer(doubt: Doubt, plane: Annotation) -> str:
+    if doubt.yes != plane.meaning:
+        return f"If so, give --meaning {doubt.yes}."
+    if doubt.no is not None:
+        return f"If not, give --meaning {doubt.no}."
+    return (
+        "If not, say with --region which parts are finished, or paint some background with 1, "
+        "cells with 2, 3, ..., and give --meaning scribbles."
+    )
 
 
 def number_doubts(

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.cli.arguments import add_command, add_json, add_knobs, config_from
-from napari_unet.cli.doubts import class_doubts, continuing_doubt, number_doubts, pair_doubts
+from napari_unet.cli.doubts import (
+    class_doubts,
+    continuing_doubt,
+    meaning_doubts,
+    number_doubts,
+    pair_doubts,
+)
 from napari_unet.cli.interrupt import finishing_at_ctrl_c
 from napari_unet.cli.output import Report, complain, progress_bar, remark
 from napari_unet.cli.replacing import check_model_place, check_place, same_file
@@ -192,7 +198,8 @@ def _read(args: argparse.Namespace) -> list[Annotation]:
             annotations.append(Annotation(pixels, painted, args.meaning, region, kinds, width))
         except InputError as error:
             raise InputError(f"{image} with {labels}: {error}") from error
-    doubts = [*pair_doubts(pairs), *number_doubts(pairs, annotations)]
+    doubts = [*pair_doubts(pairs), *meaning_doubts(pairs, annotations)]
+    doubts += number_doubts(pairs, annotations)
     if args.classes:
         doubts += class_doubts(args.classes, pairs, annotations, new=not args.continued)
     for doubt in doubts:
