@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -238,7 +239,7 @@ def test_why_the_quality_is_not_measured_is_told_as_it_is(
     assert main(train_arguments(cells, tmp_path / "m.unet", "--no-validate")) == 0
     out, err = capsys.readouterr()
     assert "nothing held out, as asked for" in out
-    assert "step 3, 0 s: nothing is held out to measure the quality" in err
+    assert re.search(r"step 3, \d+ s: nothing is held out to measure the quality", err)
     assert "too little" not in out + err
     more = train_arguments(cells, tmp_path / "n.unet", "--continue", str(tmp_path / "m.unet"))
     assert main(more) == 0
