@@ -26,7 +26,7 @@ def add_to(commands: Commands) -> None:
         "write a model for Fiji, ilastik, QuPath and others",
         "A package of bioimage.io with the network as TorchScript and ONNX. A part of the image "
         "is in it, by which a program can tell whether it computes the same.",
-        "cells.unet image.tif -o cells.zip",
+        "cells.safetensors image.tif -o cells.zip",
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="a model file")

@@ -28,7 +28,7 @@ def add_to(commands: Commands) -> None:
         "[MODEL] [--json]",
         "show versions, the device, and what a model is",
         "",
-        "cells.unet",
+        "cells.safetensors",
     )
     parser.add_argument("model", nargs="?", metavar="MODEL", help="a model file")
     add_json(parser)

@@ -24,7 +24,7 @@ def add_to(commands: Commands) -> None:
         "find how many times as large as the painted objects those of images are",
         "For images that were taken with another objective, all of them with the same one. Prints "
         "the number to give to 'segment --magnification': the one where the model is surest.",
-        "cells.unet images/",
+        "cells.safetensors images/",
     )
     parser.add_argument("model", metavar="MODEL", help="a model file")
     parser.add_argument("images", nargs="+", metavar="IMAGES", help="images, folders or patterns")

@@ -34,7 +34,7 @@ def add_to(commands: Commands) -> None:
         "segment images with a trained model",
         "Folders keep their subfolders. What is complete is skipped; where an image fails, the "
         "rest goes on (exit code 5).",
-        "cells.unet images/ -o segmented/ --measure csv",
+        "cells.safetensors images/ -o segmented/ --measure csv",
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="a model file")

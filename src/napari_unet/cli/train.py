@@ -43,7 +43,7 @@ def add_to(commands: Commands) -> None:
         "train a U-Net on labelled images",
         "Files or folders, paired by name (a.tif with a.tif or a_labels.tif). The best is kept in "
         "MODEL; Ctrl-C finishes early.",
-        "images/ --labels labels/ --meaning instances -o cells.unet",
+        "images/ --labels labels/ --meaning instances -o cells.safetensors",
     )
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGES", help="images, or folders of them")
