@@ -202,7 +202,8 @@ class _Run:
         where = describe(self.device)
         if self.ranks.count > 1:
             where = f"{self.ranks.count} processes, each on {where}"
-        held_out = f"{len(self.data.held_out)} blocks held out to measure the quality"
+        blocks = len(self.data.held_out)
+        held_out = f"{blocks} block{'s' * (blocks > 1)} held out to measure the quality"
         if not self.config.validate:
             held_out = "nothing held out, as asked for"
         elif not self.data.held_out:
