@@ -193,6 +193,14 @@ def test_a_missing_command_or_argument_is_wrong_usage(capsys: pytest.CaptureFixt
     assert "0 seconds" in misused(["demo", "--seconds", "0"], capsys)
 
 
+def test_an_option_before_the_command_is_told_where_it_belongs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It is spelled well, so no other one is meant."""
+    told = misused(["--json", "segment", "m.unet", "i.tif", "-o", "out"], capsys)
+    assert told.endswith("unrecognized arguments: --json (write --json behind the command)")
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -76,13 +76,16 @@ def config_from(args: argparse.Namespace, config: type[C]) -> C:
 
 
 def meant(unknown: Sequence[str], parser: argparse.ArgumentParser) -> str:
-    """Say which options some unknown ones resemble, or nothing."""
+    """Say which options some unknown ones resemble, or where they belong, or nothing."""
     from difflib import get_close_matches
 
     lines = (line.strip() for line in parser.format_help().splitlines())
     named = [re.split(" {2,}", line)[0] for line in lines if line.startswith("-")]
     flags = re.findall(r"--[\w-]+", " ".join(named))
-    words = [one.partition("=")[0].replace("_", "-") for one in unknown if one.startswith("--")]
+    given = [one.partition("=")[0] for one in unknown if one.startswith("--")]
+    if early := [word for word in given if word in flags]:
+        return f" (write {' and '.join(early)} behind the command)"
+    words = [word.replace("_", "-") for word in given]
     close = [near[0] for word in words if (near := get_close_matches(word, flags, 1, ALIKE))]
     return f" (is {' and '.join(close)} meant?)" if close else ""
 
