@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from skimage.measure import regionprops_table
 
 from napari_unet.core.measure import ObjectSums, measure_objects
+from napari_unet.errors import InputError
 from napari_unet.sample_data import touching_cells
 
 
@@ -80,3 +81,18 @@ def test_a_plane_without_objects_has_the_same_columns(dtype: type) -> None:
     assert list(none) == list(some)
     assert [column.dtype for column in none.values()] == [c.dtype for c in some.values()]
     assert {len(column) for column in none.values()} == {0}
+
+
+def test_what_is_no_plane_with_its_labels_is_refused() -> None:
+    """Else the brightness would be that of other pixels; an image may lack the axis C."""
+    rng = np.random.default_rng(0)
+    image, labels = rng.random((6, 8)), np.repeat([[0, 1, 2, 2]], 6, axis=0).repeat(2, axis=1)
+    plain, with_axis = measure_objects(labels, image), measure_objects(labels, image[None])
+    assert plain.keys() == with_axis.keys()
+    assert all(np.array_equal(plain[name], with_axis[name]) for name in plain)
+    for wrong in (image.T, rng.random((9, 9)), np.stack([image] * 2, axis=-1), image[None, None]):
+        with pytest.raises(InputError, match=r"shape \(6, 8\), the image has shape"):
+            measure_objects(labels, wrong)
+    for strange in (labels / 2, labels - 1):
+        with pytest.raises(InputError, match="whole numbers from 0 on"):
+            measure_objects(strange, image)

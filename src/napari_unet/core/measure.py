@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.errors import InputError
+
 __all__ = ["ObjectSums", "measure_objects"]
 
 Array = NDArray[Any]
@@ -24,13 +26,27 @@ def measure_objects(labels: NDArray[np.integer], image: Array) -> dict[str, Arra
     labels : integer array
         (Y, X): 0 background; each other number is an object.
     image : array
-        (C, Y, X).
+        (Y, X) or (C, Y, X), of the same plane.
 
     Returns
     -------
     dict of str to array
         Columns with a row for every object; see `ObjectSums.table`.
+
+    Raises
+    ------
+    InputError
+        If the labels are not such numbers, or the image is of another shape.
     """
+    labels, image = np.asarray(labels), np.asarray(image)
+    image = image[None] if image.ndim == 2 else image
+    are_labels = labels.dtype.kind in "iub" and labels.min(initial=0) >= 0
+    if labels.ndim != 2 or image.shape[1:] != labels.shape or not are_labels:
+        raise InputError(
+            f"The labels are {labels.dtype} values of shape {labels.shape}, the image has shape "
+            f"{image.shape}; give whole numbers from 0 on, (Y, X), and an image (Y, X) or "
+            f"(C, Y, X) of the same pixels."
+        )
     sums = ObjectSums(len(image), labels.shape)
     sums.add(labels, image, (0, 0))
     return sums.table()
