@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -95,6 +96,7 @@ def test_a_cell_of_any_class_is_exactly_a_cell() -> None:
         ({2: 1, 3: np.int64(2), 4: 2.0}, {2: "1", 3: "2", 4: "2"}),
         (["", "healthy", None, 0, float("nan"), " dead "], {1: "healthy", 5: "dead"}),
         (np.array([0, 1, 2]), {1: "1", 2: "2"}),
+        (pd.Series(["healthy", "dividing"], index=[7, 3]), {7: "healthy", 3: "dividing"}),
         ({5: "007", 6: "0"}, {5: "7"}),
         ({5: "-/-", 6: "-1 day"}, {5: "-/-", 6: "-1 day"}),
         ({}, {}),

@@ -50,7 +50,7 @@ class Annotation:
     region : bool array, optional
         Training regions, of the shape of ``labels`` (or of one plane): inside, unpainted pixels
         are background; outside, they are not labelled.
-    classes : mapping of label to class, or sequence indexed by label, optional
+    classes : mapping or pandas.Series of label to class, or sequence indexed by label, optional
         Of cells, what kind each is: a name, or a number from 1 on; those that are left out are
         cells of any kind. For labels that are classes, their names. Kept as a dictionary of text.
     pixel_size : float

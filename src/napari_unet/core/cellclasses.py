@@ -142,7 +142,7 @@ def classes_by_label(classes: Classes) -> dict[int, str]:
 
     Parameters
     ----------
-    classes : mapping of label to class, or sequence indexed by label
+    classes : mapping or pandas.Series of label to class, or sequence indexed by label
         A class is a name, or a number from 1 on; None, "", 0 and NaN are none.
 
     Raises
@@ -150,7 +150,8 @@ def classes_by_label(classes: Classes) -> dict[int, str]:
     InputError
         If a label or a class is something else.
     """
-    pairs: Any = classes.items() if isinstance(classes, Mapping) else enumerate(classes)
+    # a Series of pandas has its labels beside it, and is no Mapping
+    pairs: Any = classes.items() if hasattr(classes, "items") else enumerate(classes)
     named = {}
     for label, value in pairs:
         if not isinstance(label, int | np.integer) or label < 0:
