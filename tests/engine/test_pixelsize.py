@@ -101,8 +101,8 @@ def test_every_plane_of_a_stack_has_the_size_of_its_image() -> None:
     assert [plane.pixel_size for plane in stack.planes()] == [0.4, 0.4]
 
 
-@pytest.mark.parametrize("size", [-1.0, float("nan"), float("inf")])
-def test_a_size_that_no_pixel_has_is_refused(size: float) -> None:
+@pytest.mark.parametrize("size", [-1.0, float("nan"), float("inf"), (0.65, 0.65), None])
+def test_a_size_that_no_pixel_has_is_refused(size: Any) -> None:
     """With what was given."""
     with pytest.raises(InputError, match=r"pixel_size is .*: give the width of a pixel in microm"):
         Annotation(IMAGE, TRUTH, pixel_size=size)

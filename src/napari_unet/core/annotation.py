@@ -86,7 +86,8 @@ class Annotation:
         if self.region is not None:
             set_(self, "region", self._checked_region(np.asarray(self.region, dtype=bool)))
         set_(self, "classes", classes_by_label({} if self.classes is None else self.classes))
-        if not 0 <= self.pixel_size < float("inf"):
+        known = isinstance(self.pixel_size, int | float | np.number)
+        if not (known and 0 <= self.pixel_size < float("inf")):
             raise InputError(
                 f"pixel_size is {self.pixel_size}: give the width of a pixel in micrometres, or 0."
             )
