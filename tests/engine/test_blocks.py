@@ -147,11 +147,19 @@ def test_blocks_are_segmented_as_the_whole_plane(
     assert not any((tmp_path / "scratch").iterdir())
 
 
+def test_a_stack_is_no_plane(tmp_path: Path) -> None:
+    """And is refused before there are any files."""
+    stack = np.stack([picture()] * 2)[None]
+    with pytest.raises(InputError, match=r"\(1, 2, .*; give one plane, \(Y, X\) or \(C, Y, X\)"):
+        next(segment_large(model(), stack, np.zeros((2, *SHAPE), int), config(), str(tmp_path)))
+    assert not list(tmp_path.iterdir())
+
+
 def test_classes_are_written_block_by_block(tmp_path: Path) -> None:
     """There is nothing to find or to number in them."""
     segmenter = model(kind="classes", n_classes=3)
     out = np.zeros(SHAPE, np.uint8)
-    events = list(segment_large(segmenter, picture(), out, config(), tmp_path, side=64))
+    events = list(segment_large(segmenter, picture(), out, config(), str(tmp_path), side=64))
     expected = segment(segmenter, picture(), config())
     assert (out == expected).mean() > 0.999  # where two are as probable, rounding decides
     assert events[-1] == PlaneDone(plane=1, planes=1, objects=0)

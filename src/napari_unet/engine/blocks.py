@@ -14,6 +14,7 @@ A block is found from the blocks around it, so those must be predicted first.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -36,6 +37,7 @@ from napari_unet.engine.magnified import plane_predictor
 from napari_unet.engine.plane import NOTHING
 from napari_unet.engine.planestore import BLOCK, PlaneStore
 from napari_unet.engine.segmenter import Segmenter
+from napari_unet.errors import InputError
 
 __all__ = [
     "BLOCK",
@@ -149,7 +151,7 @@ def segment_large(
     image: Any,
     out: Any,
     config: PredictConfig,
-    scratch: Path,
+    scratch: str | os.PathLike[str],
     *,
     where: Region = (),
     numbered: int = 0,
@@ -173,9 +175,18 @@ def segment_large(
         A `TileDone` per tile, and per block that is complete, that is found, and that is written;
         then a `PlaneDone`. Regions of complete blocks hold the foreground (1) or the classes,
         of written ones the cells.
+
+    Raises
+    ------
+    InputError
+        If the image is a stack, or does not fit the network.
     """
     image = checked_image(segmenter, image)
-    store = open_store(scratch, segmenter, image, config, side=side)
+    if len(image.shape) > 3:
+        raise InputError(
+            f"The image has shape {tuple(image.shape)}; give one plane, (Y, X) or (C, Y, X)."
+        )
+    store = open_store(Path(scratch), segmenter, image, config, side=side)
     boxes, index, objects = store.boxes(), 0, 0
     planner = plane_predictor(segmenter, replace(config, tile_size=store.tile_size))
     tiles = [planner.count(box, image) for box in boxes]
