@@ -65,8 +65,8 @@ class Repainted:
     Attributes
     ----------
     plane : int
-        Index of the annotation, in the order training was given them; one more than the last:
-        a plane that had no labels yet.
+        Index of the plane among those with labels, through all annotations that training was
+        given; one more than the last: a plane that had no labels yet.
     box : (slice, slice)
         Which pixels (Y, X) changed.
     labels : integer array
