@@ -143,6 +143,26 @@ def test_results_of_one_batch_are_no_images_of_another(
     assert results(second / "named") == ["a_probabilities_labels.tif"]
 
 
+def test_labels_beside_their_images_are_no_images(
+    model: str, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A folder that was trained on is segmented as it is; one remark names the labels."""
+    given, out = tmp_path / "in", tmp_path / "out"
+    given.mkdir()
+    for name in ("a.tif", "alone_mask.tif"):
+        (given / name).write_bytes((images / "a.tif").read_bytes())
+    write_labels(given / "a_cp_masks.tif", np.ones((64, 64), int))
+
+    assert main(["segment", model, str(given), "-o", str(out)]) == 0
+
+    assert results(out) == ["a_labels.tif", "alone_mask_labels.tif"]
+    remark = f"napari-unet: Left out as labels of other images: {given / 'a_cp_masks.tif'}."
+    assert capsys.readouterr().err.splitlines() == [remark]
+    named = ["segment", model, str(given / "a_cp_masks.tif"), "-o", str(out)]
+    assert main(named) == 0
+    assert "a_cp_masks_labels.tif" in results(out)
+
+
 def test_a_bad_file_fails_alone(
     model: str, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -21,7 +21,14 @@ from napari_unet.engine.formats.imagefile import SUFFIXES
 from napari_unet.engine.formats.zarrfile import is_zarr, zarr_images
 from napari_unet.errors import InputError, some_of
 
-__all__ = ["LABEL_ENDING", "find_images", "pair_files", "relative_name", "same_name"]
+__all__ = [
+    "LABEL_ENDING",
+    "find_images",
+    "labels_among",
+    "pair_files",
+    "relative_name",
+    "same_name",
+]
 
 AnyPath = str | os.PathLike[str]
 
@@ -112,6 +119,14 @@ def pair_files(images: Sequence[AnyPath], labels: Sequence[AnyPath]) -> list[tup
 def _without_partner(files: dict[str, Path], others: dict[str, Path]) -> list[Path]:
     """Return those files whose key the others lack, and that are missed there."""
     return [files[key] for key in files if key not in others and not BESIDE_LABELS.search(key)]
+
+
+def labels_among(files: Sequence[Path], given: AnyPath) -> set[Path]:
+    """Return which files of `find_images` are, by their names, labels of another one of them."""
+    names = {file: relative_name(file, given) for file in files}
+    others = {name.as_posix() for name in names.values()}
+    keys = {file: _key(name) for file, name in names.items()}
+    return {file for file, key in keys.items() if key != names[file].as_posix() and key in others}
 
 
 def same_name(image: Path, labels: Path) -> bool:

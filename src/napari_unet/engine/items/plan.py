@@ -21,8 +21,9 @@ from typing import Literal, TypeAlias
 
 from napari_unet.core.config import check_fields
 from napari_unet.engine.files import find_images, relative_name
+from napari_unet.engine.formats.findfiles import labels_among
 from napari_unet.engine.formats.imagefile import ImageFile, open_image
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, some_of
 
 __all__ = ["RECORDS", "BatchOptions", "Item", "Link", "Outlines", "plan", "take_shard"]
 
@@ -130,13 +131,15 @@ def plan(
     ----------
     images : path or sequence of paths
         Images, folders of them, or patterns. What is itself a result of another is left out, be it
-        of this batch or, unless it is named, of an earlier one with another folder.
+        of this batch or, unless it is named, of an earlier one with another folder; and so is, in
+        a folder or pattern, what has the name of the labels of another image there.
     folder : path
         Where to write.
     shard : str
         "i/n": only every n-th item, from the i-th on. The n shards together are all items.
     remark : callable, optional
-        Is told in a sentence how many results of batches with another folder are left out.
+        Is told in a sentence how many results of batches with another folder are left out, and in
+        another how many labels.
 
     Raises
     ------
@@ -151,8 +154,9 @@ def plan(
     items: dict[tuple[str, str], Item] = {}
     outputs: set[str] = set()
     others: set[Path] = set()
+    labels: set[Path] = set()
     for source in given:
-        for image in _without_results(source, folder, others):
+        for image in _without_labels(source, folder, others, labels):
             item = Item(image, relative_name(image, source), folder)
             items.setdefault((_key(image), _key(_labels(item))), item)
             outputs |= {
@@ -170,6 +174,8 @@ def plan(
     if others and remark is not None:
         results = "1 result" if len(others) == 1 else f"{len(others)} results"
         remark(f"{results} of an earlier batch left out.")
+    if labels and remark is not None:
+        remark(f"Left out as labels of other images: {some_of(sorted(labels))}.")
     return take_shard(_told_apart(left), shard)
 
 
@@ -231,9 +237,24 @@ def _within(image: Path, outputs: set[str]) -> bool:
     return not outputs.isdisjoint(_key(path) for path in (image, *image.parents))
 
 
-def _without_results(source: AnyPath, folder: Path, others: set[Path]) -> Iterator[Path]:
-    """Find images without results of earlier batches; add those of other folders to a set."""
-    for image in find_images(source):
+def _without_labels(
+    source: AnyPath, folder: Path, others: set[Path], labels: set[Path]
+) -> Iterator[Path]:
+    """Find images without results of earlier batches and labels; add these to a set each."""
+    found = find_images(source)
+    named = labels_among(found, source)
+    for image in _without_results(found, source, folder, others):
+        if image in named:
+            labels.add(image)
+        else:
+            yield image
+
+
+def _without_results(
+    images: Sequence[Path], source: AnyPath, folder: Path, others: set[Path]
+) -> Iterator[Path]:
+    """Leave out results of earlier batches; add those of other folders to a set."""
+    for image in images:
         made = _recorded(image)
         if made is None:
             yield image
