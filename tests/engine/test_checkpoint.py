@@ -16,7 +16,7 @@ import torch
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.engine.events import Prepared, StepDone, Trained, TrainEvent, Validated
-from napari_unet.engine.learning.checkpoint import load
+from napari_unet.engine.learning.checkpoint import load, save
 from napari_unet.engine.training import train
 from napari_unet.errors import InputError, ModelFileError
 
@@ -206,3 +206,28 @@ def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ModelFileError, match="state of the training could not be saved"):
         list(train([PAINTED], config(), checkpoint=tmp_path / "file" / "state"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit that stands for a full disk")
+@pytest.mark.parametrize("room", [0, 8192, 40_000])
+def test_a_full_disk_is_told_and_keeps_the_state_before(tmp_path: Path, room: int) -> None:
+    """Wherever in the file it ends."""
+    import resource
+
+    path = tmp_path / "state"
+    stopped = train([PAINTED], config(), checkpoint=path)
+    list(itertools.islice(stopped, 2))
+    stopped.close()
+    before, state = path.read_bytes(), load(path, config())
+    assert state is not None
+    assert len(before) > room
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(ModelFileError, match=r"could not be saved to .*state: .*too large"):
+            save(path, config(), state)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

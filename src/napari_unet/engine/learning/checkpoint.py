@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import pickle
@@ -66,10 +67,14 @@ def save(path: str | os.PathLike[str], config: TrainConfig, state: State) -> Non
         If it cannot be written.
     """
     content = {"format": FORMAT, "config": dataclasses.asdict(config), **state}
+    written = io.BytesIO()  # torch does not say, of a file, that the disk is full
+    torch.save(content, written)
     try:
-        write_atomically(Path(path), lambda file: torch.save(content, file))
+        write_atomically(Path(path), lambda file: file.write(written.getbuffer()))
     except OSError as error:
-        raise ModelFileError(f"The state of the training could not be saved: {error}.") from error
+        raise ModelFileError(
+            f"The state of the training could not be saved to {path}: {error}."
+        ) from error
 
 
 def load(path: str | os.PathLike[str], config: TrainConfig) -> State | None:
