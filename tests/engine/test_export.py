@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -245,6 +247,35 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
     with pytest.raises(ModelFileError, match="could not be exported"):
         export_model(starter_model(), cells(), tmp_path / "file" / "a.zip")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit that stands for a full disk")
+@pytest.mark.parametrize("room", [1000, 2_500_000])
+def test_a_full_disk_is_said_and_nothing_is_left(tmp_path: Path, room: int) -> None:
+    """Be it that of the files that go into the package, or of the package."""
+    code = (
+        "import resource, sys\n"
+        "import numpy as np\n"
+        "from napari_unet import ModelFileError, export_model\n"
+        "from napari_unet.engine.starter import starter_model\n"
+        "image = np.random.default_rng(0).random((300, 300))\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
+        "try:\n    export_model(starter_model(), image, 'a.zip')\n"
+        "except ModelFileError as error:\n    sys.exit(str(error))"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert re.search(r"could not be (saved|exported) to .*File too large", ended.stderr)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:

@@ -113,6 +113,7 @@ def _trace(segmenter: Segmenter, plan: PortablePlan, given: Floats, path: Path) 
         # PyTorch would rather have another form, which none of the programs reads
         warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
         traced = torch.jit.trace(portable, batch[:, :, : plan.smallest, : plan.smallest])
-        traced.save(path)
+        # not into the file: where the disk is full, torch ends the program
+        path.write_bytes(traced.save_to_buffer())
         found: Floats = traced(batch)[0].numpy()
     return found

@@ -66,12 +66,14 @@ def export_model(
             f'"napari-live-unet[export]".'
         ) from error
     plane = middle_plane(checked_image(segmenter, image))
-    with TemporaryDirectory() as folder:
-        write_contents(segmenter, plane, Path(folder), name=name, fixed=fixed)
-        try:
+    try:
+        with TemporaryDirectory() as folder:
+            write_contents(segmenter, plane, Path(folder), name=name, fixed=fixed)
             write_atomically(path, lambda file: _zip(Path(folder), file))
-        except (OSError, ValueError) as error:  # ValueError: not a possible name of a file
-            raise ModelFileError(f"The model could not be exported to {path}: {error}.") from error
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: not a possible name of a file
+        raise ModelFileError(f"The model could not be exported to {path}: {error}.") from error
 
 
 def _zip(folder: Path, into: Any) -> None:
