@@ -491,6 +491,17 @@ def test_a_reader_that_leaves_ends_the_program_quietly(cells: Path) -> None:
     assert err == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_a_disk_without_room_for_the_model_is_code_4(
+    cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model and the image are fine."""
+    (tmp_path / f".m.unet.{os.getpid()}.partial").symlink_to("/dev/full")
+    said = fails(train_arguments(cells, tmp_path / "m.unet"), 4, capsys)
+    assert "m.unet: [Errno 28] No space left on device" in said
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_that_is_no_model_is_code_3(
     cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -79,9 +79,11 @@ def _open_closed_streams() -> None:
 
 
 def _exit_code(error: UNetError) -> int:
-    if isinstance(error, InputError | ModelFileError):
-        return 3
-    return 4 if isinstance(error, DeviceError) else 1
+    from napari_unet.engine.items.errors import is_disk_full
+
+    if isinstance(error, DeviceError) or is_disk_full(error):
+        return 4
+    return 3 if isinstance(error, InputError | ModelFileError) else 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from napari_unet.errors import DeviceError, InputError, JobError, UNetError
 
-__all__ = ["again", "attempt", "complete"]
+__all__ = ["again", "attempt", "complete", "is_disk_full"]
 
 R = TypeVar("R")
 Y = TypeVar("Y")
@@ -83,10 +83,16 @@ def again(function: Callable[..., R], *arguments: Any) -> R:
     return complete(unit)[0]
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Whether it was raised because a disk is full, or no more may be written to it."""
+    cause = _system_error(error)
+    return cause is not None and (cause.errno in FULL or bool(SHORT.search(str(cause))))
+
+
 def _in_words(error: Exception) -> UNetError:
     """Return the error a user is told."""
     cause = _system_error(error)
-    if cause is not None and (cause.errno in FULL or SHORT.search(str(cause))):
+    if cause is not None and is_disk_full(cause):
         where = f" ({cause.filename})" if cause.filename else ""
         return DeviceError(
             f"The disk is full{where}. Nothing half-written was left; free some space and run the "
