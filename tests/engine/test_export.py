@@ -199,6 +199,7 @@ def test_the_package_is_read_again_here(tmp_path: Path) -> None:
     assert again.provenance == segmenter.provenance
     for name, weight in segmenter.weights.items():
         np.testing.assert_array_equal(again.weights[name], weight)
+        assert again.weights[name].flags.writeable
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as package:
         package.writestr("rdf.yaml", "{}")
     with pytest.raises(ModelFileError, match=r"other\.zip is a package of another program"):
@@ -208,6 +209,22 @@ def test_the_package_is_read_again_here(tmp_path: Path) -> None:
     (tmp_path / "axons.zip").write_bytes(whole[:at] + b"damaged" + whole[at + 7 :])
     with pytest.raises(ModelFileError, match=r"axons\.zip is damaged"):
         Segmenter.load(tmp_path / "axons.zip")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit that stands for a full disk")
+def test_a_package_is_read_where_no_file_can_be_written(tmp_path: Path) -> None:
+    """Such as in a container, or where the folder for temporary files is full."""
+    import resource
+
+    export_model(starter_model(), cells(), tmp_path / "a.zip")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        again = Segmenter.load(tmp_path / "a.zip")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert again.describe() == starter_model().describe()
 
 
 def test_of_a_stack_the_middle_plane_is_taken_and_small_images_are_mirrored(tmp_path: Path) -> None:

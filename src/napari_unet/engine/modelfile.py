@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 from napari_unet.engine.atomic import write_atomically
 from napari_unet.engine.segmenter import Segmenter
@@ -94,14 +91,12 @@ def read_model(path: Path) -> Segmenter:
     """Read a file; `Segmenter.load` says what is raised."""
     _check_reachable(path)
     try:
-        with _unpacked(path) as there, safe_open(there, framework="np") as file:
-            header = (file.metadata() or {}).get("napari_unet")
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata, weights = _content(path)
     except UNREADABLE as error:
         raise ModelFileError(
             f"{path} is damaged or not a model file ({error}). Use a file that this program saved."
         ) from error
-    if header is None:
+    if (header := metadata.get("napari_unet")) is None:
         raise ModelFileError(f"{path} is a safetensors file, but not a Live U-Net model.")
     return _from_settings(path, header, weights)
 
@@ -138,13 +133,21 @@ def is_package(path: Path) -> bool:
         return False
 
 
-@contextmanager
-def _unpacked(path: Path) -> Iterator[Path]:
-    """Give the file, or of a package the one in it."""
+def _content(path: Path) -> tuple[dict[str, str], dict[str, NDArray[np.float32]]]:
+    """Return what is said in the header of a file, or of the one in a package, and the weights."""
     if not is_zipfile(path):
-        yield path
-        return
-    with TemporaryDirectory() as folder, ZipFile(path) as package:
+        with safe_open(path, framework="np") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return file.metadata() or {}, weights
+    content = _packed(path)
+    weights = load(content)  # the header is sound, if this succeeds
+    end = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(content[8:end]).get("__metadata__", {}), weights
+
+
+def _packed(path: Path) -> bytes:
+    """Return the file in a package."""
+    with ZipFile(path) as package:
         if PACKED not in package.namelist():
             raise ModelFileError(
                 f"{path} is a package of another program: there is no {PACKED} in it. Models of "
@@ -158,7 +161,7 @@ def _unpacked(path: Path) -> Iterator[Path]:
             )
         if packed.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
             raise BadZipFile(f"{PACKED} is compressed in a way that is not known here")
-        yield Path(package.extract(PACKED, folder))
+        return package.read(packed)
 
 
 def _from_settings(path: Path, header: str, weights: dict[str, NDArray[np.float32]]) -> Segmenter:
