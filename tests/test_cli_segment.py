@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -334,6 +335,31 @@ for attempt in range(8):
     sys.stdin.readline()
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(start(), 0)[1]))
 """
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without a word")
+def test_a_batch_that_is_told_to_end_gives_its_lock_back(model: str, tmp_path: Path) -> None:
+    """By a batch system, say: on another machine the lock would hold for a quarter of an hour."""
+    stack = np.stack([touching_cells((96, 128))[0]] * 200)
+    tifffile.imwrite(tmp_path / "a.tif", stack, metadata={"axes": "ZYX"}, photometric="minisblack")
+    command = ["segment", model, str(tmp_path / "a.tif"), "-o", str(tmp_path / "out"), "--json"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "napari_unet.cli", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        started = process.stdout.readline()
+        held = [*(tmp_path / "out").rglob("*.lock")]
+        process.send_signal(signal.SIGTERM)
+        said = process.stderr.read()
+
+    assert "ItemStarted" in started
+    assert len(held) == 1
+    assert (process.returncode, said) == (130, "napari-unet: stopped.\n")
+    assert not [*(tmp_path / "out").rglob("*.lock")]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")

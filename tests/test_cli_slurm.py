@@ -1,10 +1,12 @@
-"""Jobs of SLURM that cannot be submitted are told in a sentence, and nobody waits for them."""
+"""Jobs of SLURM that cannot be submitted are told in a sentence, and none is left behind."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,29 @@ def test_one_job_that_runs_is_enough(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     assert "1 done, 0 skipped, 0 failed" in run.stdout
     assert run.stderr == ""
+
+
+def test_a_command_that_is_told_to_end_cancels_its_jobs(tmp_path: Path) -> None:
+    """As when the terminal is closed: they would start later, and for nobody."""
+    tifffile.imwrite(tmp_path / "a.tif", touching_cells((96, 96))[0])
+    starter_model().save(tmp_path / "cells.unet")
+    waits = "#!/bin/sh\ntouch submitted\necho Submitted batch job 42\n"
+    for name, script in {"sbatch": waits, "scancel": '#!/bin/sh\necho "$@" > cancelled\n'}.items():
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    command = ["segment", "cells.unet", "a.tif", "-o", "out", "--slurm", "cores=1,memory=1GB"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "napari_unet.cli", *command],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": os.pathsep.join((str(tmp_path), "/usr/bin", "/bin"))},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "submitted").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGHUP)
+    _, said = process.communicate(timeout=100)
+
+    assert process.returncode == 130
+    assert said.startswith("napari-unet: stopped.\n")
+    assert (tmp_path / "cancelled").read_text() == "42\n"

@@ -1,4 +1,7 @@
-"""Ctrl-C while a command or a script trains: the first finishes early, the next stops at once."""
+"""What Ctrl-C does while a command or a script trains, and other ways to stop a command.
+
+In a training the first Ctrl-C finishes early, and the next stops at once.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from napari_unet.cli.output import remark
 if TYPE_CHECKING:
     from napari_unet.engine.process.mailbox import Mailbox
 
-__all__ = ["finishing_at_ctrl_c"]
+__all__ = ["finishing_at_ctrl_c", "stopping_when_told"]
+
+TELLING = ("SIGTERM", "SIGHUP")
+"""What a batch system sends before it kills, and a terminal that closes; Windows lacks one."""
 
 
 @contextmanager
@@ -47,3 +53,18 @@ def finishing_at_ctrl_c(mailbox: Mailbox | None) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def stopping_when_told() -> Iterator[None]:
+    """Let what ends a program do what Ctrl-C does: locks are given back, and jobs cancelled."""
+    numbers = [getattr(signal, name) for name in TELLING if hasattr(signal, name)]
+    # what is ignored, as by nohup, stays ignored
+    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)

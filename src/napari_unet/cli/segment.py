@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.cli.arguments import add_command, add_json, add_knobs, config_from
+from napari_unet.cli.interrupt import stopping_when_told
 from napari_unet.cli.output import Report, complain, progress_bar
 from napari_unet.cli.workers import add_workers, executor_from
 from napari_unet.core.config import PredictConfig
@@ -79,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     )
     config = config_from(args, PredictConfig)
     with (
+        stopping_when_told(),
         executor_from(args) as executor,
         closing(run_batch(items, segmenter, config, options, executor=executor)) as events,
     ):
