@@ -429,6 +429,25 @@ def test_ctrl_c_finishes_a_training_early_and_well(cells: Path, tmp_path: Path) 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
+def test_ctrl_c_is_no_mistake_while_the_arguments_are_read() -> None:
+    """That takes a moment, because some are checked by what they are for."""
+    code = (
+        "import os, signal, sys\n"
+        "class Impatient:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'napari_unet.engine.items.plan':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "from napari_unet.cli import main\n"
+        "sys.meta_path.insert(0, Impatient())\n"
+        "sys.exit(main(['segment', 'm.unet', 'a.tif', '-o', 'out']))\n"
+    )
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (ended.returncode, ended.stderr) == (130, "napari-unet: stopped.\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
 def test_a_second_ctrl_c_keeps_the_best_model_so_far(cells: Path, tmp_path: Path) -> None:
     """A training that is stopped at once exits with 130, without a traceback; its model loads."""
     output = tmp_path / "m.unet"

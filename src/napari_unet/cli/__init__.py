@@ -42,12 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # a file name that the terminal's encoding lacks must not end a batch
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    args, unknown = _parser().parse_known_args(argv)
-    if unknown:
-        # the usage of the command, where argparse shows that of the whole program
-        hint = meant(unknown, args.parser)
-        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     try:
+        args = _understood(argv)
         return int(args.run(args))
     except UNetError as error:
         complain(str(error))
@@ -66,6 +62,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         complain("out of memory.")
         return 4
+
+
+def _understood(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the arguments, read; wrong usage raises SystemExit(2)."""
+    args, unknown = _parser().parse_known_args(argv)
+    if unknown:
+        # the usage of the command, where argparse shows that of the whole program
+        hint = meant(unknown, args.parser)
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return args
 
 
 def _open_closed_streams() -> None:
