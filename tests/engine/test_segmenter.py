@@ -386,6 +386,11 @@ def test_a_foreign_safetensors_file_is_refused(tmp_path: Path) -> None:
         ({"diameter": float("nan")}, "settings.*diameter"),
         ({"split": -1}, "settings.*split"),
         ({"provenance": []}, "settings.*provenance"),
+        ({"provenance": {"steps": "many"}}, "settings.*steps is 'many'"),
+        ({"provenance": {"seconds": -1}}, "settings.*seconds is -1"),
+        ({"seen": {"trained": []}}, "settings"),
+        ({"seen": {"trained": {"a": [[0]]}}}, "settings"),
+        ({"seen": {"held_out": {"a": [[0, float("inf")]]}}}, "settings"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from napari_unet.engine.atomic import write_atomically
+from napari_unet.engine.learning.heldout import Seen
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import ModelFileError
 
@@ -52,6 +53,16 @@ UNREADABLE = (
     zlib.error,
 )
 """What is raised where a file is damaged, encrypted, or of a kind that is not known."""
+
+UNFIT = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What is raised where settings are not of the kind that this program writes."""
 
 FORMAT = 3
 """Version of the file's meaning; a newer one is refused, never guessed at.
@@ -175,7 +186,7 @@ def _from_settings(path: Path, header: str, weights: dict[str, NDArray[np.float3
             )
         segmenter = Segmenter(weights=weights, **settings)
         _check_settings(segmenter)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except UNFIT as error:
         raise ModelFileError(f"The settings in {path} cannot be read ({error}).") from error
     expected = weight_shapes(segmenter)
     found = {name: w.shape for name, w in weights.items()}
@@ -209,9 +220,18 @@ def _check_settings(segmenter: Segmenter) -> None:
         value = getattr(segmenter, name)
         if type(value) not in (int, float) or not 0 <= value < 1e9:
             raise ValueError(f"{name} is {value!r}")
-    for name in ("provenance", "seen"):
-        if type(getattr(segmenter, name)) is not dict:
-            raise ValueError(f"{name} is {getattr(segmenter, name)!r}")
+    _check_past(segmenter)
+
+
+def _check_past(segmenter: Segmenter) -> None:
+    """Raise one of `UNFIT` for what no training writes, and a further training would stumble on."""
+    if type(segmenter.provenance) is not dict:
+        raise ValueError(f"provenance is {segmenter.provenance!r}")
+    for name in ("steps", "seconds"):
+        value = segmenter.provenance.get(name, 0)
+        if type(value) not in (int, float) or not 0 <= value < 1e18:
+            raise ValueError(f"{name} is {value!r}")
+    Seen.of(segmenter.seen)
 
 
 def _check_outputs(segmenter: Segmenter) -> None:
