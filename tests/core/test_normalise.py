@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from napari_unet.core.normalise import SAMPLE, grey_statistics, normalise
+from napari_unet.core.resolution import read_coarse
 
 unhurried = settings(deadline=None, max_examples=60)
 values = st.one_of(
@@ -72,6 +73,26 @@ def test_a_hot_pixel_does_not_darken_the_rest() -> None:
     rest = np.ones(image.shape, dtype=bool)
     rest[0, 30, 30] = False
     np.testing.assert_allclose(apply(hot)[rest], apply(image)[rest], atol=0.02)
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+@pytest.mark.parametrize(
+    ("filler", "dtype"), [(-3.4e38, np.float32), (3.4e38, np.float32), (-1.7e308, np.float64)]
+)
+def test_a_filler_for_missing_pixels_costs_only_these(
+    filler: float, dtype: Any, factor: int
+) -> None:
+    """The number farthest from all others, as some programs write it; no warning either."""
+    image = np.random.default_rng(0).random((1, 60, 60)).astype(dtype)
+    filled = image.copy()
+    filled[0, :2, 30] = filler
+    whole, part = (
+        apply(read_coarse(one, (slice(0, 60 // factor),) * 2, factor)) for one in (image, filled)
+    )
+    rest = np.ones(whole.shape, dtype=bool)
+    rest[0, : 2 // factor, 30 // factor] = False
+    np.testing.assert_allclose(part[rest], whole[rest], atol=0.02)
+    assert np.isfinite(part).all()
 
 
 def test_debris_much_brighter_than_the_cells_leaves_them_visible() -> None:

@@ -67,7 +67,8 @@ def normalise(image: NDArray[np.floating], statistics: NDArray[np.float32]) -> N
         (C, Y, X), mostly within 0 ... 1.
     """
     median, width, offset, scale = (column[:, None, None] for column in statistics.T)
-    values = np.arcsinh((np.asarray(image, dtype=np.float32) - median) / width)
+    with np.errstate(over="ignore"):  # a filler for missing pixels: not finite, like these
+        values = np.arcsinh((np.asarray(image, dtype=np.float32) - median) / width)
     values = (values - offset) / scale
     values = np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     clipped: NDArray[np.float32] = np.clip(values, LOWEST, HIGHEST, out=values)

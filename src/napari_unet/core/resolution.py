@@ -165,7 +165,8 @@ def coarsen(image: NDArray[np.generic], factor: int) -> NDArray[np.float32]:
     height, width = coarse_shape(image.shape[-2:], factor)
     whole = read_mirrored(image, (slice(0, height * factor), slice(0, width * factor)))
     total = np.zeros((*image.shape[:-2], height, width), dtype=np.float32)
-    with np.errstate(invalid="ignore"):  # +inf and -inf in one block: not finite, like the mean
+    # +inf and -inf in one block, or more than float32 holds: not finite, like the mean
+    with np.errstate(invalid="ignore", over="ignore"):
         for dy in range(factor):  # a fixed order of additions: bit-equal for every crop
             for dx in range(factor):
                 total += whole[..., dy::factor, dx::factor].astype(np.float32)
@@ -193,7 +194,8 @@ def read_coarse(
         (C, *lengths of read).
     """
     if factor == 1:
-        return read_mirrored(image, read).astype(np.float32)
+        with np.errstate(over="ignore"):  # what float32 lacks is infinite, and so not finite
+            return read_mirrored(image, read).astype(np.float32)
     boxes, indices = [], []
     for span, n in zip(read, coarse_shape(image.shape[1:], factor), strict=True):
         index = mirror_indices(span.start, span.stop, n)
