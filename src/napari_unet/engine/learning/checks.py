@@ -42,9 +42,10 @@ def check_labelled(annotations: Sequence[Annotation]) -> Summary:
     if summary.objects == 0:
         raise InputError(f"No cell is painted yet ({summary}); paint a few cells.")
     if summary.background == 0:
+        number = 1 if any(a.meaning == "scribbles" for a in annotations) else 0
         raise InputError(
-            f"No background is painted yet ({summary}); paint some background with label 1, or "
-            f"draw a training region around cells that are all painted."
+            f"No background is painted yet ({summary}); paint some background with label {number}, "
+            f"or draw a training region around cells that are all painted."
         )
     return summary
 
