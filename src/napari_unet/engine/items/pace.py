@@ -21,13 +21,13 @@ class Pace:
     def __init__(self, total: int) -> None:
         self._total, self._ended = total, 0
         self._expected: dict[int, int] = {}
-        self._share: dict[int, float] = {}
-        self._pixels, self._all_pixels = 0.0, 0.0
+        self._reached: dict[int, int] = {}
+        self._pixels = self._all_pixels = 0
         self._began: float | None = None
 
     def expect(self, item: int, pixels: int) -> None:
         """Count an item that is to be segmented."""
-        self._expected[item], self._share[item] = pixels, 0.0
+        self._expected[item], self._reached[item] = pixels, 0
         self._all_pixels += pixels
 
     def begin(self) -> None:
@@ -36,9 +36,9 @@ class Pace:
 
     def reach(self, item: int, share: float) -> None:
         """Note which share of an item is segmented; it never falls."""
-        more = max(share - self._share[item], 0.0)
-        self._share[item] += more
-        self._pixels += more * self._expected[item]
+        more = max(round(share * self._expected[item]) - self._reached[item], 0)
+        self._reached[item] += more
+        self._pixels += more
 
     def end(self, item: int, *, done: bool = False) -> None:
         """Note that an item is dealt with; what is left of one that is not done is not to do."""
@@ -46,7 +46,7 @@ class Pace:
         if done:
             self.reach(item, 1.0)
         elif item in self._expected:
-            self._all_pixels -= (1 - self._share[item]) * self._expected[item]
+            self._all_pixels -= self._expected[item] - self._reached[item]
 
     def now(self) -> BatchProgress:
         """Return how far everything is."""
@@ -55,8 +55,8 @@ class Pace:
         return BatchProgress(
             items=self._ended,
             total=self._total,
-            pixels=round(self._pixels),
-            all_pixels=round(self._all_pixels),
+            pixels=self._pixels,
+            all_pixels=self._all_pixels,
             pixels_per_second=speed,
             seconds_left=(self._all_pixels - self._pixels) / speed if speed else None,
         )
