@@ -6,8 +6,9 @@ from typing import Any
 from qtpy.QtCore import Qt
 
 from napari_unet.widgets.fold import Fold
-from napari_unet.widgets.parts import button, stack
+from napari_unet.widgets.parts import button, sentence, stack
 from napari_unet.widgets.scroll import Scroll
+from napari_unet.widgets.telling import tell
 
 
 def test_what_is_unfolded_is_scrolled_to(qtbot: Any) -> None:
@@ -37,3 +38,24 @@ def test_what_is_unfolded_is_scrolled_to(qtbot: Any) -> None:
     qtbot.wait(50)
     click_and_wait(folds[2], lambda _, bottom: bottom <= scroll.viewport().height())
     click_and_wait(folds[3], lambda top, _: 0 <= top < 10)
+
+
+def test_a_longer_sentence_is_scrolled_to_its_end(qtbot: Any) -> None:
+    """The dock says one thing after the other in the same place: all of each is seen."""
+    said = sentence()
+    above = stack(*(button(f"Above {n}", "") for n in range(20)))
+    below = stack(*(button(f"Below {n}", "") for n in range(20)))
+    scroll = Scroll(stack(above, stack(button("Next", ""), said), below))
+    qtbot.add_widget(scroll)
+    scroll.resize(300, 250)
+    scroll.show()
+
+    def is_seen() -> bool:
+        native = said.native
+        bottom = native.mapTo(scroll.viewport(), native.rect().bottomLeft()).y()
+        is_whole = native.height() >= native.heightForWidth(native.width())
+        return is_whole and 0 < bottom < scroll.viewport().height()
+
+    for text in ("Short.", "Much longer, so that it takes several lines. " * 4):
+        tell(said, text)
+        qtbot.wait_until(is_seen, timeout=2000)

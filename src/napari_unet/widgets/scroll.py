@@ -10,6 +10,8 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QStyle, QWidget
 __all__ = ["Scroll", "scroll_to"]
 
 DOCK_WIDTH = 360
+SETTLING_ROUNDS = 5
+"""Rounds of events in which heights settle, from the inside outwards, with one to spare."""
 
 
 def scroll_to(part: QWidget) -> None:
@@ -29,7 +31,7 @@ class Scroll(QScrollArea):
         content.margins = (6, 6, 6, 6)
         content.native.layout().addStretch()
         self._content: QWidget = content.native
-        self._part = self._content
+        self._part, self._rounds = self._content, 0
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.timeout.connect(self._show)
@@ -40,7 +42,7 @@ class Scroll(QScrollArea):
 
     def show_soon(self, part: QWidget) -> None:
         """Scroll to a part once it has its height: until it is seen, or its top if it is high."""
-        self._part = part
+        self._part, self._rounds = part, SETTLING_ROUNDS
         self._later.start(0)
 
     def _show(self) -> None:
@@ -49,6 +51,9 @@ class Scroll(QScrollArea):
         bar = self.verticalScrollBar()
         if bar is not None:
             bar.setValue(min(bar.value(), top))
+        self._rounds -= 1
+        if self._rounds > 0:
+            self._later.start(0)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
         """Return the width below which something would be cut off."""
