@@ -81,7 +81,8 @@ def test_what_is_complete_is_skipped_and_what_is_stale_made_anew(
     assert "skipped" not in " ".join(lines())
     first = read_labels(tmp_path / "a_labels.tif")
     for same in ((), ("--tile-size", "60"), ("--device", "cpu")):
-        assert all("skipped, is complete" in line for line in lines(*same))
+        skipped = "skipped, is complete (--overwrite makes it anew)"
+        assert all(skipped in line for line in lines(*same))
     assert "skipped" not in " ".join(lines("--measure", "csv"))
     np.testing.assert_array_equal(read_labels(tmp_path / "a_labels.tif"), first)
     assert all("skipped" in line for line in lines())
@@ -98,7 +99,9 @@ def test_what_somebody_else_made_is_only_replaced_when_asked(
     for _ in range(2):
         write_labels(path, mine)
         assert main([*command, "--probabilities"]) == 0
-        assert "a_labels.tif was not made by this batch, or" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "a_labels.tif was not made by this batch, or changed since; move it away" in said
+        assert "(--overwrite replaces it)" in said
         np.testing.assert_array_equal(read_labels(path), mine)
         assert not (tmp_path / "a_probabilities.tif").exists()
         assert main([*command, "--overwrite"]) == 0

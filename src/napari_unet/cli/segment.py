@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_unet.cli.arguments import Commands
-    from napari_unet.engine.items.events import BatchDone, BatchEvent, BatchProgress, ItemDone
+    from napari_unet.engine.items.events import (
+        BatchDone,
+        BatchEvent,
+        BatchProgress,
+        ItemDone,
+        ItemSkipped,
+    )
 
 __all__ = ["add_to", "run"]
 
@@ -134,7 +140,7 @@ def _words(event: BatchEvent) -> tuple[str, set[str]]:
         case ItemDone():
             return f"{event.item.image}: {_found(event)}", set()
         case ItemSkipped():
-            return f"{event.item.image}: skipped, {event.reason}", set()
+            return f"{event.item.image}: skipped, {event.reason}{_anyway(event)}", set()
         case ItemFailed():
             return "", {f"{event.item.image} failed: {event.reason}"}
         case ItemProgress() if event.note:
@@ -142,6 +148,13 @@ def _words(event: BatchEvent) -> tuple[str, set[str]]:
         case BatchDone():
             return _summary(event), set()
     return "", set()
+
+
+def _anyway(event: ItemSkipped) -> str:
+    """Say how to have it all the same, where results are there."""
+    if not event.outputs:
+        return ""
+    return f" (--overwrite {'makes it anew' if event.complete else 'replaces it'})"
 
 
 def _show(bar: Any, progress: BatchProgress) -> None:

@@ -141,8 +141,8 @@ class _Batch:
         except UNetError as error:
             return self.tally.failed(index, error)
         if foreign:
-            reason = f"{foreign[0]} was not made by this batch, or changed since"
-            return self.tally.skipped(index, f"{reason} (--overwrite replaces it)", foreign)
+            reason = f"{foreign[0]} was not made by this batch, or changed since; move it away"
+            return self.tally.skipped(index, reason, foreign)
         self.tally.pace.expect(index, order.pixels)
         return order
 

@@ -75,8 +75,8 @@ class Tally:
 
     def complete(self, index: int, record: Record) -> ItemSkipped:
         """Note that an item was done by an earlier run, or by another process."""
-        reason = "is complete (--overwrite makes it anew)"
-        return self._skipped(index, reason, record.paths(self._items[index]), complete=True)
+        outputs = record.paths(self._items[index])
+        return self._skipped(index, "is complete", outputs, complete=True)
 
     def skipped(self, index: int, reason: str, outputs: Sequence[Path] = ()) -> ItemSkipped:
         """Note that an item is left as it is."""
