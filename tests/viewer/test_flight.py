@@ -164,7 +164,7 @@ def test_the_plane_in_view_comes_first_then_the_others(session: Session) -> None
 
     assert is_near(first, UNSURE[1])
     assert is_near(second, UNSURE[0])
-    assert "z planes 3" in first
+    assert "z plane 3" in first
     assert second.startswith("Uncertain place 2: ")
     assert viewer.dims.point[2] == 5
     assert shown_field(viewer, stack).plane == (1,)

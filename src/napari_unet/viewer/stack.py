@@ -24,6 +24,7 @@ __all__ = [
     "PlaneIndex",
     "finest",
     "knows_spacing",
+    "one_of",
     "pixel_size",
     "plane_spacing",
     "shown_plane",
@@ -165,10 +166,14 @@ def finest(layer: Layer) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
+def one_of(name: str) -> str:
+    """Name one of those that a leading axis counts: "time point"."""
+    return name.replace("planes", "plane").replace("points", "point")
+
+
 def _counted(n: int, name: str) -> str:
     """Say "7 planes (z or time)", "1 time point"."""
-    one = name.replace("planes", "plane").replace("points", "point")
-    return f"{n} {one if n == 1 else name}"
+    return f"{n} {one_of(name) if n == 1 else name}"
 
 
 def _channels_come_first(name: str, names: list[str], axis: int) -> str:

@@ -17,7 +17,7 @@ from napari_unet.viewer.correcting.picking import Pixel
 from napari_unet.viewer.correcting.uncertainty import SEGMENT_FIRST, Uncertainty, kept_plane
 from napari_unet.viewer.layers import check_same_grid
 from napari_unet.viewer.segmenting.kept import KeptPlane
-from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest, shown_plane
+from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest, one_of, shown_plane
 
 if TYPE_CHECKING:
     from napari_unet.viewer.session import Session
@@ -163,7 +163,7 @@ def _place(
 
 def _told(number: int, image: Image, plane: PlaneIndex, place: Pixel) -> str:
     names = ImageStack.of(image).leading_names
-    where = "".join(f", {name} {index}" for name, index in zip(names, plane, strict=True))
+    where = "".join(f", {one_of(name)} {index}" for name, index in zip(names, plane, strict=True))
     return (
         f"Uncertain place {number}: y {place[0]}, x {place[1]}{where}, in the middle of the view. "
         f"Paint what is there, then train again."
