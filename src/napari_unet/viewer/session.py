@@ -34,6 +34,7 @@ from napari_unet.viewer.segmenting.linking_job import LINKING, LinkingJob
 from napari_unet.viewer.segmenting.segmenting_job import SEGMENTING, Scope, SegmentingJob
 from napari_unet.viewer.segmenting.volume_job import VOLUME, VolumeJob
 from napari_unet.viewer.session_job import SessionJob
+from napari_unet.viewer.shown import Shown
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -70,6 +71,8 @@ class Session:
         Saves the work now and then, once a dock was opened.
     batch : Batch
         What became of each image of the last batch.
+    shown : Shown or None
+        The settings of the dock that was closed last.
     title : str
         `TRAINING` or `SEGMENTING`: of the job that runs, or ran last; "" before the first.
     about_training, about_result : str
@@ -101,6 +104,7 @@ class Session:
         self.record = Record()
         self.autosave: Autosave | None = None
         self.batch = Batch.none()
+        self.shown: Shown | None = None
         self.title = self.about_training = self.about_result = ""
         self.progress = 0.0
         self._segmenter: Segmenter | None = None

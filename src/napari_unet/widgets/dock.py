@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import Container
 from napari.utils.theme import get_theme
 from psygnal import SignalInstance
 
+from napari_unet.errors import InputError
 from napari_unet.viewer.preferences import preferences
 from napari_unet.viewer.saving.autosave import Autosave
 from napari_unet.viewer.session import Session
+from napari_unet.viewer.shown import Shown
 from napari_unet.widgets.docking import Docking, warn_of_namesake
 from napari_unet.widgets.panels import Panels
 from napari_unet.widgets.parts import stack
@@ -26,7 +29,7 @@ class LiveUNet(Container):  # type: ignore[type-arg]
     """Paint a few cells, train, look, correct.
 
     What it shows is kept by the session of the viewer, so a dock that is closed and opened again
-    goes on where it was.
+    goes on where it was, with the settings that it had unless the preferences were changed.
 
     Parameters
     ----------
@@ -39,6 +42,8 @@ class LiveUNet(Container):  # type: ignore[type-arg]
         self.session.host.start()  # torch is imported there while the user still paints
         self.session.background.start()
         self.panels = Panels(self.session)
+        self._start = preferences().train_config()
+        self._take_settings()
         if self.session.autosave is None and preferences().autosave:
             self.session.autosave = Autosave(self.session)
         super().__init__(labels=False)
@@ -67,11 +72,27 @@ class LiveUNet(Container):  # type: ignore[type-arg]
         if not self._listening:
             return
         self._listening = False
+        self._keep_settings()
         for signal in self._news():
             signal.disconnect(self._renew)
         self.session.jobs.done.disconnect(self._on_done)
         self.session.viewer.events.theme.disconnect(self._follow_theme)
         self.panels.leave()
+
+    def _take_settings(self) -> None:
+        """Show the settings of the dock before, if it began with the same preferences."""
+        shown = self.session.shown
+        if shown is not None and shown.start == self._start:
+            training = shown.training
+            self.panels.set_configs(training, shown.prediction_with(self.session.segmenter))
+            self.panels.training.set_budget(seconds=training.seconds, steps=training.steps)
+
+    def _keep_settings(self) -> None:
+        """Keep them for the next dock."""
+        panels, segmenter = self.panels, self.session.segmenter
+        with suppress(InputError):  # those that are not legal are not kept
+            configs = panels.training.config(), panels.predict_config()
+            self.session.shown = Shown(self._start, *configs, segmenter)
 
     def _news(self) -> tuple[SignalInstance, ...]:
         session, jobs = self.session, self.session.jobs
