@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 from napari._app_model import get_app_model
-from napari.settings import get_plugin_settings
+from napari.settings import get_plugin_settings, get_settings
 from napari.utils import progress
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QMenu, QProgressBar, QScrollArea
+from qtpy.QtWidgets import QMenu, QProgressBar, QPushButton, QScrollArea
 from small_things import make_segmenter
 
 from napari_unet.core.annotation import Annotation
@@ -388,6 +388,29 @@ def test_the_dock_is_narrow_and_all_of_it_can_be_reached(
     viewer.window._qt_window.resizeDocks([wrapper], [500], Qt.Orientation.Horizontal)
     qtbot.wait(50)
     assert wrapper.width() == 500
+
+
+@pytest.mark.parametrize("size", [9, 14])
+def test_no_button_is_cut_off_with_a_larger_font(
+    make_napari_viewer: Any, host: Any, qtbot: Any, size: int
+) -> None:
+    """The dock becomes as wide as its buttons need."""
+    get_settings().appearance.font_size = size
+    viewer = make_napari_viewer(show=True)
+    Session.of(viewer).host = host
+    viewer.window.resize(1366, 720)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-live-unet", "Live U-Net")
+    dock.panels.batch.source.what.value = "files or a folder"
+    for fold in (dock.panels.adjust_fold, dock.panels.link_fold, dock.panels.batch_fold):
+        fold.toggle()
+    qtbot.wait(600)
+
+    shown = [b for b in dock.native.findChildren(QPushButton) if b.isVisible() and b.text()]
+    narrow = [
+        b.text() for b in shown if b.width() < b.fontMetrics().horizontalAdvance(b.text()) + 4
+    ]
+    assert len(shown) > 20
+    assert narrow == []
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])

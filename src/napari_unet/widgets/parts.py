@@ -28,9 +28,7 @@ __all__ = [
 
 def button(text: str, tooltip: str) -> PushButton:
     """Return a button with its explanation."""
-    made = PushButton(text=text, tooltip=tooltip)
-    made.native.setMinimumWidth(40)
-    return made
+    return PushButton(text=text, tooltip=tooltip)
 
 
 def narrow(combo: ComboBox) -> ComboBox:
