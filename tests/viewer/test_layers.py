@@ -45,6 +45,22 @@ def test_scribbles_made_for_an_image_are_preferred(viewer: ViewerModel) -> None:
     assert layers.likely_labels(viewer, viewer.layers["cells"]) is ours
 
 
+def test_labels_of_another_open_image_are_not_likely(viewer: ViewerModel) -> None:
+    """Fields of one size lie one over the other, and each has labels of its own."""
+    first = viewer.layers["cells"]
+    second = viewer.add_image(np.zeros((20, 30)), name="next field")
+    painted_on_first = layers.new_scribbles(viewer, first)
+    masks = viewer.add_labels(np.zeros((20, 30), int), name="from a file")
+
+    assert layers.likely_labels(viewer, first) is painted_on_first
+    assert layers.likely_labels(viewer, second) is masks
+    layers.link(masks, first)  # as a training does
+    assert layers.likely_labels(viewer, second) is None
+    viewer.layers.remove(masks)
+    viewer.layers.remove(first)
+    assert layers.likely_labels(viewer, second) is painted_on_first
+
+
 def test_results_are_not_offered_but_their_duplicates_are(viewer: ViewerModel) -> None:
     """A segmentation is corrected by duplicating it, and trained from then."""
     image = viewer.layers["cells"]

@@ -88,11 +88,21 @@ def labels_layers(viewer: ViewerModel) -> list[Labels]:
 
 
 def likely_labels(viewer: ViewerModel, image: Image | None) -> Labels | None:
-    """Return the labels layer that belongs to an image, if only one can."""
+    """Return the labels layer that belongs to an image, if only one can.
+
+    One that was made for another open image, or trained on with it, does not: of several fields,
+    all of one size, each would seem to have what is painted on the first.
+    """
     if image is None:
         return None
     shape = ImageStack.of(image).shape
-    fitting = [layer for layer in labels_layers(viewer) if tuple(finest(layer).shape) == shape]
+    others = [other for other in image_layers(viewer) if other is not image]
+    fitting = [
+        layer
+        for layer in labels_layers(viewer)
+        if tuple(finest(layer).shape) == shape
+        and not any(is_linked(layer, other) for other in others)
+    ]
     ours = [layer for layer in fitting if entry(layer).get("image") == _identity(image)]
     for candidates in (ours, fitting):
         if len(candidates) == 1:
