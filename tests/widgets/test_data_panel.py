@@ -82,6 +82,47 @@ def test_between_two_images_the_user_chooses(viewer: Any, open_dock: Any, sample
     assert chosen(hand) == (*sample, None)
 
 
+def test_the_dock_says_that_another_image_is_seen_than_the_chosen_one(
+    hand: Any, viewer: Any, sample: Any
+) -> None:
+    """Cells of that one would be painted; files that are opened together lie one over the other."""
+    said = "You are looking at layer 'next field', not at 'cells': choose it as Image, or hide it."
+    hand.wait_to_read("10 cells")
+    assert not hand.reads("You are looking at")
+    other = viewer.add_image(IMAGE.copy(), name="next field")
+    hand.wait_to_read(said)
+    uppermost = viewer.add_image(IMAGE.copy(), name="uppermost")
+    hand.wait_to_read("You are looking at layer 'uppermost', not at 'cells'")
+    viewer.layers.remove(uppermost)
+    hand.wait_to_read(said)
+
+    def wait_until_forgotten() -> None:
+        hand._qtbot.wait_until(lambda: not hand.reads(said), timeout=5_000)
+
+    other.visible = False
+    wait_until_forgotten()
+    other.visible = True
+    hand.wait_to_read(said)
+    other.blending = "additive"
+    wait_until_forgotten()
+    other.blending = "translucent"
+    hand.wait_to_read(said)
+    viewer.canvas.grid.enabled = True
+    wait_until_forgotten()
+    viewer.canvas.grid.enabled = False
+    hand.wait_to_read(said)
+    viewer.layers.move(viewer.layers.index(other), 0)
+    wait_until_forgotten()
+    viewer.layers.move(0, len(viewer.layers))
+    hand.wait_to_read(said)
+    hand.dock.panels.data.choice.image_box.value = other
+    wait_until_forgotten()
+    hand.dock.panels.data.choice.image_box.value = sample[0]
+    hand.wait_to_read(said)
+    viewer.layers.remove(sample[0])
+    wait_until_forgotten()
+
+
 def test_a_chosen_layer_can_be_renamed_and_removed(hand: Any, viewer: Any, sample: Any) -> None:
     """The choice holds the layer, not its name; when it is gone nothing is chosen."""
     image, labels = sample

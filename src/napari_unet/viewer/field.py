@@ -15,7 +15,7 @@ from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest, shown_plane
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["Box", "Field", "View", "shown_field"]
+__all__ = ["Box", "Field", "View", "shown_field", "whole_plane"]
 
 SETTLED_MS = 100
 """Milliseconds after the last move until it is looked at: a pan is a hundred moves."""
@@ -45,24 +45,29 @@ def shown_field(viewer: ViewerModel, image: Image) -> Field:
 
     In 3D, and before the first frame is drawn, that is taken to be the whole plane.
     """
-    stack = ImageStack.of(image)
-    whole = (slice(0, stack.plane_shape[0]), slice(0, stack.plane_shape[1]))
-    plane = shown_plane(viewer, image)
+    whole = whole_plane(viewer, image)
     if viewer.dims.ndisplay != 2:
-        return Field(plane=plane, box=whole)
+        return whole
     # napari keeps the corners in pixels of the level it draws
     scale = image.downsample_factors[image.data_level] if image.multiscale else np.ones(image.ndim)
     low, high = image.corner_pixels * scale, (image.corner_pixels + 1) * scale
     box = []
-    for axis, n in zip((image.ndim - 2, image.ndim - 1), stack.plane_shape, strict=True):
+    for axis, side in zip((image.ndim - 2, image.ndim - 1), whole.box, strict=True):
+        n = side.stop
         start = int(np.clip(np.floor(low[0, axis]), 0, n))
         stop = int(np.clip(np.ceil(high[1, axis]), 0, n))
         box.append(slice(start, stop))
     y, x = box
     # corners that coincide: nothing was drawn yet, or the camera looks past the image
     if y.stop - y.start < 2 or x.stop - x.start < 2:
-        return Field(plane=plane, box=whole)
-    return Field(plane=plane, box=(y, x))
+        return whole
+    return Field(plane=whole.plane, box=(y, x))
+
+
+def whole_plane(viewer: ViewerModel, image: Image) -> Field:
+    """Return all of the plane of an image that the viewer shows, wherever the camera looks."""
+    y, x = ImageStack.of(image).plane_shape
+    return Field(plane=shown_plane(viewer, image), box=(slice(0, y), slice(0, x)))
 
 
 class View:

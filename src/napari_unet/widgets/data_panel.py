@@ -41,7 +41,7 @@ class DataPanel:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self.choice = LayerChoice(viewer)
-        self.text = LabelledText(self.choice, Session.of(viewer).background)
+        self.text = LabelledText(viewer, self.choice, Session.of(viewer).background)
         self._meaning = narrow(ComboBox(label="Meaning", choices=MEANINGS))
         self._meaning.tooltip = (
             "What the numbers in the labels layer say; it is kept in the layer. Scribbles and "

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from napari.layers import Layer
 from qtpy.QtCore import QTimer
 
 from napari_unet.core.doubt import Doubt
 from napari_unet.errors import UNetError
 from napari_unet.viewer import layers
 from napari_unet.viewer.background import Background
+from napari_unet.viewer.correcting.inview import about_cover
+from napari_unet.viewer.field import whole_plane
 from napari_unet.viewer.learning import doubts, labelled
 from napari_unet.viewer.stack import ImageStack
 from napari_unet.widgets.layer_choice import LayerChoice
 from napari_unet.widgets.parts import sentence, stack
 
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
 __all__ = ["LabelledText"]
 
 WATCHED = ("paint", "set_data", "data", "features", "axis_labels", "scale", "translate")
+COVERING = ("visible", "opacity", "blending")
+"""What decides whether an image hides those below it."""
 COUNTING_DELAY = 300
 """Milliseconds after the last stroke until what is labelled is counted again."""
 TURN_SECONDS = 0.008
@@ -29,13 +36,13 @@ NO_IMAGE = "Open an image: File > Open File(s), or File > Open Sample > Live U-N
 class LabelledText:
     """Describes the chosen layers; counts after every stroke, a block at a time."""
 
-    def __init__(self, choice: LayerChoice, background: Background) -> None:
-        self._choice, self._background = choice, background
-        self._watched: list[Layer] = []
+    def __init__(self, viewer: ViewerModel, choice: LayerChoice, background: Background) -> None:
+        self._viewer, self._choice, self._background = viewer, choice, background
+        self._watched: list[Any] = []
         self._work: Iterator[None] = iter(())
-        self._about, self._doubt = sentence(), sentence()
-        self._doubt.visible = False
-        self.widget = stack(self._about, self._doubt)
+        self._about, self._covered, self._doubt = sentence(), sentence(), sentence()
+        self._covered.visible = self._doubt.visible = False
+        self.widget = stack(self._about, self._covered, self._doubt)
         self._delay, self._idle = QTimer(self.widget.native), QTimer(self.widget.native)
         self._delay.setSingleShot(True)
         self._delay.setInterval(COUNTING_DELAY)
@@ -46,19 +53,21 @@ class LabelledText:
         """Describe the layers that are chosen now, and again whenever they change."""
         self.forget()
         chosen = (self._choice.image, self._choice.labels, self._choice.regions)
-        self._watched = [layer for layer in chosen if layer is not None]
-        for layer in self._watched:
-            for name in WATCHED:
-                if name in layer.events:
-                    layer.events[name].connect(self.renew)
+        events = [layer.events for layer in chosen if layer is not None]
+        self._watched = [one[name] for one in events for name in WATCHED if name in one]
+        viewer = self._viewer
+        for image in layers.image_layers(viewer):
+            self._watched += [image.events[name] for name in COVERING]
+        self._watched += [viewer.layers.events.reordered, viewer.canvas.grid.events.enabled]
+        self._watched += [viewer.dims.events.ndisplay]
+        for emitter in self._watched:
+            emitter.connect(self.renew)
         self.renew()
 
     def forget(self) -> None:
         """Watch nothing any more."""
-        for layer in self._watched:
-            for name in WATCHED:
-                if name in layer.events:
-                    layer.events[name].disconnect(self.renew)
+        for emitter in self._watched:
+            emitter.disconnect(self.renew)
         self._watched = []
         self._delay.stop()
         self._idle.stop()
@@ -71,7 +80,8 @@ class LabelledText:
 
     def set_warning_colour(self, colour: str) -> None:
         """Follow the theme of the viewer."""
-        self._doubt.native.setStyleSheet(f"color: {colour}")
+        for warning in (self._covered, self._doubt):
+            warning.native.setStyleSheet(f"color: {colour}")
 
     def _begin(self) -> None:
         self._work = self._describe()
@@ -88,10 +98,14 @@ class LabelledText:
         """Say what there is; pauses whenever painting may want a turn."""
         choice = self._choice
         if choice.image is None:
+            self._warn("")
             self._say("Choose an image." if choice.any_image else NO_IMAGE)
             return
         try:
             about = ImageStack.of(choice.image).describe()
+            field = whole_plane(self._viewer, choice.image)
+            # cells of another image that is seen instead would be painted
+            self._warn(about_cover(self._viewer, choice.image, field, under=(choice.image,)))
             if choice.labels is None:
                 self._say(f"{about}.\nPress New beside Labels, then paint a few cells.")
                 return
@@ -112,6 +126,9 @@ class LabelledText:
             return
         has_regions = choice.regions is not None
         doubts.ask_doubt(self._background, choice.labels, fullest, has_regions, self._question)
+
+    def _warn(self, text: str) -> None:
+        self._covered.value, self._covered.visible = text, bool(text)
 
     def _say(self, text: str) -> None:
         self._about.value = text

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
@@ -17,7 +18,7 @@ from napari_unet.viewer.stack import ImageStack, finest
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["field_to_correct", "seen_result"]
+__all__ = ["about_cover", "field_to_correct", "seen_result"]
 
 OPAQUE = ("opaque", "translucent", "translucent_no_depth")
 """Ways of blending in which nothing below is seen, at full opacity."""
@@ -63,14 +64,35 @@ def seen_result(viewer: ViewerModel, image: Image, field: Field) -> Labels:
             f"Layer {image.name!r} is hidden: show it, to see what you accept, or choose another "
             f"one as Image."
         )
-    above = 1 + max(viewer.layers.index(image), viewer.layers.index(result))
-    for other in image_layers(viewer):
+    if covered := about_cover(viewer, image, field, under=(image, result)):
+        raise InputError(covered)
+    return result
+
+
+def about_cover(viewer: ViewerModel, image: Image, field: Field, *, under: Sequence[Layer]) -> str:
+    """Say which other image is seen instead of a field of an image, if one is; else "".
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        In its grid no layer lies over another one, and in 3D one shines through the other.
+    image : Image
+        What should be seen.
+    field : Field
+        Its plane, and the pixels of it.
+    under : sequence of Layer
+        What the other one lies over: the image, and perhaps what was found in it.
+    """
+    if viewer.canvas.grid.enabled or viewer.dims.ndisplay != 2:
+        return ""
+    above = 1 + max(viewer.layers.index(layer) for layer in under)
+    for other in reversed(image_layers(viewer)):  # the uppermost is what is seen
         if viewer.layers.index(other) >= above and _covers(viewer, other, image, field):
-            raise InputError(
+            return (
                 f"You are looking at layer {other.name!r}, not at {image.name!r}: choose it as "
                 f"Image, or hide it."
             )
-    return result
+    return ""
 
 
 def _covers(viewer: ViewerModel, other: Image, image: Image, field: Field) -> bool:
