@@ -292,7 +292,7 @@ def test_a_preview_is_not_accepted(desk: Desk) -> None:
     preview = Result(desk.viewer, desk.image, "preview", np.uint8)
     preview.write((), (slice(None), slice(None)), CELLS > 0, now=True)
     desk.click("Accept all in view")
-    assert desk.said == "A preview cannot be accepted: press Segment first."
+    assert desk.said == "A preview cannot be accepted: press Finish, or Segment."
 
 
 def test_what_was_said_is_forgotten_when_a_job_starts(desk: Desk) -> None:

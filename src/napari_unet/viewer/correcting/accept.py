@@ -103,7 +103,7 @@ def shown_result(viewer: ViewerModel, image: Image, plane: PlaneIndex) -> Labels
             return layer
     if any(is_result(layer, "preview", image) and layer.visible for layer in viewer.layers):
         # it shows where cells are and where they touch; they have no numbers
-        raise InputError("A preview cannot be accepted: press Segment first.")
+        raise InputError("A preview cannot be accepted: press Finish, or Segment.")
     raise InputError(
         f"Nothing is predicted in this plane of layer {image.name!r}, or its layer is hidden: "
         f"segment first, or show the layer."
