@@ -274,6 +274,16 @@ def test_what_is_no_image_is_named_with_the_reason(name: str, tmp_path: Path) ->
     assert len(str(caught.value)) > len(str(tmp_path / name)) + 10
 
 
+def test_what_to_do_with_a_damaged_tiff_file_is_said(tmp_path: Path) -> None:
+    """Also where the reader has nothing to say but the number of a page."""
+    path = tmp_path / "damaged.tif"
+    path.write_bytes(b"II*\0junk")
+    said = "damaged.tif cannot be read as a TIFF file: it is damaged, or no image. Copy or export"
+    for read in (open_image, read_image):
+        with pytest.raises(InputError, match=said):
+            read(path)
+
+
 def test_a_missing_file_and_a_folder_are_no_images(tmp_path: Path) -> None:
     """A path that is not a file is an InputError too."""
     for path in (tmp_path / "gone.tif", tmp_path):

@@ -77,7 +77,7 @@ def read_tiff(path: Path) -> tuple[Array, str]:
     except InputError:
         raise
     except DAMAGED as error:
-        raise InputError(f"{path} cannot be read as a TIFF file: {error}.") from error
+        raise _unreadable(path, error) from error
     for axis, n in limits.items():
         pixels = pixels.take(range(n), axis=axis)
     kept = [i for i, axis in enumerate(axes) if pixels.shape[i] > 1 or axis in "YX"]
@@ -104,7 +104,16 @@ def open_tiff(path: Path) -> Source:
         raise
     except DAMAGED as error:
         tif.close()
-        raise InputError(f"{path} cannot be read as a TIFF file: {error}.") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    """Return what to say; the error of a key that is missing is but the key, such as 0."""
+    why = "" if isinstance(error, LookupError) else f" ({error})"
+    return InputError(
+        f"{path} cannot be read as a TIFF file{why}: it is damaged, or no image. Copy or export it "
+        f"again."
+    )
 
 
 def _lazy(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> Any:
