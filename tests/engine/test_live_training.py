@@ -302,6 +302,32 @@ def test_the_score_compares_both_models_on_the_same_held_out_cells() -> None:
     )
 
 
+@pytest.mark.parametrize("factor", [1, 2])
+def test_cells_that_the_earlier_model_drew_do_not_say_whether_it_got_better(factor: int) -> None:
+    """Accepted as they were found, they would make it perfect; those painted by hand count."""
+    image, labels = (each.repeat(factor, 0).repeat(factor, 1) for each in disks((330, 330)))
+    right = np.arange(labels.shape[1]) >= labels.shape[1] // 2
+    settings = config(steps=60, downsample=factor)
+    painted = np.where(right, 0, labels + 1)  # the left half; background is 1
+    first = list(train([Annotation(image, painted, "scribbles")], settings))[-1].segmenter
+    found = segment(first, image).astype(np.int64) + 1
+
+    accepted = [np.where(right, found + 1000 * (found > 1), painted), found]
+    both, drawn = (
+        list(train([Annotation(image, one, "scribbles")], settings, segmenter=first))[-1]
+        for one in accepted
+    )
+
+    assert isinstance(both, Trained)
+    assert both.score is not None
+    assert both.score.before is not None
+    assert 0.5 < both.score.before < 0.98
+    assert both.score.drawn > 0
+    assert f"({both.score.drawn} drawn by the earlier model not counted)" in str(both.score)
+    assert isinstance(drawn, Trained)
+    assert drawn.score is None
+
+
 def test_classes_are_compared_by_overlap() -> None:
     """IoU on the held-out blocks."""
     image, labels = disks((330, 330))

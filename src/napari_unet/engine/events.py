@@ -44,18 +44,23 @@ class Score:
         Of the model that training ended with.
     count : int
         Held-out cells, or held-out blocks.
+    drawn : int
+        Further held-out cells, which are as the model before drew them: they do not count.
     """
 
     metric: Literal["SEG", "IoU"]
     before: float | None
     after: float
     count: int
+    drawn: int = 0
 
     def __str__(self) -> str:
         before = "" if self.before is None else f"{self.before:.2f} -> "
         what = "cell" if self.metric == "SEG" else "block"
         many = "" if self.count == 1 else "s"
-        return f"{self.metric} {before}{self.after:.2f} on {self.count} held-out {what}{many}"
+        told = f"{self.metric} {before}{self.after:.2f} on {self.count} held-out {what}{many}"
+        drawn = f" ({self.drawn} drawn by the earlier model not counted)" if self.drawn else ""
+        return told + drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,10 +23,11 @@ from napari_unet.engine.learning.heldout import Seen
 from napari_unet.engine.learning.learner import Learner
 from napari_unet.engine.learning.newmodel import continued, new_model
 from napari_unet.engine.learning.preview import Preview
-from napari_unet.engine.learning.quality import compare, is_worse, measure
+from napari_unet.engine.learning.quality import is_worse, measure
 from napari_unet.engine.learning.ranks import Ranks, together
 from napari_unet.engine.learning.recipe import recipe_named
 from napari_unet.engine.learning.trainingset import TrainingSet, prepare
+from napari_unet.engine.learning.verdict import compare
 from napari_unet.engine.pixelsize import with_pixel_size
 from napari_unet.engine.process.mailbox import Finish, Look, Mailbox, Repainted
 from napari_unet.engine.segmenter import Segmenter

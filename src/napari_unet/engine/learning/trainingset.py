@@ -200,6 +200,10 @@ class TrainingSet:
             self._images.append(torch.from_numpy(self._painted[-1].image).to(self._device))
             self._tensors.append(None)
 
+    def labels(self, plane: int) -> NDArray[np.integer]:
+        """Return what is painted on a plane now: (Y, X) in image pixels."""
+        return self._painted[plane].annotation.labels
+
     def summary(self) -> Summary:
         """Return what is painted now."""
         return summarise([plane.annotation for plane in self._painted])
