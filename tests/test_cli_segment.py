@@ -128,7 +128,7 @@ def test_results_of_one_batch_are_no_images_of_another(
     first, second = tmp_path / "in", tmp_path / "out"
     command = ["segment", model, str(first)]
     assert main([*command, "-o", str(first), "--probabilities", "--link", "tracks"]) == 0
-    write_labels(first / "mine_labels.tif", np.ones((64, 64), int))
+    write_labels(first / "mine_labels.tif", np.eye(64, dtype=int))
     capsys.readouterr()
 
     assert main([*command, "-o", str(second)]) == 0
@@ -165,6 +165,29 @@ def test_labels_beside_their_images_are_no_images(
     named = ["segment", model, str(given / "a_cp_masks.tif"), "-o", str(out)]
     assert main(named) == 0
     assert "a_cp_masks_labels.tif" in results(out)
+
+
+def test_images_with_odd_grey_values_are_told_of(
+    model: str, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Each by its name, and it is segmented all the same."""
+    given = tmp_path / "in"
+    given.mkdir()
+    (given / "good.tif").write_bytes((images / "a.tif").read_bytes())
+    tifffile.imwrite(given / "flat.tif", np.full((64, 64), 7, np.uint8))
+    holed = np.arange(64.0 * 64).reshape(64, 64)
+    holed[:8] = np.nan
+    tifffile.imwrite(given / "holed.tif", holed)
+
+    assert main(["segment", model, str(given), "-o", str(tmp_path / "out")]) == 0
+
+    assert sorted(capsys.readouterr().err.splitlines()) == [
+        f"napari-unet: {given / 'flat.tif'}: All pixels of the plane have the same grey value: "
+        f"look at the image.",
+        f"napari-unet: {given / 'holed.tif'}: 12 % of the pixels are NaN or infinite, and count "
+        f"as dark.",
+    ]
+    assert len(results(tmp_path / "out")) == 3
 
 
 def test_a_bad_file_fails_alone(

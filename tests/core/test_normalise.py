@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from napari_unet.core.normalise import SAMPLE, grey_statistics, normalise
+from napari_unet.core.normalise import (
+    SAMPLE,
+    grey_statistics,
+    normalise,
+    statistics_and_oddity,
+)
 from napari_unet.core.resolution import read_coarse
 
 unhurried = settings(deadline=None, max_examples=60)
@@ -120,3 +125,34 @@ def test_large_planes_are_sampled() -> None:
     image = np.random.default_rng(0).integers(0, 255, (1, side, side), dtype=np.uint8)
     statistics = grey_statistics(image)
     np.testing.assert_allclose(statistics, grey_statistics(image[:, :512, :512]), atol=3)
+
+
+SAME = "All pixels of the plane have the same grey value: look at the image."
+
+
+@pytest.mark.parametrize(
+    ("channels", "oddity"),
+    [
+        ([[1, 2, 3, 4]], ""),
+        ([[1, 2, 3, 4], [7, 7, 7, 7]], ""),
+        ([[0, 0, 0, 0], [7, 7, 7, 7]], SAME),
+        ([[7, 7, np.nan, 7]], SAME),
+        ([[1, 2, np.inf, 4]], "25 % of the pixels are NaN or infinite, and count as dark."),
+        ([[np.nan] * 4], "No pixel of the plane has a grey value: all are NaN or infinite."),
+    ],
+)
+def test_odd_grey_values_are_told(channels: list[list[float]], oddity: str) -> None:
+    """Not so that one channel of several is empty."""
+    image = np.array(channels, dtype=float).reshape(-1, 2, 2)
+
+    statistics, said = statistics_and_oddity(image)
+
+    assert said == oddity
+    np.testing.assert_array_equal(statistics, grey_statistics(image))
+
+
+def test_few_pixels_without_a_value_are_told_too() -> None:
+    """One of a thousand is no 0 %."""
+    image = np.arange(1000.0).reshape(1, 20, 50)
+    image[0, 3, 3] = np.nan
+    assert statistics_and_oddity(image)[1].startswith("Less than 1 % of the pixels are NaN")

@@ -122,7 +122,7 @@ def _tell(events: Iterator[BatchEvent], report: Report) -> int:
             _show(bar, event.progress)
             failed, total = getattr(event, "failed", 0), event.progress.total
     if failed:
-        complain(f"{failed} of {total} images failed.")
+        complain(f"{failed} of {total} image{'s' * (total > 1)} failed.")
     return 5 if failed else 0
 
 
@@ -166,7 +166,9 @@ def _show(bar: Any, progress: BatchProgress) -> None:
 
 
 def _found(event: ItemDone) -> str:
-    cells = "classes" if event.objects is None else f"{event.objects} cells"
+    from napari_unet.core.summary import in_cells
+
+    cells = "classes" if event.objects is None else in_cells(event.objects)
     return f"{cells} in {event.seconds:.1f} s -> {', '.join(map(str, event.outputs))}"
 
 

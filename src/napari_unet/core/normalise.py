@@ -11,7 +11,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HIGH", "HIGHEST", "LOW", "LOWEST", "grey_statistics", "normalise", "of_stretched"]
+__all__ = [
+    "HIGH",
+    "HIGHEST",
+    "LOW",
+    "LOWEST",
+    "grey_statistics",
+    "normalise",
+    "of_stretched",
+    "statistics_and_oddity",
+]
 
 LOW, HIGH = 1.0, 99.8
 """Percentiles that become 0 and 1."""
@@ -43,12 +52,26 @@ def grey_statistics(image: NDArray[np.generic]) -> NDArray[np.float32]:
         (C, 4): median and width of the linear part in grey values, then offset and scale of the
         compressed values. Always finite; widths and scales are positive.
     """
-    step = max(1, int(np.ceil(np.sqrt(image.shape[-1] * image.shape[-2] / SAMPLE))))
-    pixels = np.asarray(image[:, ::step, ::step], dtype=np.float64).reshape(image.shape[0], -1)
-    statistics = np.zeros((image.shape[0], 4), dtype=np.float32)
-    for channel, values in enumerate(pixels):
-        statistics[channel] = _channel_statistics(values[np.isfinite(values)])
-    return statistics
+    return _statistics(_sample(image))
+
+
+def statistics_and_oddity(image: NDArray[np.generic]) -> tuple[NDArray[np.float32], str]:
+    """Return `grey_statistics`, and what its user should know of such grey values.
+
+    Parameters
+    ----------
+    image : array
+        (C, Y, X).
+
+    Returns
+    -------
+    statistics : float32 array
+        (C, 4).
+    oddity : str
+        A sentence if all are the same, or some are not finite; else "".
+    """
+    pixels = _sample(image)
+    return _statistics(pixels), _oddity(pixels)
 
 
 def normalise(image: NDArray[np.floating], statistics: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -91,6 +114,33 @@ def of_stretched(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
     _, _, offset, scale = statistics.T.astype(np.float64)
     low, high = np.sinh(offset), np.sinh(offset + scale)
     return np.stack([-low / (high - low), 1 / (high - low), offset, scale], 1).astype(np.float32)
+
+
+def _sample(image: NDArray[np.generic]) -> NDArray[np.float64]:
+    step = max(1, int(np.ceil(np.sqrt(image.shape[-1] * image.shape[-2] / SAMPLE))))
+    return np.asarray(image[:, ::step, ::step], dtype=np.float64).reshape(image.shape[0], -1)
+
+
+def _oddity(pixels: NDArray[np.float64]) -> str:
+    finite = np.isfinite(pixels)
+    if pixels.size and not finite.any():
+        return "No pixel of the plane has a grey value: all are NaN or infinite."
+    # an empty channel beside others is nothing odd
+    channels = [channel[known] for channel, known in zip(pixels, finite, strict=True)]
+    if all(not values.size or values.min() == values.max() for values in channels):
+        return "All pixels of the plane have the same grey value: look at the image."
+    missing = 1 - finite.mean()
+    if not missing:
+        return ""
+    share = f"{100 * missing:.0f} %" if missing >= 0.01 else "Less than 1 %"
+    return f"{share} of the pixels are NaN or infinite, and count as dark."
+
+
+def _statistics(pixels: NDArray[np.float64]) -> NDArray[np.float32]:
+    statistics = np.zeros((len(pixels), 4), dtype=np.float32)
+    for channel, values in enumerate(pixels):
+        statistics[channel] = _channel_statistics(values[np.isfinite(values)])
+    return statistics
 
 
 def _channel_statistics(values: NDArray[np.float64]) -> tuple[float, float, float, float]:

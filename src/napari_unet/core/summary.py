@@ -13,7 +13,7 @@ from napari_unet.core.annotation import IGNORE, Annotation, encode, first_cell
 from napari_unet.core.cellclasses import class_title, order_classes
 from napari_unet.errors import InputError
 
-__all__ = ["Summary", "counted", "grouped", "summarise"]
+__all__ = ["Summary", "counted", "grouped", "in_cells", "summarise"]
 
 Counts = NDArray[np.integer]
 
@@ -111,6 +111,11 @@ class Summary:
 def grouped(n: int) -> str:
     """Return a number as it is written in sentences: 12 345."""
     return f"{n:,}".replace(",", " ")
+
+
+def in_cells(n: int) -> str:
+    """Count cells in words."""
+    return "1 cell" if n == 1 else f"{n} cells"
 
 
 def counted(titles: Sequence[str], counts: Sequence[int]) -> str:

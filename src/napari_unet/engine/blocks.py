@@ -234,7 +234,7 @@ def _predict_tiles(
                 if name not in block:
                     block[name] = np.empty((*values.shape[:-2], *shape), values.dtype)
                 block[name][..., there[0], there[1]] = values
-        yield predictor.runner.shrunk
+        yield predictor.note
     store.keep_prediction(box, block)
 
 

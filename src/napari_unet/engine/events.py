@@ -202,12 +202,15 @@ class TileDone:
     note : str
         What the user should know about the tiles, in a sentence: that memory was too small for
         those that were planned. The same from then on; empty as long as all is well.
+    oddity : str
+        What the user should know about the grey values of the plane, in a sentence; mostly empty.
     """
 
     index: int
     total: int
     region: tuple[slice, ...]
     note: str = ""
+    oddity: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -141,8 +141,13 @@ def predict(
             region = (*where, *piece.region)
             if piece.values is not None:
                 _write(out, piece.values, region, segmenter, config)
-            note = predictor.runner.shrunk
-            yield TileDone(index=index, total=piece.total * len(planes), region=region, note=note)
+            yield TileDone(
+                index=index,
+                total=piece.total * len(planes),
+                region=region,
+                note=predictor.note,
+                oddity=predictor.oddity,
+            )
 
 
 def segment_into(
@@ -204,8 +209,13 @@ def segment_into(
                     foreground[region] = _shaped(_sureness(segmenter, piece.values), region)
                 if evidence is not None:
                     _write(evidence, class_evidence(piece.values), region, segmenter, config)
-            note = predictor.runner.shrunk
-            yield TileDone(index=index, total=piece.total * len(planes), region=region, note=note)
+            yield TileDone(
+                index=index,
+                total=piece.total * len(planes),
+                region=region,
+                note=predictor.note,
+                oddity=predictor.oddity,
+            )
         objects, classes = 0, ()
         if segmenter.kind == "cells":
             cells = find_cells(segmenter, cells_in(probability), config)

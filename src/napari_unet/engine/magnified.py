@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.normalise import grey_statistics
+from napari_unet.core.normalise import statistics_and_oddity
 from napari_unet.core.order import box_distance, outward
 from napari_unet.core.resized import Resized
 from napari_unet.core.tiles import parts_of, within
@@ -49,14 +49,20 @@ class MagnifiedPredictor:
         self, segmenter: Segmenter, config: PredictConfig, mailbox: Mailbox | None = None
     ) -> None:
         self._magnification, self._mailbox = config.magnification, mailbox
-        self._classes = segmenter.n_classes
+        self._classes, self.oddity = segmenter.n_classes, ""
         self._plain = PlanePredictor(segmenter, replace(config, magnification=1.0))
-        self.runner, self.tile_size = self._plain.runner, self._plain.tile_size
+        self.tile_size = self._plain.tile_size
+
+    @property
+    def note(self) -> str:
+        """What the user should know, as there."""
+        return self._plain.note
 
     def pieces(self, image: Any) -> Iterator[Piece]:
         """Yield the probabilities of a (C, Y, X) plane, part by part."""
         whole = tuple(slice(0, n) for n in image.shape[1:])
-        yield from self._parts(image, whole, grey_statistics(image))
+        statistics, self.oddity = statistics_and_oddity(image)
+        yield from self._parts(image, whole, statistics)
 
     def pieces_of(
         self, image: Any, box: Region, statistics: NDArray[np.float32]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.normalise import grey_statistics, normalise
+from napari_unet.core.normalise import normalise, statistics_and_oddity
 from napari_unet.core.order import box_distance, outward
 from napari_unet.core.resolution import coarse_box, coarse_shape, read_coarse, refine
 from napari_unet.core.rotation import Rotated
@@ -68,18 +68,19 @@ class PlanePredictor:
 
     Attributes
     ----------
-    runner : TileRunner
-        Where the tiles are computed.
     tile_size : int
         Largest side of a tile in network pixels, as in a `PredictConfig`.
+    oddity : str
+        What the user should know about the grey values of the last plane; mostly "".
     """
 
     def __init__(
         self, segmenter: Segmenter, config: PredictConfig, mailbox: Mailbox | None = None
     ) -> None:
         self._segmenter, self._config, self._mailbox = segmenter, config, mailbox
+        self.oddity = ""
         device = select_device(config.device)
-        self.runner = TileRunner(segmenter, device)
+        self._runner = TileRunner(segmenter, device)
         self._context, self._stride = segmenter.context, segmenter.stride
         least = smallest_output(self._stride)
         if config.tile_size:
@@ -92,12 +93,17 @@ class PlanePredictor:
             for factor in segmenter.coarser_factors
         ]
 
+    @property
+    def note(self) -> str:
+        """What the user should know about the tiles, as in `TileDone`."""
+        return self._runner.shrunk
+
     def pieces(self, image: Array) -> Iterator[Piece]:
         """Yield the probabilities of a (C, Y, X) plane as they become final.
 
         Rotated copies are averaged part by part, so nothing of them is sooner in view.
         """
-        statistics = grey_statistics(image)
+        statistics, self.oddity = statistics_and_oddity(image)
         whole = tuple(slice(0, n) for n in image.shape[1:])
         if self._config.rotations > 1:
             yield from self._averaged(image, parts_of(whole, AVERAGED), statistics)
@@ -188,7 +194,7 @@ class PlanePredictor:
         def read(of: Region) -> NDArray[np.float32]:
             return normalise(read_coarse(image, of, factor), statistics)
 
-        for tile, fine in self.runner.run(tiles, read):
+        for tile, fine in self._runner.run(tiles, read):
             inside = tuple(
                 slice(s.start, min(s.stop, n)) for s, n in zip(tile.output, working, strict=True)
             )

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from napari_unet.core.islands import Box
 from napari_unet.engine.atomic import write_atomically
 from napari_unet.engine.blocks import BLOCK, PlaneStore, open_store
+from napari_unet.engine.events import TileDone
 from napari_unet.engine.formats.imagefile import ImageFile, open_image
 from napari_unet.engine.items.order import Order
 from napari_unet.engine.lazyplane import plane_at
@@ -44,6 +45,7 @@ __all__ = [
     "keep_plane",
     "keep_section",
     "kept_section",
+    "note_of",
     "opened",
     "plane_of",
     "results_folder",
@@ -54,6 +56,11 @@ Array = NDArray[Any]
 Place: TypeAlias = tuple[int, ...]
 Steps: TypeAlias = Generator[tuple[float, str], None, int | None]
 """Shares of a unit of work that are done, and notes; then how many cells it found, if it counts."""
+
+
+def note_of(order: Order, event: TileDone) -> str:
+    """Return what the user should know after a tile; what is of the image alone names it."""
+    return event.note or (event.oddity and f"{order.item.image}: {event.oddity}")
 
 
 def is_kept(order: Order, plane: int) -> bool:

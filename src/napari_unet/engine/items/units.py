@@ -35,6 +35,7 @@ from napari_unet.engine.items.scratch import (
     close,
     is_kept,
     keep_plane,
+    note_of,
     opened,
     plane_of,
     results_folder,
@@ -86,7 +87,7 @@ def segment_plane(segmenter: Segmenter, order: Order, plane: int) -> Steps:
     classes: tuple[int, ...] = ()
     for event in events:
         if isinstance(event, TileDone):
-            yield predicting * event.index / event.total, event.note
+            yield predicting * event.index / event.total, note_of(order, event)
         else:
             classes = event.classes
     if kept is not None and segmenter.kind == "classes":

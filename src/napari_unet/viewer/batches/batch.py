@@ -13,7 +13,7 @@ from napari_unet.engine.items.events import BatchProgress
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["Batch", "BatchRow", "Show", "State", "images", "in_cells"]
+__all__ = ["Batch", "BatchRow", "Show", "State", "images"]
 
 State = Literal["waiting", "running", "done", "skipped", "failed", "stopped"]
 
@@ -150,11 +150,6 @@ class Batch:
 def images(number: int) -> str:
     """Count images in words."""
     return "1 image" if number == 1 else f"{number} images"
-
-
-def in_cells(number: int) -> str:
-    """Count cells in words."""
-    return "1 cell" if number == 1 else f"{number} cells"
 
 
 def _in_words(seconds: float) -> str:

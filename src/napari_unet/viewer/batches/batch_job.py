@@ -12,6 +12,7 @@ from napari.layers import Image
 from napari.utils.notifications import show_warning
 
 from napari_unet.core.config import PredictConfig
+from napari_unet.core.summary import in_cells
 from napari_unet.engine.items.events import (
     BatchDone,
     ItemDone,
@@ -23,7 +24,7 @@ from napari_unet.engine.items.events import (
 from napari_unet.engine.items.plan import BatchOptions, Link, Outlines
 from napari_unet.engine.process import batch_tasks
 from napari_unet.engine.starter import starter_model
-from napari_unet.viewer.batches.batch import Batch, BatchRow, Show, images, in_cells
+from napari_unet.viewer.batches.batch import Batch, BatchRow, Show, images
 from napari_unet.viewer.batches.opening import FileResult
 from napari_unet.viewer.session_job import SessionJob
 

@@ -15,11 +15,11 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_unet.core.config import PredictConfig
+from napari_unet.core.summary import in_cells
 from napari_unet.engine.events import Measured, PlaneDone, SegmentEvent, TileDone
 from napari_unet.engine.host import Host, Served, SharedArray
 from napari_unet.engine.process import tasks
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.viewer.batches.batch import in_cells
 from napari_unet.viewer.cellclasses import (
     class_titles,
     classes_of,

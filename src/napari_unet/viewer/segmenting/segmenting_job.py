@@ -13,12 +13,12 @@ from napari.layers import Image
 from napari.utils.notifications import show_warning
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.summary import counted
+from napari_unet.core.summary import counted, in_cells
 from napari_unet.engine.events import TileDone
 from napari_unet.engine.items.pace import Pace
 from napari_unet.engine.starter import starter_model
 from napari_unet.errors import DeviceError, InputError, UNetError
-from napari_unet.viewer.batches.batch import Batch, BatchRow, in_cells
+from napari_unet.viewer.batches.batch import Batch, BatchRow
 from napari_unet.viewer.batches.opening import LayerResult
 from napari_unet.viewer.cellclasses import class_titles
 from napari_unet.viewer.layers import image_layers, is_result
@@ -166,8 +166,8 @@ class SegmentingJob(SessionJob[Event]):
         if item.complete:
             row.end("done", item.found)
             self._pace.end(event.image, done=True)
-        if isinstance(event.event, TileDone) and event.event.note:
-            self._note = f" {event.event.note}"
+        if isinstance(event.event, TileDone) and (note := event.event.note or event.event.oddity):
+            self._note = f" {note}"
 
     def fraction(self, event: Event) -> float:
         """Return the share that is done, 0 ... 1."""
