@@ -68,6 +68,18 @@ def test_a_segmentation_that_is_stopped_follows_the_sliders_no_more(
     assert len(moves.callbacks) == before
 
 
+def test_the_dock_says_that_an_image_has_no_contrast(
+    session: Session, viewer: Any, finish: Any
+) -> None:
+    """Whatever is found in it is none."""
+    image = viewer.add_image(np.full(IMAGE.shape, 7), name="dark")
+    session.segmenter = make_segmenter()
+    session.segment(image, "current plane", PREDICT)
+    finish()
+
+    assert "All pixels of the plane have the same grey value" in session.about_result
+
+
 def test_the_dock_says_that_memory_is_too_small_for_the_tiles(
     session: Session, viewer: Any
 ) -> None:
