@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_unet.engine.atomic import write_atomically
+from napari_unet.engine.atomic import partial, write_atomically
 from napari_unet.errors import InputError
 
 __all__ = ["napari_tracks", "write_challenge", "write_points"]
@@ -57,23 +57,23 @@ def write_challenge(
             f"There are {len(table)} tracks, and the masks of the Cell Tracking Challenge hold "
             f"{MOST}: track fewer planes, or a part of the image."
         )
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    beside = partial(target)
     digits = max(3, len(str(labels.shape[0] - 1)))
     try:
-        partial.mkdir(parents=True)
+        beside.mkdir(parents=True)
         for t in range(labels.shape[0]):
             plane = np.asarray(labels[t])
             lookup = numbers.get(t, np.zeros((2, 0), np.int64))
             new = np.zeros(int(plane.max(initial=0)) + 1, np.uint16)
             new[lookup[0]] = lookup[1]
-            tifffile.imwrite(partial / f"mask{t:0{digits}}.tif", new[plane], compression="zlib")
+            tifffile.imwrite(beside / f"mask{t:0{digits}}.tif", new[plane], compression="zlib")
         text = "".join(f"{' '.join(map(str, row))}\n" for row in table.tolist())
-        (partial / "res_track.txt").write_text(text, encoding="ascii")
-        partial.rename(target)
+        (beside / "res_track.txt").write_text(text, encoding="ascii")
+        beside.rename(target)
     except OSError as error:
         raise InputError(f"{target} cannot be written: {error.strerror or error}.") from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def write_points(
