@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ def compare(before: Segmenter | None, after: Segmenter, data: TrainingSet) -> Sc
     """
     if not data.held_out:
         return None
-    if any(True for _ in _held_out_cells(after, data)):
+    if next(_held_out_cells(after, data), None) is not None:
         return _compare_cells(before, after, data)
     then = None if before is None else _iou(before, data)
     return Score(metric="IoU", before=then, after=_iou(after, data), count=len(data.held_out))
@@ -88,11 +89,11 @@ def _overlaps(segmenter: Segmenter, data: TrainingSet) -> NDArray[np.float64]:
     """Return of each held-out cell its overlap with what is found there, as SEG counts it."""
     network = segmenter.network(data.planes[0].image.device)
     scores: list[float] = []
-    for index, mask, box in _held_out_cells(segmenter, data):
-        model = at_working_resolution(segmenter, data.cells[index])
-        said = predict_window(network, data.planes[index].image, box, segmenter.coarser_factors)
-        found = find_cells(model, foreground(said), PredictConfig())
-        scores.append(seg_score(mask[box], found))
+    for cell in _held_out_cells(segmenter, data):
+        image = data.planes[cell.plane].image
+        said = predict_window(network, image, cell.box, segmenter.coarser_factors)
+        found = find_cells(cell.model, foreground(said), PredictConfig())
+        scores.append(seg_score(cell.mask[cell.box], found))
     return np.array(scores)
 
 
@@ -102,41 +103,50 @@ def _drawn(
     """Tell which held-out cells are, to the pixel of the image, what a model finds there."""
     network, factor = segmenter.network(data.planes[0].image.device), segmenter.downsample
     drawn = np.zeros(len(overlaps), dtype=bool)
-    for number, (index, mask, box) in enumerate(_held_out_cells(segmenter, data)):
+    for number, cell in enumerate(_held_out_cells(segmenter, data)):
         if overlaps[number] < ALIKE:
             continue
-        labels, image = data.labels(index), data.planes[index].image
+        labels, image = data.labels(cell.plane), data.planes[cell.plane].image
         height, width = labels.shape
         y, x = (
             slice(s.start * factor, min(s.stop * factor, n))
-            for s, n in zip(box, labels.shape, strict=True)
+            for s, n in zip(cell.box, labels.shape, strict=True)
         )
         rows, columns = coarse_box((y, x), factor, labels.shape)
         said = predict_window(network, image, (rows, columns), segmenter.coarser_factors)
         if factor > 1:
             said = refine(said, factor, (rows.start, columns.start), (y, x), (height, width))
         found = find_cells(segmenter, foreground(said), PredictConfig())
-        row, column = np.argwhere(mask)[np.count_nonzero(mask) // 2] * factor
+        row, column = np.argwhere(cell.mask)[np.count_nonzero(cell.mask) // 2] * factor
         inside = labels[y, x] == labels[row, column]
         same = found == np.bincount(found[inside]).argmax()
         drawn[number] = np.array_equal(same, inside)
     return drawn
 
 
-def _held_out_cells(
-    segmenter: Segmenter, data: TrainingSet
-) -> Iterator[tuple[int, NDArray[np.bool_], Box]]:
-    """Yield of each held-out cell its plane, where it lies, and a box around it.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cell:
+    """A held-out cell: its plane, where it lies, a box around it, and who looks for it there."""
+
+    plane: int
+    mask: NDArray[np.bool_]
+    box: Box
+    model: Segmenter
+
+
+def _held_out_cells(segmenter: Segmenter, data: TrainingSet) -> Iterator[_Cell]:
+    """Yield the held-out cells, to be found by a model at its working resolution.
 
     Without specks, smaller than a cell may be: of a slip of the brush, or the corner of a cell that
     hangs on by one at a coarser resolution. No model finds them.
     """
-    for index, (cells, ids) in enumerate(zip(data.cells, data.held_out_cells, strict=True)):
-        least = at_working_resolution(segmenter, cells).smallest_cut_cell()
+    for plane, (cells, ids) in enumerate(zip(data.cells, data.held_out_cells, strict=True)):
+        model = at_working_resolution(segmenter, cells)
+        least = model.smallest_cut_cell()
         for cell in ids:
             mask = cells == cell
             if np.count_nonzero(mask) >= least:
-                yield index, mask, _around(mask)
+                yield _Cell(plane, mask, _around(mask), model)
 
 
 def _around(mask: NDArray[np.bool_]) -> Box:
