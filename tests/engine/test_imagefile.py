@@ -113,6 +113,19 @@ def test_single_arrays_of_zarr_are_images(tmp_path: Path) -> None:
     assert [image.plane_axes for image in found.values()] == ["T", "", "Q", ""]
 
 
+def test_channels_that_nothing_names_are_no_planes(tmp_path: Path) -> None:
+    """Planes of five columns would be found full of cells; a narrow stack with names is one."""
+    nameless, named, narrow = (tmp_path / f"{name}.tif" for name in ("x", "named", "narrow"))
+    tifffile.imwrite(nameless, noise(64, 60, 5))
+    tifffile.imwrite(named, noise(64, 60, 5), ome=True, metadata={"axes": "ZYX"})
+    tifffile.imwrite(narrow, noise(7, 60, 5))
+
+    with pytest.raises(InputError, match=r"\(64, 60, 5\) and does not say what its axes are"):
+        open_image(nameless)
+    assert open_image(named).data.shape == (1, 64, 60, 5)
+    assert open_image(narrow).data.shape == (1, 7, 60, 5)
+
+
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_a_plate_is_its_fields(version: str, tmp_path: Path) -> None:
     """One item for each field, in natural order, however the plate is given."""

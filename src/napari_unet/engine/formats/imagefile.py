@@ -26,6 +26,9 @@ __all__ = ["SUFFIXES", "ImageFile", "explained", "open_image", "open_source"]
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
 """What is read here, so that no plugin is asked to make something of damaged files."""
 
+MOST_CHANNELS = 10
+"""Up to so many values behind long rows and columns are channels rather than pixels."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageFile:
@@ -89,6 +92,7 @@ def open_image(path: str | os.PathLike[str]) -> ImageFile:
         raise InputError(f"{path} has shape {tuple(data.shape)}, which is not a picture.")
     if 0 in data.shape:
         raise InputError(f"{path} has shape {tuple(data.shape)}: it has no pixels.")
+    _check_channels_last(path, axes, tuple(data.shape))
     channels = [i for i, axis in enumerate(axes) if axis in "CS"]
     planes = [i for i, axis in enumerate(axes) if axis not in "CSYX" and data.shape[i] > 1]
     groups = [channels, *([planes] if planes else []), [axes.index("Y")], [axes.index("X")]]
@@ -104,6 +108,18 @@ def open_image(path: str | os.PathLike[str]) -> ImageFile:
         unit=source.size.unit,
         plane_spacing=source.size.z,
     )
+
+
+def _check_channels_last(path: Path, axes: str, shape: tuple[int, ...]) -> None:
+    """Raise InputError where a file that names no axes has what looks like channels behind X."""
+    if not {*axes[:-2]} & {*"QI"} or not axes.endswith("YX"):
+        return
+    if shape[-1] <= MOST_CHANNELS and min(shape[-3:-1]) > 4 * MOST_CHANNELS:
+        raise InputError(
+            f"{path} has shape {shape} and does not say what its axes are: its planes would be "
+            f"{shape[-1]} pixels wide. If these are channels, save it with their axis named, as "
+            f"OME-TIFF or from Fiji, or with the channels first."
+        )
 
 
 def open_source(path: Path, palette: bool = False) -> Source:
