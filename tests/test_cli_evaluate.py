@@ -227,7 +227,7 @@ def test_classes_need_a_class_and_have_no_objects(
     assert "the truth has no class but 0, and 0 is not labelled" in capsys.readouterr().err
 
 
-def test_a_mask_as_truth_is_scored_with_a_word_about_it(
+def test_a_mask_on_either_side_is_scored_with_a_word_about_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its score is that of one cell in many pieces, which few people want."""
@@ -241,11 +241,12 @@ def test_a_mask_as_truth_is_scored_with_a_word_about_it(
     assert main(["evaluate", str(mask), str(found)]) == 0
     out, err = capsys.readouterr()
     assert "mean" in out
-    assert "1 number stands for 50 pieces" in err
+    assert "In the truth 1 number stands for 50 pieces" in err
     assert main(["evaluate", str(mask), str(found), "--classes"]) == 0
     assert capsys.readouterr().err == ""
     assert main(["evaluate", str(found), str(mask)]) == 0
-    assert capsys.readouterr().err == ""
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "In the prediction 1 number stands for 50 pieces" in said
 
 
 def test_what_segment_writes_beside_labels_is_not_missed(

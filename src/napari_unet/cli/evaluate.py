@@ -101,12 +101,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _voice_doubt(name: str, parts: list[Part]) -> None:
-    """Say, once for each image, if the numbers of the truth do not seem to be cells."""
+    """Say, once for each image and side, if the numbers do not seem to be cells."""
     from napari_unet.core.unnumbered import seems_unnumbered
 
-    doubts = filter(None, (seems_unnumbered(truth) for truth, _ in parts))
-    if doubt := next(doubts, ""):
-        complain(f"{name}: {doubt}")
+    for side, labels in zip(("truth", "prediction"), zip(*parts, strict=True), strict=True):
+        doubts = filter(None, (seems_unnumbered(plane, side) for plane in labels))
+        if doubt := next(doubts, ""):
+            complain(f"{name}: {doubt}")
 
 
 def _report(table: dict[str, Scores], report: Report, args: argparse.Namespace) -> None:

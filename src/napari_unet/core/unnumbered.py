@@ -14,8 +14,8 @@ MANY, EACH = 10, 3
 """So many pieces, and so many for each number, are more than what a brush or a cut leaves."""
 
 
-def seems_unnumbered(labels: NDArray[np.integer]) -> str:
-    """Say in a sentence that the numbers of a truth do not seem to tell objects apart, or nothing.
+def seems_unnumbered(labels: NDArray[np.integer], side: str = "truth") -> str:
+    """Say in a sentence that numbers that are scored do not seem to tell objects apart, or nothing.
 
     Scores of objects take every number for one object, in one piece or in several.
 
@@ -23,8 +23,10 @@ def seems_unnumbered(labels: NDArray[np.integer]) -> str:
     ----------
     labels : integer array
         (Y, X) or (Z, Y, X); 0 is background.
+    side : {"truth", "prediction"}
+        What they are.
     """
-    return _doubt(labels, "In the truth ", "score them as classes")
+    return _doubt(labels, f"In the {side} ", "score them as classes")
 
 
 def seems_unnumbered_to_learn(labels: NDArray[np.integer]) -> str:
