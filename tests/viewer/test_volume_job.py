@@ -60,6 +60,20 @@ def test_what_segment_volume_finds_is_shown(viewer: Any, session: Session, finis
     assert session.kept.planes(image) == [(z,) for z in range(24)]
 
 
+def test_the_job_says_what_it_does_when_all_planes_are_done(
+    viewer: Any, session: Session, finish: Any
+) -> None:
+    """Of a large volume that takes long, and the share stands still."""
+    said: list[str] = []
+    image = viewer.add_image(VOLUME, name="ovule", scale=SCALE)
+    session.jobs.event.connect(lambda: said.append(session.about_result))
+    session.segment_volume(image, CPU)
+    finish()
+
+    assert any(text.startswith("Segmenting in 3D, ") for text in said)
+    assert any(text.startswith("Segmenting in 3D: telling objects apart, ") for text in said)
+
+
 def test_adjusted_objects_go_through_the_planes_as_before(
     viewer: Any, session: Session, finish: Any, qtbot: Any
 ) -> None:

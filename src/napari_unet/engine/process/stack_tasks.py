@@ -20,7 +20,7 @@ from napari_unet.engine.cells import necks_in_3d
 from napari_unet.engine.events import PlaneDone
 from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["link_stack", "segment_volume"]
+__all__ = ["SEGMENTING", "link_stack", "segment_volume"]
 
 SEGMENTING = 0.95
 """Of the work on 3D objects, what it takes to find the cells of planes; the rest links them."""

@@ -159,7 +159,9 @@ class VolumeJob(SessionJob["float | _Found"]):
     def describe(self, event: float | _Found) -> str:
         """Say how far it is, or what was found."""
         if isinstance(event, float):
-            return f"{self.title}, {100 * event:.0f} % ..."
+            # the longest part of the rest cannot say how far it is
+            doing = ": telling objects apart" * (event >= stack_tasks.SEGMENTING)
+            return f"{self.title}{doing}, {100 * event:.0f} % ..."
         number, seconds = event.done.objects, time.monotonic() - self._began
         found = f"Found {number} 3D object{'s' * (number != 1)}"
         if event.done.classes:
