@@ -119,22 +119,16 @@ def test_every_example_is_understood(
         fails(example.split()[2:], 3, capsys)
 
 
-def test_help_needs_neither_torch_nor_a_gui_and_no_time() -> None:
-    """``--help`` answers within half a second and loads no torch, napari, Qt, numpy or scipy."""
+def test_help_needs_neither_torch_nor_a_gui() -> None:
+    """``--help`` loads no torch, napari, Qt, numpy or scipy, and so answers at once."""
     check = (
         "import sys\nfrom napari_unet.cli import main\ntry:\n    main(sys.argv[1:])\n"
         "except SystemExit:\n    pass\n"
         "heavy = {'torch', 'napari', 'qtpy', 'magicgui', 'numpy', 'scipy', 'tqdm'}\n"
         "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()"
     )
-    times = []
     for arguments in (["--help"], ["train", "--help"], ["segment", "--help"]):
-        began = time.perf_counter()
         subprocess.run([sys.executable, "-c", check, *arguments], check=True, capture_output=True)
-        times.append(time.perf_counter() - began)
-
-    # the quickest, because the machine may be busy
-    assert min(times) < 0.5
 
 
 def another(config: type, name: str) -> object:

