@@ -19,7 +19,8 @@ from napari_unet.engine.cells import find_cells
 from napari_unet.engine.checkedimage import check_room, checked_image
 from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
 from napari_unet.engine.lazyplane import plane_at
-from napari_unet.engine.magnified import plane_predictor
+from napari_unet.engine.magnified import MagnifiedPredictor, plane_predictor
+from napari_unet.engine.plane import PlanePredictor
 from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
@@ -141,13 +142,7 @@ def predict(
             region = (*where, *piece.region)
             if piece.values is not None:
                 _write(out, piece.values, region, segmenter, config)
-            yield TileDone(
-                index=index,
-                total=piece.total * len(planes),
-                region=region,
-                note=predictor.note,
-                oddity=predictor.oddity,
-            )
+            yield _tile_done(predictor, index, piece.total * len(planes), region)
 
 
 def segment_into(
@@ -209,24 +204,40 @@ def segment_into(
                     foreground[region] = _shaped(_sureness(segmenter, piece.values), region)
                 if evidence is not None:
                     _write(evidence, class_evidence(piece.values), region, segmenter, config)
-            yield TileDone(
-                index=index,
-                total=piece.total * len(planes),
-                region=region,
-                note=predictor.note,
-                oddity=predictor.oddity,
-            )
-        objects, classes = 0, ()
+            yield _tile_done(predictor, index, piece.total * len(planes), region)
+        objects = 0
+        classes: tuple[int, ...] = ()
         if segmenter.kind == "cells":
-            cells = find_cells(segmenter, cells_in(probability), config)
-            objects = int(cells.max(initial=0))
-            if segmenter.cell_classes > 1:
-                classes = tuple(object_classes(probability, cells)[1:].tolist())
-            check_room(labels.dtype, numbered + objects)
-            region = (*where, *(slice(0, n) for n in cells.shape))
-            labels[region] = _shaped(np.where(cells > 0, cells + numbered, 0), region)
+            objects, classes = _write_cells(segmenter, probability, labels, where, config, numbered)
             numbered += objects
         yield PlaneDone(plane=number, planes=len(planes), objects=objects, classes=classes)
+
+
+def _tile_done(
+    predictor: PlanePredictor | MagnifiedPredictor, index: int, total: int, region: Region
+) -> TileDone:
+    return TileDone(
+        index=index, total=total, region=region, note=predictor.note, oddity=predictor.oddity
+    )
+
+
+def _write_cells(
+    segmenter: Segmenter,
+    probability: NDArray[np.float32],
+    labels: Array,
+    where: Region,
+    config: PredictConfig,
+    numbered: int,
+) -> tuple[int, tuple[int, ...]]:
+    """Find the cells of a plane, and write them; return how many, and their classes if told."""
+    cells = find_cells(segmenter, cells_in(probability), config)
+    objects = int(cells.max(initial=0))
+    check_room(labels.dtype, numbered + objects)
+    region = (*where, *(slice(0, n) for n in cells.shape))
+    labels[region] = _shaped(np.where(cells > 0, cells + numbered, 0), region)
+    if segmenter.cell_classes == 1:
+        return objects, ()
+    return objects, tuple(object_classes(probability, cells)[1:].tolist())
 
 
 def _block_by_block(
