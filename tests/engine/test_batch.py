@@ -606,6 +606,20 @@ def test_links_that_lead_nowhere_are_missed(model: Segmenter, tmp_path: Path) ->
     ]
 
 
+@pytest.mark.parametrize("large", [128 * 128, 1 << 26])
+def test_an_image_without_contrast_is_told_of_by_its_name(
+    model: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int
+) -> None:
+    """Also where it is done block by block."""
+    monkeypatch.setattr(blocks, "LARGE", large)
+    path = save(tmp_path / "dark.tif", np.full((150, 170), 7, np.uint16))
+
+    events = list(segment_files(model, path, tmp_path / "out", CPU))
+
+    notes = {event.note for event in events if isinstance(event, ItemProgress)}
+    assert f"{path}: All pixels of the plane have the same grey value: look at the image." in notes
+
+
 UNREADABLE = """
 import ctypes, struct, sys
 from napari_unet import PredictConfig

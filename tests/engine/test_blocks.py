@@ -326,6 +326,22 @@ def test_rotated_copies_are_those_of_the_whole_plane(tmp_path: Path, kind: str) 
     assert [event.index for event in tiles] == list(range(1, tiles[0].total + 1))
 
 
+def test_odd_grey_values_of_a_large_plane_are_told_whoever_goes_on(tmp_path: Path) -> None:
+    """As of any other plane; they are looked at once."""
+    image = picture().astype(np.float64)
+    image[: len(image) // 2] = np.nan
+    out = np.zeros(SHAPE, np.uint32)
+    events = segment_large(model(), image, out, config(), tmp_path, side=64)
+    first = next(events)
+    events.close()
+    again = next(segment_large(model(), image, out, config(), tmp_path, side=64))
+
+    assert isinstance(first, TileDone)
+    assert isinstance(again, TileDone)
+    assert "of the pixels are NaN or infinite" in first.oddity
+    assert again.oddity == first.oddity
+
+
 def test_large_planes_of_a_stack_are_segmented_in_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

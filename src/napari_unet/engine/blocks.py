@@ -193,23 +193,28 @@ def segment_large(
     cells = segmenter.kind == "cells"
     total = sum(tiles) + (3 if cells else 1) * len(boxes)
     note = ""
+
+    def told(region: tuple[slice, ...], number: int) -> TileDone:
+        place = (*where, *region)
+        return TileDone(index=number, total=total, region=place, note=note, oddity=store.oddity)
+
     for box, count in zip(boxes, tiles, strict=True):
         for done, said in enumerate(_predict_tiles(store, segmenter, image, box, config), start=1):
             note = said
-            yield TileDone(index=index + done, total=total, region=(*where, *NOTHING), note=note)
+            yield told(NOTHING, index + done)
         index += count + 1
         _put(out, (*where, *box), _shown(store, box, config, cells=cells))
-        yield TileDone(index=index, total=total, region=(*where, *box), note=note)
+        yield told(box, index)
     if cells:
         for _ in find_blocks(store, segmenter, boxes, config):
             index += 1
-            yield TileDone(index=index, total=total, region=(*where, *NOTHING), note=note)
+            yield told(NOTHING, index)
         objects = store.number_cells()
         check_room(out.dtype, numbered + objects)
         for box in boxes:
             index += 1
             write_block(store, out, box, where=where, numbered=numbered)
-            yield TileDone(index=index, total=total, region=(*where, *box), note=note)
+            yield told(box, index)
     classes: tuple[int, ...] = ()
     if segmenter.cell_classes > 1:
         classes = tuple(store.cell_classes().tolist())

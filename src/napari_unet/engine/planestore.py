@@ -3,7 +3,8 @@
 ::
 
     scratch/<key>/              key: the model, what is asked of it, and the shape of the plane
-        plane.json              how large tiles are, so that all blocks are computed alike
+        plane.json              how large tiles are, so that all blocks are computed alike; and
+                                what is odd about the grey values
         statistics.npy          of the grey values of the whole plane
         probabilities/          float32, zarr: (Y, X) of cells, or (K, Y, X) of classes if wanted
         evidence/               (K, Y, X) uint16, zarr; of models for cells of K classes
@@ -34,7 +35,7 @@ from numpy.typing import NDArray
 from napari_unet.core.cellclasses import class_sums, likeliest_classes
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.islands import Box
-from napari_unet.core.normalise import grey_statistics
+from napari_unet.core.normalise import statistics_and_oddity
 from napari_unet.core.tiles import parts_of
 from napari_unet.engine.atomic import write_atomically
 from napari_unet.engine.cells import cell_rules
@@ -66,12 +67,15 @@ class PlaneStore:
         Of its blocks: a multiple of `CHUNK`, or smaller.
     tile_size : int
         As in a `PredictConfig`.
+    oddity : str
+        What the user should know about the grey values of the plane; mostly "".
     """
 
     folder: Path
     shape: tuple[int, int]
     side: int
     tile_size: int
+    oddity: str
 
     @classmethod
     def open(
@@ -97,7 +101,7 @@ class PlaneStore:
         if not folder.exists():
             _make(folder, segmenter, image, tile_size, min(side, CHUNK), probabilities=wanted)
         settings = json.loads((folder / "plane.json").read_text())
-        return cls(folder, shape, side, settings["tile_size"])
+        return cls(folder, shape, side, settings["tile_size"], settings.get("oddity", ""))
 
     @property
     def probabilities(self) -> Any:
@@ -235,8 +239,9 @@ def _make(
         create("probabilities", "f4", *(() if cells else (segmenter.n_classes,)))
     if segmenter.cell_classes > 1:
         create("evidence", "u2", segmenter.cell_classes)
-    np.save(begun / "statistics.npy", grey_statistics(image))
-    (begun / "plane.json").write_text(json.dumps({"tile_size": tile_size}))
+    statistics, oddity = statistics_and_oddity(image)
+    np.save(begun / "statistics.npy", statistics)
+    (begun / "plane.json").write_text(json.dumps({"tile_size": tile_size, "oddity": oddity}))
     try:
         begun.rename(folder)
     except OSError:  # another process was first

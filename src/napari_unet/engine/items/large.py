@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from napari_unet.core.islands import Box
 from napari_unet.engine.blocks import PlaneStore, find_blocks, predict_block
 from napari_unet.engine.items.order import Order
-from napari_unet.engine.items.scratch import Steps, opened, plane_of
+from napari_unet.engine.items.scratch import Steps, note_of, opened, plane_of
 from napari_unet.engine.segmenter import Segmenter
 
 __all__ = ["find_part", "predict_part"]
@@ -23,7 +23,7 @@ def predict_part(
     """Predict a block of a plane."""
     pixels = plane_of(opened(order), plane)
     predict_block(store, segmenter, pixels, box, order.config)
-    yield 1.0, ""
+    yield 1.0, note_of(order, store.oddity)
     return None
 
 

@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 from napari_unet.core.islands import Box
 from napari_unet.engine.atomic import write_atomically
 from napari_unet.engine.blocks import BLOCK, PlaneStore, open_store
-from napari_unet.engine.events import TileDone
 from napari_unet.engine.formats.imagefile import ImageFile, open_image
 from napari_unet.engine.items.order import Order
 from napari_unet.engine.lazyplane import plane_at
@@ -58,9 +57,9 @@ Steps: TypeAlias = Generator[tuple[float, str], None, int | None]
 """Shares of a unit of work that are done, and notes; then how many cells it found, if it counts."""
 
 
-def note_of(order: Order, event: TileDone) -> str:
-    """Return what the user should know after a tile; what is of the image alone names it."""
-    return event.note or (event.oddity and f"{order.item.image}: {event.oddity}")
+def note_of(order: Order, oddity: str, note: str = "") -> str:
+    """Return a note on tiles as it is, or one on the grey values of a plane with its image."""
+    return note or (oddity and f"{order.item.image}: {oddity}")
 
 
 def is_kept(order: Order, plane: int) -> bool:

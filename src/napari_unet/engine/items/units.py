@@ -87,7 +87,7 @@ def segment_plane(segmenter: Segmenter, order: Order, plane: int) -> Steps:
     classes: tuple[int, ...] = ()
     for event in events:
         if isinstance(event, TileDone):
-            yield predicting * event.index / event.total, note_of(order, event)
+            yield predicting * event.index / event.total, note_of(order, event.oddity, event.note)
         else:
             classes = event.classes
     if kept is not None and segmenter.kind == "classes":

@@ -53,7 +53,7 @@ def predict_section(segmenter: Segmenter, order: Order, plane: int) -> Steps:
     pixels = np.asarray(plane_of(opened(order), plane))
     values = np.empty((segmenter.n_classes, *pixels.shape[1:]), np.float32)
     for event in predict(segmenter, pixels, values, order.config):
-        yield event.index / event.total, note_of(order, event)
+        yield event.index / event.total, note_of(order, event.oddity, event.note)
     keep_section(order, plane, values)
     return None
 
