@@ -164,6 +164,21 @@ def test_cells_and_classes_do_not_mix() -> None:
     assert summarise([annotate(labels, "scribbles"), annotate(labels)]).objects == 3
 
 
+def test_a_notebook_shows_an_annotation_in_a_line() -> None:
+    """Without its arrays, and without what kind every single cell is."""
+    image, labels = np.zeros((40, 50), np.uint16), np.ones((40, 50), np.uint8)
+    plain = Annotation(image, labels, "scribbles")
+    assert repr(plain) == (
+        "<Annotation: image (1, 40, 50) uint16; labels (40, 50) uint8, scribbles>"
+    )
+    kinds = dict.fromkeys(range(1, 5000), "healthy")
+    full = Annotation(image, labels, "instances", labels > 0, kinds, pixel_size=0.65)
+    assert repr(full) == (
+        "<Annotation: image (1, 40, 50) uint16; labels (40, 50) uint8, instances; within a "
+        "training region; 4999 labels with a class; pixels of 0.65 µm>"
+    )
+
+
 def test_planes_of_a_stack_are_the_labelled_ones() -> None:
     """With their channels, labels and part of the region."""
     image = np.arange(2 * 4 * 3 * 5).reshape(2, 4, 3, 5)

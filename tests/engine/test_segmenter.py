@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from napari_unet.core.unet import UNet
+from napari_unet.engine.events import Trained
 from napari_unet.engine.modelfile import FORMAT
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import ModelFileError
@@ -101,6 +102,23 @@ def test_a_description_says_what_it_is() -> None:
     assert "3 channels to 4 classes, at 1/2 of the resolution" in classes.describe()
     averaged = make_segmenter(downsample=3, scales=2)
     assert "at 1/3 of the resolution, averaged with 1/6" in averaged.describe()
+
+
+def test_a_notebook_shows_a_model_in_a_line() -> None:
+    """What it is and what it learned from, not its weights; also where an event carries it."""
+    assert repr(make_segmenter()) == (
+        "<Segmenter: U-Net of depth 1, 2 channels (434 weights): 1 channel to cells; "
+        "7 steps on 5 cells, 97 % unlabelled>"
+    )
+    sized = make_segmenter(diameter=23.4)
+    sized.provenance["pixel_size"] = 0.325
+    assert "; objects of about 23 pixels of 0.325 µm; 7 steps" in repr(sized)
+    assert repr(replace(sized, provenance={"steps": 9})).endswith("about 23 pixels; 9 steps>")
+    new = replace(make_segmenter(), provenance={})
+    assert repr(new) == f"<Segmenter: {new.describe()}>"
+    assert repr(Trained(steps=7, seconds=1.5, segmenter=new)) == (
+        f"Trained(steps=7, seconds=1.5, segmenter={new!r}, score=None)"
+    )
 
 
 def test_a_model_knows_the_geometry_of_its_network() -> None:

@@ -92,6 +92,18 @@ class Annotation:
                 f"pixel_size is {self.pixel_size}: give the width of a pixel in micrometres, or 0."
             )
 
+    def __repr__(self) -> str:
+        """Say what it is made of: arrays, and the classes of a plate of cells, would fill pages."""
+        image, labels = (f"{array.shape} {array.dtype}" for array in (self.image, self.labels))
+        facts = [f"image {image}", f"labels {labels}, {self.meaning}"]
+        if self.region is not None:
+            facts.append("within a training region")
+        if self.class_of:
+            facts.append(f"{len(self.class_of)} labels with a class")
+        if self.pixel_size:
+            facts.append(f"pixels of {self.pixel_size:.3g} µm")
+        return f"<Annotation: {'; '.join(facts)}>"
+
     @property
     def class_of(self) -> dict[int, str]:
         """The class of every label that has one, present in the labels or not."""

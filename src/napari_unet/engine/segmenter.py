@@ -76,6 +76,17 @@ class Segmenter:
         """Take a list, as JSON has it."""
         object.__setattr__(self, "class_names", tuple(self.class_names))
 
+    def __repr__(self) -> str:
+        """Say what it is and what it learned from; its arrays would fill pages of a notebook."""
+        facts = [self.describe()]
+        if self.diameter:
+            width = f" of {self.pixel_size:.3g} µm" if self.pixel_size else ""
+            facts.append(f"objects of about {self.diameter:.0f} pixels{width}")
+        if steps := self.provenance.get("steps"):
+            labelled = self.provenance.get("labelled")
+            facts.append(f"{steps} steps{f' on {labelled}' if labelled else ''}")
+        return f"<Segmenter: {'; '.join(facts)}>"
+
     @property
     def cell_classes(self) -> int:
         """How many classes of cells it tells apart: 0 of a model of classes, else 1 or more."""
