@@ -2,7 +2,7 @@
 
 ::
 
-    settings                config
+    settings and arguments  config given
     what is painted         annotation summary cellclasses doubt unnumbered
     what a mistake costs    boundary borderterm nearesttwo nearesttwo_numba nearesttwo_torch
     what is learned from    normalise augment flow

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.boundary import separate_touching
 from napari_unet.core.cellclasses import Classes, classes_by_label
+from napari_unet.core.given import check_pixels
 from napari_unet.errors import InputError
 
 __all__ = ["IGNORE", "Annotation", "Meaning", "Target", "encode", "first_cell", "is_whole"]
@@ -70,6 +71,8 @@ class Annotation:
     pixel_size: float = 0.0
 
     def __post_init__(self) -> None:
+        check_pixels("image", self.image, "read_image")
+        check_pixels("labels", self.labels, "read_labels")
         set_ = object.__setattr__
         set_(self, "image", _checked_image(np.asarray(self.image)))
         set_(self, "labels", _checked_labels(np.asarray(self.labels), self.image.shape))

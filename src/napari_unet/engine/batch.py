@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from napari_unet.core.config import PredictConfig
+from napari_unet.core.given import chosen
 from napari_unet.engine.device import select_device
 from napari_unet.engine.formats.tiffset import image_files
 from napari_unet.engine.items.errors import again, attempt, complete
@@ -27,7 +28,7 @@ from napari_unet.engine.items.tasks import Executor, Task, is_one_unit, stages
 from napari_unet.engine.measurements import check_writer
 from napari_unet.engine.outlinefile import OUTLINES, check_outline_writer
 from napari_unet.engine.pixelsize import about_pixels
-from napari_unet.engine.segmenter import Segmenter
+from napari_unet.engine.segmenter import Segmenter, check_segmenter
 from napari_unet.errors import InputError, UNetError
 
 __all__ = ["run_batch", "segment_files"]
@@ -92,7 +93,8 @@ def run_batch(
     executor: Executor | None = None,
 ) -> Generator[BatchEvent, None, None]:
     """Segment the items of a plan, as `segment_files` does."""
-    config, options = config or PredictConfig(), options or BatchOptions()
+    check_segmenter(segmenter)
+    config, options = chosen(config, PredictConfig), options or BatchOptions()
     check_writer(options.measure)
     if options.outlines:
         check_outline_writer(OUTLINES[options.outlines])

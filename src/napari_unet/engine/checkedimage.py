@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from napari_unet.core.given import check_pixels
 from napari_unet.engine.lazyplane import LazyPlane
-from napari_unet.engine.segmenter import Segmenter
+from napari_unet.engine.segmenter import Segmenter, check_segmenter
 from napari_unet.errors import InputError
 
 __all__ = ["as_array", "check_room", "checked_image"]
@@ -15,12 +16,14 @@ __all__ = ["as_array", "check_room", "checked_image"]
 
 def as_array(image: Any) -> Any:
     """Return an array of NumPy's types as it is, and nested lists and tensors as one of NumPy."""
+    check_pixels("image", image, "read_image")
     is_array = isinstance(getattr(image, "dtype", None), np.dtype)
     return image if is_array else np.asarray(image)
 
 
 def checked_image(segmenter: Segmenter, image: Any) -> Any:
     """Return an image as (C, Y, X) or (C, Z, Y, X); `InputError` if the model cannot take it."""
+    check_segmenter(segmenter)
     image = as_array(image)
     if len(image.shape) == 2:
         image = image[None] if isinstance(image, np.ndarray) else LazyPlane(image, {}, None)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.cellclasses import foreground
 from napari_unet.core.config import PredictConfig
+from napari_unet.core.given import chosen
 from napari_unet.core.normalise import grey_statistics
 from napari_unet.core.resized import MAGNIFICATIONS
 from napari_unet.core.tiles import within
@@ -78,7 +79,7 @@ def finding(
     if len(images) == 0:
         raise InputError("There are no images to find the magnification of; give at least one.")
     planes = [middle_plane(checked_image(segmenter, image)) for image in spread(images)]
-    look = _Look(segmenter, planes, config or PredictConfig())
+    look = _Look(segmenter, planes, chosen(config, PredictConfig))
     best = 1.0
     yield best
     middle = MAGNIFICATIONS.index(1.0)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_unet.core.cellclasses import class_evidence, object_classes
 from napari_unet.core.cellclasses import foreground as cells_in
 from napari_unet.core.config import PredictConfig
+from napari_unet.core.given import chosen
 from napari_unet.engine.blocks import is_large, segment_large
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.checkedimage import check_room, checked_image
@@ -122,7 +123,7 @@ def predict(
     DeviceError
         If the device does not exist or a tile does not fit into its memory.
     """
-    config = config or PredictConfig()
+    config = chosen(config, PredictConfig)
     image = checked_image(segmenter, image)
     spatial = image.shape[1:]
     if out.shape not in (spatial, (segmenter.n_classes, *spatial)):
@@ -182,7 +183,7 @@ def segment_into(
     SegmentEvent
         A `TileDone` per tile, a `PlaneDone` per plane.
     """
-    config = config or PredictConfig()
+    config = chosen(config, PredictConfig)
     image = checked_image(segmenter, image)
     if tuple(labels.shape) != image.shape[1:]:
         raise InputError(f"labels has shape {labels.shape}; give {image.shape[1:]}.")

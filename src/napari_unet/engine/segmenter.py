@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.given import is_path, told
+from napari_unet.errors import InputError
+
 if TYPE_CHECKING:
     import torch
 
     from napari_unet.core.unet import UNet
 
-__all__ = ["Segmenter"]
+__all__ = ["Segmenter", "check_segmenter"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -211,3 +214,13 @@ class Segmenter:
         from napari_unet.engine.modelfile import read_model
 
         return read_model(Path(path))
+
+
+def check_segmenter(given: object) -> None:
+    """`InputError` for what is given as a model and is none, such as the path of one."""
+    if isinstance(given, Segmenter):
+        return
+    path = repr(str(given)) if is_path(given) else "path"
+    raise InputError(
+        f"The model is {told(given)}; give a Segmenter, such as Segmenter.load({path}) returns."
+    )

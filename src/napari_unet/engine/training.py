@@ -14,11 +14,13 @@ import torch
 import napari_unet
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import TrainConfig
+from napari_unet.core.given import chosen
 from napari_unet.engine.device import describe, torch_errors
 from napari_unet.engine.events import Learned, Prepared, StepDone, Trained, TrainEvent, Validated
 from napari_unet.engine.learning import checkpoint as state_file
 from napari_unet.engine.learning.budget import Budget
 from napari_unet.engine.learning.calibration import calibrate
+from napari_unet.engine.learning.checks import listed
 from napari_unet.engine.learning.heldout import Seen
 from napari_unet.engine.learning.learner import Learner
 from napari_unet.engine.learning.newmodel import continued, new_model
@@ -30,7 +32,7 @@ from napari_unet.engine.learning.trainingset import TrainingSet, prepare
 from napari_unet.engine.learning.verdict import compare
 from napari_unet.engine.pixelsize import with_pixel_size
 from napari_unet.engine.process.mailbox import Finish, Look, Mailbox, Repainted
-from napari_unet.engine.segmenter import Segmenter
+from napari_unet.engine.segmenter import Segmenter, check_segmenter
 from napari_unet.engine.starter import begins_with_starter
 from napari_unet.errors import InputError
 
@@ -98,7 +100,9 @@ def train(
     JobError
         If the loss stops being a number, or another process of this training ends.
     """
-    annotations, config = list(annotations), config or TrainConfig()
+    annotations, config = listed(annotations), chosen(config, TrainConfig)
+    if segmenter is not None:
+        check_segmenter(segmenter)
     with (
         together(config.device, alone=mailbox is not None) as (ranks, device),
         torch_errors("Use fewer base channels or a smaller depth, or train on the CPU."),

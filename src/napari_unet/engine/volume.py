@@ -25,13 +25,14 @@ from scipy import ndimage
 from napari_unet.core.cellclasses import class_evidence
 from napari_unet.core.cellclasses import foreground as cells_in
 from napari_unet.core.config import PredictConfig
+from napari_unet.core.given import chosen
 from napari_unet.core.linkstack import Linked, link_into
 from napari_unet.core.normalise import grey_statistics
 from napari_unet.core.resized import Resized
 from napari_unet.engine.cells import cell_rules, find_cells, necks_in_3d, useful_axes
 from napari_unet.engine.checkedimage import as_array, checked_image
 from napari_unet.engine.magnified import plane_predictor
-from napari_unet.engine.segmenter import Segmenter
+from napari_unet.engine.segmenter import Segmenter, check_segmenter
 from napari_unet.errors import InputError
 
 __all__ = [
@@ -75,7 +76,8 @@ def segment_volume(segmenter: Segmenter, image: Any, config: PredictConfig | Non
     InputError
         If the model is not one of cells, the image is no volume, or they do not fit.
     """
-    image, config = as_array(image), config or PredictConfig()
+    check_segmenter(segmenter)
+    image, config = as_array(image), chosen(config, PredictConfig)
     spacing = config.spacing or 1.0
     if segmenter.kind != "cells":
         raise InputError(

@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Annotation, first_cell
+from napari_unet.core.given import is_path, told
 from napari_unet.core.instances import diameters
 from napari_unet.core.summary import Summary, summarise
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
-__all__ = ["check_channels", "check_classes", "check_labelled", "class_names", "object_diameters"]
+__all__ = [
+    "check_channels",
+    "check_classes",
+    "check_labelled",
+    "class_names",
+    "listed",
+    "object_diameters",
+]
 
 Kind = Literal["cells", "classes"]
+
+
+def listed(annotations: Iterable[Annotation]) -> list[Annotation]:
+    """Return annotations as a list.
+
+    Raises
+    ------
+    InputError
+        If something else is given, such as paths, or one annotation alone.
+    """
+    given: Any = annotations
+    some = isinstance(given, Iterable) and not is_path(given)
+    found = list(given) if some else []
+    strange = [one for one in found if not isinstance(one, Annotation)] if some else [given]
+    if strange:
+        raise InputError(
+            f"What to train on is {told(strange[0])}; give a list of Annotation(image, labels)."
+        )
+    return found
 
 
 def check_labelled(annotations: Sequence[Annotation]) -> Summary:

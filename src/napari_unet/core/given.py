@@ -1,0 +1,40 @@
+"""Whether what a function of ours is given is of the kind that it takes."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.errors import InputError
+
+__all__ = ["check_pixels", "chosen", "is_path", "told"]
+
+Config = TypeVar("Config", PredictConfig, TrainConfig)
+
+
+def is_path(value: object) -> bool:
+    """Return whether a value is the path of a file, not what is in it."""
+    return isinstance(value, str) or hasattr(value, "__fspath__")
+
+
+def told(value: object) -> str:
+    """Say what a value of a wrong kind is, for a message."""
+    return f"the path {str(value)!r}" if is_path(value) else f"of type {type(value).__name__}"
+
+
+def check_pixels(what: str, value: object, read: str) -> None:
+    """`InputError` for a path where an array is meant; it says which function reads the file."""
+    if is_path(value):
+        raise InputError(
+            f"{str(value)!r} is the path of the {what}; give the pixels, which "
+            f"{read}({str(value)!r}) of napari_unet.engine.files returns."
+        )
+
+
+def chosen(config: Config | None, kind: type[Config]) -> Config:
+    """Return a configuration, or the default one for None; `InputError` for anything else."""
+    if config is None:
+        return kind()
+    if not isinstance(config, kind):
+        raise InputError(f"The configuration is {told(config)}; give a {kind.__name__}(...).")
+    return config
