@@ -26,6 +26,7 @@ from napari_unet.engine.batch import run_batch, segment_files
 from napari_unet.engine.files import read_image, read_labels, write_labels
 from napari_unet.engine.formats.imagefile import open_image
 from napari_unet.engine.formats.omezarr import create_labels, finish
+from napari_unet.engine.formats.source import PixelSize
 from napari_unet.engine.items import scratch, tasks
 from napari_unet.engine.items.events import (
     BatchDone,
@@ -428,8 +429,10 @@ def test_two_batches_on_one_folder_share_the_work(model: Segmenter, tmp_path: Pa
 def test_zarr_in_is_zarr_out_with_axes_and_sizes(model: Segmenter, tmp_path: Path) -> None:
     """Labels, probabilities and sizes in micrometres are those of the image."""
     stack = np.stack([cells(seed=seed) for seed in range(4)]).reshape(2, 2, 80, 96)
-    size: dict[str, Any] = {"pixel_size": (500.0, 250.0), "unit": "nanometer"}
-    out = create_labels(tmp_path / "a.ome.zarr", stack.shape, axes="TZYX", dtype="u2", **size)
+    size = PixelSize((500.0, 250.0), "nanometer")
+    out = create_labels(
+        tmp_path / "a.ome.zarr", stack.shape, axes="TZYX", dtype="u2", pixel_size=size
+    )
     for plane in range(4):
         out[plane] = stack.reshape(4, 80, 96)[plane]
     finish(tmp_path / "a.ome.zarr")
@@ -444,7 +447,7 @@ def test_zarr_in_is_zarr_out_with_axes_and_sizes(model: Segmenter, tmp_path: Pat
     ]
     written = open_image(labels)
     assert (written.plane_axes, written.plane_shape) == ("TZ", (2, 2))
-    assert (written.pixel_size, written.unit) == ((500, 250), "nanometer")
+    assert written.pixel_size == size
     whole = segment(model, stack.reshape(1, 4, 80, 96), CPU)
     np.testing.assert_array_equal(np.asarray(written.data)[0], whole)
     sure = np.asarray(open_image(probabilities).data)[0]

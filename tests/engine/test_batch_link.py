@@ -84,7 +84,7 @@ def test_objects_on_top_of_each_other_are_cut_as_the_model_cuts_cells(tmp_path: 
         assert isinstance(done, ItemDone)
         counts[split] = done.objects
 
-    assert open_image(path).spacing_in_pixels == 4
+    assert open_image(path).pixel_size.z_in_pixels == 4
     assert counts == {-1.0: 2, 0.0: 1}
     found = read_labels(tmp_path / "out-1.0" / "a_labels.tif")
     assert seg_score(truth, found) > 0.6

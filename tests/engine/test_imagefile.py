@@ -25,6 +25,7 @@ from napari_unet.engine.files import (
     write_probabilities,
 )
 from napari_unet.engine.formats.imagefile import open_image
+from napari_unet.engine.formats.source import PixelSize
 from napari_unet.engine.formats.tiffwriter import write_tiff
 from napari_unet.errors import InputError
 
@@ -84,7 +85,7 @@ def test_an_ome_zarr_image_says_what_its_axes_are(version: str, tmp_path: Path) 
     expected = pixels.transpose(1, 0, 2, 3, 4).reshape(3, 8, 20, 30)
     assert image.data.shape == expected.shape
     assert (image.plane_axes, image.plane_shape) == ("TZ", (2, 4))
-    assert (image.pixel_size, image.unit, image.plane_spacing) == ((0.5, 0.25), "micrometer", 2.0)
+    assert image.pixel_size == PixelSize((0.5, 0.25), "micrometer", 2.0)
     np.testing.assert_array_equal(image.data[1:, 6, :5, 17:], expected[1:, 6, :5, 17:])
     np.testing.assert_array_equal(read_image(path), expected)
 
@@ -239,7 +240,7 @@ def test_groups_that_are_no_image_say_so(tmp_path: Path) -> None:
             open_image(tmp_path / f"{name}.zarr")
 
 
-SIZES: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
+SIZES: dict[str, tuple[dict[str, Any], PixelSize]] = {
     "OME": (
         {
             "ome": True,
@@ -253,7 +254,7 @@ SIZES: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
                 "PhysicalSizeZUnit": "nm",
             },
         },
-        ((500.0, 250.0), "nanometer", 2000.0),
+        PixelSize((500.0, 250.0), "nanometer", 2000.0),
     ),
     "ImageJ": (
         {
@@ -261,15 +262,15 @@ SIZES: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
             "resolution": (4.0, 2.0),
             "metadata": {"axes": "ZYX", "unit": "\\u00B5m", "spacing": 2.0},
         },
-        ((0.5, 0.25), "micrometer", 2.0),
+        PixelSize((0.5, 0.25), "micrometer", 2.0),
     ),
     "pixels": (
         {"imagej": True, "resolution": (1.0, 1.0), "metadata": {"axes": "ZYX", "unit": "pixel"}},
-        (None, "", None),
+        PixelSize(),
     ),
     "a printer's": (
         {"resolution": (300, 300), "resolutionunit": "INCH", "metadata": {"axes": "ZYX"}},
-        (None, "", None),
+        PixelSize(),
     ),
 }
 
@@ -281,7 +282,7 @@ def test_tiff_files_say_how_large_a_pixel_is(case: str, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", noise(5, 9, 8), **options)
 
     image = open_image(tmp_path / "a.tif")
-    assert (image.pixel_size, image.unit, image.plane_spacing) == expected
+    assert image.pixel_size == expected
 
 
 def test_results_keep_axes_and_sizes_of_their_image(tmp_path: Path) -> None:
@@ -295,8 +296,6 @@ def test_results_keep_axes_and_sizes_of_their_image(tmp_path: Path) -> None:
         "axes": f"{image.plane_axes}YX",
         "plane_shape": image.plane_shape,
         "pixel_size": image.pixel_size,
-        "unit": image.unit,
-        "plane_spacing": image.plane_spacing,
     }
 
     write_labels(tmp_path / "l.tif", labels, **known)
@@ -307,7 +306,7 @@ def test_results_keep_axes_and_sizes_of_their_image(tmp_path: Path) -> None:
         result = open_image(tmp_path / name)
         assert (result.plane_axes, result.plane_shape) == ("TZ", (2, 3))
         assert result.pixel_size == image.pixel_size
-        assert (result.unit, result.plane_spacing) == ("nanometer", 2000.0)
+        assert (result.pixel_size.unit, result.pixel_size.z) == ("nanometer", 2000.0)
         with tifffile.TiffFile(tmp_path / name) as tif:
             assert tif.series[0].axes == axes
     known["axes"] = "QIYX"
@@ -472,7 +471,7 @@ def test_a_plugin_says_which_axes_are_what(tmp_path: Path) -> None:
     expected = pixels.transpose(1, 0, 2, 3, 4).reshape(2, 12, 9, 8)
     assert image.data.shape == expected.shape
     assert (image.plane_axes, image.plane_shape) == ("TZ", (3, 4))
-    assert (image.pixel_size, image.unit, image.plane_spacing) == ((0.5, 0.25), "micrometer", 2.0)
+    assert image.pixel_size == PixelSize((0.5, 0.25), "micrometer", 2.0)
     for chunk in (tmp_path / "inside" / "c" / "0").rglob("0"):
         if chunk.is_file():
             chunk.write_bytes(b"damaged")

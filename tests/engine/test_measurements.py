@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from napari_unet import InputError
+from napari_unet.engine.formats.source import PixelSize
 from napari_unet.engine.measurements import check_writer, physical, write_table
 
 Columns = dict[str, NDArray[np.generic]]
@@ -68,9 +69,9 @@ def test_sizes_in_micrometres_follow_the_pixel_size() -> None:
     """From whichever unit; nothing is added where no size is known."""
     columns = part(1) | {"centroid_x": np.array([3.0])}
 
-    found = physical(columns, (500.0, 250.0), "nanometer")
+    found = physical(columns, PixelSize((500.0, 250.0), "nanometer"))
     assert found["area_um2"].tolist() == [1.5]
     assert found["centroid_x_um"].tolist() == [0.75]
     np.testing.assert_allclose(found["centroid_y_um"], [1 / 6])
-    assert list(physical(columns, None, "")) == list(columns)
-    assert list(physical(columns, (1.0, 1.0), "")) == list(columns)
+    assert list(physical(columns, PixelSize())) == list(columns)
+    assert list(physical(columns, PixelSize((1.0, 1.0)))) == list(columns)

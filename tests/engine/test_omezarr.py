@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ from napari_unet.engine.files import read_image, read_labels
 from napari_unet.engine.formats import omezarr
 from napari_unet.engine.formats.imagefile import open_image
 from napari_unet.engine.formats.omezarr import create_labels, finish, partial
+from napari_unet.engine.formats.source import PixelSize
 from napari_unet.engine.formats.tiffwriter import write_tiff
 from napari_unet.engine.inference import segment, segment_into
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
 RNG = np.random.default_rng(0)
-SIZE: dict[str, Any] = {"pixel_size": (0.5, 0.25), "unit": "micrometer"}
+SIZE = PixelSize((0.5, 0.25), "micrometer", 2.0)
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +57,7 @@ def test_labels_are_valid_and_come_back(axes: str, planes: tuple[int, ...], tmp_
     path = tmp_path / "new" / "a.ome.zarr"
     labels = numbers(*([int(np.prod(planes))] if planes else []), 50, 37)
 
-    array = create_labels(path, (*planes, 50, 37), axes=axes, plane_spacing=2.0, **SIZE)
+    array = create_labels(path, (*planes, 50, 37), axes=axes, pixel_size=SIZE)
     array[...] = labels
     assert not path.exists()
     finish(path)
@@ -68,8 +70,7 @@ def test_labels_are_valid_and_come_back(axes: str, planes: tuple[int, ...], tmp_
     image = open_image(path)
     assert image.plane_axes == ("Z" if axes == "QYX" else axes[:-2])
     assert image.plane_shape == planes
-    assert (image.pixel_size, image.unit) == ((0.5, 0.25), "micrometer")
-    assert image.plane_spacing == (2.0 if "Z" in image.plane_axes else None)
+    assert image.pixel_size == (SIZE if "Z" in image.plane_axes else replace(SIZE, z=None))
 
 
 def test_time_is_stored_before_z(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_time_is_stored_before_z(tmp_path: Path) -> None:
 def test_the_pyramid_is_every_second_pixel(tmp_path: Path) -> None:
     """Levels of labels are samples, so that no number appears that is no label; sizes double."""
     labels = numbers(2, 51, 70)
-    create_labels(tmp_path / "a.zarr", labels.shape, axes="ZYX", **SIZE)[...] = labels
+    create_labels(tmp_path / "a.zarr", labels.shape, axes="ZYX", pixel_size=SIZE)[...] = labels
     finish(tmp_path / "a.zarr")
 
     group = zarr.open_group(tmp_path / "a.zarr", mode="r")
@@ -100,7 +101,7 @@ def test_the_pyramid_is_every_second_pixel(tmp_path: Path) -> None:
         np.testing.assert_array_equal(array[:], labels[:, ::step, ::step])
         assert array.chunks == (1, 16, 16)
         (scale,) = dataset["coordinateTransformations"]
-        assert scale == {"type": "scale", "scale": [1.0, 0.5 * step, 0.25 * step]}
+        assert scale == {"type": "scale", "scale": [2.0, 0.5 * step, 0.25 * step]}
 
 
 @pytest.mark.parametrize(("axes", "shape"), [("CYX", (2, 51, 70)), ("CTZYX", (2, 2, 3, 21, 20))])
@@ -112,7 +113,8 @@ def test_probabilities_are_means_in_the_right_place(
     flat = (shape[0], *([int(np.prod(shape[1:-2]))] if len(shape) > 3 else []), *shape[-2:])
     values = RNG.random(flat).astype(np.float32)
     names = ["background", "cells"]
-    create_labels(path, shape, axes=axes, dtype=np.float32, channels=names, **SIZE)[...] = values
+    settings: dict[str, Any] = {"dtype": np.float32, "channels": names, "pixel_size": SIZE}
+    create_labels(path, shape, axes=axes, **settings)[...] = values
     finish(path)
 
     ome = yaozarrs.validate_zarr_store(str(path)).ome_metadata()

@@ -109,7 +109,7 @@ def test_open_images_become_files(run: Any, viewer: Any, tmp_path: Path) -> None
     path = tmp_path / "out" / "worm_1_labels.tif"
     expected = napari_unet.segment(segmenter, pixels[None], CONFIG)
     np.testing.assert_array_equal(read_labels(path), expected)
-    assert open_image(path).pixel_size == (0.5, 0.5)
+    assert open_image(path).pixel_size.yx == (0.5, 0.5)
     assert open_image(path).plane_axes == "T"
     assert "area_um2" in (tmp_path / "out" / "worm_1_objects.csv").read_text().splitlines()[0]
     row = Session.of(viewer).batch.rows[0]

@@ -13,6 +13,7 @@ from PIL import Image as Picture
 
 from napari_unet.engine.files import write_labels
 from napari_unet.engine.formats.omezarr import create_labels, finish
+from napari_unet.engine.formats.source import PixelSize
 from napari_unet.errors import InputError
 from napari_unet.viewer.batches.filelayers import file_layers, labels_layer
 from napari_unet.viewer.stack import ImageStack
@@ -30,9 +31,8 @@ def test_an_image_and_its_labels_lie_on_each_other(tmp_path: Path, viewer: Any) 
     """With their planes, their channels first, and the size of their pixels."""
     pixels = movie(tmp_path / "a.ome.tif", 3, 2, 20, 30, axes="TCYX")
     found = np.arange(3 * 20 * 30, dtype=np.uint32).reshape(3, 20, 30)
-    write_labels(
-        tmp_path / "a_labels.tif", found, axes="TYX", pixel_size=(0.5, 0.5), unit="micrometer"
-    )
+    size = PixelSize((0.5, 0.5), "micrometer")
+    write_labels(tmp_path / "a_labels.tif", found, axes="TYX", pixel_size=size)
     image, labels = file_layers(tmp_path / "a.ome.tif", tmp_path / "a_labels.tif")
     viewer.layers.extend([image, labels])
 

@@ -13,6 +13,7 @@ from napari.layers import Image, Labels
 
 from napari_unet.engine.formats import omezarr
 from napari_unet.engine.formats.omezarr import create_labels, finish
+from napari_unet.engine.formats.source import PixelSize
 from napari_unet.errors import InputError
 from napari_unet.viewer.open_zarr import get_reader
 from napari_unet.viewer.stack import ImageStack
@@ -32,8 +33,8 @@ def test_labels_open_as_labels_in_their_size(viewer: Any, tmp_path: Path) -> Non
     """A multiscale Labels layer, scaled as the image, of which no level is loaded as a whole."""
     path = tmp_path / "cells.ome.zarr"
     labels = np.arange(3 * 90 * 80, dtype=np.uint32).reshape(3, 90, 80)
-    size: dict[str, Any] = {"pixel_size": (0.5, 0.25), "unit": "micrometer"}
-    create_labels(path, labels.shape, axes="TYX", **size)[...] = labels
+    size = PixelSize((0.5, 0.25), "micrometer")
+    create_labels(path, labels.shape, axes="TYX", pixel_size=size)[...] = labels
     finish(path)
 
     (layer,) = viewer.open(path, plugin=OURS)

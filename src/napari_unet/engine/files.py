@@ -13,7 +13,7 @@ from napari_unet.core.annotation import is_whole
 from napari_unet.engine.formats.axisview import AxisView
 from napari_unet.engine.formats.findfiles import find_images, pair_files, relative_name, same_name
 from napari_unet.engine.formats.imagefile import explained, open_source
-from napari_unet.engine.formats.source import PixelSize
+from napari_unet.engine.formats.source import UNKNOWN, PixelSize
 from napari_unet.engine.formats.tiff import is_tiff, read_tiff
 from napari_unet.engine.formats.tiffwriter import pieces, write_tiff
 from napari_unet.errors import InputError
@@ -95,9 +95,7 @@ def write_labels(
     *,
     axes: str = "",
     plane_shape: tuple[int, ...] = (),
-    pixel_size: tuple[float, float] | None = None,
-    unit: str = "",
-    plane_spacing: float | None = None,
+    pixel_size: PixelSize = UNKNOWN,
 ) -> None:
     """Write labels as an OME-TIFF, plane by plane, whole or not at all.
 
@@ -113,8 +111,8 @@ def write_labels(
         The letters of the axes in the file: "TYX", "TZYX".
     plane_shape : tuple of int, optional
         The sizes of all but Y and X, where several of them are the Z of the labels.
-    pixel_size, unit, plane_spacing : optional
-        As an `ImageFile` has them.
+    pixel_size : PixelSize, optional
+        As an `ImageFile` has it.
 
     Raises
     ------
@@ -132,9 +130,8 @@ def write_labels(
     if low < 0 or high > 2**32 - 1:
         raise InputError(f"The labels for {path} run from {low} to {high}; use 0 to 4294967295.")
     dtype = np.uint16 if high <= 65535 else np.uint32
-    size = PixelSize(pixel_size, unit, plane_spacing)
     write_tiff(
-        Path(path), labels, axes or "ZYX"[-labels.ndim :], dtype, shape=plane_shape, size=size
+        Path(path), labels, axes or "ZYX"[-labels.ndim :], dtype, shape=plane_shape, size=pixel_size
     )
 
 
@@ -144,18 +141,15 @@ def write_probabilities(
     *,
     axes: str = "",
     plane_shape: tuple[int, ...] = (),
-    pixel_size: tuple[float, float] | None = None,
-    unit: str = "",
-    plane_spacing: float | None = None,
+    pixel_size: PixelSize = UNKNOWN,
 ) -> None:
     """Write (K, Y, X) or (K, Z, Y, X) probabilities as `write_labels` does, in float32.
 
     ``axes`` and ``plane_shape`` are without the first axis.
     """
-    size = PixelSize(pixel_size, unit, plane_spacing)
     axes = "C" + (axes or "ZYX"[1 - probabilities.ndim :])
     shape = (probabilities.shape[0], *plane_shape) if plane_shape else ()
-    write_tiff(Path(path), probabilities, axes, np.float32, shape=shape, size=size)
+    write_tiff(Path(path), probabilities, axes, np.float32, shape=shape, size=pixel_size)
 
 
 def _read(path: Path, palette: bool) -> tuple[Array, str]:

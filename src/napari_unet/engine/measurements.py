@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.atomic import write_atomically
-from napari_unet.engine.formats.source import MICROMETRES
+from napari_unet.engine.formats.source import MICROMETRES, PixelSize
 from napari_unet.errors import InputError
 
 __all__ = ["check_writer", "physical", "write_table"]
@@ -20,20 +20,14 @@ __all__ = ["check_writer", "physical", "write_table"]
 Columns = dict[str, NDArray[Any]]
 
 
-def physical(
-    columns: Columns,
-    pixel_size: tuple[float, float] | None,
-    unit: str,
-    spacing: float | None = None,
-) -> Columns:
+def physical(columns: Columns, size: PixelSize) -> Columns:
     """Add area_um2, centroid_y_um and centroid_x_um where the size of a pixel is known.
 
     Of 3D objects, with the spacing of the planes, also volume_um3 and centroid_z_um.
     """
-    if pixel_size is None or unit not in MICROMETRES:
+    if size.yx is None or size.unit not in MICROMETRES:
         return columns
-    y, x = (side * MICROMETRES[unit] for side in pixel_size)
-    z = (spacing or 0.0) * MICROMETRES[unit]
+    y, x, z = (side * MICROMETRES[size.unit] for side in (*size.yx, size.z or 0.0))
     added = {}
     if "area" in columns:
         added["area_um2"] = columns["area"] * (y * x)

@@ -11,7 +11,7 @@ import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from napari_unet.engine.formats.source import PixelSize, length_unit
+from napari_unet.engine.formats.source import UNKNOWN, PixelSize, length_unit
 from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.errors import InputError
 
@@ -195,7 +195,7 @@ def pixel_size(layer: Layer) -> PixelSize:
     """Return how large a pixel is, where the scale of a layer has a unit of length."""
     y, x = (length_unit(unit) for unit in layer.units[-2:])
     height, width = (abs(float(step)) for step in layer.scale[-2:])
-    return PixelSize.of(height, width, y) if y and y == x else PixelSize()
+    return PixelSize.of(height, width, y) if y and y == x else UNKNOWN
 
 
 def plane_spacing(image: Image) -> float:

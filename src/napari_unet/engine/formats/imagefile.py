@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,33 +44,20 @@ class ImageFile:
         plane, Q where the file does not say.
     plane_shape : tuple of int
         The sizes of those axes.
-    pixel_size : (float, float) or None
-        Height and width of a pixel; None where not known.
-    unit : str
-        Of the sizes: "micrometer"; "" where not known.
-    plane_spacing : float or None
-        From plane to plane along the axis Z; None where not known.
+    pixel_size : PixelSize
+        How large a pixel is, and how far apart the planes of Z are, as far as is known.
     """
 
     path: Path
     data: Any
     plane_axes: str
     plane_shape: tuple[int, ...]
-    pixel_size: tuple[float, float] | None
-    unit: str
-    plane_spacing: float | None
+    pixel_size: PixelSize
 
     @property
     def pixel_width(self) -> float:
         """Side in micrometres of a square pixel of the same area; 0 where not known."""
-        return PixelSize(self.pixel_size, self.unit).width
-
-    @property
-    def spacing_in_pixels(self) -> float | None:
-        """From plane to plane along Z, in pixels of a plane; None where not known."""
-        if self.pixel_size is None or self.plane_spacing is None:
-            return None
-        return self.plane_spacing / math.sqrt(math.prod(self.pixel_size))
+        return self.pixel_size.width
 
 
 def open_image(path: str | os.PathLike[str]) -> ImageFile:
@@ -104,9 +90,7 @@ def open_image(path: str | os.PathLike[str]) -> ImageFile:
         data=view,
         plane_axes="".join(axes[i] for i in planes).replace("I", "Q"),
         plane_shape=tuple(data.shape[i] for i in planes),
-        pixel_size=source.size.yx,
-        unit=source.size.unit,
-        plane_spacing=source.size.z,
+        pixel_size=source.size,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_unet.engine.formats.source import PixelSize, length_unit
+from napari_unet.engine.formats.source import UNKNOWN, PixelSize, length_unit
 from napari_unet.errors import InputError
 
 __all__ = [
@@ -157,6 +157,6 @@ def _pixel_size(axes: str, scale: Sequence[float], units: Sequence[str]) -> Pixe
     y, x, z = axes.index("Y"), axes.index("X"), axes.find("Z")
     unit = units[y] if units[y] == units[x] else ""
     if not unit and (scale[y], scale[x]) == (1.0, 1.0):
-        return PixelSize()
+        return UNKNOWN
     depth = scale[z] if z >= 0 and units[z] == units[y] else math.nan
     return PixelSize.of(scale[y], scale[x], unit, depth)

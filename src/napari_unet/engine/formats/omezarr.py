@@ -25,7 +25,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_unet.engine.formats.axisview import AxisView
 from napari_unet.engine.formats.ngff import VERSION, coarser, multiscale_metadata
-from napari_unet.engine.formats.source import PixelSize, with_known_axes
+from napari_unet.engine.formats.source import UNKNOWN, PixelSize, with_known_axes
 from napari_unet.engine.formats.zarrfile import is_zarr
 from napari_unet.errors import InputError
 
@@ -48,9 +48,7 @@ def create_labels(
     shape: Sequence[int],
     *,
     axes: str,
-    pixel_size: tuple[float, float] | None = None,
-    unit: str = "",
-    plane_spacing: float | None = None,
+    pixel_size: PixelSize = UNKNOWN,
     dtype: DTypeLike = np.uint32,
     chunks: Sequence[int] | None = None,
     channels: Sequence[str] = (),
@@ -65,8 +63,8 @@ def create_labels(
         The size of each axis.
     axes : str
         The letter of each axis: C if there are channels, then planes such as T and Z, Y, X.
-    pixel_size, unit, plane_spacing : optional
-        As an `ImageFile` has them.
+    pixel_size : PixelSize, optional
+        As an `ImageFile` has it.
     dtype : dtype
         Of integers for labels, of floats for probabilities.
     chunks : sequence of int, optional
@@ -97,8 +95,7 @@ def create_labels(
     sides = tuple(chunks or [1] * (len(shape) - 2) + [CHUNK, CHUNK])
     # OME-Zarr has the axes in this order
     order = sorted(range(len(axes)), key=lambda axis: "TCZYX".index(axes[axis]))
-    size = PixelSize(pixel_size, unit, plane_spacing)
-    ome = _metadata("".join(axes[axis] for axis in order), dtype, channels, size)
+    ome = _metadata("".join(axes[axis] for axis in order), dtype, channels, pixel_size)
     form = {
         "shape": [shape[axis] for axis in order],
         "chunks": [sides[axis] for axis in order],

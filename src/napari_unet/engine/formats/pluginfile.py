@@ -9,7 +9,7 @@ import npe2
 import npe2.io_utils
 import numpy as np
 
-from napari_unet.engine.formats.source import PixelSize, Source, length_unit
+from napari_unet.engine.formats.source import UNKNOWN, PixelSize, Source, length_unit
 from napari_unet.errors import InputError, in_short
 
 __all__ = ["open_with_plugin"]
@@ -89,11 +89,11 @@ def _size(axes: str, shown: dict[str, Any]) -> PixelSize:
     letters = [axis for axis in axes if axis != "S" and not (axis == "C" and has_channel_axis)]
     scale, units = shown.get("scale"), shown.get("units")
     if scale is None or len(scale) != len(letters):
-        return PixelSize()
+        return UNKNOWN
     y, x = (float(side) for side in scale[-2:])
     # one for all axes, or one for each
     unit = length_unit(units if isinstance(units, str) else [*(units or [""])][-1])
     if not unit and (y, x) == (1.0, 1.0):
-        return PixelSize()
+        return UNKNOWN
     z = float(scale[letters.index("Z")]) if "Z" in letters else 0.0
     return PixelSize.of(y, x, unit, z)

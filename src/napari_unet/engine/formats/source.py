@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["MICROMETRES", "UNITS", "PixelSize", "Source", "length_unit", "with_known_axes"]
+__all__ = [
+    "MICROMETRES",
+    "UNITS",
+    "UNKNOWN",
+    "PixelSize",
+    "Source",
+    "length_unit",
+    "with_known_axes",
+]
 
 UNITS = {
     "angstrom": ("Å", "å"),
@@ -82,7 +90,7 @@ class PixelSize:
     def of(cls, y: float, x: float, unit: str, z: float = math.nan) -> PixelSize:
         """Make one of numbers that may make no sense."""
         if not all(math.isfinite(side) and side > 0 for side in (y, x)):
-            return cls()
+            return UNKNOWN
         return cls((y, x), unit, z if math.isfinite(z) and z > 0 else None)
 
     @property
@@ -90,6 +98,17 @@ class PixelSize:
         """Side in micrometres of a square pixel of the same area; 0 where not known."""
         sides = (0.0, 0.0) if self.yx is None else self.yx
         return math.sqrt(math.prod(sides)) * MICROMETRES.get(self.unit, 0.0)
+
+    @property
+    def z_in_pixels(self) -> float | None:
+        """From plane to plane, in sides of such a square pixel; None where not known."""
+        if self.yx is None or self.z is None:
+            return None
+        return self.z / math.sqrt(math.prod(self.yx))
+
+
+UNKNOWN = PixelSize()
+"""Of a file that says nothing, or what makes no sense."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,4 +131,4 @@ class Source:
     data: Any
     axes: str
     limits: Mapping[int, int] = field(default_factory=dict)
-    size: PixelSize = field(default_factory=PixelSize)
+    size: PixelSize = UNKNOWN

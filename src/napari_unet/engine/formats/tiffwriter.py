@@ -15,7 +15,7 @@ import tifffile
 from numpy.typing import DTypeLike, NDArray
 
 from napari_unet.engine.atomic import write_atomically
-from napari_unet.engine.formats.source import UNITS, PixelSize, with_known_axes
+from napari_unet.engine.formats.source import UNITS, UNKNOWN, PixelSize, with_known_axes
 from napari_unet.errors import InputError
 
 __all__ = ["pieces", "write_tiff"]
@@ -37,7 +37,7 @@ def write_tiff(
     dtype: DTypeLike,
     *,
     shape: tuple[int, ...] = (),
-    size: PixelSize | None = None,
+    size: PixelSize = UNKNOWN,
 ) -> None:
     """Write a zlib-compressed OME-TIFF, whole or not at all.
 
@@ -107,8 +107,8 @@ def _in_tiles(pixels: Any) -> bool:
     return bool(math.prod(pixels.shape[-2:]) > LARGEST_PLANE)
 
 
-def _physical(size: PixelSize | None) -> dict[str, Any]:
-    if size is None or size.yx is None or not size.unit:
+def _physical(size: PixelSize) -> dict[str, Any]:
+    if size.yx is None or not size.unit:
         return {}
     sizes = dict(zip("YX", size.yx, strict=True)) | ({"Z": size.z} if size.z else {})
     fields: dict[str, Any] = {f"PhysicalSize{axis}": side for axis, side in sizes.items()}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.formats.imagefile import ImageFile
+from napari_unet.engine.formats.source import PixelSize
 from napari_unet.engine.items.plan import Item
 
 __all__ = ["OpenItem"]
@@ -22,16 +23,14 @@ class OpenItem(Item):
     ----------
     planes : tuple of array
         Its planes (C, Y, X); in the compute process each is a `Remote`.
-    plane_axes, plane_shape, pixel_size, unit, plane_spacing
+    plane_axes, plane_shape, pixel_size
         As of an `ImageFile`.
     """
 
     planes: tuple[Any, ...]
     plane_axes: str
     plane_shape: tuple[int, ...]
-    pixel_size: tuple[float, float] | None
-    unit: str
-    plane_spacing: float | None
+    pixel_size: PixelSize
 
     def open(self) -> ImageFile:
         """Return what reads the planes."""
@@ -41,8 +40,6 @@ class OpenItem(Item):
             plane_axes=self.plane_axes,
             plane_shape=self.plane_shape,
             pixel_size=self.pixel_size,
-            unit=self.unit,
-            plane_spacing=self.plane_spacing,
         )
 
     def __reduce__(self) -> tuple[type[Item], tuple[Any, ...]]:

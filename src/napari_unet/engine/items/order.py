@@ -65,7 +65,7 @@ class Order:
 
     def spacing(self, image: ImageFile) -> float:
         """Return the distance of its planes in pixels: as configured, as the image says, or 1."""
-        return self.config.spacing or image.spacing_in_pixels or 1.0
+        return self.config.spacing or image.pixel_size.z_in_pixels or 1.0
 
     @property
     def is_large(self) -> bool:

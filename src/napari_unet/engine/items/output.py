@@ -58,7 +58,7 @@ def write_result(
     pixels = _in_one_piece(planes, order.scratch / f"{kind}.zarr") if order.is_large else planes
     write = write_labels if kind == "labels" else write_probabilities
     axes = f"{image.plane_axes}YX"
-    write(path, pixels, axes=axes, plane_shape=image.plane_shape, **_sizes(image))
+    write(path, pixels, axes=axes, plane_shape=image.plane_shape, pixel_size=image.pixel_size)
 
 
 def _write_tracks(kind: str, path: Path, labels: Labels) -> None:
@@ -91,14 +91,6 @@ def _write_zarr(path: Path, planes: Planes, image: ImageFile) -> None:
     channels = planes.shape[: planes.ndim - image.data.ndim + 1]
     shape = (*channels, *image.plane_shape, *planes.shape[-2:])
     axes = "C" * len(channels) + f"{image.plane_axes}YX"
-    out = create_labels(path, shape, axes=axes, dtype=planes.dtype, **_sizes(image))
+    out = create_labels(path, shape, axes=axes, dtype=planes.dtype, pixel_size=image.pixel_size)
     _fill(out, planes)
     finish(path)
-
-
-def _sizes(image: ImageFile) -> dict[str, Any]:
-    return {
-        "pixel_size": image.pixel_size,
-        "unit": image.unit,
-        "plane_spacing": image.plane_spacing,
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ def object_tables(segmenter: Segmenter, labels: Labels, image: ImageFile) -> Ite
         for (y, x), found in labels.blocks(place_of(labels, plane)):
             local = np.where(found > 0, found - np.uint32(before), np.uint32(0))
             sums.add(local, np.asarray(pixels[:, y, x]), (y.start, x.start))
-        columns = physical(sums.table(), image.pixel_size, image.unit)
+        columns = physical(sums.table(), image.pixel_size)
         if segmenter.cell_classes > 1:
             told = classes_in(labels, plane, columns["label"])
             columns = _with_class(columns, segmenter, told)
@@ -55,8 +56,9 @@ def volume_table(
         if segmenter.cell_classes > 1:
             numbers, area = np.unique(found[found > 0], return_counts=True)
             votes[numbers, classes_in(labels, plane, numbers)] += area
-    spacing = image.plane_spacing if image.plane_axes.endswith("Z") else None
-    columns = physical(sums.table(), image.pixel_size, image.unit, spacing)
+    along_z = image.plane_axes.endswith("Z")
+    size = image.pixel_size if along_z else replace(image.pixel_size, z=None)
+    columns = physical(sums.table(), size)
     if segmenter.cell_classes > 1:
         votes[:, 0] = 0  # pieces of no known class do not outvote the others
         columns = _with_class(columns, segmenter, votes[columns["label"]].argmax(axis=1))

@@ -62,7 +62,7 @@ def find_volumes(segmenter: Segmenter, order: Order) -> Steps:
     """Predict the other sections of an item whose planes are predicted, and find the cells."""
     image = opened(order)
     deep = image.plane_shape[-1]
-    if not (order.config.spacing or image.spacing_in_pixels):
+    if not (order.config.spacing or image.pixel_size.z_in_pixels):
         yield 0.0, AS_PIXELS
     volumes = [range(first, first + deep) for first in range(0, order.planes, deep)]
     for done, planes in enumerate(volumes):

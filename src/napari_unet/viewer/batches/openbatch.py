@@ -135,9 +135,7 @@ class _Source:
             "planes": served_planes(self.stack, self.called),
             "plane_axes": "".join(axis for _, axis in counted),
             "plane_shape": tuple(n for n, _ in counted),
-            "pixel_size": self.size.yx,
-            "unit": self.size.unit,
-            "plane_spacing": self.size.z,
+            "pixel_size": self.size,
         }
 
     def _fingerprint(self, stop: threading.Event) -> str:

@@ -41,7 +41,7 @@ class Features:
         places = {axis: np.full(n, at) for axis, at in zip(self._axes, plane, strict=True)}
         columns = {"index": columns["label"], **places, **columns}
         del columns["label"]  # napari wants the number as "index"
-        self._parts.append(physical(columns, self._size.yx, self._size.unit))
+        self._parts.append(physical(columns, self._size))
 
     def table(self, classes: Mapping[int, str]) -> dict[str, Any]:
         """Return all of them: a row for every cell, whose number is in the column "index".
