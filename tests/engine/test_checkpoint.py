@@ -15,8 +15,10 @@ import pytest
 import torch
 
 from napari_unet.core.annotation import Annotation
+from napari_unet.engine import training
 from napari_unet.engine.events import Prepared, StepDone, Trained, TrainEvent, Validated
 from napari_unet.engine.learning.checkpoint import load, save
+from napari_unet.engine.process.mailbox import Mailbox, Repainted
 from napari_unet.engine.training import train
 from napari_unet.errors import InputError, ModelFileError
 
@@ -60,7 +62,8 @@ def test_stopped_and_resumed_is_uninterrupted(
         assert file.exists()
     resumed = list(train([PAINTED], settings, checkpoint=file))
     assert isinstance(resumed[0], Prepared)
-    assert "resumed at step" in resumed[0].message
+    assert "; resumed at step" in resumed[0].message
+    assert "with other labels" not in resumed[0].message
     assert told([*resumed[0].earlier, *resumed[1:]]) == told(whole)
     assert same_weights(resumed[-1], whole[-1])
     last = resumed[-1]
@@ -130,6 +133,78 @@ def test_more_steps_may_be_asked_for_when_it_is_resumed(tmp_path: Path) -> None:
     last = list(train([PAINTED], config(steps=8), checkpoint=tmp_path / "state"))[-1]
     assert isinstance(last, Trained)
     assert last.steps == 8
+
+
+def stopped(annotation: Annotation, file: Path, **settings: Any) -> None:
+    """Leave the state of a training that took some steps."""
+    events = train([annotation], config(**settings), checkpoint=file)
+    list(itertools.islice(events, 8))
+    events.close()
+
+
+@pytest.mark.parametrize("first", [PAINTED.labels == 0, np.where(PAINTED.labels > 300, 0, 1)])
+def test_what_was_painted_in_between_is_learned_from(tmp_path: Path, first: Any) -> None:
+    """And kept, however well the network did on what was painted wrongly; it is said."""
+    stopped(Annotation(PAINTED.image, first), tmp_path / "state", steps=6)
+    resumed = list(train([PAINTED], config(steps=6), checkpoint=tmp_path / "state"))
+    assert isinstance(resumed[0], Prepared)
+    assert resumed[0].message.endswith("; resumed at step 4, with other labels than before")
+    kept = [event.segmenter.provenance for event in resumed if isinstance(event, Validated)]
+    assert [p["steps"] for p in kept] == [5, 6, 6]
+    assert all(p["labelled"].startswith("33 581 px background, 63 cells") for p in kept)
+
+
+def test_labels_that_only_look_different_are_the_same(tmp_path: Path) -> None:
+    """Stored in another type, or as planes of a stack in which others are empty."""
+    stopped(PAINTED, tmp_path / "state", steps=6)
+    stack = np.stack([np.zeros_like(PAINTED.image), PAINTED.image], axis=1)
+    labels = np.stack([np.zeros_like(PAINTED.labels), PAINTED.labels]).astype(np.uint16)
+    events = train([Annotation(stack, labels)], config(steps=6), checkpoint=tmp_path / "state")
+    prepared = next(events)
+    events.close()
+    assert isinstance(prepared, Prepared)
+    assert prepared.message.endswith("; resumed at step 4")
+
+
+def test_strokes_that_nothing_was_measured_on_are_other_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training that is stopped right after a stroke goes on as if it came in between."""
+    monkeypatch.setattr(training, "RENEWAL_GAP", 1e9)  # only the first stroke is looked at
+    file, mailbox = tmp_path / "state", Mailbox()
+    events = train([PAINTED], config(steps=0), checkpoint=file, mailbox=mailbox)
+    for number in (701, 702):
+        corner = (slice(0, 5), slice(0, 5))
+        labels = np.full((5, 5), number)
+        mailbox.put(Repainted(plane=0, box=corner, labels=labels))
+        next(event for event in events if isinstance(event, StepDone))
+    events.close()
+    painted = PAINTED.labels.copy()
+    painted[corner] = labels
+    again = next(train([Annotation(PAINTED.image, painted)], config(steps=0), checkpoint=file))
+    assert isinstance(again, Prepared)
+    assert again.message.endswith(", with other labels than before")
+
+
+def test_names_that_were_changed_in_between_are_kept(tmp_path: Path) -> None:
+    """Of classes of pixels; other numbers are another model."""
+    classes = np.where(PAINTED.labels > 0, 2, 1)
+    old, new = (
+        Annotation(PAINTED.image, classes, "classes", classes={1: "medium", 2: name})
+        for name in ("disc", "disk")
+    )
+    stopped(old, tmp_path / "state", steps=6)
+    *_, last = train([new], config(steps=6), checkpoint=tmp_path / "state")
+    assert last.segmenter.class_names == ("medium", "disk")
+
+
+def test_classes_of_cells_that_are_new_are_refused(tmp_path: Path) -> None:
+    """The network in training has no output for them."""
+    stopped(PAINTED, tmp_path / "state", steps=6)
+    kinds = {number: "odd" if number % 2 else "even" for number in range(1, 700)}
+    several = Annotation(PAINTED.image, PAINTED.labels, classes=kinds)
+    with pytest.raises(InputError, match=r"knows no classes of cells, and even, odd are given now"):
+        next(train([several], config(steps=6), checkpoint=tmp_path / "state"))
 
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:

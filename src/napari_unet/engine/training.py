@@ -80,7 +80,8 @@ def train(
         A file for the state of the training. It is written now and then and when the generator is
         closed, and removed when the training has come to its end. If it is there at the start,
         the training goes on from it: stopped and resumed, it takes the very steps that it would
-        have taken without a break (bit for bit on a CPU).
+        have taken without a break (bit for bit on a CPU). Labels may be others then: they are
+        learned from, and `Prepared` says so.
 
     Yields
     ------
@@ -143,6 +144,7 @@ class _Run:
         self.checkpoint, self.next_saving = checkpoint, 0.0
         self.best_iou: float | None = None
         self.repainted, self.next_renewal = False, 0.0
+        self.repainted_between = False  # that it was stopped and that it goes on
         self.log: list[tuple[Any, ...]] = []
         self.earlier: tuple[StepDone | Validated, ...] = ()
         self.budget = Budget(config)
@@ -218,6 +220,8 @@ class _Run:
         if self.begins_with_starter:
             beginning = "; begins with the starter model"
         resumed = f"; resumed at step {self.learner.step}" if self.learner.step else ""
+        if self.repainted_between:
+            resumed += ", with other labels than before"
         return f"{labelled}; {held_out}; on {where}{resolution}{beginning}{resumed}"
 
     def read(self, mailbox: Mailbox) -> bool:
@@ -309,16 +313,27 @@ class _Run:
             "next_validation": self.budget.next_validation,
             "seconds": self.budget.seconds,
             "seen": self.data.seen.record(),
+            # the best so far was not measured on the last strokes
+            "learned_from": [] if self.repainted else self.data.learned_from(),
             "log": self.log,
         }
         state_file.save(self.checkpoint, self.config, state)
 
     def resume(self, saved: dict[str, Any]) -> None:
         """Go on where another run saved its state."""
-        self.learner.restore(saved["learner"])
         best = state_file.unpack_segmenter(saved["best"])
         assert best is not None
-        self.best, self.best_iou = best, saved["best_iou"]
+        if self.data.n_classes != best.n_classes:
+            raise InputError(
+                f"The training that was stopped knows no classes of cells, and "
+                f"{', '.join(self.data.class_names)} are given now. Go on without them, or start "
+                f"anew: with another file for its state, or Train on current labels in the dock."
+            )
+        self.learner.restore(saved["learner"])
+        self.best, self.best_iou = continued(best, self.data), saved["best_iou"]
+        if self.data.learned_from() != saved["learned_from"]:
+            self.repainted_between = True
+            self.best_iou = 0.0  # as of labels that are painted while it runs
         self.log = saved["log"]
         self.earlier = state_file.unpack_events(self.log, best)
         self.budget.go_on(saved["seconds"], saved["next_validation"])

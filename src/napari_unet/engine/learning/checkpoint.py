@@ -23,7 +23,7 @@ from napari_unet.errors import InputError, ModelFileError
 
 __all__ = ["load", "pack_segmenter", "save", "unpack_events", "unpack_segmenter"]
 
-FORMAT = 3
+FORMAT = 4
 OWN = {"format", "config", "learner", "start", "best"}
 """What is in every state, whatever its version; a file without it may be anybody's."""
 

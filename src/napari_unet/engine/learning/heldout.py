@@ -82,9 +82,9 @@ class Seen:
         self.trained.setdefault(key, set()).update(trained)
 
 
-def fingerprint(image: NDArray[np.float32]) -> str:
+def fingerprint(pixels: NDArray[np.generic]) -> str:
     """Return a name of a plane that depends on its pixels only."""
-    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).hexdigest()
+    return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=8).hexdigest()
 
 
 def hold_out(

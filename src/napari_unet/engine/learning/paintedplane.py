@@ -82,6 +82,7 @@ class PaintedPlane:
         self.key = fingerprint(self.image)
         self.version = 0
         self._counted: tuple[int, dict[tuple[int, int], NDArray[np.intp]]] | None = None
+        self._named: tuple[int, str] | None = None
         everything = (slice(0, native.shape[0]), slice(0, native.shape[1]))
         shape = self.image.shape[1:]
         self.target = np.full(shape, IGNORE, dtype=np.uint8)
@@ -135,6 +136,17 @@ class PaintedPlane:
         if self._counted is None or self._counted[0] != self.version:
             self._counted = self.version, count_blocks(self.target, n_classes)
         return self._counted[1]
+
+    def learned_from(self) -> str:
+        """Return a fingerprint of the image and what is painted on it; "" where that is nothing."""
+        if self._named is None or self._named[0] != self.version:
+            name = ""
+            if (self.target != IGNORE).any():
+                # whatever the labels are stored as
+                cells = self.cells.astype(np.int64)
+                name = f"{self.key} {fingerprint(self.target)} {fingerprint(cells)}"
+            self._named = self.version, name
+        return self._named[1]
 
     def pieces(self) -> NDArray[np.integer]:
         """Return the connected pieces of the cells as they were painted, 1 ... n; 0 elsewhere."""

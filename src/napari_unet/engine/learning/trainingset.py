@@ -204,6 +204,10 @@ class TrainingSet:
         """Return what is painted on a plane now: (Y, X) in image pixels."""
         return self._painted[plane].annotation.labels
 
+    def learned_from(self) -> list[str]:
+        """Return names of the painted planes, in any order, that change with what is painted."""
+        return sorted(filter(None, (plane.learned_from() for plane in self._painted)))
+
     def summary(self) -> Summary:
         """Return what is painted now."""
         return summarise([plane.annotation for plane in self._painted])
