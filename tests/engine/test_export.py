@@ -147,6 +147,10 @@ def test_outputs_are_named_as_variables_of_python() -> None:
         *("class_8", "class_9"),
     ]
     assert all(name.isidentifier() for name in found["channel_names"])
+    # as one that is alike would be called with its number
+    segmenter = replace(a_model(n_classes=4), class_names=("a+", "a-", "a 1", "b"))
+    found = described(segmenter, plan, "any", fixed=False)["outputs"][0]["axes"][1]
+    assert found["channel_names"] == ["a_0", "a_1_1", "a_1_2", "b"]
 
 
 @given(size=st.floats(0.001, 100), depth=st.integers(1, 4), downsample=st.integers(1, 9))

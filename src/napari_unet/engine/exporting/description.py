@@ -107,7 +107,9 @@ def _outputs(segmenter: Segmenter) -> list[str]:
     """Name the outputs as variables of Python may be named, no two alike."""
     names = [re.sub(r"\W+", "_", name).strip("_") for name in class_names(segmenter)]
     names = [n if n.isidentifier() and not iskeyword(n) else f"class_{n}" for n in names]
-    return [f"{name}_{k}" if names.count(name) > 1 else name for k, name in enumerate(names)]
+    while alike := {name for name in names if names.count(name) > 1}:
+        names = [f"{name}_{k}" if name in alike else name for k, name in enumerate(names)]
+    return names
 
 
 def _space(segmenter: Segmenter) -> list[Fields]:
