@@ -16,7 +16,9 @@ import os
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -140,8 +142,8 @@ def local_workers(count: int) -> Iterator[DaskExecutor]:
     with (
         _own_environment(),
         _patient(),
-        distributed.LocalCluster(n_workers=count, **settings) as cluster,
-        _client(cluster) as client,
+        _entered(partial(distributed.LocalCluster, n_workers=count, **settings)) as cluster,
+        _entered(partial(_client, cluster)) as client,
     ):
         yield DaskExecutor(client, max(1, torch.get_num_threads() // count))
 
@@ -161,7 +163,7 @@ def scheduler_at(address: str) -> Iterator[DaskExecutor]:
         If there is none.
     """
     _dask("distributed")
-    with _client(address) as client:
+    with _entered(partial(_client, address)) as client:
         executor = DaskExecutor(client)
         try:
             yield executor
@@ -191,18 +193,17 @@ def slurm_jobs(count: int, options: str) -> Iterator[DaskExecutor]:
     settings = slurm_settings(options)
     check_slurm()
     job, submitted = telling(jobs.SLURMJob)
-    with (
-        _patient(),
-        jobs.SLURMCluster(
-            n_workers=count,
-            job_cls=job,
-            scheduler_options={"dashboard_address": ":0"},
-            silence_logs=logging.CRITICAL,
-            **settings,
-        ) as cluster,
-    ):
+    submitting = partial(
+        jobs.SLURMCluster,
+        n_workers=count,
+        job_cls=job,
+        scheduler_options={"dashboard_address": ":0"},
+        silence_logs=logging.CRITICAL,
+        **settings,
+    )
+    with _patient(), _entered(submitting) as cluster:
         wait_for_one(submitted, count)
-        with _client(cluster) as client:
+        with _entered(partial(_client, cluster)) as client:
             yield DaskExecutor(client, settings["cores"])
 
 
@@ -219,6 +220,18 @@ def _dask(module: str) -> Any:
         if signal.getsignal(signal.SIGINT) is not handler:
             # dask_jobqueue lets Ctrl-C end the program without a word
             signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def _entered(make: Callable[[], AbstractContextManager[Any]]) -> Iterator[Any]:
+    """Start a part of Dask, and close it; Ctrl-C meanwhile acts when it has started.
+
+    Half of one cannot be closed: its jobs would stay in the queue, for nobody.
+    """
+    with ExitStack() as stack:
+        with ThreadPoolExecutor(1) as pool:
+            part = pool.submit(lambda: stack.enter_context(make())).result()
+        yield part
 
 
 @contextmanager
@@ -247,20 +260,17 @@ def _patient() -> AbstractContextManager[None]:
     return patience
 
 
-@contextmanager
-def _client(address: Any) -> Iterator[Any]:
+def _client(address: Any) -> AbstractContextManager[Any]:
     """Connect to a scheduler."""
     from distributed import Client
 
     try:
-        client = Client(address, timeout=PATIENCE, set_as_default=False)
+        return closing(Client(address, timeout=PATIENCE, set_as_default=False))
     except (OSError, ValueError) as error:
         raise InputError(
             f"There is no Dask scheduler at {address} ({error}); give the address that "
             f"`dask scheduler` prints, such as tcp://10.0.0.1:8786."
         ) from error
-    with client:
-        yield client
 
 
 def _outcome(future: Any) -> tuple[str, Any]:
