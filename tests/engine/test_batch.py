@@ -25,7 +25,7 @@ from napari_unet.engine.atomic import partial
 from napari_unet.engine.batch import run_batch, segment_files
 from napari_unet.engine.files import read_image, read_labels, write_labels
 from napari_unet.engine.formats.imagefile import open_image
-from napari_unet.engine.formats.omezarr import create_labels, finish
+from napari_unet.engine.formats.omezarr import begin_zarr, finish_zarr
 from napari_unet.engine.formats.source import PixelSize
 from napari_unet.engine.items import scratch, tasks
 from napari_unet.engine.items.events import (
@@ -430,12 +430,10 @@ def test_zarr_in_is_zarr_out_with_axes_and_sizes(model: Segmenter, tmp_path: Pat
     """Labels, probabilities and sizes in micrometres are those of the image."""
     stack = np.stack([cells(seed=seed) for seed in range(4)]).reshape(2, 2, 80, 96)
     size = PixelSize((500.0, 250.0), "nanometer")
-    out = create_labels(
-        tmp_path / "a.ome.zarr", stack.shape, axes="TZYX", dtype="u2", pixel_size=size
-    )
+    out = begin_zarr(tmp_path / "a.ome.zarr", stack.shape, axes="TZYX", dtype="u2", pixel_size=size)
     for plane in range(4):
         out[plane] = stack.reshape(4, 80, 96)[plane]
-    finish(tmp_path / "a.ome.zarr")
+    finish_zarr(tmp_path / "a.ome.zarr")
     options = BatchOptions(probabilities=True, measure="csv")
     (done,) = _done(segment_files(model, tmp_path / "a.ome.zarr", tmp_path / "out", CPU, options))
 

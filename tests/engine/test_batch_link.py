@@ -28,7 +28,7 @@ from napari_unet.engine.batch import segment_files
 from napari_unet.engine.cells import necks_in_3d
 from napari_unet.engine.files import read_image, read_labels
 from napari_unet.engine.formats.imagefile import open_image
-from napari_unet.engine.formats.omezarr import create_labels, finish
+from napari_unet.engine.formats.omezarr import begin_zarr, finish_zarr
 from napari_unet.engine.items import scratch
 from napari_unet.engine.items.events import BatchEvent, ItemDone, ItemFailed, ItemSkipped
 from napari_unet.engine.items.plan import BatchOptions, plan
@@ -136,10 +136,10 @@ def test_a_single_plane_is_a_stack_of_one(tmp_path: Path) -> None:
 def test_planes_of_time_and_depth_are_linked_along_both(tmp_path: Path) -> None:
     """Of (T, Z, Y, X) the 3D objects are tracked; the output keeps the axes."""
     image = (touching_cells((64, 64))[0] * 1000).astype(np.uint16)
-    store = create_labels(tmp_path / "a.zarr", (2, 2, 64, 64), axes="TZYX", dtype=np.uint16)
+    store = begin_zarr(tmp_path / "a.zarr", (2, 2, 64, 64), axes="TZYX", dtype=np.uint16)
     for plane in range(4):
         store[plane] = image
-    finish(tmp_path / "a.zarr")
+    finish_zarr(tmp_path / "a.zarr")
     done = run(tmp_path / "a.zarr", tmp_path / "out", "tracks")
 
     assert isinstance(done, ItemDone), done

@@ -20,7 +20,7 @@ from napari_unet.core.unet import UNet
 from napari_unet.engine.files import read_image, read_labels
 from napari_unet.engine.formats import omezarr
 from napari_unet.engine.formats.imagefile import open_image
-from napari_unet.engine.formats.omezarr import create_labels, finish, partial
+from napari_unet.engine.formats.omezarr import begin_zarr, finish_zarr, partial
 from napari_unet.engine.formats.source import PixelSize
 from napari_unet.engine.formats.tiffwriter import write_tiff
 from napari_unet.engine.inference import segment, segment_into
@@ -57,10 +57,10 @@ def test_labels_are_valid_and_come_back(axes: str, planes: tuple[int, ...], tmp_
     path = tmp_path / "new" / "a.ome.zarr"
     labels = numbers(*([int(np.prod(planes))] if planes else []), 50, 37)
 
-    array = create_labels(path, (*planes, 50, 37), axes=axes, pixel_size=SIZE)
+    array = begin_zarr(path, (*planes, 50, 37), axes=axes, pixel_size=SIZE)
     array[...] = labels
     assert not path.exists()
-    finish(path)
+    finish_zarr(path)
 
     assert isinstance(
         yaozarrs.validate_zarr_store(str(path)).ome_metadata(), yaozarrs.v05.LabelImage
@@ -76,10 +76,10 @@ def test_labels_are_valid_and_come_back(axes: str, planes: tuple[int, ...], tmp_
 def test_time_is_stored_before_z(tmp_path: Path) -> None:
     """OME-Zarr wants this order; who wrote in the order of the file does not notice."""
     labels = numbers(2, 3, 20, 20)
-    array = create_labels(tmp_path / "a.zarr", labels.shape, axes="ZTYX")
+    array = begin_zarr(tmp_path / "a.zarr", labels.shape, axes="ZTYX")
     array[...] = labels.reshape(6, 20, 20)
     np.testing.assert_array_equal(array[4], labels[1, 1])
-    finish(tmp_path / "a.zarr")
+    finish_zarr(tmp_path / "a.zarr")
 
     assert open_image(tmp_path / "a.zarr").plane_axes == "TZ"
     np.testing.assert_array_equal(
@@ -90,8 +90,8 @@ def test_time_is_stored_before_z(tmp_path: Path) -> None:
 def test_the_pyramid_is_every_second_pixel(tmp_path: Path) -> None:
     """Levels of labels are samples, so that no number appears that is no label; sizes double."""
     labels = numbers(2, 51, 70)
-    create_labels(tmp_path / "a.zarr", labels.shape, axes="ZYX", pixel_size=SIZE)[...] = labels
-    finish(tmp_path / "a.zarr")
+    begin_zarr(tmp_path / "a.zarr", labels.shape, axes="ZYX", pixel_size=SIZE)[...] = labels
+    finish_zarr(tmp_path / "a.zarr")
 
     group = zarr.open_group(tmp_path / "a.zarr", mode="r")
     assert sorted(group.array_keys()) == ["0", "1", "2", "3"]
@@ -114,8 +114,8 @@ def test_probabilities_are_means_in_the_right_place(
     values = RNG.random(flat).astype(np.float32)
     names = ["background", "cells"]
     settings: dict[str, Any] = {"dtype": np.float32, "channels": names, "pixel_size": SIZE}
-    create_labels(path, shape, axes=axes, **settings)[...] = values
-    finish(path)
+    begin_zarr(path, shape, axes=axes, **settings)[...] = values
+    finish_zarr(path)
 
     ome = yaozarrs.validate_zarr_store(str(path)).ome_metadata()
     assert [channel.label for channel in ome.omero.channels] == names
@@ -136,10 +136,10 @@ def test_what_was_there_is_replaced_as_a_whole(tmp_path: Path) -> None:
     """The earlier image stays until the new one is complete, then nothing of it is left."""
     path = tmp_path / "a.ome.zarr"
     for value in (1, 2):
-        create_labels(path, (40, 40), axes="YX")[...] = np.full((40, 40), value)
+        begin_zarr(path, (40, 40), axes="YX")[...] = np.full((40, 40), value)
         if value == 2:
             assert (read_labels(path) == 1).all()
-        finish(path)
+        finish_zarr(path)
 
     assert (read_labels(path) == 2).all()
     assert list(tmp_path.iterdir()) == [path]
@@ -148,34 +148,34 @@ def test_what_was_there_is_replaced_as_a_whole(tmp_path: Path) -> None:
 def test_an_attempt_goes_on_or_begins_anew(tmp_path: Path) -> None:
     """The same again keeps what is written; another shape, or rubbish, does not."""
     path = tmp_path / "a.ome.zarr"
-    create_labels(path, (40, 40), axes="YX")[:16] = np.ones((16, 40))
+    begin_zarr(path, (40, 40), axes="YX")[:16] = np.ones((16, 40))
 
-    assert create_labels(path, (40, 40), axes="YX")[:].sum() == 16 * 40
-    assert create_labels(path, (40, 41), axes="YX")[:].sum() == 0
+    assert begin_zarr(path, (40, 40), axes="YX")[:].sum() == 16 * 40
+    assert begin_zarr(path, (40, 41), axes="YX")[:].sum() == 0
     for damaged in ("zarr.json", "0/zarr.json"):
         (partial(path) / damaged).write_text("{")
-        assert create_labels(path, (40, 41), axes="YX")[:].sum() == 0
-    create_labels(path, (40, 41), axes="YX")[:] = np.ones((40, 41))
-    finish(path)
+        assert begin_zarr(path, (40, 41), axes="YX")[:].sum() == 0
+    begin_zarr(path, (40, 41), axes="YX")[:] = np.ones((40, 41))
+    finish_zarr(path)
     path.rename(partial(path))  # as if it had been stopped a moment before the end
-    assert create_labels(path, (40, 41), axes="YX")[:].sum() == 40 * 41
-    finish(path)
+    assert begin_zarr(path, (40, 41), axes="YX")[:].sum() == 40 * 41
+    finish_zarr(path)
     assert (read_labels(path) == 1).all()
     with pytest.raises(InputError, match=r"There is no .*a\.ome\.zarr\.partial"):
-        finish(path)
+        finish_zarr(path)
 
 
 @pytest.mark.parametrize(("axes", "shape"), [("ZYX", (6, 40, 40)), ("TZYX", (2, 3, 40, 40))])
 def test_other_processes_can_write(axes: str, shape: tuple[int, ...], tmp_path: Path) -> None:
     """The array travels; each copy writes chunks of its own."""
     path = tmp_path / "a.ome.zarr"
-    array = create_labels(path, shape, axes=axes)
+    array = begin_zarr(path, shape, axes=axes)
     labels = numbers(6, 40, 40)
     for plane in range(6):
         copy = pickle.loads(pickle.dumps(array))  # noqa: S301
         copy[plane : plane + 1, :16] = labels[plane : plane + 1, :16]
         copy[plane, 16:] = labels[plane, 16:]
-    finish(path)
+    finish_zarr(path)
 
     np.testing.assert_array_equal(read_labels(path), labels)
 
@@ -186,22 +186,22 @@ def test_what_cannot_be_written_says_why(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
 
     with pytest.raises(InputError, match="cannot be written"):
-        create_labels(tmp_path / "file" / "a.ome.zarr", (4, 4), axes="YX")
+        begin_zarr(tmp_path / "file" / "a.ome.zarr", (4, 4), axes="YX")
     with pytest.raises(InputError, match="is no zarr folder"):
-        create_labels(tmp_path / "mine", (4, 4), axes="YX")
+        begin_zarr(tmp_path / "mine", (4, 4), axes="YX")
     with pytest.raises(InputError, match=r"axes 'YX' and the shape \(2, 4, 4\)"):
-        create_labels(tmp_path / "a.ome.zarr", (2, 4, 4), axes="YX")
+        begin_zarr(tmp_path / "a.ome.zarr", (2, 4, 4), axes="YX")
     assert sorted(item.name for item in tmp_path.iterdir()) == ["file", "mine"]
 
 
 def test_a_pyramid_takes_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A level is made chunk by chunk: 4 chunks at a time, whatever the size."""
     monkeypatch.setattr(omezarr, "CHUNK", 256)
-    array = create_labels(tmp_path / "a.zarr", (4096, 4096), axes="YX")
+    array = begin_zarr(tmp_path / "a.zarr", (4096, 4096), axes="YX")
     array[:300, :300] = np.ones((300, 300))
     zarr.open_group(partial(tmp_path / "a.zarr"))
     tracemalloc.start()
-    finish(tmp_path / "a.zarr")
+    finish_zarr(tmp_path / "a.zarr")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
@@ -217,18 +217,18 @@ def test_a_stack_goes_from_file_to_file(kind: str, tmp_path: Path) -> None:
     pixels = RNG.integers(0, 1000, (2, 2, 3, 70, 50)).astype(np.uint16)
     path = tmp_path / "a.ome.zarr"
     if kind == "zarr":
-        array = create_labels(path, (2, 2, 3, 70, 50), axes="CTZYX", dtype=np.float32)
+        array = begin_zarr(path, (2, 2, 3, 70, 50), axes="CTZYX", dtype=np.float32)
         array[...] = pixels.reshape(2, 6, 70, 50)
-        finish(path)
+        finish_zarr(path)
     else:
         write_tiff(path, pixels, "CTZYX", np.uint16)
     image, config = open_image(path), PredictConfig(device="cpu", tile_size=60, threshold=0.45)
 
     axes, whole = f"{image.plane_axes}YX", (*image.plane_shape, 70, 50)
-    labels = create_labels(tmp_path / "l.ome.zarr", whole, axes=axes)
+    labels = begin_zarr(tmp_path / "l.ome.zarr", whole, axes=axes)
     for _ in segment_into(segmenter, image.data, labels, config):
         pass
-    finish(tmp_path / "l.ome.zarr")
+    finish_zarr(tmp_path / "l.ome.zarr")
 
     expected = segment(segmenter, pixels.reshape(2, 6, 70, 50), config)
     assert expected.max() > 0

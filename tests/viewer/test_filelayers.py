@@ -12,7 +12,7 @@ from napari.layers import Labels
 from PIL import Image as Picture
 
 from napari_unet.engine.files import write_labels
-from napari_unet.engine.formats.omezarr import create_labels, finish
+from napari_unet.engine.formats.omezarr import begin_zarr, finish_zarr
 from napari_unet.engine.formats.source import PixelSize
 from napari_unet.errors import InputError
 from napari_unet.viewer.batches.filelayers import file_layers, labels_layer
@@ -72,9 +72,9 @@ def test_a_file_that_goes_while_it_is_shown_is_named(tmp_path: Path) -> None:
 def test_a_pyramid_is_shown_as_one(tmp_path: Path, viewer: Any) -> None:
     """So that labels larger than a screen card's memory can be looked at."""
     pixels = np.random.default_rng(0).integers(0, 9, (2, 1100, 1300), dtype=np.uint32)
-    array = create_labels(tmp_path / "big.ome.zarr", pixels.shape, axes="TYX")
+    array = begin_zarr(tmp_path / "big.ome.zarr", pixels.shape, axes="TYX")
     array[...] = pixels
-    finish(tmp_path / "big.ome.zarr")
+    finish_zarr(tmp_path / "big.ome.zarr")
     layer = labels_layer(tmp_path / "big.ome.zarr")
     viewer.add_layer(layer)
 

@@ -12,7 +12,7 @@ import zarr
 from napari.layers import Image, Labels
 
 from napari_unet.engine.formats import omezarr
-from napari_unet.engine.formats.omezarr import create_labels, finish
+from napari_unet.engine.formats.omezarr import begin_zarr, finish_zarr
 from napari_unet.engine.formats.source import PixelSize
 from napari_unet.errors import InputError
 from napari_unet.viewer.open_zarr import get_reader
@@ -34,8 +34,8 @@ def test_labels_open_as_labels_in_their_size(viewer: Any, tmp_path: Path) -> Non
     path = tmp_path / "cells.ome.zarr"
     labels = np.arange(3 * 90 * 80, dtype=np.uint32).reshape(3, 90, 80)
     size = PixelSize((0.5, 0.25), "micrometer")
-    create_labels(path, labels.shape, axes="TYX", pixel_size=size)[...] = labels
-    finish(path)
+    begin_zarr(path, labels.shape, axes="TYX", pixel_size=size)[...] = labels
+    finish_zarr(path)
 
     (layer,) = viewer.open(path, plugin=OURS)
 
@@ -54,8 +54,8 @@ def test_channels_come_first(viewer: Any, tmp_path: Path) -> None:
     """An image (T, C, Y, X) becomes a layer that the dock takes, with the right pixels."""
     path = tmp_path / "a.ome.zarr"
     pixels = np.random.default_rng(0).random((2, 3 * 4, 40, 50)).astype(np.float32)
-    create_labels(path, (2, 3, 4, 40, 50), axes="CTZYX", dtype=np.float32)[...] = pixels
-    finish(path)
+    begin_zarr(path, (2, 3, 4, 40, 50), axes="CTZYX", dtype=np.float32)[...] = pixels
+    finish_zarr(path)
 
     (layer,) = viewer.open(path, plugin=OURS)
 

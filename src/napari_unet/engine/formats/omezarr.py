@@ -2,11 +2,11 @@
 
 ::
 
-    create_labels("a.ome.zarr", ...)     a.ome.zarr.partial/0     written region by region, by as
-                                                                  many processes as there are chunks
-    finish("a.ome.zarr")                 a.ome.zarr.partial/1     half as wide, and so on
-                                         a.ome.zarr.partial/2
-                                         a.ome.zarr               renamed when it is complete
+    begin_zarr("a.ome.zarr", ...)     a.ome.zarr.partial/0    written region by region, by as
+                                                              many processes as there are chunks
+    finish_zarr("a.ome.zarr")         a.ome.zarr.partial/1    half as wide, and so on
+                                      a.ome.zarr.partial/2
+                                      a.ome.zarr              renamed when it is complete
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from napari_unet.engine.formats.source import UNKNOWN, PixelSize, with_known_axe
 from napari_unet.engine.formats.zarrfile import is_zarr
 from napari_unet.errors import InputError
 
-__all__ = ["create_labels", "finish", "partial"]
+__all__ = ["begin_zarr", "finish_zarr", "partial"]
 
 AnyPath = str | os.PathLike[str]
 
@@ -43,7 +43,7 @@ def partial(path: AnyPath) -> Path:
     return path.with_name(f"{path.name}.partial")
 
 
-def create_labels(
+def begin_zarr(
     path: AnyPath,
     shape: Sequence[int],
     *,
@@ -53,7 +53,7 @@ def create_labels(
     chunks: Sequence[int] | None = None,
     channels: Sequence[str] = (),
 ) -> Any:
-    """Begin an OME-Zarr image that `finish` completes; nothing is at ``path`` before.
+    """Begin an OME-Zarr image that `finish_zarr` completes; nothing is at ``path`` before.
 
     Parameters
     ----------
@@ -110,8 +110,8 @@ def create_labels(
     return AxisView(array, [*channel, planes, [len(axes) - 2], [len(axes) - 1]], str(path))
 
 
-def finish(path: AnyPath) -> None:
-    """Build the pyramid of what `create_labels` began, and give it its name.
+def finish_zarr(path: AnyPath) -> None:
+    """Build the pyramid of what `begin_zarr` began, and give it its name.
 
     What was there before is replaced. Each level is made of the one before it, chunk by chunk:
     labels of every second pixel, probabilities of the means of 2 x 2.
@@ -123,7 +123,7 @@ def finish(path: AnyPath) -> None:
     """
     path = Path(path)
     if not partial(path).is_dir():
-        raise InputError(f"There is no {partial(path)} to finish; begin it with create_labels.")
+        raise InputError(f"There is no {partial(path)} to finish; begin it with begin_zarr.")
     with _writing(path):
         group = zarr.open_group(partial(path), mode="r+", zarr_format=3)
         ome: dict[str, Any] = dict(group.attrs["ome"])  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import zarr
 
 from napari_unet.engine.files import write_labels, write_probabilities
 from napari_unet.engine.formats.imagefile import ImageFile
-from napari_unet.engine.formats.omezarr import create_labels, finish
+from napari_unet.engine.formats.omezarr import begin_zarr, finish_zarr
 from napari_unet.engine.items.link import LinkedPlanes
 from napari_unet.engine.items.order import Order
 from napari_unet.engine.items.outlining import outlined_planes
@@ -91,6 +91,6 @@ def _write_zarr(path: Path, planes: Planes, image: ImageFile) -> None:
     channels = planes.shape[: planes.ndim - image.data.ndim + 1]
     shape = (*channels, *image.plane_shape, *planes.shape[-2:])
     axes = "C" * len(channels) + f"{image.plane_axes}YX"
-    out = create_labels(path, shape, axes=axes, dtype=planes.dtype, pixel_size=image.pixel_size)
+    out = begin_zarr(path, shape, axes=axes, dtype=planes.dtype, pixel_size=image.pixel_size)
     _fill(out, planes)
-    finish(path)
+    finish_zarr(path)
