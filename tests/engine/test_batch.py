@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import subprocess
@@ -446,6 +447,8 @@ def test_zarr_in_is_zarr_out_with_axes_and_sizes(model: Segmenter, tmp_path: Pat
     written = open_image(labels)
     assert (written.plane_axes, written.plane_shape) == ("TZ", (2, 2))
     assert written.pixel_size == size
+    omero = json.loads((probabilities / "zarr.json").read_text())["attributes"]["ome"]["omero"]
+    assert [channel["label"] for channel in omero["channels"]] == ["background", "cell"]
     whole = segment(model, stack.reshape(1, 4, 80, 96), CPU)
     np.testing.assert_array_equal(np.asarray(written.data)[0], whole)
     sure = np.asarray(open_image(probabilities).data)[0]

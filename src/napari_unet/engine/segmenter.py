@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.cellclasses import class_title
 from napari_unet.core.given import is_path, told
 from napari_unet.errors import InputError
 
@@ -94,6 +95,15 @@ class Segmenter:
     def cell_classes(self) -> int:
         """How many classes of cells it tells apart: 0 of a model of classes, else 1 or more."""
         return self.n_classes - 1 if self.kind == "cells" else 0
+
+    @property
+    def output_names(self) -> list[str]:
+        """What each output of the network is called; the first of cells is the background."""
+        if self.cell_classes == 1:
+            return ["background", "cell"]
+        count = self.cell_classes or self.n_classes
+        names = [class_title(self.class_names, number) for number in range(1, count + 1)]
+        return ["background", *names] if self.cell_classes else names
 
     @property
     def pixel_size(self) -> float:

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_unet.core.cellclasses import class_title
 from napari_unet.core.normalise import HIGH, LOW, normalise
 from napari_unet.core.portable import PortablePlan
 from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["class_names", "cover", "readme"]
+__all__ = ["cover", "readme"]
 
 COLOURS = np.array(
     [[36, 40, 48], [77, 191, 237], [252, 201, 77], [245, 107, 89], [125, 209, 112]], dtype=np.uint8
@@ -57,15 +56,6 @@ instance with `napari-unet evaluate`. Expect less on images of another kind than
 """
 
 
-def class_names(segmenter: Segmenter) -> list[str]:
-    """Return what each output of a model is called; the first of cells is the background."""
-    if segmenter.cell_classes == 1:
-        return ["background", "cell"]
-    count = segmenter.cell_classes or segmenter.n_classes
-    names = [class_title(segmenter.class_names, number) for number in range(1, count + 1)]
-    return ["background", *names] if segmenter.cell_classes else names
-
-
 def cover(
     part: NDArray[np.float32], statistics: NDArray[np.float32], found: NDArray[np.float32]
 ) -> bytes:
@@ -98,7 +88,7 @@ def readme(segmenter: Segmenter, plan: PortablePlan, name: str, *, fixed: bool) 
         smallest=plan.smallest,
         step=plan.step,
         halo=plan.halo,
-        names=", ".join(class_names(segmenter)),
+        names=", ".join(segmenter.output_names),
         cells=CELLS.format(sure=1 - segmenter.core) if segmenter.kind == "cells" else "",
         facts="\n".join(f"- {fact}: {value}" for fact, value in facts.items()),
     )

@@ -17,7 +17,6 @@ import napari_unet
 from napari_unet.core.normalise import HIGH, LOW
 from napari_unet.core.onnxgraph import OPERATORS
 from napari_unet.core.portable import PortablePlan
-from napari_unet.engine.exporting.card import class_names
 from napari_unet.engine.modelfile import PACKED
 from napari_unet.engine.segmenter import Segmenter
 
@@ -105,7 +104,7 @@ def _output(segmenter: Segmenter, plan: PortablePlan) -> Fields:
 
 def _outputs(segmenter: Segmenter) -> list[str]:
     """Name the outputs as variables of Python may be named, no two alike."""
-    names = [re.sub(r"\W+", "_", name).strip("_") for name in class_names(segmenter)]
+    names = [re.sub(r"\W+", "_", name).strip("_") for name in segmenter.output_names]
     names = [n if n.isidentifier() and not iskeyword(n) else f"class_{n}" for n in names]
     while alike := {name for name in names if names.count(name) > 1}:
         names = [f"{name}_{k}" if name in alike else name for k, name in enumerate(names)]

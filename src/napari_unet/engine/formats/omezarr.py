@@ -50,7 +50,6 @@ def begin_zarr(
     axes: str,
     pixel_size: PixelSize = UNKNOWN,
     dtype: DTypeLike = np.uint32,
-    chunks: Sequence[int] | None = None,
     channels: Sequence[str] = (),
 ) -> Any:
     """Begin an OME-Zarr image that `finish_zarr` completes; nothing is at ``path`` before.
@@ -67,8 +66,6 @@ def begin_zarr(
         As an `ImageFile` has it.
     dtype : dtype
         Of integers for labels, of floats for probabilities.
-    chunks : sequence of int, optional
-        Sides of the pieces that can be written at the same time: 1, ..., 1024, 1024.
     channels : sequence of str, optional
         What the probabilities are of.
 
@@ -92,7 +89,7 @@ def begin_zarr(
     if path.exists() and not is_zarr(path):
         raise InputError(f"{path} is there and is no zarr folder; choose another name.")
     axes, shape = with_known_axes(axes, shape)
-    sides = tuple(chunks or [1] * (len(shape) - 2) + [CHUNK, CHUNK])
+    sides = (*[1] * (len(shape) - 2), CHUNK, CHUNK)
     # OME-Zarr has the axes in this order
     order = sorted(range(len(axes)), key=lambda axis: "TCZYX".index(axes[axis]))
     ome = _metadata("".join(axes[axis] for axis in order), dtype, channels, pixel_size)

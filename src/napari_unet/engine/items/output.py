@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ def write_result(
         return
     planes = labels if kind == "labels" else ProbabilityPlanes(segmenter, order, image)
     if order.format == "ome-zarr":
-        _write_zarr(path, planes, image)
+        names = () if kind == "labels" else segmenter.output_names
+        _write_zarr(path, planes, image, names)
         return
     pixels = _in_one_piece(planes, order.scratch / f"{kind}.zarr") if order.is_large else planes
     write = write_labels if kind == "labels" else write_probabilities
@@ -86,11 +88,12 @@ def _fill(out: Any, planes: Planes) -> None:
             out[(*at, *box)] = values
 
 
-def _write_zarr(path: Path, planes: Planes, image: ImageFile) -> None:
-    """Write planes as OME-Zarr, with the axes of the image."""
-    channels = planes.shape[: planes.ndim - image.data.ndim + 1]
+def _write_zarr(path: Path, planes: Planes, image: ImageFile, names: Sequence[str]) -> None:
+    """Write planes as OME-Zarr, with the axes of the image; channels have names."""
+    channels = [len(names)] if names else []
     shape = (*channels, *image.plane_shape, *planes.shape[-2:])
     axes = "C" * len(channels) + f"{image.plane_axes}YX"
-    out = begin_zarr(path, shape, axes=axes, dtype=planes.dtype, pixel_size=image.pixel_size)
+    size, dtype = image.pixel_size, planes.dtype
+    out = begin_zarr(path, shape, axes=axes, pixel_size=size, dtype=dtype, channels=names)
     _fill(out, planes)
     finish_zarr(path)
