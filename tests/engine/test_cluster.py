@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,15 @@ def test_a_killed_worker_costs_only_its_task(tmp_path: Path) -> None:
         ((index, error),) = executor.map(toy_units.die, [()])
     assert isinstance(error, JobError)
     assert "died, one after the other. Perhaps memory does not suffice" in str(error)
+
+
+def test_a_worker_that_dies_of_a_model_has_a_successor(tmp_path: Path) -> None:
+    """Which is given the model, too, and nothing else comes of it."""
+    model = replace(starter_model(), provenance={"large": toy_units.Fatal(tmp_path / "died")})
+    with local_workers(2) as executor:
+        results = dict(executor.map(toy_units.look, [(model, number) for number in range(4)]))
+    assert (tmp_path / "died").exists()
+    assert [results[number][0] for number in range(4)] == [0, 1, 2, 3]
 
 
 def test_when_the_scheduler_dies_a_sentence_says_what_to_do(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -37,6 +38,25 @@ def refuse(number: int) -> None:
 def die() -> None:
     """End the process as the system ends one that takes too much memory."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Fatal:
+    """Part of a model that is too much for the first process that it comes to."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrive, (self.file,)
+
+
+def _arrive(file: Path) -> str:
+    try:
+        file.touch(exist_ok=False)
+    except FileExistsError:
+        return "arrived"
+    die()
+    return "never"
 
 
 def cut_into_blocks(large: int, side: int) -> None:

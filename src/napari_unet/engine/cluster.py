@@ -38,6 +38,15 @@ AHEAD = 1000
 DEATHS = 5
 """Workers that may die over one unit of work until it is given up."""
 
+GONE = (
+    "The Dask scheduler is gone. What is done is kept: start a scheduler and run the same batch "
+    "again."
+)
+DIED = (
+    "The workers that tried it died, one after the other. Perhaps memory does not suffice: give "
+    "them more, or set a smaller tile size."
+)
+
 PATIENCE = 10.0
 """Seconds to wait for a scheduler."""
 
@@ -112,9 +121,24 @@ class DaskExecutor:
 
             # a name of its own: another program may use the same model on the same workers
             model = Model(f"live-unet-{uuid.uuid4().hex}")
-            self._client.register_plugin(ModelPlugin(model, argument))
+            self._bring(ModelPlugin(model, argument))
             self._models[id(argument)] = argument, model
         return self._models[id(argument)][1]
+
+    def _bring(self, plugin: Any) -> None:
+        """Give the workers a model; one that dies meanwhile has a successor that is given it, too.
+
+        Again, because the scheduler does not wait for the others where one dies.
+        """
+        for _ in range(DEATHS):
+            try:
+                self._client.register_plugin(plugin)
+            except OSError as error:
+                if self._client.status != "running":
+                    raise JobError(GONE) from error
+            else:
+                return
+        raise JobError(DIED)
 
     def close(self) -> None:
         """Let the workers forget the models."""
@@ -288,16 +312,10 @@ def _failure(future: Any) -> UNetError:
     from distributed import KilledWorker
 
     if future.cancelled():
-        raise JobError(
-            "The Dask scheduler is gone. What is done is kept: start a scheduler and run the same "
-            "batch again."
-        )
+        raise JobError(GONE)
     reason = future.exception()
     if isinstance(reason, KilledWorker):
-        return JobError(
-            "The workers that tried it died, one after the other. Perhaps memory does not suffice: "
-            "give them more, or set a smaller tile size."
-        )
+        return JobError(DIED)
     raise JobError(
         f"The workers cannot do their part ({in_short(reason)}). Install the same "
         f"versions of Python and napari-live-unet for the scheduler and all workers."
