@@ -123,6 +123,41 @@ def test_the_dock_says_that_another_image_is_seen_than_the_chosen_one(
     wait_until_forgotten()
 
 
+def test_the_dock_says_that_other_labels_are_painted_than_the_chosen_ones(
+    hand: Any, viewer: Any, sample: Any
+) -> None:
+    """No training would look at such strokes; which labels are meant, only the painter knows."""
+    other = viewer.add_labels(np.zeros_like(SCRIBBLES), name="more")
+    said = (
+        "You are painting in layer 'more', not in 'painted': choose it as Labels, or click on "
+        "'painted' in the layer list."
+    )
+
+    def wait_until_forgotten() -> None:
+        hand._qtbot.wait_until(lambda: not hand.reads("You are painting"), timeout=5_000)
+
+    hand.wait_to_read("10 cells")
+    assert not hand.reads("You are painting")
+    other.mode = "paint"
+    hand.wait_to_read(said)
+    viewer.layers.selection.active = sample[1]
+    wait_until_forgotten()
+    viewer.layers.selection.active = other
+    hand.wait_to_read(said)
+    other.mode = "pan_zoom"
+    wait_until_forgotten()
+    other.mode = "erase"
+    hand.wait_to_read(said)
+    hand.dock.panels.data.choice.labels = other
+    wait_until_forgotten()
+    hand.dock.panels.data.choice.labels = None
+    hand.wait_to_read("You are painting in layer 'more': choose it as Labels.")
+    second = viewer.add_image(IMAGE.copy(), name="next field", blending="additive")
+    link(other, second)  # what is painted on another image is learned from, too
+    hand.dock.panels.data.choice.image_box.value = sample[0]
+    wait_until_forgotten()
+
+
 def test_a_chosen_layer_can_be_renamed_and_removed(hand: Any, viewer: Any, sample: Any) -> None:
     """The choice holds the layer, not its name; when it is gone nothing is chosen."""
     image, labels = sample

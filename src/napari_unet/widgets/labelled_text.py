@@ -15,6 +15,7 @@ from napari_unet.viewer.background import Background
 from napari_unet.viewer.correcting.inview import about_cover
 from napari_unet.viewer.field import whole_plane
 from napari_unet.viewer.learning import doubts, labelled
+from napari_unet.viewer.learning.stray import about_stray_brush
 from napari_unet.viewer.stack import ImageStack
 from napari_unet.widgets.layer_choice import LayerChoice
 from napari_unet.widgets.parts import sentence, stack
@@ -40,9 +41,9 @@ class LabelledText:
         self._viewer, self._choice, self._background = viewer, choice, background
         self._watched: list[Any] = []
         self._work: Iterator[None] = iter(())
-        self._about, self._covered, self._doubt = sentence(), sentence(), sentence()
-        self._covered.visible = self._doubt.visible = False
-        self.widget = stack(self._about, self._covered, self._doubt)
+        self._about, self._elsewhere, self._doubt = sentence(), sentence(), sentence()
+        self._elsewhere.visible = self._doubt.visible = False
+        self.widget = stack(self._about, self._elsewhere, self._doubt)
         self._delay, self._idle = QTimer(self.widget.native), QTimer(self.widget.native)
         self._delay.setSingleShot(True)
         self._delay.setInterval(COUNTING_DELAY)
@@ -58,8 +59,9 @@ class LabelledText:
         viewer = self._viewer
         for image in layers.image_layers(viewer):
             self._watched += [image.events[name] for name in COVERING]
-        self._watched += [viewer.layers.events.reordered, viewer.canvas.grid.events.enabled]
-        self._watched += [viewer.dims.events.ndisplay]
+        self._watched += [layer.events.mode for layer in layers.labels_layers(viewer)]
+        self._watched += [viewer.layers.events.reordered, viewer.layers.selection.events.active]
+        self._watched += [viewer.canvas.grid.events.enabled, viewer.dims.events.ndisplay]
         for emitter in self._watched:
             emitter.connect(self.renew)
         self.renew()
@@ -80,7 +82,7 @@ class LabelledText:
 
     def set_warning_colour(self, colour: str) -> None:
         """Follow the theme of the viewer."""
-        for warning in (self._covered, self._doubt):
+        for warning in (self._elsewhere, self._doubt):
             warning.native.setStyleSheet(f"color: {colour}")
 
     def _begin(self) -> None:
@@ -105,7 +107,8 @@ class LabelledText:
             about = ImageStack.of(choice.image).describe()
             field = whole_plane(self._viewer, choice.image)
             # cells of another image that is seen instead would be painted
-            self._warn(about_cover(self._viewer, choice.image, field, under=(choice.image,)))
+            covered = about_cover(self._viewer, choice.image, field, under=(choice.image,))
+            self._warn(covered or about_stray_brush(self._viewer, choice.image, choice.labels))
             if choice.labels is None:
                 self._say(f"{about}.\nPress New beside Labels, then paint a few cells.")
                 return
@@ -128,7 +131,7 @@ class LabelledText:
         doubts.ask_doubt(self._background, choice.labels, fullest, has_regions, self._question)
 
     def _warn(self, text: str) -> None:
-        self._covered.value, self._covered.visible = text, bool(text)
+        self._elsewhere.value, self._elsewhere.visible = text, bool(text)
 
     def _say(self, text: str) -> None:
         self._about.value = text
