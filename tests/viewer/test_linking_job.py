@@ -161,6 +161,19 @@ def test_a_stop_leaves_the_numbers_as_they_are(
     np.testing.assert_array_equal(labels.data, CELLS)
 
 
+def test_a_segmentation_that_is_deleted_meanwhile_is_spoken_of(
+    viewer: Any, session: Session, segmented: Any, finish: Any
+) -> None:
+    """There are no numbers that could be as they were."""
+    image, labels = segmented()
+    session.link(image, "objects", PredictConfig())
+    viewer.layers.remove(labels)
+    finish()
+
+    said = "Stopped: the segmentation was deleted, or has other pixels now."
+    assert session.about_result == said
+
+
 def test_what_cannot_be_linked_is_refused_in_one_sentence(
     viewer: Any, session: Session, segmented: Any
 ) -> None:

@@ -308,6 +308,7 @@ def test_an_output_that_is_deleted_stops_the_segmentation(
 
     assert len(viewer.layers) == 1
     assert not isinstance(events[-1].event, PlaneDone) or events[-1].plane != (5,)
+    assert session.about_result.startswith("Stopped: the layer of the result was deleted")
     assert messages() == []
 
 

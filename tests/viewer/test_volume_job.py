@@ -121,7 +121,7 @@ def test_a_volume_whose_pixels_are_replaced_meanwhile_is_not_finished(
     image.data = VOLUME[:4].copy()
     finish()
 
-    assert session.about_result == "Stopped; the segmentation is as it was."
+    assert session.about_result == "Stopped: the image was deleted, or has other pixels now."
     assert [layer.name for layer in viewer.layers] == ["ovule"]
     assert session.kept.planes(image) == []
     assert messages() == []

@@ -37,6 +37,7 @@ __all__ = ["LINKING", "LinkingJob"]
 
 LINKING = "Linking planes"
 CHANGED = "The segmentation changed while its planes were linked: press Link planes again."
+GONE = "Stopped: the segmentation was deleted, or has other pixels now."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,7 +146,7 @@ class LinkingJob(SessionJob["float | _Linked"]):
 
     def stopped(self) -> str:
         """Say what is left when it was stopped."""
-        return "Stopped; the numbers are as they were."
+        return "Stopped; the numbers are as they were." if self.wanted else GONE
 
     def close(self) -> None:
         """There is nothing to let go of."""

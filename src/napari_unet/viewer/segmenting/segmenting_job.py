@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["SEGMENTING", "ImageFailed", "Scope", "SegmentingJob"]
 
 SEGMENTING = "Segmenting"
+GONE = "Stopped: the layer of the result was deleted, or has other pixels now."
 
 Scope = Literal["current plane", "whole layer", "all open images"]
 
@@ -204,6 +205,9 @@ class SegmentingJob(SessionJob[Event]):
 
     def stopped(self) -> str:
         """Say what is left when it was stopped."""
+        if not self.wanted:
+            self._batch.end(GONE)
+            return GONE
         self._batch.end("Stopped; unfinished results stay.")
         return "Stopped; the result is unfinished."
 

@@ -45,6 +45,7 @@ AS_PIXELS = (
     " Planes count as one pixel apart. If they are not, set Spacing in Settings, and do it again."
 )
 
+GONE = "Stopped: the image was deleted, or has other pixels now."
 TOO_FAR = " Planes are too far apart to look across them, so they were looked at alone."
 
 
@@ -177,7 +178,7 @@ class VolumeJob(SessionJob["float | _Found"]):
 
     def stopped(self) -> str:
         """Say what is left when it was stopped."""
-        return "Stopped; the segmentation is as it was."
+        return "Stopped; the segmentation is as it was." if self.wanted else GONE
 
     def close(self) -> None:
         """There is nothing to let go of."""
