@@ -80,6 +80,26 @@ def test_the_dock_says_that_an_image_has_no_contrast(
     assert "All pixels of the plane have the same grey value" in session.about_result
 
 
+def test_the_dock_says_which_planes_have_odd_grey_values(
+    session: Session, viewer: Any, finish: Any
+) -> None:
+    """Of many planes, and of many images, nobody could find them."""
+    stack = np.stack([IMAGE] * 4)
+    stack[2] = 7
+    image = viewer.add_image(stack, name="worm")
+    session.segmenter = make_segmenter()
+    session.segment(image, "whole layer", PREDICT)
+    finish()
+    odd = "All pixels of the plane have the same grey value: look at the image."
+    assert f" Plane 2: {odd}" in session.about_result
+    viewer.add_image(np.full(IMAGE.shape, 7), name="dark")
+    session.segment(image, "all open images", PREDICT)
+    finish()
+
+    said = session.about_result
+    assert f" Layer 'worm', plane 2: {odd} Grey values are odd in 1 more plane." in said
+
+
 def test_the_dock_says_that_memory_is_too_small_for_the_tiles(
     session: Session, viewer: Any
 ) -> None:

@@ -186,6 +186,26 @@ def test_planes_too_far_apart_to_look_across_are_spoken_of(
     assert "Planes are too far apart to look across them" in session.about_result
 
 
+def test_the_dock_says_which_planes_have_odd_grey_values(
+    viewer: Any, session: Session, finish: Any
+) -> None:
+    """While it goes on and afterwards: what is found there is none."""
+    pixels = VOLUME.astype(np.float32)
+    pixels[3], pixels[9, :5] = 7.0, np.nan
+    said, told = [], session.told.connect(lambda: said.append(session.about_result))
+    session.segment_volume(viewer.add_image(pixels, name="ovule", scale=SCALE), CPU)
+    finish()
+    session.told.disconnect(told)
+
+    odd = (
+        " Plane 3: All pixels of the plane have the same grey value: look at the image. "
+        "Grey values are odd in 1 more plane."
+    )
+    assert session.about_result.startswith("Found ")
+    assert session.about_result.endswith(odd)
+    assert any(text.endswith(odd) for text in said if " % ..." in text)
+
+
 def test_a_stop_leaves_the_segmentation_as_it_was(
     viewer: Any, session: Session, finish: Any
 ) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Learned",
     "Measured",
+    "OddPlane",
     "PlaneDone",
     "Prepared",
     "Previewed",
@@ -232,6 +233,22 @@ class PlaneDone:
     planes: int
     objects: int
     classes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OddPlane:
+    """The grey values of a plane of a volume are odd.
+
+    Attributes
+    ----------
+    plane : int
+        0, 1, ...: which of the stack, time points after each other.
+    oddity : str
+        What the user should know about them, in a sentence.
+    """
+
+    plane: int
+    oddity: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

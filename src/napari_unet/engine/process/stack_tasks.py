@@ -16,8 +16,9 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.core.linking import Kind, Links
 from napari_unet.core.linkstack import linking
 from napari_unet.core.necks3d import Necks
+from napari_unet.core.normalise import oddity
 from napari_unet.engine.cells import necks_in_3d
-from napari_unet.engine.events import PlaneDone
+from napari_unet.engine.events import OddPlane, PlaneDone
 from napari_unet.engine.segmenter import Segmenter
 
 __all__ = ["SEGMENTING", "link_stack", "segment_volume"]
@@ -60,8 +61,10 @@ def segment_volume(
     evidence: NDArray[np.uint16] | None,
     spacing: float,
     config: PredictConfig,
-) -> Iterator[float | PlaneDone]:
+) -> Iterator[float | OddPlane | PlaneDone]:
     """Find 3D objects along all three axes; yield the share that is done, then what was found.
+
+    Planes with odd grey values are told as soon as they are read.
 
     Parameters
     ----------
@@ -85,6 +88,9 @@ def segment_volume(
     told = None if evidence is None else evidence.reshape(-1, times, deep, *plane)
     for t in range(times):
         pixels = [np.asarray(plane) for plane in planes[t * deep : (t + 1) * deep]]
+        for z, plane_read in enumerate(pixels):
+            if said := oddity(plane_read):
+                yield OddPlane(plane=t * deep + z, oddity=said)
         of_time = None if told is None else told[:, t]
         for share in segmenting_planes(
             segmenter, np.stack(pixels, axis=1), labels[t], mean[t], spacing, config, of_time

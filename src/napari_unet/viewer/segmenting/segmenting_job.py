@@ -23,6 +23,7 @@ from napari_unet.viewer.batches.opening import LayerResult
 from napari_unet.viewer.cellclasses import class_titles
 from napari_unet.viewer.layers import image_layers, is_result
 from napari_unet.viewer.segmenting.checks import check_fits, check_room
+from napari_unet.viewer.segmenting.oddities import Oddities, plane_title
 from napari_unet.viewer.segmenting.results import hide
 from napari_unet.viewer.segmenting.segmentation import Segmentation, StreamEvent
 from napari_unet.viewer.session_job import SessionJob
@@ -118,7 +119,7 @@ class SegmentingJob(SessionJob[Event]):
             self._batch = session.batch = self._of_all(image)
         else:
             self._batch = self._of_one(image, scope)
-        self._note = ""
+        self._note, self._oddities = "", Oddities()
         self._began = time.monotonic()
         self._pace = Pace(len(self._batch.rows))
         for number, item in enumerate(self._items):
@@ -167,8 +168,16 @@ class SegmentingJob(SessionJob[Event]):
         if item.complete:
             row.end("done", item.found)
             self._pace.end(event.image, done=True)
-        if isinstance(event.event, TileDone) and (note := event.event.note or event.event.oddity):
-            self._note = f" {note}"
+        if isinstance(event.event, TileDone):
+            self._note = f" {event.event.note}" if event.event.note else self._note
+            self._oddities.add(self._where(event, row), event.event.oddity)
+
+    def _where(self, event: StreamEvent, row: BatchRow) -> Iterator[str]:
+        """Yield the titles of the image and of the plane, as far as there are several."""
+        if len(self._items) > 1:
+            yield f"layer {row.name!r}"
+        if len(self._items[event.image].planes) > 1:
+            yield plane_title(event.plane)
 
     def fraction(self, event: Event) -> float:
         """Return the share that is done, 0 ... 1."""
@@ -178,7 +187,7 @@ class SegmentingJob(SessionJob[Event]):
         """Say how far it is, or what was found."""
         items = self._items
         if not all(row.over for row in self._rows):
-            return f"Segmenting, {100 * event.progress:.0f} % ...{self._note}"
+            return f"Segmenting, {100 * event.progress:.0f} % ...{self._note}{self._oddities}"
         seconds = time.monotonic() - self._began
         objects = sum(item.objects for item in items)
         found = in_cells(objects)
@@ -193,7 +202,7 @@ class SegmentingJob(SessionJob[Event]):
         looked_at = len(items) == 1 and len(items[0].planes) == 1
         advice = " Paint where it is wrong, and train again." if looked_at else ""
         how = f"{self._how} in {seconds:.1f} s{failed}{self._left_out()}."
-        return f"Segmented {what}{where}{how}{self._note}{advice}"
+        return f"Segmented {what}{where}{how}{self._note}{self._oddities}{advice}"
 
     def _left_out(self) -> str:
         """Say what could not be segmented: a notification is soon gone."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from napari.layers import Image
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.summary import counted
 from napari_unet.engine.cells import useful_axes
-from napari_unet.engine.events import PlaneDone
+from napari_unet.engine.events import OddPlane, PlaneDone
 from napari_unet.engine.host import SharedArray
 from napari_unet.engine.process import stack_tasks
 from napari_unet.engine.starter import starter_model
@@ -31,6 +31,7 @@ from napari_unet.viewer.cellclasses import (
 from napari_unet.viewer.layers import ResultKind, is_result, note_linked_planes, set_meaning
 from napari_unet.viewer.reading import served
 from napari_unet.viewer.segmenting.checks import check_fits, check_room
+from napari_unet.viewer.segmenting.oddities import Oddities, plane_title
 from napari_unet.viewer.segmenting.results import Result, hide
 from napari_unet.viewer.session_job import SessionJob
 from napari_unet.viewer.stack import ImageStack, finest, knows_spacing, plane_spacing
@@ -59,7 +60,10 @@ class _Found:
     done: PlaneDone
 
 
-class VolumeJob(SessionJob["float | _Found"]):
+_Event: TypeAlias = "float | OddPlane | _Found"
+
+
+class VolumeJob(SessionJob[_Event]):
     """Segments sections along all axes of a stack; at the end layers show the objects of the mean.
 
     Parameters
@@ -98,6 +102,7 @@ class VolumeJob(SessionJob["float | _Found"]):
             )
         check_room(image, whole=True)
         self._spacing = config.spacing or plane_spacing(image)
+        self._oddities = Oddities()
         self._began = time.monotonic()
 
     @property
@@ -106,7 +111,7 @@ class VolumeJob(SessionJob["float | _Found"]):
         image = self._image
         return image in self._session.viewer.layers and finest(image) is self._stack.data
 
-    def events(self, stop: threading.Event) -> Iterator[float | _Found]:
+    def events(self, stop: threading.Event) -> Iterator[_Event]:
         """Segment in the compute process, which asks for the planes; for a worker thread."""
         planes = [served(self._stack, index, self._image.name) for index in self._stack.indices()]
         shape = self._stack.shape
@@ -120,7 +125,7 @@ class VolumeJob(SessionJob["float | _Found"]):
                 stack_tasks.segment_volume, self._segmenter, planes, self._stack.leading, labels,
                 foreground, evidence, self._spacing, self._config, stop=stop,
             ):  # fmt: skip
-                if isinstance(event, float):
+                if not isinstance(event, PlaneDone):
                     yield event
                     continue
                 # shared memory is short; napari shows uint16 a hundred times quicker
@@ -128,9 +133,12 @@ class VolumeJob(SessionJob["float | _Found"]):
                 told = None if evidence is None else evidence.array.copy()
                 yield _Found(labels.array.astype(narrow), foreground.array.copy(), told, event)
 
-    def on_event(self, event: float | _Found) -> None:
+    def on_event(self, event: _Event) -> None:
         """Show what was found."""
-        if isinstance(event, float) or not self.wanted:
+        if isinstance(event, OddPlane):
+            plane = tuple(map(int, np.unravel_index(event.plane, self._stack.leading)))
+            self._oddities.add([plane_title(plane)], event.oddity)
+        if not isinstance(event, _Found) or not self.wanted:
             return
         viewer, image = self._session.viewer, self._image
         hide(viewer, image, "preview")
@@ -153,16 +161,19 @@ class VolumeJob(SessionJob["float | _Found"]):
                 magnification=self._config.magnification,
             )
 
-    def fraction(self, event: float | _Found) -> float:
+    def fraction(self, event: _Event) -> float | None:
         """Return the share that is done, 0 ... 1."""
+        if isinstance(event, OddPlane):
+            return None
         return event if isinstance(event, float) else 1.0
 
-    def describe(self, event: float | _Found) -> str:
+    def describe(self, event: _Event) -> str:
         """Say how far it is, or what was found."""
-        if isinstance(event, float):
+        if not isinstance(event, _Found):
+            done = event if isinstance(event, float) else self._session.progress
             # the longest part of the rest cannot say how far it is
-            doing = ": telling objects apart" * (event >= stack_tasks.SEGMENTING)
-            return f"{self.title}{doing}, {100 * event:.0f} % ..."
+            doing = ": telling objects apart" * (done >= stack_tasks.SEGMENTING)
+            return f"{self.title}{doing}, {100 * done:.0f} % ...{self._oddities}"
         number, seconds = event.done.objects, time.monotonic() - self._began
         found = f"Found {number} 3D object{'s' * (number != 1)}"
         if event.done.classes:
@@ -174,7 +185,7 @@ class VolumeJob(SessionJob["float | _Found"]):
             found += AS_PIXELS
         elif len(useful_axes(self._segmenter, self._config, self._spacing)) == 1:
             found += TOO_FAR
-        return found
+        return f"{found}{self._oddities}"
 
     def stopped(self) -> str:
         """Say what is left when it was stopped."""
