@@ -75,7 +75,8 @@ class Hand:
 
     def reads(self, text: str) -> bool:
         """Whether a text stands somewhere in the dock."""
-        return any(text in label.text() for label in self.dock.native.findChildren(QLabel))
+        labels = self.dock.native.findChildren(QLabel)
+        return any(text in label.text().replace("\N{NO-BREAK SPACE}", " ") for label in labels)
 
     def wait_to_read(self, text: str, seconds: float = 20.0) -> None:
         """Wait for a text."""

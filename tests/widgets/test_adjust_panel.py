@@ -77,7 +77,8 @@ def settle(session: Session, qtbot: Any) -> Callable[[], None]:
 
 def reads(panel: AdjustPanel) -> str:
     """Return the texts of the panel."""
-    return " / ".join(label.text() for label in panel.widget.native.findChildren(QLabel))
+    said = " / ".join(label.text() for label in panel.widget.native.findChildren(QLabel))
+    return said.replace("\N{NO-BREAK SPACE}", " ")
 
 
 @pytest.mark.parametrize(

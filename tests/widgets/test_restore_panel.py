@@ -55,7 +55,8 @@ def opened(viewer: Any, qtbot: Any) -> Callable[[Path], tuple[RestorePanel, QWid
 
 def text_in(widget: QWidget) -> str:
     """All sentences that can be read."""
-    return " ".join(label.text() for label in widget.findChildren(QLabel) if label.isVisible())
+    said = " ".join(label.text() for label in widget.findChildren(QLabel) if label.isVisible())
+    return said.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def click(qtbot: Any, widget: QWidget, text: str) -> None:

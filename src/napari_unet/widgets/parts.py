@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from magicgui.widgets import ComboBox, Container, Label, PushButton
@@ -24,6 +25,11 @@ __all__ = [
     "show_row",
     "stack",
 ]
+
+
+UNBROKEN = "\N{NO-BREAK SPACE}"
+TOGETHER = re.compile(r"(?<=\d) (?=%|x \d|(\d{3}|px|s|µm|[kMGT]B)\b)|(?<=\d x) (?=\d)")
+"""Blanks as in 12 345, 95 %, 30 px, and 128 x 128."""
 
 
 def button(text: str, tooltip: str) -> PushButton:
@@ -52,9 +58,19 @@ def offer_anew(combo: ComboBox) -> None:
         combo.changed.emit(combo.value)
 
 
+class _Sentence(Label):
+    """A text in which a line never ends between the digits of a number, or before its unit."""
+
+    def get_value(self) -> str:
+        return super().get_value().replace(UNBROKEN, " ")
+
+    def set_value(self, value: str) -> None:
+        super().set_value(TOGETHER.sub(UNBROKEN, value))
+
+
 def sentence() -> Label:
     """Return a text that wraps, as wide as the dock."""
-    made = Label()
+    made = _Sentence()
     made.native.setWordWrap(True)
     made.native.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
     made.native.setSizePolicy(_as_high_as_the_text_at_this_width())
