@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
+from napari.utils.theme import get_theme
 from qtpy.QtWidgets import QLineEdit
 
 from napari_unet.sample_data import painted_scribbles, touching_cells
@@ -15,7 +17,7 @@ SCRIBBLES = painted_scribbles(touching_cells((128, 128))[1])
 
 def field(hand: Any) -> QLineEdit:
     """Return where the class is typed."""
-    widget: QLineEdit = hand.dock.panels.data._class.widget.native
+    widget: QLineEdit = hand.dock.panels.data.class_choice.widget.native
     return widget
 
 
@@ -50,3 +52,23 @@ def test_the_field_follows_the_table_and_the_chosen_layer(hand: Any, sample: Any
     assert "The class of label 4 is -1" in field(hand).placeholderText()
     hand.session.viewer.layers.remove(labels)
     assert not field(hand).isEnabled()
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_the_known_classes_have_the_colours_of_the_viewer(
+    hand: Any, sample: Any, viewer: Any, qtbot: Any, theme: str
+) -> None:
+    """A white list in a dark window blinds."""
+    _, labels = sample
+    labels.features = {"index": [2], "class": ["dividing"]}
+    labels.selected_label = 3
+    viewer.theme = "light" if theme == "dark" else "dark"
+    viewer.theme = theme
+    viewer.window._qt_window.show()
+    qtbot.keyClicks(field(hand), "d")
+    known = field(hand).completer().popup()
+    shown = known.grab().toImage()
+
+    ground = shown.pixelColor(shown.width() - 5, shown.height() // 2)
+    assert ground.name() == get_theme(theme).foreground.as_hex(format="long")
+    known.hide()

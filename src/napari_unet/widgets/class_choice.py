@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from typing import TYPE_CHECKING
 
 from magicgui.widgets import LineEdit
 from napari.layers import Labels
@@ -11,6 +12,9 @@ from qtpy.QtWidgets import QCompleter, QLineEdit
 
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of, set_class
+
+if TYPE_CHECKING:
+    from napari.utils.theme import Theme
 
 __all__ = ["ClassChoice"]
 
@@ -27,12 +31,23 @@ class ClassChoice:
         )
         self._edit: QLineEdit = self.widget.native
         self._known = QStringListModel(self._edit)
-        completer = QCompleter(self._known, self._edit)
-        completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
-        self._edit.setCompleter(completer)
+        self._completer = QCompleter(self._known, self._edit)
+        self._completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        self._edit.setCompleter(self._completer)
         self._edit.editingFinished.connect(self._write)
         self._layer: weakref.ref[Labels] | None = None
         self._label, self._shown = 0, ""
+
+    def follow_theme(self, theme: Theme) -> None:
+        """Take the colours of the viewer: the list of known classes is a window of its own."""
+        names = ("foreground", "text", "current")
+        ground, text, chosen = (getattr(theme, name).as_hex(format="long") for name in names)
+        known = self._completer.popup()
+        assert known is not None  # Qt makes one
+        known.setStyleSheet(
+            f"QListView {{background-color: {ground}; color: {text}; "
+            f"selection-background-color: {chosen}; selection-color: {text}}}"
+        )
 
     def follow(self, layer: Labels | None) -> None:
         """Show the class of what is selected in a layer, and follow it."""

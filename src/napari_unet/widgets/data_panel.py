@@ -54,8 +54,8 @@ class DataPanel:
             "from the chosen one alone."
         )
         choice = self.choice
-        self._class = ClassChoice()
-        meaning = (self._meaning, self._class.widget)
+        self.class_choice = ClassChoice()
+        meaning = (self._meaning, self.class_choice.widget)
         rows = form(choice.image_box, choice.labels_row, *meaning, choice.regions_row)
         self.widget = stack(rows, self._others, self.text.widget)
         self._meaning.changed.connect(self._on_meaning)
@@ -104,7 +104,7 @@ class DataPanel:
         events = self._viewer.layers.events
         for emitter in (events.inserted, events.removed, events.renamed):
             emitter.disconnect(self.choice.follow)
-        self._class.leave()
+        self.class_choice.leave()
         self.text.forget()
 
     def settle_meaning(self, also: Sequence[Source] = ()) -> bool:
@@ -134,7 +134,7 @@ class DataPanel:
     def _on_choice(self) -> None:
         self._count_others()
         self._renew_meaning()
-        self._class.follow(self.choice.labels)
+        self.class_choice.follow(self.choice.labels)
         self.text.watch()
 
     def _renew_meaning(self) -> None:

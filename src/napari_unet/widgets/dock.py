@@ -113,4 +113,5 @@ class LiveUNet(Container):  # type: ignore[type-arg]
         theme = get_theme(self.session.viewer.theme)
         self.panels.training.follow_theme(theme)
         self.panels.restore.renew()
+        self.panels.data.class_choice.follow_theme(theme)
         self.panels.data.text.set_warning_colour(theme.warning.as_hex(format="long"))
