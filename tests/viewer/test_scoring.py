@@ -19,7 +19,7 @@ from napari_unet.engine.scoring import Agreement, score_plane
 from napari_unet.errors import InputError
 from napari_unet.sample_data import touching_cells
 from napari_unet.viewer.cellclasses import name_classes, write_classes
-from napari_unet.viewer.layers import Meaning, is_result, link, set_meaning
+from napari_unet.viewer.layers import Meaning, is_result, link, new_scribbles, set_meaning
 from napari_unet.viewer.scores.comparison import COLOURMAP, possible_scopes
 from napari_unet.viewer.scores.scorable import possible_truths
 from napari_unet.viewer.scores.score import CellScore
@@ -141,6 +141,31 @@ def test_errors_can_be_seen_and_are_named_under_the_cursor(
     assert layer.colormap is COLOURMAP
     assert list(layer.features["error"]) == ["right", *ERRORS]
     assert not layer.editable
+
+
+def test_painted_labels_are_outlined_while_errors_are_shown(
+    viewer: Any, scoring: Scoring, settle: Any
+) -> None:
+    """Their colours are not those of errors; and they can be painted on all the while."""
+    image = segmented(viewer, FOUND)
+    truth = viewer.add_labels(TRUTH.copy(), name="truth")
+    painted = new_scribbles(viewer, image)
+    mine = viewer.add_labels(TRUTH.copy(), name="outlined by the user")
+    mine.contour = 3
+    scoring.begin(image, truth, "plane")
+    settle()
+    errors = errors_of(viewer, image)
+
+    assert (painted.visible, painted.contour, mine.contour) == (True, 1, 3)
+    errors.visible = False
+    assert (painted.contour, mine.contour) == (0, 3)
+    errors.visible = True
+    assert painted.contour == 1
+    scoring.begin(image, truth, "plane")
+    settle()
+    assert painted.contour == 1
+    viewer.layers.remove(errors)
+    assert (painted.contour, mine.contour) == (0, 3)
 
 
 def test_scoring_again_shows_the_new_errors_only(

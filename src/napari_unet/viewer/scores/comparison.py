@@ -122,6 +122,12 @@ class Comparison(ABC):
         self._without_truth = self._not_segmented = 0
 
     @property
+    def errors(self) -> Labels:
+        """The layer that shows what is wrong."""
+        assert isinstance(self.result.layer, Labels)
+        return self.result.layer
+
+    @property
     def intact(self) -> bool:
         """Whether the layers that are compared are still there, and nobody writes them."""
         layers = (self.image, self._truth, self._predicted)

@@ -14,6 +14,7 @@ from psygnal import Signal
 
 from napari_unet.viewer.correcting.camera import check_flight, look_at
 from napari_unet.viewer.scores.comparison import Comparison, Scope, compare
+from napari_unet.viewer.scores.outlines import Outlines
 from napari_unet.viewer.scores.score import CellScore, Row, Score
 from napari_unet.viewer.session import Session
 from napari_unet.viewer.stack import PlaneIndex
@@ -50,6 +51,7 @@ class Scoring:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._work: Comparison | None = None
+        self._outlines = Outlines(session.viewer)
         self.score: Score[Any] | None = None
         self.sentence = ""
 
@@ -66,6 +68,7 @@ class Scoring:
         """Compare nothing any more, and forget the last score."""
         self._session.viewer.layers.events.removed.disconnect(self._on_removed)
         self._end()
+        self._outlines.leave()
         self.score, self.sentence = None, ""
 
     def begin(self, image: Image, truth: Labels, scope: Scope) -> None:
@@ -132,6 +135,8 @@ class Scoring:
         if work is None:
             return
         self.score = work.score
+        if self.score is not None:
+            self._outlines.follow(work.errors)
         nothing = (
             f"No {work.part} has both something true in layer {work.truth_name!r} and a "
             f"segmentation: segment the whole layer, or choose other labels."
