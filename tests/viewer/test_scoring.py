@@ -23,7 +23,7 @@ from napari_unet.viewer.layers import Meaning, is_result, link, new_scribbles, s
 from napari_unet.viewer.scores.comparison import COLOURMAP, possible_scopes
 from napari_unet.viewer.scores.scorable import possible_truths
 from napari_unet.viewer.scores.score import CellScore
-from napari_unet.viewer.scores.scoring import BROKEN_OFF, CHANGED, Scoring
+from napari_unet.viewer.scores.scoring import BROKEN_OFF, CHANGED, OUTDATED, Scoring
 from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.segmenting.rethreshold import Rethreshold
 from napari_unet.viewer.session import Session
@@ -552,7 +552,10 @@ def test_errors_go_when_the_segmentation_changes(
         scoring.begin(image, truth, "plane")
         settle()
         assert (errors_of(viewer, image).visible, found.visible) == (True, False)
+        assert scoring.sentence.startswith("SEG ")
+        before = scoring.sentence
         change()
+        assert scoring.sentence == f"{OUTDATED} {before}"
         assert (errors_of(viewer, image).visible, found.visible) == (False, True)
 
 

@@ -41,6 +41,7 @@ __all__ = [
     "entry",
     "image_layers",
     "is_linked",
+    "is_outdated",
     "is_result",
     "labels_layers",
     "last_linked",
@@ -50,6 +51,7 @@ __all__ = [
     "meaning_of",
     "new_scribbles",
     "note",
+    "note_outdated",
     "painted",
     "set_meaning",
 ]
@@ -112,7 +114,19 @@ def likely_labels(viewer: ViewerModel, image: Image | None) -> Labels | None:
 
 def mark_result(layer: Layer, kind: ResultKind, image: Image) -> None:
     """Write into a layer that it shows what we computed for an image."""
-    note(layer, result=kind, image=_identity(image), shown_in=_identity(layer), planes=None)
+    identities = {"image": _identity(image), "shown_in": _identity(layer)}
+    note(layer, result=kind, **identities, planes=None, outdated=False)
+
+
+def note_outdated(layer: Layer) -> None:
+    """Note with a result that what it is about has changed since."""
+    if not is_outdated(layer):
+        note(layer, outdated=True)
+
+
+def is_outdated(layer: Layer) -> bool:
+    """Whether what a result is about has changed since."""
+    return bool(entry(layer).get("outdated"))
 
 
 def note_linked_planes(layer: Labels, into: Kind) -> None:

@@ -13,6 +13,7 @@ from napari.layers import Image, Labels
 from psygnal import Signal
 
 from napari_unet.viewer.correcting.camera import check_flight, look_at
+from napari_unet.viewer.layers import is_outdated
 from napari_unet.viewer.scores.comparison import Comparison, Scope, compare
 from napari_unet.viewer.scores.outlines import Outlines
 from napari_unet.viewer.scores.score import CellScore, Row, Score
@@ -26,6 +27,8 @@ __all__ = ["BROKEN_OFF", "CHANGED", "Scoring"]
 
 BROKEN_OFF = "Scoring was broken off: press Score again."
 CHANGED = "The layers changed while they were compared: press Score again."
+
+OUTDATED = "The segmentation has changed since: press Score again. Before:"
 
 
 class Scoring:
@@ -51,6 +54,7 @@ class Scoring:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._work: Comparison | None = None
+        self._errors: Labels | None = None
         self._outlines = Outlines(session.viewer)
         self.score: Score[Any] | None = None
         self.sentence = ""
@@ -69,6 +73,7 @@ class Scoring:
         self._session.viewer.layers.events.removed.disconnect(self._on_removed)
         self._end()
         self._outlines.leave()
+        self._watch(None)
         self.score, self.sentence = None, ""
 
     def begin(self, image: Image, truth: Labels, scope: Scope) -> None:
@@ -137,6 +142,7 @@ class Scoring:
         self.score = work.score
         if self.score is not None:
             self._outlines.follow(work.errors)
+        self._watch(None if self.score is None else work.errors)
         nothing = (
             f"No {work.part} has both something true in layer {work.truth_name!r} and a "
             f"segmentation: segment the whole layer, or choose other labels."
@@ -153,7 +159,21 @@ class Scoring:
             work.close()
         return work
 
+    def _watch(self, errors: Labels | None) -> None:
+        """Notice when the segmentation has changed since these errors of it were found."""
+        for layer, connects in ((self._errors, False), (errors, True)):
+            if layer is not None:
+                emitter = layer.events.metadata
+                (emitter.connect if connects else emitter.disconnect)(self._on_noted)
+        self._errors = errors
+
+    def _on_noted(self, _: object = None) -> None:
+        if self._errors is not None and is_outdated(self._errors) and not self.running:
+            self.sentence = f"{OUTDATED} {self.sentence.removeprefix(OUTDATED).lstrip()}"
+            self.told.emit()
+
     def _on_removed(self, event: Event) -> None:
         if self.score is not None and event.value is self.score.image:
+            self._watch(None)
             self.score, self.sentence = None, ""
             self.told.emit()

@@ -14,7 +14,7 @@ from napari_unet.engine.cells import cell_rules
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import DeviceError
 from napari_unet.viewer.colours import faint_where_low
-from napari_unet.viewer.layers import ResultKind, is_result, mark_result
+from napari_unet.viewer.layers import ResultKind, is_result, mark_result, note_outdated
 from napari_unet.viewer.planes import Pixels, Planes, zeros
 from napari_unet.viewer.segmenting.features import forget_features
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, spatial_metadata
@@ -182,8 +182,9 @@ def hide(viewer: ViewerModel, image: Image, kind: ResultKind) -> None:
 
 def outdate_errors(viewer: ViewerModel, image: Image) -> None:
     """Show the segmentation of an image, which changes, where errors of how it was are shown."""
-    for errors in viewer.layers:
-        if is_result(errors, "errors", image) and errors.visible:
+    for errors in [layer for layer in viewer.layers if is_result(layer, "errors", image)]:
+        note_outdated(errors)
+        if errors.visible:
             errors.visible = False
             for layer in viewer.layers:
                 if is_result(layer, "segmentation", image):
