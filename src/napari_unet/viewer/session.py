@@ -24,6 +24,7 @@ from napari_unet.errors import InputError, JobError
 from napari_unet.viewer.background import Background
 from napari_unet.viewer.batches.batch import Batch
 from napari_unet.viewer.jobs import Jobs
+from napari_unet.viewer.layers import is_result
 from napari_unet.viewer.learning.history import History
 from napari_unet.viewer.learning.record import Record
 from napari_unet.viewer.learning.sources import Source
@@ -113,6 +114,7 @@ class Session:
         self._folder = tempfile.TemporaryDirectory(prefix="live-unet-", ignore_cleanup_errors=True)
         self._checkpoint = Path(self._folder.name, "training.state")
         self._trained_on: weakref.ref[Image] | None = None
+        self._result_of: weakref.ref[Image] | None = None
         self.jobs.done.connect(self._on_done)
         self.jobs.stopped.connect(self._on_stopped)
         self.jobs.failed.connect(self._on_failed)
@@ -175,6 +177,20 @@ class Session:
         self.record, self.about_training = Record(), ""
         self.segmenter = segmenter
         self.told.emit()
+
+    def say_of_result(self, sentence: str, image: Image | None) -> None:
+        """Keep what there is to say about a result: of one image, or of several."""
+        self.about_result = sentence
+        self._result_of = None if image is None else weakref.ref(image)
+
+    def said_of(self, image: Image | None) -> str:
+        """Return what is said about the last result, unless it is that of another open image."""
+        of = self._image_of_result()
+        others = of is not image and of in self.viewer.layers and self.jobs.state == "idle"
+        return "" if others else self.about_result
+
+    def _image_of_result(self) -> Image | None:
+        return None if self._result_of is None else self._result_of()
 
     def take_trained_image(self) -> Image | None:
         """Return, once, the image of a training that has just come to its end, if it is open."""
@@ -310,6 +326,11 @@ class Session:
     def _on_removed(self, event: Event) -> None:
         if isinstance(event.value, Image):
             self.kept.forget(event.value)
+        of = self._image_of_result()
+        seen = of is not None and (event.value is of or is_result(event.value, "segmentation", of))
+        if seen and self.jobs.state == "idle":  # a job that runs finds it out, and says so
+            self.about_result = ""
+            self.told.emit()
         if self._stopped is not None and event.value in self._stopped.layers:
             self._stopped = None
             self.told.emit()

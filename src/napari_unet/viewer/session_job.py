@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from napari.layers import Image
+
     from napari_unet.viewer.session import Session
 
 __all__ = ["SessionJob"]
@@ -76,9 +78,14 @@ class SessionJob(ABC, Generic[E]):
         """Whether anybody can still see what it does."""
         return True
 
+    @property
+    def about(self) -> Image | None:
+        """The image whose result it speaks of, if that is one."""
+        return None
+
     def say(self, sentence: str) -> None:
         """Put a sentence where the session keeps those of this kind: beside the segmentation."""
-        self._session.about_result = sentence
+        self._session.say_of_result(sentence, self.about)
 
     @abstractmethod
     def events(self, stop: threading.Event) -> Iterator[E]:

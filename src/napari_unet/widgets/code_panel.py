@@ -59,6 +59,10 @@ class CodePanel:
         self._python.changed.connect(self.copy_python)
         self._commands.changed.connect(self.copy_commands)
 
+    def fall_silent(self) -> None:
+        """Say nothing any more."""
+        self._said.visible = False
+
     def copy_python(self) -> None:
         """Put a script into the clipboard."""
         self._copy(as_python, "Python")

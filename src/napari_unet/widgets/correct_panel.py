@@ -72,14 +72,14 @@ class CorrectPanel:
 
     def follow(self) -> None:
         """Notice when the user deletes the layer of the uncertainty, and when a job starts."""
-        self._session.jobs.started.connect(self._fall_silent)
+        self._session.jobs.started.connect(self.fall_silent)
         self._viewer.layers.events.removed.connect(self.renew)
         self.renew()
 
     def leave(self) -> None:
         """Notice it no more, and look for nothing."""
         self._flight.leave()
-        self._session.jobs.started.disconnect(self._fall_silent)
+        self._session.jobs.started.disconnect(self.fall_silent)
         self._viewer.layers.events.removed.disconnect(self.renew)
 
     def renew(self, _: object = None) -> None:
@@ -145,5 +145,6 @@ class CorrectPanel:
     def _say(self, text: str) -> None:
         tell(self._said, text)
 
-    def _fall_silent(self, _: object = None) -> None:
+    def fall_silent(self, _: object = None) -> None:
+        """Say nothing any more."""
         tell(self._said, "")

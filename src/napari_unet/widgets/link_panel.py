@@ -79,16 +79,20 @@ class LinkPanel:
         """Show what can be clicked."""
         self._link.enabled = self._in_3d.enabled = self._session.jobs.state == "idle"
 
+    def fall_silent(self) -> None:
+        """Say nothing any more."""
+        self._said.visible = False
+
     def link(self) -> None:
         """Link the planes of the chosen image."""
-        self._said.visible = False
+        self.fall_silent()
         kind: Kind = self._kind.value
         with telling_errors(self._said):
             self._session.link(self._data.image, kind, self._settings())
 
     def segment_volume(self) -> None:
         """Find 3D objects in the chosen image."""
-        self._said.visible = False
+        self.fall_silent()
         with telling_errors(self._said):
             self._session.segment_volume(self._data.image, self._settings())
 

@@ -42,6 +42,7 @@ class ModelPanel:
             "Write the model for Fiji, ilastik, QuPath and other programs that run models of "
             "bioimage.io. The plane in view goes with it, as an example.",
         )
+        self._model = session.segmenter
         self.history = HistoryTable(session)
         buttons = (self._new, self._load, self._save, self._export)
         self.widget = stack(self._about, row(*buttons, stretch=(5, 4, 4, 4)), self._said)
@@ -54,6 +55,9 @@ class ModelPanel:
     def renew(self) -> None:
         """Describe the present model, and show what can be clicked."""
         model = self._session.segmenter
+        if model is not self._model:  # it was said of another one: "Saved as ..."
+            self._model = model
+            self._say("")
         idle = self._session.jobs.state == "idle"
         self._save.enabled = model is not None
         self._new.enabled = self._export.enabled = idle and model is not None

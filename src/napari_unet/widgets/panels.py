@@ -18,6 +18,7 @@ from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.fold import Fold
 from napari_unet.widgets.link_panel import LinkPanel
 from napari_unet.widgets.model_panel import ModelPanel
+from napari_unet.widgets.passing import Passing
 from napari_unet.widgets.restore_panel import RestorePanel
 from napari_unet.widgets.score_panel import ScorePanel
 from napari_unet.widgets.segment_panel import SegmentPanel
@@ -58,6 +59,12 @@ class Panels:
         self.model = ModelPanel(session, self.data)
         self.code = CodePanel(
             session, self.data, self.training.config, self.predict_config, self.segmentation.scope
+        )
+        silent = (self.link.fall_silent, self.correction.fall_silent, self.code.fall_silent)
+        self.passing = Passing(
+            self.data.choice,
+            on_choice=(self.training.renew_sentence, self.segmentation.renew_sentence, *silent),
+            on_stroke=(self.training.renew_sentence,),
         )
         self.shortcuts = Shortcuts(session.viewer, self._keys())
         self.adjust_fold = Fold(
@@ -127,7 +134,7 @@ class Panels:
 
     def _followers(self) -> tuple[_Follower, ...]:
         above = (self.data, self.adjust, self.link, self.correction, self.score)
-        return (*above, self.weights, self.shortcuts)
+        return (*above, self.weights, self.shortcuts, self.passing)
 
     def _keys(self) -> list[Shortcut]:
         return dock_shortcuts(

@@ -67,8 +67,7 @@ class SegmentPanel:
         )
         self._model = session.segmenter
         self._said, self._hint = sentence(), sentence()
-        size = Label(value="Magnification")
-        size.tooltip = MAGNIFICATION
+        size = Label(value="Magnification", tooltip=MAGNIFICATION)
         self.widget = stack(
             row(self._segment, self._scope, stretch=(1, 1)),
             row(self._probability, size, self._magnification, self._find, stretch=(0, 0, 1, 0)),
@@ -108,8 +107,12 @@ class SegmentPanel:
             # it may have learned from what is shown, and how large objects look to it is not known
             self.set_config(PredictConfig())
         self._renew_hint()
-        self._said.value = self._session.about_result
-        self._said.visible = bool(self._session.about_result)
+        self.renew_sentence()
+
+    def renew_sentence(self) -> None:
+        """Say what there is to say; an error of the last click is not."""
+        said = self._session.said_of(self._data.choice.image)
+        self._said.value, self._said.visible = said, bool(said)
 
     @contextmanager
     def _one_click(self) -> Iterator[None]:

@@ -102,14 +102,17 @@ class TrainPanel:
 
     def renew(self) -> None:
         """Show how a job goes, and what can be clicked."""
-        session = self._session
         self._renew_buttons()
         self._data.renew()
+        self.renew_sentence()
+        self._said.tooltip = self._session.record.prepared
+        self.curve.show_record(self._session.record)
+
+    def renew_sentence(self) -> None:
+        """Say what there is to say; an error of the last click is not."""
         waits = self.live.waits_for
-        said = f"Live: paint {waits}." if waits else session.about_training
+        said = f"Live: paint {waits}." if waits else self._session.about_training
         self._said.value = said or FIRST_STEPS
-        self._said.tooltip = session.record.prepared
-        self.curve.show_record(session.record)
 
     def _begin(self, *, live: bool) -> None:
         self._train.enabled = False  # napari may handle the next click while this one is handled

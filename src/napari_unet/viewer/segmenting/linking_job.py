@@ -98,6 +98,11 @@ class LinkingJob(SessionJob["float | _Linked"]):
         """Whether the segmentation is still there."""
         return self._layer in self._session.viewer.layers and self._layer.data is self._data
 
+    @property
+    def about(self) -> Image | None:
+        """The image."""
+        return self._image
+
     def events(self, stop: threading.Event) -> Iterator[float | _Linked]:
         """Link in the compute process, which asks for the planes; for a worker thread."""
         planes = [

@@ -67,6 +67,11 @@ class MagnificationJob(SessionJob[float]):
         """Whether the image is still there."""
         return self._image in self._session.viewer.layers
 
+    @property
+    def about(self) -> Image | None:
+        """The image."""
+        return self._image
+
     def events(self, stop: threading.Event) -> Iterator[float]:
         """Look in the compute process; for a worker thread."""
         planes = [served(self._stack, self._plane, self._image.name)]

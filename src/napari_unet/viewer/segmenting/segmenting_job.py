@@ -116,9 +116,10 @@ class SegmentingJob(SessionJob[Event]):
         self._items: list[Segmentation] = []
         self._rows: list[BatchRow] = []
         if scope == "all open images":
-            self._batch = session.batch = self._of_all(image)
+            self._image, self._batch = None, self._of_all(image)
+            session.batch = self._batch
         else:
-            self._batch = self._of_one(image, scope)
+            self._image, self._batch = image, self._of_one(image, scope)
         self._note, self._oddities = "", Oddities()
         self._began = time.monotonic()
         self._pace = Pace(len(self._batch.rows))
@@ -130,6 +131,11 @@ class SegmentingJob(SessionJob[Event]):
     def wanted(self) -> bool:
         """Whether anybody can still see a result."""
         return any(item.shown for item in self._items)
+
+    @property
+    def about(self) -> Image | None:
+        """The image, unless all that are open are segmented."""
+        return self._image
 
     def events(self, stop: threading.Event) -> Iterator[Event]:
         """Segment one image after the other; for a worker thread."""

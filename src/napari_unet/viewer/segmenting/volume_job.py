@@ -111,6 +111,11 @@ class VolumeJob(SessionJob[_Event]):
         image = self._image
         return image in self._session.viewer.layers and finest(image) is self._stack.data
 
+    @property
+    def about(self) -> Image | None:
+        """The image."""
+        return self._image
+
     def events(self, stop: threading.Event) -> Iterator[_Event]:
         """Segment in the compute process, which asks for the planes; for a worker thread."""
         planes = [served(self._stack, index, self._image.name) for index in self._stack.indices()]
