@@ -192,13 +192,14 @@ def test_the_dock_says_which_planes_have_odd_grey_values(
     """While it goes on and afterwards: what is found there is none."""
     pixels = VOLUME.astype(np.float32)
     pixels[3], pixels[9, :5] = 7.0, np.nan
+    axes: Any = {"scale": SCALE, "axis_labels": ("z", "y", "x")}
     said, told = [], session.told.connect(lambda: said.append(session.about_result))
-    session.segment_volume(viewer.add_image(pixels, name="ovule", scale=SCALE), CPU)
+    session.segment_volume(viewer.add_image(pixels, name="ovule", **axes), CPU)
     finish()
     session.told.disconnect(told)
 
     odd = (
-        " Plane 3: All pixels of the plane have the same grey value: look at the image. "
+        " Z plane 3: All pixels of the plane have the same grey value: look at the image. "
         "Grey values are odd in 1 more plane."
     )
     assert session.about_result.startswith("Found ")

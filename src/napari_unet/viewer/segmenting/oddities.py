@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from napari_unet.viewer.stack import PlaneIndex
+from napari_unet.viewer.stack import ImageStack, PlaneIndex, one_of
 
 __all__ = ["Oddities", "plane_title"]
 
@@ -39,6 +39,7 @@ class Oddities:
         return said + f" Grey values are odd in {more} more plane{'s' * (more > 1)}." * (more > 0)
 
 
-def plane_title(index: PlaneIndex) -> str:
-    """Return a plane by the numbers of its sliders."""
-    return f"plane {', '.join(map(str, index))}"
+def plane_title(stack: ImageStack, index: PlaneIndex) -> str:
+    """Return a plane by the numbers of its sliders: "time point 1, z plane 3"."""
+    names = [one_of(name).partition(" (")[0] for name in stack.leading_names]
+    return ", ".join(f"{name} {number}" for name, number in zip(names, index, strict=True))

@@ -182,8 +182,9 @@ class SegmentingJob(SessionJob[Event]):
         """Yield the titles of the image and of the plane, as far as there are several."""
         if len(self._items) > 1:
             yield f"layer {row.name!r}"
-        if len(self._items[event.image].planes) > 1:
-            yield plane_title(event.plane)
+        item = self._items[event.image]
+        if len(item.planes) > 1:
+            yield plane_title(item.stack, event.plane)
 
     def fraction(self, event: Event) -> float:
         """Return the share that is done, 0 ... 1."""

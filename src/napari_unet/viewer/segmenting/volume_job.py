@@ -142,7 +142,7 @@ class VolumeJob(SessionJob[_Event]):
         """Show what was found."""
         if isinstance(event, OddPlane):
             plane = tuple(map(int, np.unravel_index(event.plane, self._stack.leading)))
-            self._oddities.add([plane_title(plane)], event.oddity)
+            self._oddities.add([plane_title(self._stack, plane)], event.oddity)
         if not isinstance(event, _Found) or not self.wanted:
             return
         viewer, image = self._session.viewer, self._image
