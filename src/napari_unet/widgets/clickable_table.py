@@ -8,6 +8,8 @@ from typing import Any
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
+from napari_unet.widgets.focus import RowKeys
+
 __all__ = ["ClickableTable", "Rows"]
 
 
@@ -71,6 +73,7 @@ class ClickableTable(QTableView):
         rows.hide()
         self.columns.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
         self.clicked.connect(self._on_clicked)
+        RowKeys(self, on_click)
         self.setVisible(False)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pyqtgraph as pg
-from qtpy.QtCore import QSize
+from qtpy.QtCore import QSize, Qt
 
 from napari_unet.viewer.learning.record import Record
 
@@ -27,6 +27,7 @@ class TrainingCurve(pg.PlotWidget):  # type: ignore[misc]
         }
         super().__init__(background=None, enableMenu=False, axisItems=axes)
         self.setFixedHeight(HEIGHT)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # there is nothing to do with keys
         self.setMinimumWidth(120)
         self.setToolTip(
             "Grey: loss while training. Orange: loss on labelled blocks that are held out. "

@@ -15,6 +15,7 @@ from napari_unet.viewer.saving.autosave import Autosave
 from napari_unet.viewer.session import Session
 from napari_unet.viewer.shown import Shown
 from napari_unet.widgets.docking import Docking, warn_of_namesake
+from napari_unet.widgets.focus import focus_style
 from napari_unet.widgets.panels import Panels
 from napari_unet.widgets.parts import stack
 from napari_unet.widgets.scroll import Scroll
@@ -111,6 +112,7 @@ class LiveUNet(Container):  # type: ignore[type-arg]
 
     def _follow_theme(self, _: object = None) -> None:
         theme = get_theme(self.session.viewer.theme)
+        self.native.setStyleSheet(focus_style(theme))
         self.panels.training.follow_theme(theme)
         self.panels.restore.renew()
         self.panels.data.class_choice.follow_theme(theme)

@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_unet.viewer.learning.history import Version
 from napari_unet.viewer.session import Session
+from napari_unet.widgets.focus import RowKeys
 
 __all__ = ["HistoryTable"]
 
@@ -29,7 +30,8 @@ class HistoryTable(QTableWidget):
         self._shown: tuple[object, ...] = ()
         self.setHorizontalHeaderLabels(list(COLUMNS))
         self.setToolTip("Click a row to go back to that model, or forward again.")
-        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setShowGrid(False)
         rows, columns = self.verticalHeader(), self.horizontalHeader()
@@ -41,6 +43,7 @@ class HistoryTable(QTableWidget):
         columns.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
         columns.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
         self.cellClicked.connect(self._on_click)
+        RowKeys(self, self._on_click)
 
     def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
         """Return a height for the rows there are, up to four."""
@@ -74,7 +77,7 @@ class HistoryTable(QTableWidget):
             item.setToolTip(f"{text}. Click to use this model.")
             self.setItem(row, column, item)
 
-    def _on_click(self, row: int, _: int) -> None:
+    def _on_click(self, row: int, _: int = 0) -> None:
         versions = list(reversed(list(self._session.history)))
         if self._session.jobs.state == "idle" and row < len(versions):
             self._session.segmenter = versions[row].segmenter
