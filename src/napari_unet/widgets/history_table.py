@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 from napari_unet.viewer.learning.history import Version
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.focus import RowKeys
+from napari_unet.widgets.parts import unbroken
 
 __all__ = ["HistoryTable"]
 
@@ -70,7 +71,7 @@ class HistoryTable(QTableWidget):
     def _fill(self, row: int, version: Version) -> None:
         texts = (f"{version.time:%H:%M}", version.summary, version.trained_on)
         for column, text in enumerate(texts):
-            item = QTableWidgetItem(text)
+            item = QTableWidgetItem(unbroken(text))
             font = item.font()
             font.setBold(version.segmenter is self._session.segmenter)
             item.setFont(font)

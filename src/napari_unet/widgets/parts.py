@@ -24,6 +24,7 @@ __all__ = [
     "sentence",
     "show_row",
     "stack",
+    "unbroken",
 ]
 
 
@@ -58,14 +59,19 @@ def offer_anew(combo: ComboBox) -> None:
         combo.changed.emit(combo.value)
 
 
+def unbroken(text: str) -> str:
+    """Return a text whose lines never end between the digits of a number, or before its unit."""
+    return TOGETHER.sub(UNBROKEN, text)
+
+
 class _Sentence(Label):
-    """A text in which a line never ends between the digits of a number, or before its unit."""
+    """A text that is shown `unbroken`, and read as it was said."""
 
     def get_value(self) -> str:
         return super().get_value().replace(UNBROKEN, " ")
 
     def set_value(self, value: str) -> None:
-        super().set_value(TOGETHER.sub(UNBROKEN, value))
+        super().set_value(unbroken(value))
 
 
 def sentence() -> Label:
