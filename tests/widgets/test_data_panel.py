@@ -456,3 +456,30 @@ def test_the_tick_box_counts_what_is_trained_on_beside_the_chosen_image(
     viewer.layers[-1].data[:] = 0
     assert data.others() == []
     assert not data._others.visible
+
+
+@pytest.mark.parametrize("what", ["cells and classes", "channels"])
+def test_painted_images_of_two_kinds_are_told_with_the_way_out(
+    hand: Any, viewer: Any, sample: Any, messages: Any, what: str
+) -> None:
+    """They are trained on together unless a box is unticked, of which nobody would think."""
+    image, labels = sample
+    link(labels, image)
+    pixels = np.stack([IMAGE] * 3, axis=-1) if what == "channels" else IMAGE
+    other = viewer.add_image(pixels, name="axons", rgb=what == "channels", blending="additive")
+    classes = new_scribbles(viewer, other, "scribbles" if what == "channels" else "classes")
+    classes.data[...] = SCRIBBLES if what == "channels" else 1 + (SCRIBBLES > 1)
+    hand.dock.panels.data.choice.image_box.value = image
+    hand.dock.panels.data.choice.labels = labels
+    hand.click("Train on current labels")
+
+    ((severity, message),) = messages()
+    told = {
+        "channels": "Layer 'cells' has 1 channel, and layer 'axons' has 3 channels",
+        "cells and classes": (
+            "Layer 'painted' holds cells, and layer 'axons scribbles' holds classes"
+        ),
+    }
+    assert severity == "error"
+    assert message.startswith(f"{told[what]}: one model cannot learn from both. Untick 'Also ...")
+    assert hand.reads(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,13 +11,19 @@ import numpy as np
 from napari.layers import Image, Labels, Shapes
 
 from napari_unet.errors import InputError
-from napari_unet.viewer.layers import image_layers, is_linked, labels_layers, last_linked
+from napari_unet.viewer.layers import (
+    image_layers,
+    is_linked,
+    labels_layers,
+    last_linked,
+    meaning_of,
+)
 from napari_unet.viewer.stack import ImageStack, finest
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["Source", "painted_sources"]
+__all__ = ["Source", "check_alike", "painted_sources"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +33,30 @@ class Source:
     image: Image
     labels: Labels
     regions: Shapes | None = None
+
+
+def check_alike(sources: Sequence[Source]) -> None:
+    """Raise an `InputError` if no model could learn from all of them."""
+    first = sources[0]
+    for other in sources[1:]:
+        for says in (_kind, _channels):
+            (mine, one), (theirs, another) = says(first), says(other)
+            if one != another:
+                raise InputError(
+                    f"Layer {mine!r} {one}, and layer {theirs!r} {another}: one model cannot learn "
+                    f"from both. Untick 'Also ... other painted images' to learn from the chosen "
+                    f"one alone."
+                )
+
+
+def _kind(source: Source) -> tuple[str, str]:
+    classes = meaning_of(source.labels) == "classes"
+    return source.labels.name, f"holds {'classes' if classes else 'cells'}"
+
+
+def _channels(source: Source) -> tuple[str, str]:
+    count = ImageStack.of(source.image).channels
+    return source.image.name, f"has {count} channel{'s' * (count != 1)}"
 
 
 def painted_sources(viewer: ViewerModel) -> list[Source]:

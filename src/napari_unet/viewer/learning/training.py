@@ -21,7 +21,7 @@ from napari_unet.viewer.layers import Painted, link, painted
 from napari_unet.viewer.learning.painting import FollowedPainting
 from napari_unet.viewer.learning.preview import Preview
 from napari_unet.viewer.learning.record import Record
-from napari_unet.viewer.learning.sources import Source
+from napari_unet.viewer.learning.sources import Source, check_alike
 from napari_unet.viewer.regions import Masks
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Training:
         preview_every: float = 3.0,
     ) -> None:
         self._viewer, self._sources = viewer, list(sources)
+        check_alike(self._sources)
         self.config, self.start = config, start
         self.record = Record()
         self.finishing = False
