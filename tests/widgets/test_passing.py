@@ -27,8 +27,15 @@ def test_what_was_missing_is_missed_no_more_once_it_is_there(viewer: Any, open_d
     assert not hand.reads("No labels are chosen")
     hand.click("Train on current labels")
     assert hand.reads("Nothing is painted in layer")
-    hand.dock.panels.data.labels.paint((20, 20), 2)
+    labels = hand.dock.panels.data.labels
+    labels.paint((20, 20), 2)
     assert not hand.reads("Nothing is painted in layer")
+    labels.translate = (0, 9)
+    hand.click("Train on current labels")
+    said = hand.dock.panels.training._said
+    assert "does not lie on image layer" in said.value
+    labels.translate = (0, 0)
+    assert "does not lie on image layer" not in said.value
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ class Panels:
         self.passing = Passing(
             self.data.choice,
             on_choice=(self.training.renew_sentence, self.segmentation.renew_sentence, *silent),
-            on_stroke=(self.training.renew_sentence,),
+            on_labels=(self.training.renew_sentence,),
         )
         self.shortcuts = Shortcuts(session.viewer, self._keys())
         self.adjust_fold = Fold(

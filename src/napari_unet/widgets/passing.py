@@ -12,6 +12,9 @@ __all__ = ["Passing"]
 
 Call = Callable[[], object]
 
+CHANGES = ("paint", "data", "scale", "translate", "metadata")
+"""What may have been done about an error, of the events of labels."""
+
 
 class Passing:
     """Tells panels when an answer or an error of theirs may not be true any more.
@@ -22,14 +25,14 @@ class Passing:
         Which layers are meant.
     on_choice : iterable of callable
         Called when others are chosen: "No labels are chosen" is not to be read beside labels.
-    on_stroke : iterable of callable
-        Called when the chosen labels are painted on, too.
+    on_labels : iterable of callable
+        Called when the chosen labels are painted on, moved, or given another meaning, too.
     """
 
     def __init__(
-        self, choice: LayerChoice, *, on_choice: Iterable[Call], on_stroke: Iterable[Call]
+        self, choice: LayerChoice, *, on_choice: Iterable[Call], on_labels: Iterable[Call]
     ) -> None:
-        self._choice, self._on_choice, self._on_stroke = choice, tuple(on_choice), tuple(on_stroke)
+        self._choice, self._on_choice, self._on_labels = choice, tuple(on_choice), tuple(on_labels)
         self._of: tuple[object, ...] = ()
         self._painted: Labels | None = None
 
@@ -57,10 +60,10 @@ class Passing:
     def _watch(self, labels: Labels | None) -> None:
         for layer, connects in ((self._painted, False), (labels, True)):
             if layer is not None:
-                for emitter in (layer.events.paint, layer.events.data):
-                    (emitter.connect if connects else emitter.disconnect)(self._on_paint)
+                for emitter in (layer.events[name] for name in CHANGES):
+                    (emitter.connect if connects else emitter.disconnect)(self._on_change)
         self._painted = labels
 
-    def _on_paint(self, _: object = None) -> None:
-        for call in self._on_stroke:
+    def _on_change(self, _: object = None) -> None:
+        for call in self._on_labels:
             call()
