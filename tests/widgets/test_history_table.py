@@ -61,3 +61,19 @@ def test_a_click_while_a_job_runs_changes_nothing(hand: Any, qtbot: Any) -> None
     hand.click("Stop")
     hand.wait_until_idle()
     assert hand.button("Resume").isVisibleTo(hand.dock.native)
+
+
+def test_a_click_while_a_job_runs_is_answered(hand: Any, qtbot: Any, messages: Any) -> None:
+    """Nothing changes then, and nobody should have to guess why."""
+    hand.click("Train")
+    hand.wait_until_idle()
+    (table,) = hand.dock.native.findChildren(HistoryTable)
+    model = hand.session.segmenter
+    hand.click("Segment")
+    assert hand.session.jobs.state == "running"
+    row = table.visualItemRect(table.item(0, 1)).center()
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=row)
+
+    assert messages() == [("error", "Segmenting is still running; stop it or wait for its end.")]
+    assert hand.session.segmenter is model
+    hand.wait_until_idle()

@@ -9,6 +9,7 @@ from napari_unet.viewer.learning.history import Version
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.focus import RowKeys
 from napari_unet.widgets.parts import unbroken
+from napari_unet.widgets.telling import telling_errors
 
 __all__ = ["HistoryTable"]
 
@@ -80,5 +81,7 @@ class HistoryTable(QTableWidget):
 
     def _on_click(self, row: int, _: int = 0) -> None:
         versions = list(reversed(list(self._session.history)))
-        if self._session.jobs.state == "idle" and row < len(versions):
-            self._session.segmenter = versions[row].segmenter
+        with telling_errors():
+            self._session.jobs.require_idle("Going back to a model")
+            if row < len(versions):
+                self._session.segmenter = versions[row].segmenter
