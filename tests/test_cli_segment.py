@@ -153,14 +153,16 @@ def test_labels_beside_their_images_are_no_images(
     """A folder that was trained on is segmented as it is; one remark names the labels."""
     given, out = tmp_path / "in", tmp_path / "out"
     given.mkdir()
-    for name in ("a.tif", "alone_mask.tif"):
+    for name in ("a.tif", "alone_mask.tif", "b_img.tif"):
         (given / name).write_bytes((images / "a.tif").read_bytes())
-    write_labels(given / "a_cp_masks.tif", np.ones((64, 64), int))
+    for name in ("a_cp_masks.tif", "b_masks.tif"):
+        write_labels(given / name, np.ones((64, 64), int))
 
     assert main(["segment", model, str(given), "-o", str(out)]) == 0
 
-    assert results(out) == ["a_labels.tif", "alone_mask_labels.tif"]
-    remark = f"napari-unet: Left out as labels of other images: {given / 'a_cp_masks.tif'}."
+    assert results(out) == ["a_labels.tif", "alone_mask_labels.tif", "b_img_labels.tif"]
+    left_out = f"{given / 'a_cp_masks.tif'}, {given / 'b_masks.tif'}"
+    remark = f"napari-unet: Left out as labels of other images: {left_out}."
     assert capsys.readouterr().err.splitlines() == [remark]
     named = ["segment", model, str(given / "a_cp_masks.tif"), "-o", str(out)]
     assert main(named) == 0

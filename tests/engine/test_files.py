@@ -497,6 +497,61 @@ def test_masks_of_cellpose_are_labels(tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (["000_img.png", "001_img.png"], ["000_masks.png", "001_masks.png"]),
+        (["a.tif", "b.tif"], ["a_Object Identities.tiff", "b_Simple Segmentation.tif"]),
+        (["s [x=0,y=0,w=9,h=9].tif", "t.tif"], ["s [x=0,y=0,w=9,h=9]-labelled.png", "t.tif"]),
+        (["m.tif", "n.tif"], ["LblImg_m.tif", "LblImg_n.tif"]),
+        (["t000.tif", "t001.tif"], ["man_seg000.tif", "man_seg001.tif"]),
+        (["t0007.tif", "t0010.tif"], ["man_track0007.tif", "man_track0010.tif"]),
+        (["man_seg000.tif", "man_seg001.tif"], ["mask000.tif", "mask001.tif"]),
+        (["image_1.tif", "image_2.tif"], ["mask_1.png", "mask_2.png"]),
+    ],
+    ids=["Cellpose", "ilastik", "QuPath", "TrackMate", "CTC", "CTC tracks", "CTC results", "words"],
+)
+def test_names_that_other_programs_give_are_pairs(
+    tmp_path: Path, images: list[str], labels: list[str]
+) -> None:
+    """Nobody renames hundreds of files to change the program."""
+    tree(tmp_path / "i", *images)
+    tree(tmp_path / "l", *labels)
+
+    found = pairs(tmp_path, ["i"], ["l"])
+
+    assert sorted(found) == sorted(
+        (f"i/{image}", f"l/{mask}") for image, mask in zip(images, labels, strict=True)
+    )
+
+
+def test_less_in_common_makes_a_pair_only_where_nothing_else_does(tmp_path: Path) -> None:
+    """A number alone is never preferred to a name, nor chosen where two files have it."""
+    tree(tmp_path / "i", "t1.tif", "image_1.tif", "t2.tif")
+    tree(tmp_path / "l", "t1_mask.tif", "mask_1.tif", "mask_2.tif")
+
+    assert pairs(tmp_path, ["i"], ["l"]) == [
+        ("i/image_1.tif", "l/mask_1.tif"),
+        ("i/t1.tif", "l/t1_mask.tif"),
+        ("i/t2.tif", "l/mask_2.tif"),
+    ]
+    tree(tmp_path / "i", "img2.tif")
+    with pytest.raises(InputError, match="There is no partner"):
+        pair_files([tmp_path / "i"], [tmp_path / "l"])
+
+
+def test_what_cellpose_writes_beside_masks_needs_no_partner(tmp_path: Path) -> None:
+    """Flows, outlines and a picture lie in one folder; results that were asked for are missed."""
+    beside = ("a_flows_cp_masks.tif", "a_dP_cp_masks.tif", "a_outlines_cp_masks.png")
+    tree(tmp_path, "a.tif", "a_cp_masks.png", "a_cp_output_cp_masks.png", *beside)
+
+    assert pairs(tmp_path, ["."], ["."]) == [("a.tif", "a_cp_masks.png")]
+    tree(tmp_path / "truth", "man_seg000.tif")
+    tree(tmp_path / "01_RES", "mask000.tif", "mask001.tif")
+    with pytest.raises(InputError, match=r"no partner for .*mask001"):
+        pair_files([tmp_path / "truth"], [tmp_path / "01_RES"])
+
+
 def test_one_folder_may_hold_both(tmp_path: Path) -> None:
     """In a folder given for images and labels, the word behind the name tells them apart."""
     tree(tmp_path, "a.tif", "a_labels.tif", "b.png", "b_mask.tif")

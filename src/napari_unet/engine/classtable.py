@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from napari_unet.core.annotation import Meaning
-from napari_unet.engine.formats.findfiles import LABEL_ENDING
+from napari_unet.engine.formats.labelnames import without_label_word
 from napari_unet.errors import InputError
 
 __all__ = ["read_classes"]
@@ -114,5 +114,4 @@ def _meant(name: str | None, pairs: Sequence[tuple[Path, Path]], where: str) -> 
 
 
 def _parts(path: Path) -> tuple[str, ...]:
-    stem = LABEL_ENDING.sub("", path.stem) or path.stem
-    return (*path.parts[:-1], stem)
+    return (*path.parts[:-1], without_label_word(path.stem))

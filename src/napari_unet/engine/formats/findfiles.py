@@ -1,11 +1,11 @@
 """Find image files in folders, and pair them with files of labels.
 
 A folder of labels is paired with a folder of images by name: the path inside the folder, without
-its suffix and without a last word labels, label, masks, mask, cp_masks (Cellpose), regions or
-region behind one of ``_ - .``, in any case. ``day1/a.tif`` is the image of ``day1/a.tif``,
-``day1/a_labels.tif`` and ``day1/a-mask.png`` in the other folder. In a folder given for both, files
-with such a word are the labels and files without it the images. Probabilities and tracks that
-`segment` writes beside labels, ``a_probabilities.tif`` and what is in ``a_RES``, need no partner.
+its suffix and without what says that it is of labels (`napari_unet.engine.formats.labelnames`).
+``day1/a.tif`` is the image of ``day1/a.tif``, ``day1/a_labels.tif`` and ``day1/a-mask.png`` in the
+other folder. In a folder given for both, files that say so are the labels and the others the
+images. What is written beside labels needs no partner: ``a_probabilities.tif`` and what is in
+``a_RES`` by `segment`, ``a_flows_cp_masks.tif`` and others by Cellpose.
 """
 
 from __future__ import annotations
@@ -14,15 +14,20 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from napari_unet.engine.formats.imagefile import SUFFIXES
+from napari_unet.engine.formats.labelnames import (
+    in_common,
+    without_image_word,
+    without_label_word,
+)
 from napari_unet.engine.formats.zarrfile import is_zarr, zarr_images
 from napari_unet.errors import InputError, some_of
 
 __all__ = [
-    "LABEL_ENDING",
     "find_images",
     "labels_among",
     "pair_files",
@@ -32,10 +37,11 @@ __all__ = [
 
 AnyPath = str | os.PathLike[str]
 
-LABEL_ENDING = re.compile(r"[_.-](labels?|cp_masks|masks?|regions?)$", re.IGNORECASE)
-
 BESIDE_LABELS = re.compile(r"_probabilities$|_RES/[^/]+$")
 """What a batch writes beside labels."""
+
+BESIDE_MASKS = re.compile(r"_(flows|dP|outlines|cp_output)_cp_masks$")
+"""What Cellpose writes beside masks."""
 
 ZARR_ENDING = re.compile(r"(\.ome)?\.zarr$", re.IGNORECASE)
 
@@ -99,8 +105,9 @@ def pair_files(images: Sequence[AnyPath], labels: Sequence[AnyPath]) -> list[tup
     if len(first) == len(second) == 1:
         return [(first[0][0], second[0][0])]
     both = {file for file, _ in first} & {file for file, _ in second}
-    left = _by_key([(f, n) for f, n in first if f not in both or not LABEL_ENDING.search(n.name)])
-    right = _by_key([(f, n) for f, n in second if f not in both or LABEL_ENDING.search(n.name)])
+    left = _by_key([(f, n) for f, n in first if f not in both or _key(n) == n.as_posix()])
+    right = _by_key([(f, n) for f, n in second if f not in both or _key(n) != n.as_posix()])
+    left = _met(left, right)
     lonely = []
     images_named, labels_named = map(_are_named, (images, labels))
     if images_named or not labels_named:
@@ -118,21 +125,40 @@ def pair_files(images: Sequence[AnyPath], labels: Sequence[AnyPath]) -> list[tup
 
 def _without_partner(files: dict[str, Path], others: dict[str, Path]) -> list[Path]:
     """Return those files whose key the others lack, and that are missed there."""
-    return [files[key] for key in files if key not in others and not BESIDE_LABELS.search(key)]
+    return [
+        file
+        for key, file in files.items()
+        if not (key in others or BESIDE_LABELS.search(key) or BESIDE_MASKS.search(file.stem))
+    ]
+
+
+def _met(files: dict[str, Path], others: dict[str, Path]) -> dict[str, Path]:
+    """Return files by the keys of others, also those whose names have less in common."""
+    mine, theirs = _by_less(files, others), _by_less(others, files)
+    met = {key: theirs[less] for less, key in mine.items() if less in theirs}
+    return {met.get(key, key): file for key, file in files.items()}
+
+
+def _by_less(files: dict[str, Path], others: dict[str, Path]) -> dict[str, str]:
+    """Return the keys of files without a partner by what little they say, where only one does."""
+    said = [(_renamed(Path(key), in_common), key) for key in files if key not in others]
+    count = Counter(less for less, _ in said)
+    return {less: key for less, key in said if count[less] == 1}
 
 
 def labels_among(files: Sequence[Path], given: AnyPath) -> set[Path]:
     """Return which files of `find_images` are, by their names, labels of another one of them."""
     names = {file: relative_name(file, given) for file in files}
     others = {name.as_posix() for name in names.values()}
+    others |= {_renamed(name, without_image_word) for name in names.values()}
     keys = {file: _key(name) for file, name in names.items()}
     return {file for file, key in keys.items() if key != names[file].as_posix() and key in others}
 
 
 def same_name(image: Path, labels: Path) -> bool:
     """Whether the names of two files alone would make them a pair."""
-    first, second = (_key(relative_name(file, file)) for file in (image, labels))
-    return Path(first).name == Path(second).name
+    first, second = (in_common(relative_name(file, file).name) for file in (image, labels))
+    return first == second
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
@@ -231,4 +257,8 @@ def _by_key(files: list[tuple[Path, Path]]) -> dict[str, Path]:
 
 def _key(name: Path) -> str:
     """Return what the names of an image and of its labels have in common."""
-    return name.with_name(LABEL_ENDING.sub("", name.name) or name.name).as_posix()
+    return _renamed(name, without_label_word)
+
+
+def _renamed(name: Path, words: Callable[[str], str]) -> str:
+    return name.with_name(words(name.name)).as_posix()

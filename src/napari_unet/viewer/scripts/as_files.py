@@ -21,8 +21,8 @@ from PIL import Image as Picture
 
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.engine.files import read_labels, relative_name
-from napari_unet.engine.formats.findfiles import LABEL_ENDING
 from napari_unet.engine.formats.imagefile import open_image
+from napari_unet.engine.formats.labelnames import without_label_word
 from napari_unet.engine.formats.tiff import DAMAGED, is_tiff
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
@@ -170,7 +170,7 @@ class Plan:
         snapshot = painted(source.image, source.labels, source.regions)
         file, path = self._image(source.image), _unchanged(source.labels)
         # of several, the command line finds the labels of an image by their name
-        if path is None or not (alone or LABEL_ENDING.sub("", path.stem) == file.stem):
+        if path is None or not (alone or without_label_word(path.stem) == file.stem):
             name = source.labels.name if alone else f"{file.stem}_labels"
             path = Path(self._save(source.labels, name))
         stack = snapshot.stack

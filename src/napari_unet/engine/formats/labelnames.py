@@ -1,0 +1,41 @@
+"""What the names of an image and of its labels have in common, as many programs write them.
+
+A last word labels, label, masks, mask, cp_masks (Cellpose), labelled (QuPath), regions or region
+behind one of ``_ - .``, a last ``_Object Identities`` or ``_Simple Segmentation`` (ilastik), and a
+first ``LblImg_`` (TrackMate), in any case, say that a file is the labels of what the rest names.
+
+Less is said by a last word img or image, and by a word before a number: ``t007`` and
+``man_seg007``, ``mask007`` or ``man_track007`` (Cell Tracking Challenge), ``image_7`` and
+``mask_7``. Such files are a pair if nothing else would be.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["in_common", "without_image_word", "without_label_word"]
+
+LABELS = re.compile(
+    r"[_.-](labels?|labelled|cp_masks|masks?|regions?)$"
+    r"|_(object identities|simple segmentation)$|^lblimg_",
+    re.IGNORECASE,
+)
+IMAGE = re.compile(r"[_.-](img|image)$", re.IGNORECASE)
+BEFORE_NUMBER = re.compile(
+    r"^(t|im(age|g)?|masks?|labels?|man_seg|man_track)[_-]?(?=\d+$)", re.IGNORECASE
+)
+
+
+def without_label_word(name: str) -> str:
+    """Return a name, without a suffix, less what says that it is of labels."""
+    return LABELS.sub("", name, count=1) or name
+
+
+def without_image_word(name: str) -> str:
+    """Return a name, without a suffix, less what says that it is of an image."""
+    return IMAGE.sub("", name) or name
+
+
+def in_common(name: str) -> str:
+    """Return what is left of a name without any of these words."""
+    return BEFORE_NUMBER.sub("", without_image_word(without_label_word(name)))
