@@ -271,3 +271,18 @@ def test_what_segment_writes_beside_labels_is_not_missed(
     (truth / "a.tif").unlink()
     assert main(["evaluate", str(truth), str(found)]) == 3
     assert f"no partner for {found / 'a_labels.tif'}. " in capsys.readouterr().err
+
+
+def test_files_of_cellpose_are_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As truth, which its window was used to correct, and as what it found."""
+    masks = np.zeros((20, 20), np.uint16)
+    masks[3:9, 3:9], masks[12:18, 3:18] = 1, 2
+    for folder in ("truth", "cellpose", "ours"):
+        (tmp_path / folder).mkdir()
+    for folder in ("truth", "cellpose"):
+        np.save(tmp_path / folder / "a_seg.npy", {"masks": masks})  # type: ignore[arg-type]
+    write_labels(tmp_path / "ours" / "a_labels.tif", masks)
+
+    for folder in ("cellpose", "ours"):
+        assert main(["evaluate", str(tmp_path / "truth"), str(tmp_path / folder), "--json"]) == 0
+        assert '"SEG": 1.0' in capsys.readouterr().out

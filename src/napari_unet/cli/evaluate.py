@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     report, failed = Report(args.json), 0
     table: dict[str, Scores] = {}
     objects: list[tuple[str, int, list[ObjectScore]]] = []
-    for truth, predicted in pair_files([args.truth], [args.predicted]):
+    for truth, predicted in pair_files([args.truth], [args.predicted], both_labels=True):
         name = relative_name(truth, args.truth).as_posix()
         try:
             parts = split(read_labels(truth), read_labels(predicted), ndim)

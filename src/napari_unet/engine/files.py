@@ -59,6 +59,8 @@ def read_image(path: AnyPath) -> Array:
 def read_labels(path: AnyPath) -> NDArray[np.integer]:
     """Read labels; the numbers of a palette PNG are its indices, and grey colour counts as grey.
 
+    Masks in a file ``_seg.npy`` of Cellpose are read without running what else it may hold.
+
     Returns
     -------
     integer array

@@ -5,7 +5,8 @@ its suffix and without what says that it is of labels (`napari_unet.engine.forma
 ``day1/a.tif`` is the image of ``day1/a.tif``, ``day1/a_labels.tif`` and ``day1/a-mask.png`` in the
 other folder. In a folder given for both, files that say so are the labels and the others the
 images. What is written beside labels needs no partner: ``a_probabilities.tif`` and what is in
-``a_RES`` by `segment`, ``a_flows_cp_masks.tif`` and others by Cellpose.
+``a_RES`` by `segment`, ``a_flows_cp_masks.tif`` and others by Cellpose; nor does its
+``a_seg.npy`` beside other labels of ``a``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from napari_unet.engine.formats.cellposefile import is_cellpose
 from napari_unet.engine.formats.imagefile import SUFFIXES
 from napari_unet.engine.formats.labelnames import (
     in_common,
@@ -46,8 +48,10 @@ BESIDE_MASKS = re.compile(r"_(flows|dP|outlines|cp_output)_cp_masks$")
 ZARR_ENDING = re.compile(r"(\.ome)?\.zarr$", re.IGNORECASE)
 
 
-def find_images(path: AnyPath) -> list[Path]:
+def find_images(path: AnyPath, *, labels: bool = False) -> list[Path]:
     """List the images of a file, a folder (with its subfolders) or a glob pattern.
+
+    With ``labels``, a folder's files ``_seg.npy`` of Cellpose are listed, too.
 
     A folder of zarr is one image, or the fields of its plate. Of folders and patterns, files with
     another suffix than an image's, unless the pattern names it, what is hidden (also macOS's
@@ -65,7 +69,7 @@ def find_images(path: AnyPath) -> list[Path]:
     if is_zarr(path):
         found = set(zarr_images(path))
     elif path.is_dir():
-        found = set(_in_folder(path))
+        found = set(_in_folder(path, labels=labels))
     elif glob.has_magic(str(path)):
         found = set(_matching(path))
     else:
@@ -90,18 +94,20 @@ def relative_name(file: Path, given: AnyPath) -> Path:
     return Path(*(ZARR_ENDING.sub("", folder) for folder in folders), name)
 
 
-def pair_files(images: Sequence[AnyPath], labels: Sequence[AnyPath]) -> list[tuple[Path, Path]]:
+def pair_files(
+    images: Sequence[AnyPath], labels: Sequence[AnyPath], *, both_labels: bool = False
+) -> list[tuple[Path, Path]]:
     """Pair files, folders or patterns of images and labels by name (see the module).
 
     A single file and a single file are a pair whatever their names. A folder may hold more than
-    the files that are named for the other side.
+    the files that are named for the other side. With ``both_labels``, the first are labels, too.
 
     Raises
     ------
     InputError
         If a name is there twice, or files have no partner; the first of them are named.
     """
-    first, second = _listed(images), _listed(labels)
+    first, second = _listed(images, labels=both_labels), _listed(labels, labels=True)
     if len(first) == len(second) == 1:
         return [(first[0][0], second[0][0])]
     both = {file for file, _ in first} & {file for file, _ in second}
@@ -161,7 +167,7 @@ def same_name(image: Path, labels: Path) -> bool:
     return first == second
 
 
-def _in_folder(folder: Path) -> Iterator[Path]:
+def _in_folder(folder: Path, *, labels: bool) -> Iterator[Path]:
     closed: list[OSError] = []
     for inside, folders, names in os.walk(folder, onerror=closed.append):
         below = [Path(inside, name) for name in folders if not _is_left_out(name)]
@@ -170,7 +176,10 @@ def _in_folder(folder: Path) -> Iterator[Path]:
         # what is inside of a zarr is no matter of ours
         folders[:] = [one.name for one in below if not is_zarr(one)]
         files = [Path(inside, name) for name in names if not _is_left_out(name)]
-        yield from (file for file in files if file.suffix.lower() in SUFFIXES and _is_file(file))
+        for file in files:
+            wanted = file.suffix.lower() in SUFFIXES or (labels and is_cellpose(file))
+            if wanted and _is_file(file):
+                yield file
     # what cannot be looked into may hold images: it is missed where it is opened
     yield from (Path(error.filename) for error in closed)
 
@@ -242,8 +251,12 @@ def _natural(path: Path) -> tuple[list[str | int], str]:
     return [int(part) if index % 2 else part for index, part in enumerate(parts)], written
 
 
-def _listed(given: Sequence[AnyPath]) -> list[tuple[Path, Path]]:
-    return [(file, relative_name(file, path)) for path in given for file in find_images(path)]
+def _listed(given: Sequence[AnyPath], *, labels: bool) -> list[tuple[Path, Path]]:
+    found = [(file, path) for path in given for file in find_images(path, labels=labels)]
+    named = [(file, relative_name(file, path)) for file, path in found]
+    # Cellpose writes this file always, and others where it is asked to
+    others = {_key(n) for f, n in named if not is_cellpose(f) and _key(n) != n.as_posix()}
+    return [(f, n) for f, n in named if not (is_cellpose(f) and _key(n) in others)]
 
 
 def _by_key(files: list[tuple[Path, Path]]) -> dict[str, Path]:

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from napari_unet.engine.formats.axisview import AxisView
+from napari_unet.engine.formats.cellposefile import is_cellpose, read_cellpose
 from napari_unet.engine.formats.picturefile import read_picture
 from napari_unet.engine.formats.pluginfile import open_with_plugin
 from napari_unet.engine.formats.source import PixelSize, Source
@@ -107,7 +108,7 @@ def _check_channels_last(path: Path, axes: str, shape: tuple[int, ...]) -> None:
 
 
 def open_source(path: Path, palette: bool = False) -> Source:
-    """Open a file with its axes as it has them; `palette` asks for the indices of a picture.
+    """Open a file with its axes as it has them; `palette` asks for the numbers of labels.
 
     Raises
     ------
@@ -119,6 +120,8 @@ def open_source(path: Path, palette: bool = False) -> Source:
             return open_zarr(path)
         if is_tiff(path):
             return open_tiff(path)
+        if is_cellpose(path):
+            return _open_cellpose(path, palette)
         return _open_other(path, palette)
 
 
@@ -138,6 +141,12 @@ def explained(path: Path) -> Iterator[None]:
         raise InputError(f"{path} cannot be read as an image: {reason}.") from error
     except MemoryError as error:
         raise InputError(f"{path} is too large for the memory of this computer.") from error
+
+
+def _open_cellpose(path: Path, palette: bool) -> Source:
+    if not palette:
+        raise InputError(f"{path} holds labels of Cellpose and no image; give the image beside it.")
+    return Source(*read_cellpose(path))
 
 
 def _open_other(path: Path, palette: bool) -> Source:
