@@ -293,6 +293,39 @@ def test_a_missing_file_and_a_folder_are_no_images(tmp_path: Path) -> None:
             open_image(path)
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_pages_that_were_written_one_by_one_are_a_stack(
+    tmp_path: Path, compression: str | None
+) -> None:
+    """As by a loop over tifffile or imageio, which say of each page that it is an image."""
+    stack, path = noise(5, 9, 8), tmp_path / "loop.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for plane in stack:
+            writer.write(plane, compression=compression)
+
+    np.testing.assert_array_equal(read_image(path), stack[np.newaxis])
+    np.testing.assert_array_equal(read_labels(path), stack)
+    opened = open_image(path)
+    np.testing.assert_array_equal(opened.data[:, 2:4], stack[np.newaxis, 2:4])
+    assert (opened.plane_axes, opened.plane_shape) == ("Q", (5,))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 3 // 4])
+    with pytest.raises(InputError, match=r"loop\.tif (is cut short|cannot be read)"):
+        read_image(path)
+
+
+def test_stacks_that_were_written_one_by_one_are_several_images(tmp_path: Path) -> None:
+    """Nothing says what two stacks are to each other; of many, the first are named."""
+    with tifffile.TiffWriter(tmp_path / "loop.tif") as writer:
+        for _ in range(40):
+            writer.write(noise(5, 9, 8), photometric="minisblack")
+
+    with pytest.raises(
+        InputError, match=r"holds 40 images \((5 x 9 x 8, ){4}5 x 9 x 8 and 35 more"
+    ):
+        read_image(tmp_path / "loop.tif")
+
+
 def test_a_file_of_several_images_is_refused(tmp_path: Path) -> None:
     """Nobody can say which of two sizes was meant."""
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:

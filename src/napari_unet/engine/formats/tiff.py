@@ -17,7 +17,7 @@ from PIL import Image, ImageSequence
 from napari_unet.engine.formats.rawpixels import RawPixels
 from napari_unet.engine.formats.source import Source
 from napari_unet.engine.formats.tiffsize import tiff_pixel_size
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, some_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +70,7 @@ def read_tiff(path: Path) -> tuple[Array, str]:
         If the file cannot be opened.
     """
     try:
-        with tifffile.TiffFile(path) as tif:
+        with _opened(path) as tif:
             series = _only_series(tif, path)
             axes, limits = _named_axes(tif, series)
             pixels = _decode(tif, series, path)
@@ -94,7 +94,7 @@ def open_tiff(path: Path) -> Source:
     InputError, OSError
         As for `read_tiff`.
     """
-    tif = tifffile.TiffFile(path)
+    tif = _opened(path)
     try:
         series = _only_series(tif, path)
         axes, limits = _named_axes(tif, series)
@@ -105,6 +105,21 @@ def open_tiff(path: Path) -> Source:
     except DAMAGED as error:
         tif.close()
         raise _unreadable(path, error) from error
+
+
+def _opened(path: Path) -> tifffile.TiffFile:
+    """Open a file; pages that a script wrote one by one are a stack, which tifffile keeps apart."""
+    tif = tifffile.TiffFile(path)
+    try:
+        kinds = {(series.axes, series.shape, series.dtype) for series in tif.series}
+        pages = len(kinds) == 1 and kinds.pop()[0] in ("YX", "YXS")
+        apart = pages and tif.is_shaped and len(tif.series) > 1
+    except DAMAGED:
+        apart = False
+    if not apart:
+        return tif
+    tif.close()
+    return tifffile.TiffFile(path, is_shaped=False)
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
@@ -207,7 +222,7 @@ def _only_series(tif: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
     _check_complete(tif, path)
     several = [series for series in tif.series if not series.keyframe.is_reduced]
     if len(several) > 1 and not (tif.is_svs or tif.is_ndpi or tif.is_scn or tif.is_bif):
-        shapes = ", ".join(" x ".join(map(str, series.shape)) for series in several)
+        shapes = some_of([" x ".join(map(str, series.shape)) for series in several])
         raise InputError(f"{path} holds {len(several)} images ({shapes}); save each as a file.")
     series = (several or tif.series)[0]
     found = sum(page is not None for page in series.pages)
