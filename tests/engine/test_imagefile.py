@@ -440,11 +440,27 @@ def test_other_files_are_opened_by_a_plugin(tmp_path: Path) -> None:
     np.save(tmp_path / "row.npy", np.arange(5))
     with pytest.raises(InputError, match="not a picture"):
         open_image(tmp_path / "row.npy")
-    with pytest.raises(InputError, match=r"a\.unknown cannot be read as an image"):
+    with pytest.raises(InputError, match=r"a\.unknown cannot be read as an image; save it as TIFF"):
         open_image(tmp_path / "a.unknown")
     (tmp_path / "b.npy").write_bytes(b"damaged")
-    with pytest.raises(InputError, match=r"b\.npy could not be read by the plugin napari"):
+    with pytest.raises(InputError, match=r"b\.npy could not be .* plugin napari .*; save it as"):
         open_image(tmp_path / "b.npy")
+
+
+def test_what_no_reader_knows_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    """Files of microscopes, outlines, HDF5, which Pillow knows by name only, and damaged PNG."""
+    files = {
+        "a.czi": (b"ZISRAWFILE" + bytes(90), "install a napari plugin"),
+        "a.lif": (b"\x70\0\0\0" + bytes(90), "install a napari plugin"),
+        "a_rois.zip": (b"PK\3\4" + bytes(90), "one number in each pixel"),
+        "a.geojson": (b'{"type": "FeatureCollection"}', "one number in each pixel"),
+        "a.h5": (b"\x89HDF\r\n\x1a\n" + bytes(90), "save it as OME-TIFF"),
+        "a.png": (b"no picture", "Copy or export it again"),
+    }
+    for name, (content, remedy) in files.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=rf"{name} c(annot|ould not) be read .*{remedy}"):
+            read_labels(tmp_path / name)
 
 
 def test_a_plugin_says_which_axes_are_what(tmp_path: Path) -> None:

@@ -152,8 +152,19 @@ def _open_cellpose(path: Path, palette: bool) -> Source:
 def _open_other(path: Path, palette: bool) -> Source:
     try:
         return Source(*read_picture(path, palette))
-    except UnidentifiedImageError:
-        source = None if path.suffix.lower() in SUFFIXES else open_with_plugin(path)
+    except UnidentifiedImageError as error:
+        if path.suffix.lower() in SUFFIXES:
+            raise InputError(
+                f"{path} cannot be read as an image: it is damaged, or none. Copy or export it "
+                f"again."
+            ) from error
+        source = open_with_plugin(path)
         if source is None:
-            raise
+            kind, it, how = ("an image", "it", "")
+            if palette:
+                kind, it, how = ("labels", "them", " with one number in each pixel")
+            raise InputError(
+                f"{path} cannot be read as {kind}; save {it} as TIFF or OME-Zarr{how}, or install "
+                f"a napari plugin that opens such files."
+            ) from error
         return source

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from napari_unet.errors import InputError
 
@@ -22,8 +22,12 @@ def read_picture(path: Path, palette: bool = False) -> tuple[NDArray[Any], str]:
     InputError
         If it is an animation, has colours or alpha of 16 bits, or is a JPEG of which the exact
         numbers are wanted.
+    UnidentifiedImageError
+        If it is none that Pillow can read.
     """
     with Image.open(path) as image:
+        if isinstance(image, ImageFile.StubImageFile):
+            raise UnidentifiedImageError(f"{path} has a kind that Pillow knows, but cannot read")
         if getattr(image, "n_frames", 1) > 1:
             raise InputError(f"{path} is an animation; save its pictures as a TIFF stack.")
         if palette and image.format == "JPEG":

@@ -47,7 +47,8 @@ def _read(path: Path, plugin: str) -> Source:
         layers = npe2.io_utils.read([str(path)], stack=False, plugin_name=plugin)
     except Exception as error:  # a reader is anybody's program
         raise InputError(
-            f"{path} could not be read by the plugin {plugin} ({in_short(error)})."
+            f"{path} could not be read by the plugin {plugin} ({in_short(error)}); save it as "
+            f"OME-TIFF."
         ) from error
     return _only_image(layers, path, plugin)
 
@@ -58,7 +59,8 @@ def _only_image(layers: list[Any], path: Path, plugin: str) -> Source:
     images = [(data, shown) for data, shown, kind in whole if kind in ("image", "labels")]
     if len(images) != 1:
         raise InputError(
-            f"{path} was read by the plugin {plugin} as {len(images)} images; one can be used."
+            f"{path} was read by the plugin {plugin} as {len(images)} images, and one can be used; "
+            f"save that as OME-TIFF."
         )
     data, shown = images[0]
     if shown.get("multiscale") or isinstance(data, list | tuple):
