@@ -447,6 +447,21 @@ def test_other_files_are_opened_by_a_plugin(tmp_path: Path) -> None:
         open_image(tmp_path / "b.npy")
 
 
+@pytest.mark.parametrize("name", ["a.npy", "a.zarr"])
+def test_values_behind_rows_and_columns_are_samples(tmp_path: Path, name: str) -> None:
+    """As ilastik exports labels, with one, and as pictures are saved, with three; never planes."""
+    pixels, path = noise(9, 8, 3), tmp_path / name
+    for colours in (pixels[..., :1], pixels):
+        if name == "a.npy":
+            np.save(path, colours)
+        else:
+            zarr.save_array(path, colours, mode="w")
+        np.testing.assert_array_equal(read_image(path), np.moveaxis(colours, -1, 0))
+        np.testing.assert_array_equal(open_image(path).data, np.moveaxis(colours, -1, 0))
+        if colours.shape[-1] == 1:
+            np.testing.assert_array_equal(read_labels(path), colours[..., 0])
+
+
 def test_what_no_reader_knows_is_refused_with_what_to_do(tmp_path: Path) -> None:
     """Files of microscopes, outlines, HDF5, which Pillow knows by name only, and damaged PNG."""
     files = {

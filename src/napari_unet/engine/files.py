@@ -39,7 +39,7 @@ def read_image(path: AnyPath) -> Array:
     The axes come from the file's OME, ImageJ or tifffile metadata: C and the samples S of colour
     pixels become channels, Y and X stay, and everything else (T, Z, ...) becomes one axis of
     planes, in the file's order. Where the metadata is silent about the axes of an array of more
-    than two, a last axis of 3 or 4 holds the samples of colour pixels and every other axis is
+    than two, a last axis of 1, 3 or 4 holds the samples of pixels and every other axis is
     planes. Alpha is dropped.
 
     Returns

@@ -9,7 +9,13 @@ import npe2
 import npe2.io_utils
 import numpy as np
 
-from napari_unet.engine.formats.source import UNKNOWN, PixelSize, Source, length_unit
+from napari_unet.engine.formats.source import (
+    UNKNOWN,
+    PixelSize,
+    Source,
+    length_unit,
+    silent_axes,
+)
 from napari_unet.errors import InputError, in_short
 
 __all__ = ["open_with_plugin"]
@@ -68,6 +74,8 @@ def _only_image(layers: list[Any], path: Path, plugin: str) -> Source:
     if not hasattr(data, "shape") or not hasattr(data, "dtype"):
         data = np.asarray(data)
     axes = _axes(data.ndim, shown)
+    if set(axes[:-2]) == {"Q"} and axes.endswith("YX"):
+        axes = silent_axes(data.shape)
     return Source(data, axes, size=_size(axes, shown))
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "PixelSize",
     "Source",
     "length_unit",
+    "silent_axes",
     "with_known_axes",
 ]
 
@@ -47,6 +48,18 @@ def length_unit(text: object) -> str:
     """Return the name of a unit of length however it is written; "" if it is none."""
     written = str(text).strip()
     return NAMES.get(written) or NAMES.get(written.lower(), "")
+
+
+def silent_axes(shape: tuple[int, ...]) -> str:
+    """Return a letter for each axis of an array of which its file says nothing.
+
+    Rows and columns are the last two; but 1, 3 or 4 values behind them are the samples of grey or
+    coloured pixels. All else is planes.
+    """
+    planes = len(shape) - 2
+    if planes > 0 and shape[-1] in (1, 3, 4) and min(shape[-3:-1]) > 4:
+        return "Q" * (planes - 1) + "YXS"
+    return "Q" * planes + "YX"[-len(shape) :]
 
 
 def with_known_axes(axes: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:

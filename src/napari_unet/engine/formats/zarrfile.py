@@ -8,7 +8,7 @@ from typing import Any
 import zarr
 
 from napari_unet.engine.formats.ngff import image_paths, multiscale, ome_attributes
-from napari_unet.engine.formats.source import Source
+from napari_unet.engine.formats.source import Source, silent_axes
 from napari_unet.errors import InputError, first_line
 
 __all__ = ["is_zarr", "open_group", "open_zarr", "zarr_images", "zarr_levels"]
@@ -151,6 +151,4 @@ def _guessed(array: zarr.Array[Any]) -> str:
     letters = "".join(str(name).upper() for name in names)
     if len(letters) == array.ndim and "Y" in letters and "X" in letters:
         return letters
-    if array.ndim > 2 and array.shape[-1] in (3, 4) and min(array.shape[-3:-1]) > 4:
-        return "Q" * (array.ndim - 3) + "YXS"
-    return ("Q" * array.ndim + "YX")[2:]
+    return silent_axes(array.shape)
