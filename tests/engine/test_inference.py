@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -510,3 +511,11 @@ def test_a_device_that_is_absent_is_an_error() -> None:
     """Not a silent fallback."""
     with pytest.raises(DeviceError, match="'cuda'"):
         segment(make_segmenter(), picture((30, 40)), config(device="cuda"))
+
+
+@pytest.mark.parametrize("function", [predict, probabilities, segment, segment_into])
+def test_arrays_on_disk_are_no_error_to_a_type_checker(function: Callable[..., object]) -> None:
+    """The documentation gives zarr arrays to these, so they ask for no array of NumPy."""
+    hints = get_type_hints(function)
+
+    assert {hints[name] for name in ("image", "out", "labels") if name in hints} == {Any}

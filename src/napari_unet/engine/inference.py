@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,9 @@ from napari_unet.errors import InputError
 
 __all__ = ["predict", "probabilities", "segment", "segment_into"]
 
-Array = NDArray[Any]
+Array: TypeAlias = Any
+"""NumPy, or anything with a shape and a dtype that is read, or written, with an index: zarr."""
+
 Region = tuple[slice, ...]
 
 
