@@ -7,5 +7,5 @@
     how layers look         colours cellclasses weightmap/
     one viewer's work       session session_job jobs worker background shown
     segmenting              segmenting/ batches/ scores/
-    kept and said           saving/ scripts/ preferences open_zarr filenames
+    kept and said           saving/ scripts/ preferences open_zarr open_cellpose filenames
 """
