@@ -611,12 +611,16 @@ def test_folders_of_zarr_are_paired_like_files(tmp_path: Path) -> None:
 
 
 def test_named_files_are_a_selection(tmp_path: Path) -> None:
-    """Naming some files of one side leaves the rest of the other folder out; one fits one."""
+    """Naming some files, or a pattern, leaves the rest of the other folder out; one fits one."""
     tree(tmp_path / "i", "a.tif", "b.tif", "c.tif")
     tree(tmp_path / "l", "a.tif", "b.tif", "c.tif")
 
     assert pairs(tmp_path, ["i/b.tif"], ["l"]) == [("i/b.tif", "l/b.tif")]
     assert pairs(tmp_path, ["i"], ["l/a.tif", "l/c.tif"]) == [
+        ("i/a.tif", "l/a.tif"),
+        ("i/c.tif", "l/c.tif"),
+    ]
+    assert pairs(tmp_path, ["i"], ["l/[ac].tif"]) == [
         ("i/a.tif", "l/a.tif"),
         ("i/c.tif", "l/c.tif"),
     ]

@@ -100,7 +100,8 @@ def pair_files(
     """Pair files, folders or patterns of images and labels by name (see the module).
 
     A single file and a single file are a pair whatever their names. A folder may hold more than
-    the files that are named for the other side. With ``both_labels``, the first are labels, too.
+    the files that are named, one by one or by a pattern, for the other side. With ``both_labels``,
+    the first are labels, too.
 
     Raises
     ------
@@ -222,7 +223,8 @@ def _is_left_out(name: str) -> bool:
 
 
 def _are_named(given: Sequence[AnyPath]) -> bool:
-    return all(Path(path).is_file() or is_zarr(Path(path)) for path in given)
+    # a folder, but none of zarr, is whatever lies in it; shells of Windows leave patterns to us
+    return all(is_zarr(Path(path)) or not Path(path).is_dir() for path in given)
 
 
 def _root(path: Path) -> Path:
