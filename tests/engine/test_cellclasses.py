@@ -244,12 +244,14 @@ def pairs(*names: str) -> list[tuple[Path, Path]]:
 
 
 def test_a_table_says_the_classes_of_each_file(tmp_path: Path) -> None:
-    """By the name of the image or of its labels, as a program writes it."""
+    """By the name of the image or of its labels, as a program, pandas or Windows writes it."""
     table = tmp_path / "classes.csv"
     table.write_bytes(
         b"\xef\xbb\xbffile,label,class,note\r\na.tif,2,healthy,x\r\nsub/b,3,dead,\r\na_labels,3,,\r\n"
     )
     assert read_classes(table, pairs("a", "sub/b")) == [{2: "healthy", 3: ""}, {3: "dead"}]
+    table.write_text("file,label,class\nimages\\sub\\b.tif,3.0,dead\n")
+    assert read_classes(table, pairs("a", "b", "sub/b")) == [{}, {}, {3: "dead"}]
     table.write_text("label,class\n1,healthy\n3,dividing\n")
     expected = {1: "healthy", 3: "dividing"}
     assert read_classes(table, pairs("a")) == [expected]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath, PureWindowsPath
 
 from napari_unet.core.annotation import Meaning
 from napari_unet.engine.formats.labelnames import without_label_word
@@ -50,7 +50,8 @@ def read_classes(
     rows = _rows(Path(path))
     for number, row in enumerate(rows, start=2):
         try:
-            label = int(row["label"])
+            # pandas writes 3.0 where a column was not complete
+            label = int(row["label"].removesuffix(".0"))
         except ValueError as error:
             raise InputError(
                 f"{path}, row {number}: the label is {row['label']!r}; labels are whole numbers."
@@ -99,7 +100,8 @@ def _meant(name: str | None, pairs: Sequence[tuple[Path, Path]], where: str) -> 
     """Return which pairs of files a row is about."""
     if name is None:
         return list(range(len(pairs)))
-    wanted = _parts(Path(name))
+    # a table that was written on Windows has its own separators
+    wanted = _parts(PureWindowsPath(name))
     found = [
         index
         for index, pair in enumerate(pairs)
@@ -113,5 +115,5 @@ def _meant(name: str | None, pairs: Sequence[tuple[Path, Path]], where: str) -> 
     return found
 
 
-def _parts(path: Path) -> tuple[str, ...]:
+def _parts(path: PurePath) -> tuple[str, ...]:
     return (*path.parts[:-1], without_label_word(path.stem))
