@@ -24,6 +24,7 @@ from napari_unet.engine.files import (
     read_image,
     read_labels,
     relative_name,
+    same_name,
     write_labels,
     write_probabilities,
 )
@@ -608,6 +609,20 @@ def test_folders_of_zarr_are_paired_like_files(tmp_path: Path) -> None:
     ]
     assert pairs(tmp_path, ["i/c.ome.zarr"], ["l"]) == [("i/c.ome.zarr", "l/c_labels.ome.zarr")]
     np.testing.assert_array_equal(read_labels(tmp_path / "l" / "a.zarr"), np.ones((4, 5)))
+
+
+def test_labels_inside_of_zarr_are_those_of_its_image(tmp_path: Path) -> None:
+    """Where OME-Zarr puts them: one or many, by their names or by a pattern."""
+    for name in ("a", "b"):
+        group = zarr.open_group(tmp_path / f"{name}.ome.zarr", mode="w")
+        group.create_array("0", data=np.ones((4, 5), np.uint8))
+        group.create_group("labels/cells").create_array("0", data=np.ones((4, 5), np.uint8))
+    expected = [(f"{name}.ome.zarr", f"{name}.ome.zarr/labels/cells") for name in "ab"]
+
+    assert pairs(tmp_path, ["."], ["*.ome.zarr/labels/cells"]) == expected
+    assert pairs(tmp_path, *([*side] for side in zip(*expected, strict=True))) == expected
+    assert same_name(*(tmp_path / path for path in expected[0]))
+    assert not same_name(*(tmp_path / path for path in (expected[0][0], expected[1][1])))
 
 
 def test_named_files_are_a_selection(tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 A folder of labels is paired with a folder of images by name: the path inside the folder, without
 its suffix and without what says that it is of labels (`napari_unet.engine.formats.labelnames`).
 ``day1/a.tif`` is the image of ``day1/a.tif``, ``day1/a_labels.tif`` and ``day1/a-mask.png`` in the
-other folder. In a folder given for both, files that say so are the labels and the others the
-images. What is written beside labels needs no partner: ``a_probabilities.tif`` and what is in
-``a_RES`` by `segment`, ``a_flows_cp_masks.tif`` and others by Cellpose; nor does its
-``a_seg.npy`` beside other labels of ``a``.
+other folder, and ``day1/a.ome.zarr`` that of ``day1/a.ome.zarr/labels/cells``. In a folder given
+for both, files that say so are the labels and the others the images. What is written beside labels
+needs no partner: ``a_probabilities.tif`` and what is in ``a_RES`` by `segment`,
+``a_flows_cp_masks.tif`` and others by Cellpose; nor does its ``a_seg.npy`` beside other labels of
+``a``.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ def labels_among(files: Sequence[Path], given: AnyPath) -> set[Path]:
 
 def same_name(image: Path, labels: Path) -> bool:
     """Whether the names of two files alone would make them a pair."""
-    first, second = (in_common(relative_name(file, file).name) for file in (image, labels))
+    first, second = (in_common(_called(file, file).name) for file in (image, labels))
     return first == second
 
 
@@ -255,10 +256,17 @@ def _natural(path: Path) -> tuple[list[str | int], str]:
 
 def _listed(given: Sequence[AnyPath], *, labels: bool) -> list[tuple[Path, Path]]:
     found = [(file, path) for path in given for file in find_images(path, labels=labels)]
-    named = [(file, relative_name(file, path)) for file, path in found]
+    named = [(file, _called(file, path)) for file, path in found]
     # Cellpose writes this file always, and others where it is asked to
     others = {_key(n) for f, n in named if not is_cellpose(f) and _key(n) != n.as_posix()}
     return [(f, n) for f, n in named if not (is_cellpose(f) and _key(n) in others)]
+
+
+def _called(file: Path, given: AnyPath) -> Path:
+    """Return the `relative_name` of a file, or of the image of zarr whose labels it is."""
+    name = relative_name(file, given)
+    inside = file.parent.name == "labels" and _outermost(file.parent) != file.parent
+    return name.parent.parent if inside else name
 
 
 def _by_key(files: list[tuple[Path, Path]]) -> dict[str, Path]:
