@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args, get_origin
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from PIL import Image
 
 from napari_unet import Segmenter
@@ -328,6 +329,24 @@ def test_a_pair_with_two_names_is_trained_on_with_a_word_about_it(
     write_labels(tmp_path / "a_masks.tif", read_labels(cells / "truth" / "a.tif"))
     assert main([*given, "--labels", str(tmp_path / "a_masks.tif"), *more]) == 0
     assert "different names" not in capsys.readouterr().err
+
+
+def test_an_image_is_not_its_own_labels(
+    cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """However it is written: one file, a folder given twice, or an image of OME-Zarr."""
+    group = zarr.open_group(tmp_path / "a.ome.zarr", mode="w")
+    group.create_array("0", data=np.ones((32, 32), np.uint8))
+    folder = cells / "images"
+    for image, labels in (
+        (folder / "a.tif", folder / "a.tif"),
+        (folder, folder / ".." / "images"),
+        (tmp_path / "a.ome.zarr", tmp_path / "a.ome.zarr"),
+    ):
+        given = ["train", str(image), "--labels", str(labels), "--meaning", "instances"]
+        assert main([*given, "-o", str(tmp_path / "m.unet"), *TINY]) == 3
+        assert "is given as an image and as its own labels" in capsys.readouterr().err
+    assert not (tmp_path / "m.unet").exists()
 
 
 def test_numbers_that_contradict_their_meaning_are_asked_about(

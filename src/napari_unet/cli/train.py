@@ -185,6 +185,12 @@ def _read(args: argparse.Namespace) -> list[Annotation]:
     from napari_unet.engine.formats.imagefile import open_image
 
     pairs = pair_files(args.images, args.labels)
+    for image, labels in pairs:
+        if same_file(image, labels):
+            raise InputError(
+                f"{image} is given as an image and as its own labels; give the labels behind "
+                f"--labels. Those in a folder of OME-Zarr are IMAGE/labels/NAME."
+            )
     regions = dict(pair_files(args.images, args.region)) if args.region else {}
     classes: Sequence[dict[int, str] | None] = [None] * len(pairs)
     if args.classes:
