@@ -17,7 +17,7 @@ from napari_unet.core.annotation import Annotation
 from napari_unet.core.augment import Plane
 from napari_unet.core.unet import UNet, incoming_nodes, weighted_cross_entropy
 from napari_unet.engine.device import is_fast_with_bfloat16
-from napari_unet.engine.learning import recipe as recipes
+from napari_unet.engine.learning import optimiser
 from napari_unet.engine.learning.dropout import SeededDropout
 from napari_unet.engine.learning.flatweights import ALIGNED, FlatWeights
 from napari_unet.engine.learning.learner import MOST_BAD_STEPS, Learner
@@ -142,13 +142,13 @@ def spoil(data: TrainingSet) -> None:
     data.planes = [Plane(torch.full_like(plane.image, torch.nan), plane.target, plane.weight)]
 
 
-@pytest.mark.parametrize("skipping", [recipes.SKIPPING, ()], ids=["by itself", "for it"])
+@pytest.mark.parametrize("skipping", [optimiser.SKIPPING, ()], ids=["by itself", "for it"])
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_loss_that_is_not_finite_is_never_applied(
     monkeypatch: pytest.MonkeyPatch, name: str, skipping: tuple[str, ...]
 ) -> None:
     """Weights, average and optimiser stay as they were, and later steps are not worse for it."""
-    monkeypatch.setattr(recipes, "SKIPPING", skipping)
+    monkeypatch.setattr(optimiser, "SKIPPING", skipping)
     start, recipe = new_model(), RECIPES[name]
     learner = Learner(start, recipe, 0, CPU)
     good, bad = painted(), painted()

@@ -174,8 +174,9 @@ def together(device: str, *, alone: bool = False) -> Iterator[tuple[Ranks, torch
 
 def _meet(ranks: Ranks, where: torch.device) -> None:
     """Wait for the other processes; they stay together for further trainings."""
-    # As first read, its functions hold what is the group then. An optimizer reads it; if that is
-    # after the meeting, the group outlives `_part`, and its threads abort a Python that ends.
+    # As first read, its functions hold what is the group then. An optimizer of torch reads it; if
+    # that is after the meeting, the group outlives `_part`, and its threads abort a Python that
+    # ends.
     import torch.distributed.nn
 
     if where.type == "cuda":

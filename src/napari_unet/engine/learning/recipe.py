@@ -6,22 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import Tensor
-
 from napari_unet.core.augment import Augmentation
 
 __all__ = [
     "Recipe",
     "is_reviving",
     "learning_rate",
-    "make_optimiser",
     "recipe_named",
-    "skips_by_itself",
 ]
-
-SKIPPING = ("cpu", "cuda")
-"""Types of devices whose optimisers of one kernel heed that a step is to be skipped."""
 
 WARM_UP_SHARE = 0.1
 """Of a budget, at most, that is spent on warming up."""
@@ -146,41 +138,6 @@ PAPER = Recipe(
 def recipe_named(name: str) -> Recipe:
     """Return the recipe of `TrainConfig.recipe`."""
     return {"default": DEFAULT, "paper": PAPER}[name]
-
-
-def make_optimiser(
-    recipe: Recipe, weights: Tensor, rate: Tensor, skip: Tensor
-) -> torch.optim.Optimizer:
-    """Build the optimiser of a recipe.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Which one.
-    weights : Tensor
-        What it changes.
-    rate, skip : Tensor
-        Scalars on the same device: learning rate, and 1 where a step must change nothing (where
-        `skips_by_itself` says so; elsewhere that is left to the caller). They are read in each
-        step.
-    """
-    skips = skips_by_itself(weights.device)
-    optimiser: torch.optim.Optimizer
-    if recipe.optimiser == "sgd":
-        optimiser = torch.optim.SGD([weights], rate, recipe.momentum, fused=skips or None)
-        # a first step that is skipped would leave it as it was allocated
-        optimiser.state[weights]["momentum_buffer"] = torch.zeros_like(weights)
-    else:
-        optimiser = torch.optim.AdamW([weights], rate, weight_decay=1e-4, fused=skips or None)
-    if skips:
-        # where torch.amp.GradScaler too leaves word, for optimisers of one kernel
-        optimiser.found_inf = skip  # type: ignore[union-attr]
-    return optimiser
-
-
-def skips_by_itself(device: torch.device) -> bool:
-    """Tell whether the optimisers of a device skip steps by themselves, without a wait."""
-    return device.type in SKIPPING
 
 
 def learning_rate(recipe: Recipe, step: int, progress: float) -> float:

@@ -10,8 +10,9 @@ from torch import Tensor
 from napari_unet.core.silent import fresh_weights, rectified
 from napari_unet.core.unet import UNet, incoming_nodes
 from napari_unet.engine.learning.flatweights import FlatWeights
+from napari_unet.engine.learning.optimiser import Optimiser, skips_by_itself
 from napari_unet.engine.learning.ranks import ALONE, Ranks
-from napari_unet.engine.learning.recipe import Recipe, make_optimiser, skips_by_itself
+from napari_unet.engine.learning.recipe import Recipe
 
 __all__ = ["Update"]
 
@@ -54,7 +55,7 @@ class Update:
         self._heard = self._weights.index_of([r.bias for r in self._rectified[0]])
         self._idle = torch.zeros(len(self._heard), dtype=torch.int32, device=vector.device)
         self.told = torch.zeros(2, device=vector.device)
-        self._optimiser = make_optimiser(recipe, vector, self._rate, self._skip)
+        self._optimiser = Optimiser(recipe, vector, self._rate, self._skip)
 
     def prepare(self, step: int, rate: float) -> None:
         """Set what differs from step to step.
@@ -121,29 +122,20 @@ class Update:
     def state(self) -> dict[str, Any]:
         """Return the state of the optimiser, and how many steps were not taken."""
         return {
-            "optimiser": self._optimiser.state_dict()["state"],
+            "optimiser": self._optimiser.state(),
             "idle": self._idle.clone(),
             "bad_steps": int(self.told[1]),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken; a graph of an earlier step is of no use any more."""
-        groups = self._optimiser.state_dict()["param_groups"]
-        # only what it remembers: how it computes is a matter of this device
-        self._optimiser.load_state_dict({"state": state["optimiser"], "param_groups": groups})
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._rate
+        self._optimiser.restore(state["optimiser"])
         self._idle.copy_(state["idle"])
         self.told[1] = state["bad_steps"]
 
     def _step(self, fine: Tensor) -> None:
-        if not skips_by_itself(fine.device):
-            if fine:
-                self._optimiser.step()
-            return
-        self._skip.copy_(~fine)
-        capturing = fine.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
-        for group in self._optimiser.param_groups:
-            # torch warns of it outside of a graph, and refuses to do without in one
-            group["capturable"] = capturing
-        self._optimiser.step()
+        if skips_by_itself(fine.device):
+            self._skip.copy_(~fine)
+            self._optimiser.step()
+        elif fine:
+            self._optimiser.step()
