@@ -258,8 +258,10 @@ assert labels.shape == image.shape
 
 
 def test_training_and_segmenting_need_neither_a_gui_nor_a_compiler() -> None:
-    """Nor Dask. Torch's compiler compiles nothing here, and takes a second of every new process."""
-    compiler = {"torch._dynamo", "torch._inductor"}
+    """Nor Dask. Torch's compiler, and the algebra that it reasons with, compile nothing here, and
+    take a second of every new process.
+    """
+    compiler = {"torch._dynamo", "torch._inductor", "sympy"}
     assert loaded_by(HEADLESS, {"distributed", "dask_jobqueue", *compiler, *GUI}) == ""
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import weakref
 from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
+import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 from napari_unet.core.leanpass import lean_pass
@@ -159,6 +162,34 @@ def _left_in_group(group: Path) -> int:
         return 1 << 62
 
 
+Shape = Sequence[int]
+
+
+def _convolution(image: Shape, kernels: Shape) -> tuple[Shape, int]:
+    """Return the shape of what a layer of the `UNet` returns, and its operations."""
+    height, width = image[2] - kernels[2] + 1, image[3] - kernels[3] + 1
+    shape = (image[0], kernels[0], height, width)
+    return shape, 2 * prod(shape) * prod(kernels[1:])
+
+
+def _up_convolution(image: Shape, kernels: Shape) -> tuple[Shape, int]:
+    shape = (image[0], kernels[1], image[2] * kernels[2], image[3] * kernels[3])
+    return shape, 2 * prod(image) * prod(kernels[1:])
+
+
+def _pooling(image: Shape, _: Shape) -> tuple[Shape, int]:
+    return (image[0], image[1], image[2] // 2, image[3] // 2), 0
+
+
+LAYERS: dict[Any, Callable[[Shape, Shape], tuple[Shape, int]]] = {
+    torch.conv2d: _convolution,
+    torch.conv_transpose2d: _up_convolution,
+    F.max_pool2d: _pooling,
+}
+"""Torch is not asked for these shapes: it reasons about them with symbols, which takes half a
+second of every new process to load."""
+
+
 class _Meter(TorchFunctionMode):
     """Counts the bytes of the tensors that are alive, and the operations of convolutions.
 
@@ -174,13 +205,15 @@ class _Meter(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
+        layer = LAYERS.get(func)
+        if layer is None:
+            result = func(*args, **(kwargs or {}))
+        else:
+            shape, operations = layer(args[0].shape, getattr(args[1], "shape", ()))
+            self.operations += operations
+            result = args[0].new_empty(shape)
         if isinstance(result, torch.Tensor):
             self._see(result.untyped_storage())
-        if func is torch.conv2d:
-            self.operations += 2 * result.numel() * args[1][0].numel()
-        elif func is torch.conv_transpose2d:
-            self.operations += 2 * args[0].numel() * args[1][0].numel()
         return result
 
     def _see(self, storage: torch.UntypedStorage) -> None:
