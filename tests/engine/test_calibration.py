@@ -120,7 +120,7 @@ def test_trained_further_a_model_keeps_what_it_knew(
     trained: Segmenter, recipe: Literal["default", "paper"], kept: bool
 ) -> None:
     """The same cells again teach it little; in the paper there is no such thing."""
-    further = replace(CONFIG, recipe=recipe, steps=10)
+    further = replace(CONFIG, recipe=recipe, steps=2)
     *_, validated, last = train([PAINTED], further, segmenter=trained)
 
     assert (kept_of(last.segmenter, validated.segmenter, trained) > 0.1) == kept

@@ -242,6 +242,14 @@ def test_previews_do_not_change_what_is_learned() -> None:
         np.testing.assert_array_equal(weights, watched[-1].segmenter.weights[name])
 
 
+def learned(annotations: list[Annotation], settings: TrainConfig, **more: Any) -> Segmenter:
+    """What a training learns, without the fit to the painted cells that follows."""
+    for event in train(annotations, settings, **more):
+        if isinstance(event, Learned):
+            break
+    return event.segmenter
+
+
 def trained_pixels(data: TrainingSet) -> np.ndarray[Any, Any]:
     """Where the first plane has a weight in training."""
     return data.planes[0].weight.numpy() > 0
@@ -267,19 +275,17 @@ def test_what_was_held_out_stays_so_and_what_was_trained_on_is_never_held_out(se
             assert not ever_trained[corner].any()
         for cell in data.held_out_cells[0]:
             assert not trained_pixels(data)[data.cells[0] == cell].any()
-        learned = list(
-            train(
-                [Annotation(image, labels.copy(), "scribbles")],
-                config(seed=seed, steps=1, base_channels=2, depth=1),
-                segmenter=start,
-            )
-        )[-1].segmenter
-        if start is None or learned.provenance["steps"] > start.provenance["steps"]:
+        model = learned(
+            [Annotation(image, labels.copy(), "scribbles")],
+            config(seed=seed, steps=1, base_channels=2, depth=1),
+            segmenter=start,
+        )
+        if start is None or model.provenance["steps"] > start.provenance["steps"]:
             ever_trained |= trained_pixels(data)
-            assert Seen.of(learned.seen) == data.seen
+            assert Seen.of(model.seen) == data.seen
         else:  # it got worse, so nothing was kept of this training
-            assert learned.seen == start.seen
-        start = learned
+            assert model.seen == start.seen
+        start = model
         labels = np.where(rng.random((6, 6)).repeat(55, 0).repeat(55, 1) < 0.3, painted, labels)
 
 
@@ -308,13 +314,14 @@ def test_cells_that_the_earlier_model_drew_do_not_say_whether_it_got_better(fact
     image, labels = (each.repeat(factor, 0).repeat(factor, 1) for each in disks((330, 330)))
     right = np.arange(labels.shape[1]) >= labels.shape[1] // 2
     settings = config(steps=60, downsample=factor)
+    further = replace(settings, steps=2)
     painted = np.where(right, 0, labels + 1)  # the left half; background is 1
     first = list(train([Annotation(image, painted, "scribbles")], settings))[-1].segmenter
     found = segment(first, image).astype(np.int64) + 1
 
     accepted = [np.where(right, found + 1000 * (found > 1), painted), found]
     both, drawn = (
-        list(train([Annotation(image, one, "scribbles")], settings, segmenter=first))[-1]
+        list(train([Annotation(image, one, "scribbles")], further, segmenter=first))[-1]
         for one in accepted
     )
 
@@ -363,9 +370,9 @@ def test_what_was_trained_on_without_validation_is_not_held_out_later() -> None:
     """Neither is what was held out before and then trained on."""
     image, truth = disks((330, 330))
     painted = Annotation(image, truth)
-    first = list(train([painted], config(steps=1)))[-1].segmenter
+    first = learned([painted], config(steps=1))
     assert prepare([painted], config(), first, CPU).held_out
-    second = list(train([painted], config(steps=1, validate=False), segmenter=first))[-1].segmenter
+    second = learned([painted], config(steps=1, validate=False), segmenter=first)
     assert not prepare([painted], config(), second, CPU).held_out
 
 

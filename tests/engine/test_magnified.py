@@ -37,7 +37,7 @@ torch.set_num_threads(1)
 def model() -> Segmenter:
     """Knows disks 20 pixels wide."""
     painted = [Annotation(*disks((200, 200)))]
-    *_, last = train(painted, TrainConfig(seconds=0, steps=100, downsample=1, device="cpu"))
+    *_, last = train(painted, TrainConfig(seconds=0, steps=40, downsample=1, device="cpu"))
     return last.segmenter
 
 

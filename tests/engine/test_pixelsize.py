@@ -24,7 +24,7 @@ sys.path.append(str(Path(__file__).parents[1] / "viewer"))  # test modules are n
 from small_things import make_segmenter
 
 IMAGE, TRUTH = touching_cells((96, 96))
-QUICK = TrainConfig(seconds=0, steps=2, device="cpu", validate=False)
+QUICK = TrainConfig(seconds=0, steps=2, base_channels=4, depth=2, device="cpu", validate=False)
 
 
 def knowing(pixel_size: float) -> Segmenter:

@@ -27,7 +27,7 @@ def silent_share(
     recipe: Recipe,
     network: UNet | None = None,
     *,
-    steps: int = 100,
+    steps: int = 50,
     layers: tuple[str, ...] = DEEP,
 ) -> float:
     """Train on the sample; return the share of the nodes of some layers that are 0 everywhere."""
@@ -68,7 +68,7 @@ def test_a_level_that_fell_silent_learns_again(revive: int, least: float, most: 
         network.merge[0][2].bias.fill_(-1e3)
     recipe = replace(DEFAULT, patch=68, revive=revive)
 
-    assert least <= silent_share(recipe, network, steps=50, layers=("merge.0.2",)) <= most
+    assert least <= silent_share(recipe, network, layers=("merge.0.2",)) <= most
 
 
 def test_nodes_get_new_weights_in_the_first_half_of_a_budget() -> None:
