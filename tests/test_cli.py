@@ -484,13 +484,13 @@ def test_the_same_command_goes_on_after_ctrl_c(cells: Path, tmp_path: Path) -> N
     """With ``--checkpoint`` the steps that were taken are not taken again."""
     output, state = tmp_path / "m.unet", tmp_path / "state"
     arguments = train_arguments(
-        cells, output, "--steps", "200", "--checkpoint", str(state), "--json"
+        cells, output, "--steps", "60", "--checkpoint", str(state), "--json"
     )
     with subprocess.Popen([*PROGRAM, *arguments], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             (event,) = events(line)
-            if event["event"] == "StepDone" and event["step"] == 20:
+            if event["event"] == "StepDone" and event["step"] == 5:
                 break
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
@@ -501,8 +501,8 @@ def test_the_same_command_goes_on_after_ctrl_c(cells: Path, tmp_path: Path) -> N
     assert "resumed at step" in told[0]["message"]
     steps = [event["step"] for event in told if event["event"] == "StepDone"]
     assert steps[0] > 1
-    assert steps[-1] == 200
-    assert Segmenter.load(output).provenance["steps"] == 200
+    assert steps[-1] == 60
+    assert Segmenter.load(output).provenance["steps"] == 60
     assert not state.exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -164,11 +165,17 @@ def test_where_the_demo_and_models_cannot_be_written_is_told_before_they_are_tra
 
 
 WITHOUT_RIGHTS = """
-import ctypes, struct, sys
+import contextlib, ctypes, io, json, struct, sys
 from napari_unet.cli import main
 if sys.platform == "linux":  # the rights of the superuser go beyond those of files
     assert ctypes.CDLL(None).capset(struct.pack("Ii", 0x20080522, 0), bytes(24)) == 0
-sys.exit(main(sys.argv[1:]))
+ended = []
+for command in json.loads(sys.argv[1]):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(command)
+    ended.append((code, out.getvalue(), err.getvalue()))
+json.dump(ended, sys.stdout)
 """
 
 restricted = pytest.mark.skipif(
@@ -177,34 +184,38 @@ restricted = pytest.mark.skipif(
 )
 
 
-def without_rights(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as somebody to whom the rights of files apply."""
-    return subprocess.run(
-        [sys.executable, "-c", WITHOUT_RIGHTS, *arguments],
+def without_rights(*commands: list[str]) -> list[tuple[int, str, str]]:
+    """Run commands as somebody to whom the rights of files apply; return how they ended."""
+    process = subprocess.run(
+        [sys.executable, "-c", WITHOUT_RIGHTS, json.dumps(commands)],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+    assert process.stderr == ""
+    return [(code, out, err) for code, out, err in json.loads(process.stdout)]
 
 
 @restricted
 def test_a_model_of_somebody_else_is_not_called_damaged(tmp_path: Path) -> None:
     """The system says why it cannot be read, and so does the message."""
-    model = tmp_path / "cells.unet"
-    starter_model().save(model)
-    model.chmod(0)
-    ended = without_rights("info", str(model))
+    closed = tmp_path / "closed"
+    models = tmp_path / "cells.unet", closed / "cells.unet"
+    closed.mkdir()
+    for model in models:
+        starter_model().save(model)
+    models[0].chmod(0)
+    closed.chmod(0o600)
+    ended = without_rights(*(["info", str(model)] for model in models))
+    closed.chmod(0o755)
 
-    assert ended.returncode == 3
-    assert f"{model} cannot be opened: Permission denied." in ended.stderr
-    assert "damaged" not in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
-    tmp_path.chmod(0o600)
-    ended = without_rights("info", str(model))
-    tmp_path.chmod(0o755)
-    assert "Permission denied" in ended.stderr
-    assert ended.returncode == 3
+    assert [code for code, _, _ in ended] == [3, 3]
+    (_, _, unreadable), (_, _, hidden) = ended
+    assert f"{models[0]} cannot be opened: Permission denied." in unreadable
+    assert "damaged" not in unreadable
+    assert len(unreadable.splitlines()) == 1
+    assert "Permission denied" in hidden
 
 
 @restricted
@@ -213,16 +224,15 @@ def test_a_folder_that_may_not_be_written_to_is_told_before_the_work(folder: Pat
     closed = folder / "closed"
     closed.mkdir()
     closed.chmod(0o555)
-    for command in (
+    for code, out, err in without_rights(
         scoring(folder, "--csv", str(closed / "s.csv")),
         scoring(folder, "--errors", str(closed / "e")),
         training(folder, closed / "m.unet"),
         ["demo", "--headless", "-o", str(closed / "demo")],
     ):
-        ended = without_rights(*command)
-        assert ended.returncode == 3
-        assert f"you may not write into {closed}." in ended.stderr
-        assert ended.stdout == ""
+        assert code == 3
+        assert f"you may not write into {closed}." in err
+        assert out == ""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the shell of Windows closes nothing")

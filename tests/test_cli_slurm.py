@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import tifffile
 
+from napari_unet.cli import main
 from napari_unet.engine.starter import starter_model
 from napari_unet.sample_data import touching_cells
 
@@ -37,16 +38,15 @@ fi
 """
 
 
-def segmented(folder: Path, sbatch: str | None) -> subprocess.CompletedProcess[str]:
+def segmented(folder: Path, sbatch: str) -> subprocess.CompletedProcess[str]:
     """Segment an image with two jobs of the SLURM that a script stands for."""
     tifffile.imwrite(folder / "a.tif", touching_cells((96, 96))[0])
     starter_model().save(folder / "cells.unet")
     programs = folder / "bin"
     programs.mkdir()
     for name, script in {"sbatch": sbatch, "scancel": "#!/bin/sh\n"}.items():
-        if script is not None:
-            (programs / name).write_text(script)
-            (programs / name).chmod(0o755)
+        (programs / name).write_text(script)
+        (programs / name).chmod(0o755)
     command = ["segment", "cells.unet", "a.tif", "-o", "out", "--workers", "2"]
     return subprocess.run(
         [sys.executable, "-m", "napari_unet.cli", *command, "--slurm", "cores=1,memory=1GB"],
@@ -59,13 +59,19 @@ def segmented(folder: Path, sbatch: str | None) -> subprocess.CompletedProcess[s
     )
 
 
-def test_where_there_is_no_slurm_a_sentence_says_so(tmp_path: Path) -> None:
+def test_where_there_is_no_slurm_a_sentence_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Before a scheduler is started."""
-    run = segmented(tmp_path, None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    model, image = tmp_path / "cells.unet", tmp_path / "a.tif"
+    starter_model().save(model)
+    tifffile.imwrite(image, touching_cells((96, 96))[0])
+    command = ["segment", str(model), str(image), "-o", str(tmp_path / "out")]
 
-    assert run.returncode == 3
-    assert run.stderr.startswith("napari-unet: There is no sbatch on this machine")
-    assert len(run.stderr.splitlines()) == 1
+    assert main([*command, "--slurm", "cores=1,memory=1GB"]) == 3
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("napari-unet: There is no sbatch on this machine")
 
 
 def test_what_sbatch_complains_of_is_told(tmp_path: Path) -> None:

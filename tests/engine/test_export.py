@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import subprocess
 import sys
+import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,28 +49,39 @@ def rdf_of(package: Path) -> dict[str, Any]:
     return fields
 
 
-def the_other_program(*arguments: object) -> str:
-    """Run it, and return what it printed."""
-    result = subprocess.run(
-        [sys.executable, OTHER, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
+class OtherProgram:
+    """It runs, and does one thing after the other."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def tests(self, package: Path, *arguments: object) -> str:
+        """Return what it says of a package."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps([str(package), *map(str, arguments)]) + "\n")
+        self.process.stdin.flush()
+        well, said = json.loads(self.process.stdout.readline())
+        assert well, said
+        return str(said)
+
+    def finds(
+        self, package: Path, image: NDArray[Any], form: str = "onnx", blocks: int | str = ""
+    ) -> NDArray[np.float32]:
+        """Return what it finds in a plane (Y, X), at once or in tiles."""
+        given, found = package.with_name("given.npy"), package.with_name("found.npy")
+        np.save(given, image)
+        self.tests(package, given, found, form, blocks)
+        values: NDArray[np.float32] = np.load(found)
+        return values
 
 
-def found_by_it(
-    package: Path, image: NDArray[Any], form: str = "onnx", blocks: int | str = ""
-) -> NDArray[np.float32]:
-    """What it finds in a plane (Y, X), at once or in tiles."""
-    given, found = package.with_name("given.npy"), package.with_name("found.npy")
-    np.save(given, image)
-    the_other_program(package, given, found, form, blocks)
-    values: NDArray[np.float32] = np.load(found)
-    return values
+@pytest.fixture(scope="module")
+def other_program() -> Iterator[OtherProgram]:
+    """Start it once: that takes longer than most of what it is asked for."""
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
+    with subprocess.Popen([sys.executable, OTHER], **pipes) as process:
+        yield OtherProgram(process)
 
 
 def a_model(**settings: int) -> Segmenter:
@@ -90,7 +102,7 @@ MODELS: dict[str, Segmenter] = {
 
 @pytest.mark.parametrize(("kind", "fixed"), [*zip(MODELS, (False, True), strict=True)])
 def test_bioimage_io_accepts_the_package_and_computes_the_same(
-    kind: str, fixed: bool, tmp_path: Path
+    kind: str, fixed: bool, tmp_path: Path, other_program: OtherProgram
 ) -> None:
     """Its own test: the description, both forms of the network, sizes and batches."""
     segmenter = MODELS[kind]
@@ -98,7 +110,7 @@ def test_bioimage_io_accepts_the_package_and_computes_the_same(
 
     export_model(segmenter, image, tmp_path / "model.zip", name="Käfer/1", fixed=fixed)
 
-    passed = the_other_program(tmp_path / "model.zip")
+    passed = other_program.tests(tmp_path / "model.zip")
     for form in ("onnx", "torchscript"):
         assert f"passed Reproduce test outputs from test inputs ({form})" in passed
         assert f"passed Run {form} inference for inputs with batch_size: 2" in passed
@@ -106,20 +118,22 @@ def test_bioimage_io_accepts_the_package_and_computes_the_same(
 
 @pytest.mark.parametrize(("form", "blocks"), [("onnx", ""), ("onnx", 0), ("torchscript", 1)])
 def test_another_program_finds_in_an_image_what_this_one_finds(
-    form: str, blocks: int | str, tmp_path: Path
+    form: str, blocks: int | str, tmp_path: Path, other_program: OtherProgram
 ) -> None:
     """Also in tiles; but for the edge, beyond which that program repeats the outermost pixels."""
     segmenter, image = starter_model(), cells((208, 312))
     export_model(segmenter, image, tmp_path / "cells.zip", fixed=True)
     wanted = probabilities(segmenter, image)
 
-    found = found_by_it(tmp_path / "cells.zip", image, form, blocks)
+    found = other_program.finds(tmp_path / "cells.zip", image, form, blocks)
 
     assert found.shape == wanted.shape
     np.testing.assert_allclose(found[INNER], wanted[INNER], rtol=0, atol=1e-4)
 
 
-def test_the_other_program_stretches_grey_values_unless_they_are_fixed(tmp_path: Path) -> None:
+def test_the_other_program_stretches_grey_values_unless_they_are_fixed(
+    tmp_path: Path, other_program: OtherProgram
+) -> None:
     """An image of another exposure needs it; it is alike then, not equal: the edge counts twice."""
     segmenter, image = starter_model(), cells((208, 312))
     darker = (image // 9).astype(np.uint16)
@@ -127,8 +141,8 @@ def test_the_other_program_stretches_grey_values_unless_they_are_fixed(tmp_path:
     for name, fixed in (("fixed", True), ("stretched", False)):
         export_model(segmenter, image, tmp_path / f"{name}.zip", fixed=fixed)
 
-    fixed_values = found_by_it(tmp_path / "fixed.zip", darker)[INNER]
-    stretched = found_by_it(tmp_path / "stretched.zip", darker)[INNER]
+    fixed_values = other_program.finds(tmp_path / "fixed.zip", darker)[INNER]
+    stretched = other_program.finds(tmp_path / "stretched.zip", darker)[INNER]
 
     np.testing.assert_allclose(stretched, wanted, rtol=0, atol=2e-2)
     assert np.abs(fixed_values - wanted).max() > 0.5
@@ -215,23 +229,32 @@ def test_the_package_is_read_again_here(tmp_path: Path) -> None:
         Segmenter.load(tmp_path / "axons.zip")
 
 
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond a size: a full disk."""
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a limit that stands for a full disk")
 def test_a_package_is_read_where_no_file_can_be_written(tmp_path: Path) -> None:
     """Such as in a container, or where the folder for temporary files is full."""
-    import resource
-
     export_model(starter_model(), cells(), tmp_path / "a.zip")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
-    try:
+    with files_up_to(0):
         again = Segmenter.load(tmp_path / "a.zip")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
     assert again.describe() == starter_model().describe()
 
 
-def test_of_a_stack_the_middle_plane_is_taken_and_small_images_are_mirrored(tmp_path: Path) -> None:
+def test_of_a_stack_the_middle_plane_is_taken_and_small_images_are_mirrored(
+    tmp_path: Path, other_program: OtherProgram
+) -> None:
     """An image of a few pixels is enough; what is not finite in it is left out."""
     stack = np.zeros((1, 3, 20, 30), np.float32)
     stack[0, 1] = cells()[100:120, 100:130]
@@ -239,7 +262,7 @@ def test_of_a_stack_the_middle_plane_is_taken_and_small_images_are_mirrored(tmp_
 
     export_model(starter_model(), stack, tmp_path / "small.zip")
 
-    assert "passed Reproduce" in the_other_program(tmp_path / "small.zip")
+    assert "passed Reproduce" in other_program.tests(tmp_path / "small.zip")
 
 
 @pytest.mark.parametrize(
@@ -272,30 +295,19 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a limit that stands for a full disk")
 @pytest.mark.parametrize("room", [1000, 2_500_000])
-def test_a_full_disk_is_said_and_nothing_is_left(tmp_path: Path, room: int) -> None:
+def test_a_full_disk_is_said_and_nothing_is_left(
+    room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Be it that of the files that go into the package, or of the package."""
-    code = (
-        "import resource, sys\n"
-        "import numpy as np\n"
-        "from napari_unet import ModelFileError, export_model\n"
-        "from napari_unet.engine.starter import starter_model\n"
-        "image = np.random.default_rng(0).random((300, 300))\n"
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
-        "try:\n    export_model(starter_model(), image, 'a.zip')\n"
-        "except ModelFileError as error:\n    sys.exit(str(error))"
-    )
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    image = np.random.default_rng(0).random((300, 300))
 
-    ended = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=os.environ | {"TMPDIR": str(tmp_path)},
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    with (
+        pytest.raises(ModelFileError, match=r"could not be (saved|exported) to .*File too large"),
+        files_up_to(room),
+    ):
+        export_model(starter_model(), image, tmp_path / "a.zip")
 
-    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
-    assert re.search(r"could not be (saved|exported) to .*File too large", ended.stderr)
     assert not list(tmp_path.iterdir())
 
 

@@ -7,9 +7,9 @@ import pytest
 from skimage.transform import resize
 from small_things import make_segmenter
 
-from napari_unet import segment, train
-from napari_unet.core.annotation import Annotation
-from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet import segment
+from napari_unet.core.config import PredictConfig
+from napari_unet.engine.starter import starter_model
 from napari_unet.sample_data import touching_cells
 from napari_unet.widgets.segment_panel import SegmentPanel
 
@@ -79,10 +79,9 @@ def test_while_one_job_runs_no_other_can_be_started(hand: Any) -> None:
 
 def test_the_magnification_is_found_and_used(hand: Any, viewer: Any) -> None:
     """Find shows the number beside it; Segment takes it; another model puts it back."""
-    image, truth = touching_cells((160, 160))
-    *_, last = train([Annotation(image, truth)], TrainConfig(seconds=0, steps=60, downsample=1))
-    hand.session.segmenter = last.segmenter
-    larger = resize(image.astype(np.float32), (480, 480), order=1)
+    model, image = starter_model(), touching_cells((128, 128))[0]
+    hand.session.segmenter = model
+    larger = resize(image.astype(np.float32), (256, 256), order=1)
     layer = viewer.add_image(larger, name="other objective")
     hand.dock.panels.data.choice.image_box.value = layer
     panels = hand.dock.panels
@@ -95,7 +94,7 @@ def test_the_magnification_is_found_and_used(hand: Any, viewer: Any) -> None:
     assert hand.reads(f"Magnification {found:g}: the objects here are larger than those the model")
     hand.click("Segment")
     hand.wait_until_idle()
-    expected = segment(last.segmenter, larger, PredictConfig(magnification=found))
+    expected = segment(model, larger, PredictConfig(magnification=found))
     shown = viewer.layers["other objective segmentation"].data
     np.testing.assert_array_equal(shown, expected)
     kept = hand.session.kept.get(layer, ())
