@@ -171,11 +171,11 @@ def no_leaks(request: pytest.FixtureRequest, lasting: list[Any]) -> Iterator[Non
     windows = open_windows()
     yield
     deadline = time.monotonic() + 5
-    while leftover_threads(threads) or leftover_children(children, lasting):
-        if time.monotonic() > deadline:
+    while True:
+        names, left = leftover_threads(threads), leftover_children(children, lasting)
+        if not (names or left) or time.monotonic() > deadline:
             break
         time.sleep(0.05)
-    names, left = leftover_threads(threads), leftover_children(children, lasting)
     for child in left:
         child.kill()
     # The traceback of a failed test keeps its widgets alive.

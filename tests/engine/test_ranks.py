@@ -65,7 +65,7 @@ from napari_unet.engine.training import train
 groups = []
 # what is registered first is called last
 atexit.register(lambda: print([group() for group in groups]))
-list(train([Annotation(*disks((200, 260)))], config(steps=1)))
+list(train([Annotation(*disks())], config(steps=1)))
 groups.append(weakref.ref(dist.group.WORLD))
 """
 

@@ -493,7 +493,7 @@ def test_a_stopped_training_goes_on(
     assert not session.resumable
     with pytest.raises(InputError, match=r"No training was stopped.*press Train"):
         session.resume()
-    session.train(image, labels, None, small(steps=60))
+    session.train(image, labels, None, small(steps=30))
     qtbot.wait_until(
         lambda: any(isinstance(e, StepDone) and e.step > 5 for e in told), timeout=20_000
     )
@@ -501,15 +501,15 @@ def test_a_stopped_training_goes_on(
     finish()
     assert session.resumable
     stopped_at = len(session.record.seconds)
-    assert stopped_at < 60
+    assert stopped_at < 30
     session.resume()
     finish()
-    assert len(session.record.seconds) == 60
-    assert session.about_training.startswith("Trained 60 steps")
+    assert len(session.record.seconds) == 30
+    assert session.about_training.startswith("Trained 30 steps")
     assert not session.resumable
     resumed = session.segmenter
     session.segmenter = None
-    session.train(image, labels, None, small(steps=60))
+    session.train(image, labels, None, small(steps=30))
     finish()
     assert resumed is not None
     assert session.segmenter is not None
