@@ -15,6 +15,7 @@ from napari_unet.core.normalise import (
     SAMPLE,
     grey_statistics,
     normalise,
+    oddity,
     statistics_and_oddity,
 )
 from napari_unet.core.resolution import read_coarse
@@ -131,7 +132,7 @@ SAME = "All pixels of the plane have the same grey value: look at the image."
 
 
 @pytest.mark.parametrize(
-    ("channels", "oddity"),
+    ("channels", "told"),
     [
         ([[1, 2, 3, 4]], ""),
         ([[1, 2, 3, 4], [7, 7, 7, 7]], ""),
@@ -141,13 +142,13 @@ SAME = "All pixels of the plane have the same grey value: look at the image."
         ([[np.nan] * 4], "No pixel of the plane has a grey value: all are NaN or infinite."),
     ],
 )
-def test_odd_grey_values_are_told(channels: list[list[float]], oddity: str) -> None:
+def test_odd_grey_values_are_told(channels: list[list[float]], told: str) -> None:
     """Not so that one channel of several is empty."""
     image = np.array(channels, dtype=float).reshape(-1, 2, 2)
 
     statistics, said = statistics_and_oddity(image)
 
-    assert said == oddity
+    assert said == told
     np.testing.assert_array_equal(statistics, grey_statistics(image))
 
 
@@ -156,3 +157,39 @@ def test_few_pixels_without_a_value_are_told_too() -> None:
     image = np.arange(1000.0).reshape(1, 20, 50)
     image[0, 3, 3] = np.nan
     assert statistics_and_oddity(image)[1].startswith("Less than 1 % of the pixels are NaN")
+
+
+def far_above(dark: float, seed: int = 0) -> np.ndarray:
+    """Grey values of a dark background with some cells, far above 0, as of many cameras."""
+    rng = np.random.default_rng(seed)
+    image = rng.normal(dark, 3, (100, 100))
+    image[40:60, 40:60] += 50
+    return np.round(image)
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((slice(0, 5), slice(None)), "5 % of the pixels are 0, far below all others"),
+        ((slice(0, 40), slice(None)), "40 % of the pixels are 0, far below all others"),
+        ((slice(0, 1), slice(0, 50)), ""),
+        ((slice(0, 60), slice(None)), ""),
+    ],
+    ids=["a frame", "a large one", "dead pixels", "a background that was set to 0"],
+)
+def test_pixels_that_were_not_imaged_are_told(shape: tuple[slice, slice], said: str) -> None:
+    """As zeros around a mosaic: they become the dark end, and cells differ little from the rest."""
+    image = far_above(100.0)
+    image[shape] = 0
+
+    told = oddity(image[None])
+
+    assert told.startswith(said)
+    assert bool(told) == bool(said)
+
+
+def test_a_dark_background_is_no_filler() -> None:
+    """Many pixels of the lowest value are usual where a camera or a program cuts off below it."""
+    image = np.maximum(far_above(100.0) - 100, 0)
+    assert (image == 0).mean() > 0.4
+    assert oddity(image[None]) == ""

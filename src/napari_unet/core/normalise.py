@@ -35,6 +35,12 @@ LINEAR = 0.1
 LOWEST, HIGHEST = -2.0, 4.0
 """Normalised values are clipped to this; only broken pixels lie outside."""
 
+FILLER = 0.01, 0.5
+"""Share of the pixels that are filler, at least and below: as much of an image may be its dark."""
+
+FAR_BELOW = 2.0
+"""How far below all others a filler lies, in distances of their dark end from their median."""
+
 SAMPLE = 1 << 18
 """Pixels per channel that the statistics are taken from, on a regular grid."""
 
@@ -69,7 +75,8 @@ def statistics_and_oddity(image: NDArray[np.generic]) -> tuple[NDArray[np.float3
     statistics : float32 array
         (C, 4).
     oddity : str
-        A sentence if all are the same, or some are not finite; else "".
+        A sentence if all are the same, some are not finite, or some seem to fill up what was not
+        imaged; else "".
     """
     pixels = _sample(image)
     return _statistics(pixels), _oddity(pixels)
@@ -137,9 +144,24 @@ def _oddity(pixels: NDArray[np.float64]) -> str:
         return "All pixels of the plane have the same grey value: look at the image."
     missing = 1 - finite.mean()
     if not missing:
-        return ""
+        return next(filter(None, map(_about_filler, channels)), "")
     share = f"{100 * missing:.0f} %" if missing >= 0.01 else "Less than 1 %"
     return f"{share} of the pixels are NaN or infinite, and count as dark."
+
+
+def _about_filler(values: NDArray[np.float64]) -> str:
+    """Say that many pixels have one value far below all others, as around a mosaic; else ""."""
+    lowest = values.min()
+    share = float(np.mean(values == lowest))
+    if not FILLER[0] <= share < FILLER[1]:
+        return ""
+    dark, median = np.percentile(values[values > lowest], [LOW, 50])
+    if dark - lowest <= FAR_BELOW * (median - dark):
+        return ""
+    return (
+        f"{100 * share:.0f} % of the pixels are {lowest:.6g}, far below all others, which takes "
+        f"contrast from the cells: if nothing was imaged there, crop it away or make it NaN."
+    )
 
 
 def _statistics(pixels: NDArray[np.float64]) -> NDArray[np.float32]:
