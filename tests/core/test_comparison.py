@@ -250,8 +250,8 @@ def test_the_objects_of_a_large_volume_are_counted_in_parts() -> None:
     predicted = np.roll(truth, 2, axis=0)
     assert truth.size > PIXELS
     pairs = overlaps(truth, predicted)
-    together, counts = np.unique([truth.ravel(), predicted.ravel()], axis=1, return_counts=True)
-    np.testing.assert_array_equal([pairs.truth, pairs.predicted], together)
+    together, counts = np.unique(truth.astype(np.int64) * 100 + predicted, return_counts=True)
+    np.testing.assert_array_equal([pairs.truth, pairs.predicted], np.divmod(together, 100))
     np.testing.assert_array_equal(pairs.shared, counts)
     np.testing.assert_array_equal(pairs.truth_sizes, np.bincount(truth.ravel()))
     (one,) = [o for o in compare_objects(truth, predicted) if (o.side, o.label) == ("truth", 3)]

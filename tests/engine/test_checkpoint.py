@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,12 @@ def same_weights(one: TrainEvent, two: TrainEvent) -> bool:
     return all(np.array_equal(first[name], second[name]) for name in first)
 
 
+@cache
+def uninterrupted(recipe: Any) -> list[TrainEvent]:
+    """The events of a training that nobody stops."""
+    return list(train([PAINTED], config(steps=6, recipe=recipe, depth=1, base_channels=2)))
+
+
 @pytest.mark.parametrize("recipe", ["default", "paper"])
 @pytest.mark.parametrize("stops", [[4], [9], [2, 3]])
 def test_stopped_and_resumed_is_uninterrupted(
@@ -53,7 +60,7 @@ def test_stopped_and_resumed_is_uninterrupted(
 ) -> None:
     """The same steps, losses, validations and weights, to the last bit, after any event."""
     settings = config(steps=6, recipe=recipe, depth=1, base_channels=2)
-    whole = list(train([PAINTED], settings))
+    whole = uninterrupted(recipe)
     file = tmp_path / "state"
     for taken in stops:
         events = train([PAINTED], settings, checkpoint=file)
@@ -110,7 +117,7 @@ def test_a_killed_training_resumes_from_its_last_save(tmp_path: Path) -> None:
         "from napari_unet.core.annotation import Annotation\n"
         "from napari_unet.engine.training import train\n"
         "import torch; torch.set_num_threads(1)\n"
-        "for event in train([Annotation(*disks((200, 260)))], config(steps=40), "
+        "for event in train([Annotation(*disks((200, 260)))], config(steps=25), "
         "checkpoint=sys.argv[2]):\n"
         "    print(type(event).__name__, flush=True)\n"
     )
@@ -121,8 +128,8 @@ def test_a_killed_training_resumes_from_its_last_save(tmp_path: Path) -> None:
             process.stdout.readline()
         process.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
     assert file.exists()
-    resumed = list(train([PAINTED], config(steps=40), checkpoint=file))
-    assert same_weights(resumed[-1], list(train([PAINTED], config(steps=40)))[-1])
+    resumed = list(train([PAINTED], config(steps=25), checkpoint=file))
+    assert same_weights(resumed[-1], list(train([PAINTED], config(steps=25)))[-1])
 
 
 def test_more_steps_may_be_asked_for_when_it_is_resumed(tmp_path: Path) -> None:

@@ -294,7 +294,7 @@ def test_it_learns_touching_cells() -> None:
     """A few seconds on one image are enough to find the cells of another one."""
     image, labels = sample_data.touching_cells((192, 192), seed=0)
     other, truth = sample_data.touching_cells((192, 192), seed=1)
-    events = run([Annotation(image, labels)], config(steps=150, base_channels=16, seed=1))
+    events = run([Annotation(image, labels)], config(steps=100, base_channels=16, seed=1))
     foreground = probabilities(events[-1].segmenter, other, CPU)[1] >= 0.5
     everything = iou(np.ones_like(truth, dtype=bool), truth > 0)
     learned = iou(foreground, truth > 0)
