@@ -111,6 +111,16 @@ def test_a_click_accepts_what_is_in_view_and_the_undo_key_takes_it_back(desk: De
     np.testing.assert_array_equal(labels.data, SCRIBBLES)
 
 
+def test_hidden_labels_are_shown_when_something_is_accepted(desk: Desk) -> None:
+    """Nobody would see what was copied into them."""
+    desk.predict()
+    labels = desk.paint(SCRIBBLES)
+    labels.visible = False
+    desk.click("Accept all in view")
+
+    assert labels.visible
+
+
 @pytest.mark.parametrize(("kind", "meaning"), [("cells", "scribbles"), ("classes", "classes")])
 def test_accepting_makes_labels_where_there_are_none(desk: Desk, kind: str, meaning: str) -> None:
     """Of the meaning that the prediction has, and chooses them."""

@@ -226,7 +226,7 @@ def _checked_labels(
         )
     if labels.size and labels.min() < 0:
         raise InputError(
-            f"The labels hold {labels.min()}; labels start at 0. What 0 means is set by `meaning`."
+            f"The labels hold {labels.min()}; labels start at 0. Set the negative ones to 0."
         )
     return labels
 

@@ -153,7 +153,7 @@ def object_at(
 def accept(
     result: Labels, labels: Labels, plane: PlaneIndex, chosen: NDArray[np.bool_], kind: Kind
 ) -> Accepted:
-    """Copy predicted objects into the painted labels of a plane, as one undo step.
+    """Copy predicted objects into the painted labels of a plane, as one undo step, and show them.
 
     No painted pixel is changed. An object on one painted cell completes it, unless that cell is
     verified; one on none becomes a new cell with a free number; one on several painted cells, or
@@ -191,6 +191,7 @@ def accept(
     where = (ys + box[0].start, xs + box[1].start)
     with labels.block_history():
         labels.data_setitem((*(np.full(len(ys), i) for i in plane), *where), values[ys, xs])
+    labels.visible = True  # or it looks as if nothing had been accepted
     return replace(told, pixels=len(ys))
 
 
