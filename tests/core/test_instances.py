@@ -19,7 +19,14 @@ from napari_unet.core.giveback import (
     _squared_distance_to_cells,
     give_border_back,
 )
-from napari_unet.core.instances import diameters, instances, smallest_diameter, typical_diameter
+from napari_unet.core.instances import (
+    CellRules,
+    diameters,
+    instances,
+    instances_of_each,
+    smallest_diameter,
+    typical_diameter,
+)
 
 unhurried = settings(deadline=None, max_examples=60)
 SURE, NOT = 0.98, 0.02
@@ -106,6 +113,23 @@ def test_cutting_never_joins_or_loses(
         # a dropped speck is background, which may be given to its neighbours
         assert min_size > 1 or len(np.unique(components[(labels == cell) & mask])) == 1
     assert min_size > 1 or (labels[mask] > 0).all()
+
+
+@unhurried
+@given(seed=st.integers(0, 99), threshold=st.sampled_from([0.3, 0.5, 0.7, 0.99]))
+def test_cells_cut_in_several_ways_are_those_of_each_way_alone(seed: int, threshold: float) -> None:
+    """Though what the ways have in common is found once."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).random((60, 70)), 2)
+    image = ((noise - noise.min()) / np.ptp(noise)).astype(np.float32)
+    cuts = [(core, split) for core in (0.8, 0.95, 0.0) for split in (0.1, 0.4, 0.0)]
+    sizes = {"threshold": threshold, "min_size": 9, "max_hole": 20}
+
+    found = list(instances_of_each(image, CellRules(**sizes), cuts))
+
+    assert len(found) == len(cuts)
+    for cells, (core, split) in zip(found, cuts, strict=True):
+        alone = instances(image, core=core, split=split, **sizes)
+        np.testing.assert_array_equal(cells, alone)
 
 
 def test_cells_are_cut_at_their_necks() -> None:

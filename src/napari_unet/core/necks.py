@@ -8,13 +8,15 @@ by their place in reading order, so a component is cut alike whatever else is in
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.core.lookup import look_up, row_bands
 
-__all__ = ["smoothing_reach", "split_necks"]
+__all__ = ["Bulges", "smoothing_reach", "split_necks"]
 
 PER_PIXEL = 256
 """Steps per pixel in which the smoothed distance is counted."""
@@ -47,16 +49,43 @@ def split_necks(labels: Integers, depth: float, *, smooth: float = 1.0) -> Integ
     integer array
         (Y, X), same background.
     """
-    # compiled when it is first needed
-    from napari_unet.core.necks_numba import find_hills, meetings
+    return Bulges.of(labels, smooth).cut(depth)
 
-    components = np.ascontiguousarray(labels, dtype=np.int32)
-    height = _heights(components, smooth)
-    hill, tops = find_hills(height)
-    saddles = _highest(*meetings(height, components, hill), len(tops))
-    owner = _join(height.ravel()[tops], *saddles, max(round(depth * PER_DEPTH), 1))
-    del height
-    return look_up(np.append(owner + 1, np.int32(0)), hill)  # the background is hill -1
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bulges:
+    """Where components can be cut; that is found once, however deep the necks must be.
+
+    Attributes
+    ----------
+    hill : int32 array
+        (Y, X): the hill of each pixel; -1 in the background.
+    tops : int32 array
+        How high each hill is.
+    saddles : three integer arrays
+        Which two hills meet, and how high.
+    """
+
+    hill: Ints
+    tops: Ints
+    saddles: tuple[Integers, Integers, Integers]
+
+    @classmethod
+    def of(cls, labels: Integers, smooth: float) -> Bulges:
+        """Find those of components; parameters as of `split_necks`."""
+        # compiled when it is first needed
+        from napari_unet.core.necks_numba import find_hills, meetings
+
+        components = np.ascontiguousarray(labels, dtype=np.int32)
+        height = _heights(components, smooth)
+        hill, tops = find_hills(height)
+        saddles = _highest(*meetings(height, components, hill), len(tops))
+        return cls(hill, height.ravel()[tops], saddles)
+
+    def cut(self, depth: float) -> Integers:
+        """Return the components cut at necks of this depth, as `split_necks` does."""
+        owner = _join(self.tops, *self.saddles, max(round(depth * PER_DEPTH), 1))
+        return look_up(np.append(owner + 1, np.int32(0)), self.hill)  # the background is hill -1
 
 
 def smoothing_reach(smooth: float) -> int:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.instances import BORDER, CellRules, instances
+from napari_unet.core.instances import BORDER, CellRules, instances, instances_of_each
 from napari_unet.core.necks3d import Necks
 from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["cell_rules", "find_cells", "necks_in_3d", "useful_axes"]
+__all__ = ["cell_rules", "find_cells", "find_cells_of_each", "necks_in_3d", "useful_axes"]
 
 LARGEST_HOLE = 1 << 16
 """Pixels of the largest hole that is filled in cells of unknown size: a plane that is done in parts
@@ -44,6 +45,13 @@ def find_cells(
         (Y, X): 0 background, 1 ... n cells.
     """
     return instances(foreground, **asdict(cell_rules(segmenter, config)))
+
+
+def find_cells_of_each(
+    segmenter: Segmenter, foreground: NDArray[np.floating], cuts: Sequence[tuple[float, float]]
+) -> Iterator[NDArray[np.uint32]]:
+    """Find the cells as `find_cells` does by default, with each of some pairs of core and split."""
+    return instances_of_each(foreground, cell_rules(segmenter, PredictConfig()), cuts)
 
 
 def cell_rules(segmenter: Segmenter, config: PredictConfig) -> CellRules:

@@ -12,9 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from napari_unet.core.cellclasses import foreground
-from napari_unet.core.config import PredictConfig
 from napari_unet.core.overlaps import Numbered, Overlaps, numbered
-from napari_unet.engine.cells import find_cells
+from napari_unet.engine.cells import find_cells_of_each
 from napari_unet.engine.learning.quality import at_working_resolution
 from napari_unet.engine.learning.trainingset import TrainingSet
 from napari_unet.engine.learning.window import predict_window
@@ -171,20 +170,27 @@ def _fitted(segmenter: Segmenter, data: TrainingSet) -> tuple[Segmenter, Scores]
 
 def _best(views: Sequence[_View], segmenter: Segmenter) -> tuple[Segmenter, float, Scores]:
     """Return the core and split, and the threshold, that score best, and the scores."""
-    choices = [replace(segmenter, core=core, split=split) for core, split in CHOICES]
-    found = []
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        for threshold in THRESHOLDS:
-            shifted = [replace(v, foreground=_shifted(v.foreground, threshold)) for v in views]
-            scores = list(threads.map(partial(_scores, shifted), choices))
-            most = max(scores, key=np.mean)
-            index = next(i for i, each in enumerate(scores) if _as_good(each, most))
-            found.append((choices[index], threshold, scores[index]))
-    best, *others = found
+        best, *others = threads.map(partial(_best_cut, views), THRESHOLDS)
     for other in others:
         if other[2].mean() > best[2].mean() + CLEARLY:
             best = other
-    return best
+    (core, split), threshold, scores = best
+    return replace(segmenter, core=core, split=split), threshold, scores
+
+
+def _best_cut(
+    views: Sequence[_View], threshold: float
+) -> tuple[tuple[float, float], float, Scores]:
+    """Return the pair of core and split that scores best at a threshold, that, and the scores."""
+    each_view = [
+        _scores(replace(view, foreground=_shifted(view.foreground, threshold))) for view in views
+    ]
+    scores = [np.concatenate(each) for each in zip(*each_view, strict=True)]
+    scores = [each if each.size else np.zeros(1) for each in scores]
+    most = max(scores, key=np.mean)
+    index = next(i for i, each in enumerate(scores) if _as_good(each, most))
+    return CHOICES[index], threshold, scores[index]
 
 
 def _shifted(probability: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
@@ -205,13 +211,10 @@ def _window(data: TrainingSet, index: int) -> tuple[tuple[slice, slice], NDArray
     return (box[0], box[1]), cells[box[0], box[1]]
 
 
-def _scores(views: Sequence[_View], segmenter: Segmenter) -> Scores:
-    """Return the SEG of every painted cell, cut as this one does; of none a single 0."""
+def _scores(view: _View) -> list[Scores]:
+    """Return the SEG of every painted cell of a view, with each of `CHOICES`."""
     scores = []
-    for view in views:
-        model = replace(view.model, core=segmenter.core, split=segmenter.split)
-        found = find_cells(model, view.foreground, PredictConfig()).astype(np.int64)
-        cells = Numbered(found, np.arange(found.max() + 1))
+    for found in find_cells_of_each(view.model, view.foreground, CHOICES):
+        cells = Numbered(found.astype(np.int64), np.arange(found.max() + 1))
         scores.append(Overlaps.between(view.painted, cells).seg())
-    each = np.concatenate(scores)
-    return each if each.size else np.zeros(1)
+    return scores
