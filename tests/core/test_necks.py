@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from napari_unet.core.necks import split_necks
+from napari_unet.core.necks import Bulges
 from napari_unet.core.necks_numba import distance_to_outline, find_hills, meetings
 
 
@@ -76,5 +76,5 @@ def test_hills_meet_where_their_pixels_touch(labels: Any) -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (5, 7)])
 def test_a_plane_without_a_cell_has_nothing_to_cut(shape: tuple[int, int]) -> None:
     """And neither has one that a single cell fills."""
-    assert not split_necks(np.zeros(shape, np.int32), 0.2).any()
-    assert (split_necks(np.ones(shape, np.int32), 0.2) == 1).all()
+    assert not Bulges.of(np.zeros(shape, np.int32), 1.0).cut(0.2).any()
+    assert (Bulges.of(np.ones(shape, np.int32), 1.0).cut(0.2) == 1).all()

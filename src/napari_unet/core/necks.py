@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from napari_unet.core.lookup import look_up, row_bands
 
-__all__ = ["Bulges", "smoothing_reach", "split_necks"]
+__all__ = ["Bulges", "smoothing_reach"]
 
 PER_PIXEL = 256
 """Steps per pixel in which the smoothed distance is counted."""
@@ -28,33 +28,11 @@ Integers = NDArray[np.integer]
 Ints = NDArray[np.int32]
 
 
-def split_necks(labels: Integers, depth: float, *, smooth: float = 1.0) -> Integers:
-    """Cut components at their necks.
-
-    The depth of a neck is the logarithm of how many times narrower it is than the narrower of the
-    two bulges it joins, so large and small cells are judged alike. Bulges are the maxima of the
-    distance to the outline; the cut is the watershed of that distance.
-
-    Parameters
-    ----------
-    labels : integer array
-        (Y, X) components, no two of which touch; 0 is background.
-    depth : float
-        Necks at least this deep are cut: 0.2 is a neck of 0.82 times the width of the bulge.
-    smooth : float
-        Standard deviation in pixels of the smoothing of the distance, against ragged outlines.
-
-    Returns
-    -------
-    integer array
-        (Y, X), same background.
-    """
-    return Bulges.of(labels, smooth).cut(depth)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Bulges:
     """Where components can be cut; that is found once, however deep the necks must be.
+
+    Bulges are the maxima of the distance to the outline; a cut is the watershed of that distance.
 
     Attributes
     ----------
@@ -72,7 +50,15 @@ class Bulges:
 
     @classmethod
     def of(cls, labels: Integers, smooth: float) -> Bulges:
-        """Find those of components; parameters as of `split_necks`."""
+        """Find those of components.
+
+        Parameters
+        ----------
+        labels : integer array
+            (Y, X) components, no two of which touch; 0 is background.
+        smooth : float
+            Standard deviation in pixels of the smoothing of the distance, against ragged outlines.
+        """
         # compiled when it is first needed
         from napari_unet.core.necks_numba import find_hills, meetings
 
@@ -83,13 +69,27 @@ class Bulges:
         return cls(hill, height.ravel()[tops], saddles)
 
     def cut(self, depth: float) -> Integers:
-        """Return the components cut at necks of this depth, as `split_necks` does."""
+        """Return the components cut at their necks.
+
+        The depth of a neck is the logarithm of how many times narrower it is than the narrower of
+        the two bulges it joins, so large and small cells are judged alike.
+
+        Parameters
+        ----------
+        depth : float
+            Necks at least this deep are cut: 0.2 is a neck of 0.82 times the width of the bulge.
+
+        Returns
+        -------
+        integer array
+            (Y, X), same background.
+        """
         owner = _join(self.tops, *self.saddles, max(round(depth * PER_DEPTH), 1))
         return look_up(np.append(owner + 1, np.int32(0)), self.hill)  # the background is hill -1
 
 
 def smoothing_reach(smooth: float) -> int:
-    """Return how far, in pixels, the smoothing of `split_necks` looks."""
+    """Return how far, in pixels, the smoothing of `Bulges` looks."""
     return int(4 * smooth + 0.5)
 
 

@@ -29,7 +29,7 @@ class Necks:
     Attributes
     ----------
     depth : float
-        Necks at least this deep are cut (see `napari_unet.core.necks.split_necks`); 0 cuts none.
+        Necks at least this deep are cut (see `napari_unet.core.necks.Bulges.cut`); 0 cuts none.
     spacing : float
         Distance of planes, in pixels of a plane.
     smooth : float
