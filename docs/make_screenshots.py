@@ -132,7 +132,7 @@ class Tour:
         self.wait(0.75 * seconds)
         self.take("training")
         self.wait_until_idle()
-        print(self.dock.session.about_training, self.dock.session.about_result)
+        print(self.dock.session.said.of_training, self.dock.session.said.of_result)
         self.take("segmentation")
         self.layer("Touching cells segmentation").visible = False
         self.layer("Painted cells").visible = False

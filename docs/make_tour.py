@@ -173,7 +173,7 @@ class LiveTour(Tour):
     def say(self, when: str) -> None:
         """Print what the dock says, and the score of what is shown."""
         session = self.dock.session
-        print(f"{when}: {session.about_training} {session.about_result}")
+        print(f"{when}: {session.said.of_training} {session.said.of_result}")
         result = self.result()
         for plane, truth in enumerate(self.truth):
             found = np.asarray(result.data[plane])

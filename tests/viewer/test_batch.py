@@ -89,8 +89,8 @@ def test_an_image_that_cannot_be_read_is_one_row(run: Any, viewer: Any, messages
     assert "the disk is gone" in rows["gone"]
     session = Session.of(viewer)
     assert session.batch.sentence.startswith("3 images: 2 done, 1 failed in ")
-    assert " in 2 images" in session.about_result
-    assert "; 1 failed." in session.about_result
+    assert " in 2 images" in session.said.of_result
+    assert "; 1 failed." in session.said.of_result
     assert [severity for severity, _ in messages()] == ["warning"]
     assert "gone segmentation (unfinished)" in viewer.layers
 

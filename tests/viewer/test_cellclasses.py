@@ -138,7 +138,7 @@ def test_classes_are_learned_and_shown(session: Session, layers: Any, finish: An
     assert all(colours[tuple(layer.get_color(k))] == shown[k] for k in shown)
     assert len(colours) <= 6
     number = list(shown.values()).count("healthy")
-    assert f"{number} healthy" in session.about_result
+    assert f"{number} healthy" in session.said.of_result
     session.segmenter = make_segmenter()
     session.segment(image, "whole layer", CPU)
     finish(100)

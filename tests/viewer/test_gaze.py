@@ -308,7 +308,7 @@ def test_a_damaged_file_fails_the_segmentation_in_one_sentence(
     assert severity == "error"
     assert message.startswith("The pixels of layer 'embryo', plane 1 in rows ")
     assert "could not be read (" in message
-    assert session.about_result == message
+    assert session.said.of_result == message
     layer = viewer.layers["embryo segmentation (unfinished)"]
     assert layer.data[0].any()
     assert not layer.data[1].any()
@@ -339,5 +339,5 @@ def test_a_stop_does_not_wait_for_a_file_that_hangs(
 
     assert time.monotonic() - start < HANG / 2
     assert len(hanging.read) == 5
-    assert session.about_result == "Stopped; the result is unfinished."
+    assert session.said.of_result == "Stopped; the result is unfinished."
     released.set()

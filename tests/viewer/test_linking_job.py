@@ -59,7 +59,7 @@ def test_tracks_replace_the_numbers_and_are_shown(
     np.testing.assert_array_equal(labels.data, expected.labels)
     assert labels.data.dtype == np.uint16
     assert not labels.editable
-    assert session.about_result == "Linked 4 planes into 4 tracks, with 1 division."
+    assert session.said.of_result == "Linked 4 planes into 4 tracks, with 1 division."
     assert isinstance(tracks, Tracks)
     np.testing.assert_array_equal(tracks.data, expected.points)
     assert tracks.graph == {3: [1], 4: [1]}
@@ -89,7 +89,7 @@ def test_objects_are_joined_through_all_planes(
     finish()
 
     np.testing.assert_array_equal(labels.data, link_planes(np.stack([CELLS, CELLS])).labels)
-    assert session.about_result == "Linked 8 planes into 4 objects."
+    assert session.said.of_result == "Linked 8 planes into 4 objects."
     assert not any(is_result(layer, "tracks") for layer in viewer.layers)
 
 
@@ -106,7 +106,7 @@ def test_objects_are_cut_as_the_model_cuts_cells(
     for split in (0.0, -1.0):
         session.link(image, "objects", PredictConfig(split=split))
         finish()
-        said.append(session.about_result)
+        said.append(session.said.of_result)
 
     assert said == [f"Linked 16 planes into {found}." for found in ("1 object", "2 objects")]
     assert set(labels.data[:7].ravel()) == {0, 1}
@@ -143,7 +143,7 @@ def test_a_segmentation_that_changes_meanwhile_stays(
     finish()
     session.jobs.event.disconnect(change)
 
-    assert session.about_result == CHANGED
+    assert session.said.of_result == CHANGED
     assert labels.data[0, 0, 0] == 99
     assert labels.data[1, 10, 10] == 8
 
@@ -157,7 +157,7 @@ def test_a_stop_leaves_the_numbers_as_they_are(
     session.jobs.stop()
     finish()
 
-    assert session.about_result == "Stopped; the numbers are as they were."
+    assert session.said.of_result == "Stopped; the numbers are as they were."
     np.testing.assert_array_equal(labels.data, CELLS)
 
 
@@ -171,7 +171,7 @@ def test_a_segmentation_that_is_deleted_meanwhile_is_spoken_of(
     finish()
 
     said = "Stopped: the segmentation was deleted, or has other pixels now."
-    assert session.about_result == said
+    assert session.said.of_result == said
 
 
 def test_what_cannot_be_linked_is_refused_in_one_sentence(
@@ -215,4 +215,4 @@ def test_planes_without_cells_are_spoken_of(session: Session, segmented: Any, fi
     session.link(image, "objects", PredictConfig())
     finish()
 
-    assert "into 2 objects. Cells are in 1 of 4 planes only: if the" in session.about_result
+    assert "into 2 objects. Cells are in 1 of 4 planes only: if the" in session.said.of_result

@@ -158,7 +158,7 @@ def test_new_strokes_enter_a_live_training(
     learned = session.segmenter.provenance["labelled"]
     assert int(learned.split(" cells")[0].split()[-1]) >= cells + 2
     assert steps == list(range(1, len(steps) + 1))
-    assert session.about_training.startswith("Trained ")
+    assert session.said.of_training.startswith("Trained ")
 
 
 def test_an_undone_stroke_is_unlearned(
@@ -223,7 +223,7 @@ def test_live_mode_waits_until_enough_is_painted(
     qtbot.wait_until(lambda: len(session.record.seconds) > 5, timeout=20_000)
     live.set(False)
     finish()
-    assert session.about_training.startswith("Trained ")
+    assert session.said.of_training.startswith("Trained ")
     assert len(session.history) == 1
 
 
@@ -397,7 +397,7 @@ def test_data_of_another_shape_ends_a_live_training(
     layer.data = np.tile(np.asarray(layer.data), (1, 2, 2))
     session.viewer.scene.camera.zoom *= 1.5
     qtbot.wait_until(lambda: bool(live.waits_for), timeout=12_000)
-    assert session.about_training.startswith("Trained ")
+    assert session.said.of_training.startswith("Trained ")
     assert live.waits_for == "in labels of the chosen image (New makes some)"
     assert messages() == []
     live.set(False)
@@ -427,7 +427,7 @@ def test_an_image_that_cannot_be_read_ends_previews_and_not_the_training(
     qtbot.wait_until(lambda: len(session.record.seconds) > seen + 5, timeout=5_000)
     session.training.finish()
     finish()
-    assert session.about_training.startswith("Trained ")
+    assert session.said.of_training.startswith("Trained ")
 
 
 def test_the_last_stroke_before_live_mode_is_switched_off_is_learned(
@@ -490,7 +490,7 @@ def test_a_stopped_training_goes_on(
 ) -> None:
     """The curve has no gap, the steps count on, and it ends as if it had not been stopped."""
     image, labels = layers
-    assert not session.resumable
+    assert not session.resuming.possible
     with pytest.raises(InputError, match=r"No training was stopped.*press Train"):
         session.resume()
     session.train(image, labels, None, small(steps=30))
@@ -499,14 +499,14 @@ def test_a_stopped_training_goes_on(
     )
     session.jobs.stop()
     finish()
-    assert session.resumable
+    assert session.resuming.possible
     stopped_at = len(session.record.seconds)
     assert stopped_at < 30
     session.resume()
     finish()
     assert len(session.record.seconds) == 30
-    assert session.about_training.startswith("Trained 30 steps")
-    assert not session.resumable
+    assert session.said.of_training.startswith("Trained 30 steps")
+    assert not session.resuming.possible
     resumed = session.segmenter
     session.segmenter = None
     session.train(image, labels, None, small(steps=30))
@@ -527,7 +527,7 @@ def test_every_training_leaves_a_version_to_go_back_to(
     first, second = session.history
     assert session.segmenter is second.segmenter
     assert "cells" in first.trained_on
-    assert first.summary in session.about_training
+    assert first.summary in session.said.of_training
     session.segmenter = first.segmenter
     session.train(*layers, None, small(steps=2))
     finish()

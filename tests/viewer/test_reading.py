@@ -88,7 +88,7 @@ def test_a_stop_does_not_wait_for_images_that_are_read(
 
     assert finish() < HANG / 2
     assert image.data.begun == [0]
-    assert session.about_training == "Stopped; nothing was learned yet."
+    assert session.said.of_training == "Stopped; nothing was learned yet."
 
 
 @pytest.mark.parametrize("what", ["preview", "stroke"])
@@ -134,7 +134,7 @@ def test_a_preview_that_was_read_too_late_is_not_looked_at_by_the_next_training(
     session.jobs.stop()
     finish()
 
-    assert session.about_training.startswith("Stopped; the best model so far is kept.")
+    assert session.said.of_training.startswith("Stopped; the best model so far is kept.")
 
 
 class Broken(Slow):
@@ -168,7 +168,7 @@ def test_a_plane_that_cannot_be_read_fails_the_training_in_one_sentence(
     ((severity, message),) = messages()
     assert severity == "error"
     assert message.startswith("The pixels of layer 'embryo', plane 3 could not be read (EOFError")
-    assert session.about_training == message
+    assert session.said.of_training == message
 
 
 def test_of_all_planes_that_are_served_only_the_last_is_kept(viewer: Any) -> None:

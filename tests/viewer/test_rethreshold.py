@@ -418,7 +418,7 @@ def test_objects_that_were_linked_are_linked_again(
     qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=5_000)
 
     assert not np.array_equal(wanted, expected(volume.data, replace(CONFIG, threshold=0.7)))
-    assert session.about_result.startswith("Linked 3 planes into ")
+    assert session.said.of_result.startswith("Linked 3 planes into ")
     again.find(volume, CONFIG)
     wanted = linked(volume.data, CONFIG)
     qtbot.wait_until(lambda: np.array_equal(layer.data, wanted), timeout=20_000)
@@ -455,11 +455,11 @@ def test_a_segmentation_that_was_not_linked_is_not(
     np.testing.assert_array_equal(layer.data, wanted)
     session.link(volume, "objects", CONFIG)
     qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=20_000)
-    first = session.about_result
-    session.about_result = ""
+    first = session.said.of_result
+    session.said.of_result = ""
     qtbot.wait(200)
     assert first.startswith("Linked 3 planes")
-    assert (session.jobs.state, session.about_result) == ("idle", "")
+    assert (session.jobs.state, session.said.of_result) == ("idle", "")
 
 
 def test_a_linked_layer_that_is_deleted_meanwhile_is_not_linked(

@@ -185,12 +185,12 @@ def test_all_open_images_are_segmented_and_those_that_do_not_fit_are_named(
         "second segmentation",
     ]
     assert viewer.layers["second segmentation"].data.any()
-    assert "in 2 images in" in session.about_result
+    assert "in 2 images in" in session.said.of_result
     ((severity, message),) = messages()
     assert severity == "warning"
     assert "'photograph' (40 x 50 px, RGB)" in message
     assert message.endswith("It is left out.")
-    assert "left out: see Batch." in session.about_result
+    assert "left out: see Batch." in session.said.of_result
 
 
 def test_probabilities_have_a_layer_of_their_own(segmented: Any, viewer: Any) -> None:
@@ -226,7 +226,7 @@ def test_a_model_of_classes_shows_classes(session: Session, viewer: Any, finish:
         layer.data, napari_unet.segment(session.segmenter, pixels, CONFIG)
     )
     assert layer.data.dtype == np.uint8
-    assert session.about_result.startswith("Segmented classes in")
+    assert session.said.of_result.startswith("Segmented classes in")
 
 
 def test_an_image_with_other_channels_is_refused_before_anything_is_shown(
@@ -249,7 +249,7 @@ def test_without_a_model_the_starter_segments(session: Session, viewer: Any, fin
     session.segment(image, "whole layer", CONFIG)
     finish()
 
-    assert "with the starter model" in session.about_result
+    assert "with the starter model" in session.said.of_result
     assert viewer.layers[-1].data.max() > 3
     assert session.segmenter is None
 
@@ -294,7 +294,7 @@ def test_a_stopped_segmentation_does_not_look_finished(
     layer = viewer.layers["worm segmentation (unfinished)"]
     assert layer.data.any()
     assert not layer.data[-1].any()
-    assert session.about_result == "Stopped; the result is unfinished."
+    assert session.said.of_result == "Stopped; the result is unfinished."
 
 
 def test_an_output_that_is_deleted_stops_the_segmentation(
@@ -308,7 +308,7 @@ def test_an_output_that_is_deleted_stops_the_segmentation(
 
     assert len(viewer.layers) == 1
     assert not isinstance(events[-1].event, PlaneDone) or events[-1].plane != (5,)
-    assert session.about_result.startswith("Stopped: the layer of the result was deleted")
+    assert session.said.of_result.startswith("Stopped: the layer of the result was deleted")
     assert messages() == []
 
 

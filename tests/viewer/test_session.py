@@ -65,14 +65,14 @@ def test_training_makes_a_model_and_says_how_it_went(
     models: list[Any] = []
     session.segmenter_changed.connect(lambda: models.append(session.segmenter))
     session.train(*layers, None, small())
-    assert session.about_training == "Training ..."
+    assert session.said.of_training == "Training ..."
     finish()
 
     assert session.segmenter is not None
     assert session.segmenter.provenance["steps"] == 3
     assert models[-1] is session.segmenter
-    assert session.about_training.startswith("Trained 3 steps in ")
-    assert session.about_training.endswith((" on held-out labels.", " to measure its quality."))
+    assert session.said.of_training.startswith("Trained 3 steps in ")
+    assert session.said.of_training.endswith((" on held-out labels.", " to measure its quality."))
     assert len(session.record.seconds) == 3
     assert "cells" in session.record.prepared
 
@@ -84,7 +84,7 @@ def test_the_bar_is_not_at_its_end_while_the_model_is_fitted(
     image, labels = layers
     shares: list[float] = []
     session.told.connect(
-        lambda: "fitting" in session.about_training and shares.append(session.progress)
+        lambda: "fitting" in session.said.of_training and shares.append(session.progress)
     )
     session.train(image, labels, None, small())
     finish()
@@ -117,7 +117,7 @@ def test_a_stopped_training_keeps_its_model(
 
     finish()
     assert session.segmenter is not None
-    assert session.about_training == (
+    assert session.said.of_training == (
         "Stopped; the best model so far is kept. Resume, then Finish, makes it better."
     )
     assert session.take_trained_image() is None
@@ -186,7 +186,7 @@ def stop(session: Session, layers: Any, steps: list[Any], finish: Any, qtbot: An
     begin(session, layers, steps, qtbot)
     session.jobs.stop()
     finish()
-    assert session.resumable
+    assert session.resuming.possible
 
 
 def test_a_training_that_cannot_begin_leaves_the_stopped_one_resumable(
@@ -197,7 +197,7 @@ def test_a_training_that_cannot_begin_leaves_the_stopped_one_resumable(
     empty = session.viewer.add_labels(np.zeros(IMAGE.shape, np.uint8))
     with pytest.raises(InputError, match="Nothing is painted"):
         session.train(layers[0], empty, None, small())
-    assert session.resumable
+    assert session.resuming.possible
     learned = len(session.record.seconds)
     seen = len(steps)
     session.resume()
@@ -211,9 +211,9 @@ def test_without_its_file_a_stopped_training_is_not_offered(
 ) -> None:
     """It would begin anew, and say that it goes on."""
     stop(session, layers, steps, finish, qtbot)
-    session._checkpoint.unlink()
+    session.resuming.checkpoint.unlink()
 
-    assert not session.resumable
+    assert not session.resuming.possible
     with pytest.raises(InputError, match="No training was stopped"):
         session.resume()
 
@@ -232,7 +232,7 @@ def test_a_stopped_training_is_dropped_with_what_it_was_about(
     else:
         session.segmenter = None if what == "no model" else make_segmenter()
 
-    assert not session.resumable
+    assert not session.resuming.possible
 
 
 def test_a_training_whose_labels_are_gone_cannot_be_resumed(
@@ -244,7 +244,7 @@ def test_a_training_whose_labels_are_gone_cannot_be_resumed(
     session.jobs.stop()
     finish()
 
-    assert not session.resumable
+    assert not session.resuming.possible
 
 
 def test_layers_may_be_deleted_and_renamed_while_it_trains(
@@ -259,7 +259,7 @@ def test_layers_may_be_deleted_and_renamed_while_it_trains(
     session.viewer.layers.remove(image)
     finish()
 
-    assert session.about_training.startswith("Trained 30 steps")
+    assert session.said.of_training.startswith("Trained 30 steps")
     assert messages() == []
 
 
@@ -290,7 +290,7 @@ def test_what_cannot_be_learned_is_said_in_one_sentence(
 
     ((severity, message),) = messages()
     assert severity == "error"
-    assert message == session.about_training
+    assert message == session.said.of_training
     assert session.segmenter is None
     assert session.take_trained_image() is None
 
@@ -328,11 +328,11 @@ def test_a_killed_process_fails_the_training_and_keeps_what_was_painted(
     os.kill(session.host._child._process.pid, signal.SIGKILL)
     qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=5000)
 
-    assert "painted labels are untouched" in session.about_training
+    assert "painted labels are untouched" in session.said.of_training
     assert session.segmenter is not None
     session.train(*layers, None, small())
     qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=20_000)
-    assert session.about_training.startswith("Trained 3 steps")
+    assert session.said.of_training.startswith("Trained 3 steps")
     session.close()
 
 
@@ -408,7 +408,7 @@ def stopped_in_a_viewer(host: Host, qtbot: Any) -> list[weakref.ref[Any]]:
     session.jobs.stop()
     qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=5_000)
     qtbot.wait(50)
-    assert session.resumable
+    assert session.resuming.possible
     session.close()
     return [weakref.ref(thing) for thing in (viewer, image, labels, session)]
 

@@ -64,7 +64,7 @@ def test_a_segmentation_that_is_stopped_follows_the_sliders_no_more(
     session.jobs.stop()
     finish()
 
-    assert session.about_result == "Stopped; the result is unfinished."
+    assert session.said.of_result == "Stopped; the result is unfinished."
     assert len(moves.callbacks) == before
 
 
@@ -77,7 +77,7 @@ def test_the_dock_says_that_an_image_has_no_contrast(
     session.segment(image, "current plane", PREDICT)
     finish()
 
-    assert "All pixels of the plane have the same grey value" in session.about_result
+    assert "All pixels of the plane have the same grey value" in session.said.of_result
 
 
 def test_the_dock_says_which_planes_have_odd_grey_values(
@@ -91,12 +91,12 @@ def test_the_dock_says_which_planes_have_odd_grey_values(
     session.segment(image, "whole layer", PREDICT)
     finish()
     odd = "All pixels of the plane have the same grey value: look at the image."
-    assert f" Plane 2: {odd}" in session.about_result
+    assert f" Plane 2: {odd}" in session.said.of_result
     viewer.add_image(np.full(IMAGE.shape, 7), name="dark")
     session.segment(image, "all open images", PREDICT)
     finish()
 
-    said = session.about_result
+    said = session.said.of_result
     assert f" Layer 'worm', plane 2: {odd} Grey values are odd in 1 more plane." in said
 
 

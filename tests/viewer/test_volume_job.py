@@ -52,8 +52,8 @@ def test_what_segment_volume_finds_is_shown(viewer: Any, session: Session, finis
     assert labels.name == "ovule segmentation"
     assert not labels.editable
     np.testing.assert_array_equal(labels.scale, image.scale)
-    assert session.about_result.startswith("Found 2 3D objects in ")
-    assert session.about_result.endswith(" s.")
+    assert session.said.of_result.startswith("Found 2 3D objects in ")
+    assert session.said.of_result.endswith(" s.")
     known = session.kept.get(image, (6,))
     assert known is not None
     assert known.foreground[labels.data[6] > 0].mean() > 0.7
@@ -66,7 +66,7 @@ def test_the_job_says_what_it_does_when_all_planes_are_done(
     """Of a large volume that takes long, and the share stands still."""
     said: list[str] = []
     image = viewer.add_image(VOLUME, name="ovule", scale=SCALE)
-    session.jobs.event.connect(lambda: said.append(session.about_result))
+    session.jobs.event.connect(lambda: said.append(session.said.of_result))
     session.segment_volume(image, CPU)
     finish()
 
@@ -86,7 +86,7 @@ def test_adjusted_objects_go_through_the_planes_as_before(
     again = Rethreshold(session)
     again.follow()
     again.find(image, replace(CPU, threshold=0.9))
-    qtbot.wait_until(lambda: session.about_result.startswith("Linked"), timeout=20_000)
+    qtbot.wait_until(lambda: session.said.of_result.startswith("Linked"), timeout=20_000)
     finish()
     assert labels.data.any()
     assert np.count_nonzero(labels.data) < np.count_nonzero(expected)
@@ -121,7 +121,7 @@ def test_a_volume_whose_pixels_are_replaced_meanwhile_is_not_finished(
     image.data = VOLUME[:4].copy()
     finish()
 
-    assert session.about_result == "Stopped: the image was deleted, or has other pixels now."
+    assert session.said.of_result == "Stopped: the image was deleted, or has other pixels now."
     assert [layer.name for layer in viewer.layers] == ["ovule"]
     assert session.kept.planes(image) == []
     assert messages() == []
@@ -140,7 +140,7 @@ def test_objects_have_classes_where_cells_do(viewer: Any, session: Session, fini
     classes = classes_of(result(viewer))
     assert set(classes) == {1, 2}
     assert set(classes.values()) <= {"round", "other"}
-    assert "Found 2 3D objects (" in session.about_result
+    assert "Found 2 3D objects (" in session.said.of_result
     assert are_given(result(viewer))
     assert session.kept.get(image, (6,)).evidence.shape == (2, 56, 56)
     session.segmenter = starter_model()
@@ -159,7 +159,7 @@ def test_time_points_are_volumes_of_their_own(viewer: Any, session: Session, fin
     labels = result(viewer).data
 
     assert not np.intersect1d(labels[0][labels[0] > 0], labels[1]).any()
-    assert "Planes count as one pixel apart" in session.about_result
+    assert "Planes count as one pixel apart" in session.said.of_result
 
 
 def test_planes_that_are_one_pixel_apart_are_not_spoken_of(
@@ -171,8 +171,8 @@ def test_planes_that_are_one_pixel_apart_are_not_spoken_of(
     session.segment_volume(image, CPU)
     finish()
 
-    assert session.about_result.startswith("Found ")
-    assert session.about_result.endswith(" s.")
+    assert session.said.of_result.startswith("Found ")
+    assert session.said.of_result.endswith(" s.")
 
 
 def test_planes_too_far_apart_to_look_across_are_spoken_of(
@@ -183,7 +183,7 @@ def test_planes_too_far_apart_to_look_across_are_spoken_of(
     session.segment_volume(image, CPU)
     finish()
 
-    assert "Planes are too far apart to look across them" in session.about_result
+    assert "Planes are too far apart to look across them" in session.said.of_result
 
 
 def test_the_dock_says_which_planes_have_odd_grey_values(
@@ -193,7 +193,7 @@ def test_the_dock_says_which_planes_have_odd_grey_values(
     pixels = VOLUME.astype(np.float32)
     pixels[3], pixels[9, :5] = 7.0, np.nan
     axes: Any = {"scale": SCALE, "axis_labels": ("z", "y", "x")}
-    said, told = [], session.told.connect(lambda: said.append(session.about_result))
+    said, told = [], session.told.connect(lambda: said.append(session.said.of_result))
     session.segment_volume(viewer.add_image(pixels, name="ovule", **axes), CPU)
     finish()
     session.told.disconnect(told)
@@ -202,8 +202,8 @@ def test_the_dock_says_which_planes_have_odd_grey_values(
         " Z plane 3: All pixels of the plane have the same grey value: look at the image. "
         "Grey values are odd in 1 more plane."
     )
-    assert session.about_result.startswith("Found ")
-    assert session.about_result.endswith(odd)
+    assert session.said.of_result.startswith("Found ")
+    assert session.said.of_result.endswith(odd)
     assert any(text.endswith(odd) for text in said if " % ..." in text)
 
 
@@ -219,7 +219,7 @@ def test_a_stop_leaves_the_segmentation_as_it_was(
     session.jobs.stop()
     finish()
 
-    assert session.about_result == "Stopped; the segmentation is as it was."
+    assert session.said.of_result == "Stopped; the segmentation is as it was."
     np.testing.assert_array_equal(result(viewer).data, before)
     assert "unfinished" not in result(viewer).name
 

@@ -5,7 +5,7 @@
     layers to values        layers stack planes placement regions field reading
     what the user does      edits learning/ correcting/
     how layers look         colours cellclasses weightmap/
-    one viewer's work       session session_job jobs worker background shown
+    one viewer's work       session session_job said jobs worker background shown
     segmenting              segmenting/ batches/ scores/
     kept and said           saving/ scripts/ preferences open_zarr open_cellpose filenames
 """

@@ -6,10 +6,8 @@ What a job makes of its events, and leaves behind, is in `training_job` and `seg
 from __future__ import annotations
 
 import atexit
-import tempfile
 import weakref
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
@@ -20,16 +18,17 @@ from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.linking import Kind
 from napari_unet.engine.host import Host
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.errors import InputError, JobError
+from napari_unet.errors import JobError
 from napari_unet.viewer.background import Background
 from napari_unet.viewer.batches.batch import Batch
 from napari_unet.viewer.jobs import Jobs
-from napari_unet.viewer.layers import is_result
 from napari_unet.viewer.learning.history import History
 from napari_unet.viewer.learning.record import Record
+from napari_unet.viewer.learning.resuming import Resuming
 from napari_unet.viewer.learning.sources import Source
-from napari_unet.viewer.learning.training import Stopped, Training
+from napari_unet.viewer.learning.training import Training
 from napari_unet.viewer.learning.training_job import TRAINING, TrainingJob
+from napari_unet.viewer.said import Said
 from napari_unet.viewer.segmenting.kept import Kept
 from napari_unet.viewer.segmenting.linking_job import LINKING, LinkingJob
 from napari_unet.viewer.segmenting.segmenting_job import SEGMENTING, Scope, SegmentingJob
@@ -76,8 +75,10 @@ class Session:
         The settings of the dock that was closed last.
     title : str
         `TRAINING` or `SEGMENTING`: of the job that runs, or ran last; "" before the first.
-    about_training, about_result : str
-        The last thing to say about a training, and about a segmentation or weight map.
+    said : Said
+        What there is to say about the last training, and about the last result.
+    resuming : Resuming
+        The training that was stopped and can go on.
     progress : float
         Share of the running or last job that is done, 0 ... 1.
     """
@@ -106,15 +107,13 @@ class Session:
         self.autosave: Autosave | None = None
         self.batch = Batch.none()
         self.shown: Shown | None = None
-        self.title = self.about_training = self.about_result = ""
+        self.said = Said()
+        self.resuming = Resuming()
+        self.title = ""
         self.progress = 0.0
         self._segmenter: Segmenter | None = None
         self._job: SessionJob[Any] | None = None
-        self._stopped: Stopped | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="live-unet-", ignore_cleanup_errors=True)
-        self._checkpoint = Path(self._folder.name, "training.state")
         self._trained_on: weakref.ref[Image] | None = None
-        self._result_of: weakref.ref[Image] | None = None
         self.jobs.done.connect(self._on_done)
         self.jobs.stopped.connect(self._on_stopped)
         self.jobs.failed.connect(self._on_failed)
@@ -137,7 +136,7 @@ class Session:
             self.autosave.close()
         self.host.close()
         self.background.close()
-        self._folder.cleanup()
+        self.resuming.close()
         self.segmenter_changed.disconnect()
         self.told.disconnect()
 
@@ -162,7 +161,7 @@ class Session:
     def segmenter(self, segmenter: Segmenter | None) -> None:
         if segmenter is not self._segmenter:
             self._segmenter = segmenter
-            self._stopped = None  # it would go on with the model before
+            self.resuming.forget()  # it would go on with the model before
             self.segmenter_changed.emit()
 
     def take_model(self, segmenter: Segmenter | None) -> None:
@@ -174,23 +173,15 @@ class Session:
             If a job is running.
         """
         self.jobs.require_idle("Loading a model" if segmenter else "Starting a new model")
-        self.record, self.about_training = Record(), ""
+        self.record, self.said.of_training = Record(), ""
         self.segmenter = segmenter
         self.told.emit()
 
-    def say_of_result(self, sentence: str, image: Image | None) -> None:
-        """Keep what there is to say about a result: of one image, or of several."""
-        self.about_result = sentence
-        self._result_of = None if image is None else weakref.ref(image)
-
-    def said_of(self, image: Image | None) -> str:
+    def said_of_result(self, image: Image | None) -> str:
         """Return what is said about the last result, unless it is that of another open image."""
-        of = self._image_of_result()
+        of = self.said.image
         others = of is not image and of in self.viewer.layers and self.jobs.state == "idle"
-        return "" if others else self.about_result
-
-    def _image_of_result(self) -> Image | None:
-        return None if self._result_of is None else self._result_of()
+        return "" if others else self.said.of_result
 
     def take_trained_image(self) -> Image | None:
         """Return, once, the image of a training that has just come to its end, if it is open."""
@@ -202,11 +193,6 @@ class Session:
     def training(self) -> Training | None:
         """The training that runs; None while none does."""
         return self._job.training if isinstance(self._job, TrainingJob) else None
-
-    @property
-    def resumable(self) -> bool:
-        """Whether a training was stopped that can go on where it was."""
-        return self._stopped is not None and self._checkpoint.exists()
 
     def train(
         self,
@@ -246,10 +232,10 @@ class Session:
             config,
             self.segmenter,
             live=live,
-            checkpoint=self._checkpoint,
+            checkpoint=self.resuming.checkpoint,
             preview_every=preview_every,
         )
-        self._checkpoint.unlink(missing_ok=True)  # now that there is no way back
+        self.resuming.begin_anew()  # now that there is no way back
         self._train(training)
 
     def resume(self) -> None:
@@ -263,12 +249,11 @@ class Session:
             If a job is running.
         """
         self.jobs.require_idle(TRAINING)
-        if self._stopped is None or not self.resumable:
-            raise InputError("No training was stopped that could go on; press Train.")
-        self._train(self._stopped.again(self.viewer))
+        self._train(self.resuming.again(self.viewer))
 
     def _train(self, training: Training) -> None:
-        self._stopped, self.record = None, training.record
+        self.resuming.forget()
+        self.record = training.record
         self.start(TrainingJob(self, training))
 
     def segment(
@@ -326,13 +311,11 @@ class Session:
     def _on_removed(self, event: Event) -> None:
         if isinstance(event.value, Image):
             self.kept.forget(event.value)
-        of = self._image_of_result()
-        seen = of is not None and (event.value is of or is_result(event.value, "segmentation", of))
-        if seen and self.jobs.state == "idle":  # a job that runs finds it out, and says so
-            self.about_result = ""
+        if self.jobs.state == "idle" and self.said.needs(event.value):
+            self.said.of_result = ""  # a job that runs finds it out, and says so
             self.told.emit()
-        if self._stopped is not None and event.value in self._stopped.layers:
-            self._stopped = None
+        if self.resuming.needs(event.value):
+            self.resuming.forget()
             self.told.emit()
 
     def start(self, job: SessionJob[Any]) -> None:
@@ -360,7 +343,7 @@ class Session:
 
     def _offer_to_resume(self) -> None:
         if self.training is not None:
-            self._stopped = self.training.stopped()
+            self.resuming.keep(self.training)
 
     def _break_off(self, sentence: str) -> None:
         self.progress = 0.0

@@ -85,7 +85,7 @@ class SessionJob(ABC, Generic[E]):
 
     def say(self, sentence: str) -> None:
         """Put a sentence where the session keeps those of this kind: beside the segmentation."""
-        self._session.say_of_result(sentence, self.about)
+        self._session.said.set_result(sentence, self.about)
 
     @abstractmethod
     def events(self, stop: threading.Event) -> Iterator[E]:

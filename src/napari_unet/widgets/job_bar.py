@@ -84,4 +84,4 @@ class JobBar:
         self._finish.enabled = (
             training is not None and bool(training.record.seconds) and not training.finishing
         )
-        self._resume.visible = session.resumable and not running
+        self._resume.visible = session.resuming.possible and not running

@@ -111,7 +111,7 @@ class SegmentPanel:
 
     def renew_sentence(self) -> None:
         """Say what there is to say; an error of the last click is not."""
-        said = self._session.said_of(self._data.choice.image)
+        said = self._session.said_of_result(self._data.choice.image)
         self._said.value, self._said.visible = said, bool(said)
 
     @contextmanager

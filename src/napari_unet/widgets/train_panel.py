@@ -111,7 +111,7 @@ class TrainPanel:
     def renew_sentence(self) -> None:
         """Say what there is to say; an error of the last click is not."""
         waits = self.live.waits_for
-        said = f"Live: paint {waits}." if waits else self._session.about_training
+        said = f"Live: paint {waits}." if waits else self._session.said.of_training
         self._said.value = said or FIRST_STEPS
 
     def _begin(self, *, live: bool) -> None:

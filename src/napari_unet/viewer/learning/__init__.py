@@ -1,1 +1,1 @@
-"""Train on what is painted: sources, one training and its job, live mode, what it said."""
+"""Train on what is painted: sources, one training, its job, resuming, live mode, what it said."""

@@ -38,7 +38,7 @@ class TrainingJob(SessionJob[TrainEvent]):
 
     def say(self, sentence: str) -> None:
         """Put a sentence beside the curve."""
-        self._session.about_training = sentence
+        self._session.said.of_training = sentence
 
     def events(self, stop: threading.Event) -> Iterator[TrainEvent]:
         """Train in the compute process; for a worker thread."""
@@ -71,7 +71,7 @@ class TrainingJob(SessionJob[TrainEvent]):
             return "Stopped; nothing was learned yet."
         if model is not self.training.start:
             self._remember(f"{self.training.record.quality(None)} (stopped)")
-        better = " Resume, then Finish, makes it better." if self._session.resumable else ""
+        better = " Resume, then Finish, makes it better." if self._session.resuming.possible else ""
         return f"Stopped; the best model so far is kept.{better}"
 
     def close(self) -> None:
