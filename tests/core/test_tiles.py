@@ -213,7 +213,7 @@ def test_a_tiled_network_is_the_whole_network(
         for tile in tile_grid(sides, output=limits, context=network.context, stride=network.stride):
             batch = torch.from_numpy(read_mirrored(image, tile.read))[None]
             with torch.inference_mode():
-                logits[:, *tile.write] = network(batch)[0, :, *tile.crop]
+                logits[:, *tile.write] = network(batch)[0, :, *tile.crop].numpy()
         return logits
 
     whole = predict([100 + network.stride] * 2)
