@@ -31,7 +31,7 @@ from scipy import ndimage
 
 from napari_unet import metrics
 from napari_unet.core.annotation import Meaning
-from napari_unet.viewer.layers import set_meaning
+from napari_unet.viewer.notes import set_meaning
 
 
 @dataclass(frozen=True, kw_only=True)

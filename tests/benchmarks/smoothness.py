@@ -36,7 +36,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.sample_data import painted_scribbles, touching_cells
-from napari_unet.viewer.layers import set_meaning
+from napari_unet.viewer.notes import set_meaning
 from napari_unet.viewer.session import Session
 
 PROBE_MS, HAND_MS = 5, 16

@@ -22,7 +22,7 @@ from napari_unet.viewer.correcting.accept import (
 )
 from napari_unet.viewer.correcting.verified import mark
 from napari_unet.viewer.field import Box
-from napari_unet.viewer.layers import set_meaning
+from napari_unet.viewer.notes import set_meaning
 from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.session import Session
 

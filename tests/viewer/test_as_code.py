@@ -31,8 +31,8 @@ from napari_unet.engine.files import pair_files, read_image, read_labels, write_
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 from napari_unet.sample_data import painted_scribbles, touching_cells
-from napari_unet.viewer.layers import set_meaning
 from napari_unet.viewer.learning.sources import Source
+from napari_unet.viewer.notes import set_meaning
 from napari_unet.viewer.regions import region_masks
 from napari_unet.viewer.scripts.as_code import (
     _arguments,

@@ -20,7 +20,8 @@ from napari_unet.engine.saving.session import SavedLabels, read_json, read_sessi
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 from napari_unet.sample_data import painted_scribbles, touching_cells
-from napari_unet.viewer.layers import mark_result, new_scribbles, set_meaning
+from napari_unet.viewer.layers import new_scribbles
+from napari_unet.viewer.notes import mark_result, set_meaning
 from napari_unet.viewer.saving import autosave
 from napari_unet.viewer.saving.autosave import Autosave
 from napari_unet.viewer.session import Session

@@ -20,9 +20,10 @@ from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of, set_class, show_classes
 from napari_unet.viewer.colours import are_given
-from napari_unet.viewer.layers import is_result, painted, set_meaning
 from napari_unet.viewer.learning.labelled import count
 from napari_unet.viewer.learning.sources import Source
+from napari_unet.viewer.notes import is_result, set_meaning
+from napari_unet.viewer.painted import painted
 from napari_unet.viewer.saving.savedlayers import add_labels, saved_labels
 from napari_unet.viewer.scripts.as_code import as_command_line, as_python
 from napari_unet.viewer.scripts.as_files import Work

@@ -11,8 +11,8 @@ from napari.layers import Image, Labels, Shapes
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.summary import Summary, summarise
 from napari_unet.errors import InputError
-from napari_unet.viewer.layers import set_meaning
 from napari_unet.viewer.learning import labelled
+from napari_unet.viewer.notes import set_meaning
 
 MEANINGS = ["scribbles", "instances", "classes"]
 

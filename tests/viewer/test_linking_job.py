@@ -15,7 +15,7 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.core.linkstack import link_planes
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of
-from napari_unet.viewer.layers import is_result
+from napari_unet.viewer.notes import is_result
 from napari_unet.viewer.segmenting.linking_job import CHANGED
 from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.session import Session

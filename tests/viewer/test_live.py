@@ -14,9 +14,9 @@ from napari_unet.engine.events import Previewed, StepDone
 from napari_unet.errors import InputError
 from napari_unet.sample_data import painted_scribbles, touching_cells
 from napari_unet.viewer.field import Field
-from napari_unet.viewer.layers import is_result, set_meaning
 from napari_unet.viewer.learning.live import Live, missing
 from napari_unet.viewer.learning.sources import Source
+from napari_unet.viewer.notes import is_result, set_meaning
 from napari_unet.viewer.session import Session
 
 IMAGE, TRUTH = touching_cells((128, 128))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_unet.viewer.layers import meaning_of
+from napari_unet.viewer.notes import meaning_of
 from napari_unet.viewer.open_cellpose import get_reader
 
 

@@ -13,7 +13,7 @@ import roifile
 from napari.layers import Labels
 
 from napari_unet.errors import JobError
-from napari_unet.viewer.layers import set_meaning
+from napari_unet.viewer.notes import set_meaning
 
 PLUGIN = "napari-live-unet"
 

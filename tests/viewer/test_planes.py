@@ -15,8 +15,9 @@ from napari_unet.engine.events import Previewed
 from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.errors import DeviceError
 from napari_unet.viewer.correcting.uncertainty import Uncertainty
-from napari_unet.viewer.layers import is_result, new_scribbles
+from napari_unet.viewer.layers import new_scribbles
 from napari_unet.viewer.learning.preview import Preview
+from napari_unet.viewer.notes import is_result
 from napari_unet.viewer.planes import Planes
 from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.session import Session

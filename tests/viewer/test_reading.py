@@ -15,7 +15,7 @@ from napari.layers import Labels
 from napari_unet.core.config import TrainConfig
 from napari_unet.engine.events import StepDone
 from napari_unet.sample_data import painted_scribbles, touching_cells
-from napari_unet.viewer.layers import set_meaning
+from napari_unet.viewer.notes import set_meaning
 from napari_unet.viewer.reading import served_planes
 from napari_unet.viewer.session import Session
 from napari_unet.viewer.stack import ImageStack

@@ -9,7 +9,8 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Shapes
 from skimage.draw import polygon2mask
 
-from napari_unet.viewer.layers import painted, set_meaning
+from napari_unet.viewer.notes import set_meaning
+from napari_unet.viewer.painted import painted
 from napari_unet.viewer.regions import RegionMasks, new_regions, region_masks
 
 BOX = np.array([[10, 20], [10, 40], [30, 40], [30, 20]])

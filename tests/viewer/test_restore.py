@@ -26,16 +26,10 @@ from napari_unet.engine.saving.labels import read_labels
 from napari_unet.engine.saving.session import SavedSession, read_session, write_session
 from napari_unet.errors import InputError, JobError
 from napari_unet.sample_data import painted_scribbles, touching_cells
-from napari_unet.viewer.layers import (
-    image_layers,
-    is_linked,
-    labels_layers,
-    meaning_of,
-    new_scribbles,
-    set_meaning,
-)
+from napari_unet.viewer.layers import image_layers, labels_layers, new_scribbles
 from napari_unet.viewer.learning.history import Version
 from napari_unet.viewer.learning.record import Record
+from napari_unet.viewer.notes import is_linked, meaning_of, set_meaning
 from napari_unet.viewer.saving.autosave import Autosave
 from napari_unet.viewer.saving.restore import Saved, dismiss, found, restore
 from napari_unet.viewer.session import Session

@@ -9,7 +9,7 @@ from napari.layers import Image, Labels
 from small_things import make_segmenter
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.viewer.layers import is_result
+from napari_unet.viewer.notes import is_result
 from napari_unet.viewer.segmenting.results import Result, label_dtype
 
 WHOLE = (slice(None), slice(None))

@@ -19,7 +19,8 @@ from napari_unet.engine.scoring import Agreement, score_plane
 from napari_unet.errors import InputError
 from napari_unet.sample_data import touching_cells
 from napari_unet.viewer.cellclasses import name_classes, write_classes
-from napari_unet.viewer.layers import Meaning, is_result, link, new_scribbles, set_meaning
+from napari_unet.viewer.layers import new_scribbles
+from napari_unet.viewer.notes import Meaning, is_result, link, set_meaning
 from napari_unet.viewer.scores.comparison import COLOURMAP, possible_scopes
 from napari_unet.viewer.scores.scorable import possible_truths
 from napari_unet.viewer.scores.score import CellScore

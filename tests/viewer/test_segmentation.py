@@ -14,7 +14,7 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.engine.events import PlaneDone, TileDone
 from napari_unet.errors import InputError
 from napari_unet.sample_data import touching_cells
-from napari_unet.viewer.layers import is_result, meaning_of
+from napari_unet.viewer.notes import is_result, meaning_of
 from napari_unet.viewer.session import Session
 
 CONFIG = PredictConfig(device="cpu", min_size=0)

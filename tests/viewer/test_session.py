@@ -17,7 +17,7 @@ from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.engine.host import Host
 from napari_unet.errors import InputError, JobError
 from napari_unet.sample_data import painted_scribbles, touching_cells
-from napari_unet.viewer.layers import set_meaning
+from napari_unet.viewer.notes import set_meaning
 from napari_unet.viewer.session import TRAINING, Session
 
 IMAGE, TRUTH = touching_cells((128, 128))

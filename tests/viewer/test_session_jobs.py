@@ -12,7 +12,7 @@ from small_things import make_segmenter
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.engine.events import TileDone
 from napari_unet.sample_data import painted_scribbles, touching_cells
-from napari_unet.viewer.layers import set_meaning
+from napari_unet.viewer.notes import set_meaning
 from napari_unet.viewer.segmenting.segmentation import StreamEvent
 from napari_unet.viewer.segmenting.segmenting_job import SegmentingJob
 from napari_unet.viewer.session import Session

@@ -8,8 +8,9 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 
-from napari_unet.viewer.layers import link, mark_result, new_scribbles
+from napari_unet.viewer.layers import new_scribbles
 from napari_unet.viewer.learning.sources import Source, painted_sources
+from napari_unet.viewer.notes import link, mark_result
 from napari_unet.viewer.regions import new_regions
 
 PIXELS = np.zeros((20, 30), np.float32)

@@ -10,7 +10,7 @@ from small_things import make_segmenter
 from napari_unet.core.uncertainty import uncertainty
 from napari_unet.errors import InputError
 from napari_unet.viewer.correcting.uncertainty import AT_ONCE, Uncertainty
-from napari_unet.viewer.layers import is_result
+from napari_unet.viewer.notes import is_result
 from napari_unet.viewer.session import Session
 
 SHAPE = (200, 300)

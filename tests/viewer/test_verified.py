@@ -16,7 +16,7 @@ from napari_unet.viewer.correcting.verified import (
     toggle,
     verified_ids,
 )
-from napari_unet.viewer.layers import METADATA, meaning_of, set_meaning
+from napari_unet.viewer.notes import METADATA, meaning_of, set_meaning
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from napari_unet.engine.starter import starter_model, with_classes
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of
 from napari_unet.viewer.colours import are_given
-from napari_unet.viewer.layers import is_result
+from napari_unet.viewer.notes import is_result
 from napari_unet.viewer.segmenting.rethreshold import Rethreshold
 from napari_unet.viewer.session import Session
 

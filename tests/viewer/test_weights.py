@@ -13,7 +13,7 @@ from napari_unet.core.boundary import around, boundary_weight_map
 from napari_unet.core.resolution import coarsen_labels
 from napari_unet.errors import InputError
 from napari_unet.viewer.background import Background
-from napari_unet.viewer.layers import is_result, set_meaning
+from napari_unet.viewer.notes import is_result, set_meaning
 from napari_unet.viewer.regions import region_masks
 from napari_unet.viewer.weightmap import weights
 from napari_unet.viewer.weightmap.boxes import Boxes

@@ -17,7 +17,7 @@ from small_things import make_segmenter
 
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.errors import InputError
-from napari_unet.viewer.layers import link, set_meaning
+from napari_unet.viewer.notes import link, set_meaning
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.code_panel import CodePanel
 from napari_unet.widgets.data_panel import DataPanel

@@ -13,7 +13,7 @@ from small_things import make_segmenter
 from napari_unet.core.config import PredictConfig
 from napari_unet.sample_data import painted_scribbles, touching_cells
 from napari_unet.viewer.correcting.verified import mark, verified_ids
-from napari_unet.viewer.layers import is_result, meaning_of, set_meaning
+from napari_unet.viewer.notes import is_result, meaning_of, set_meaning
 from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.correct_panel import CorrectPanel

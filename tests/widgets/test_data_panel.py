@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.summary import summarise
 from napari_unet.sample_data import painted_scribbles, touching_cells
-from napari_unet.viewer.layers import link, meaning_of, new_scribbles, set_meaning
+from napari_unet.viewer.layers import new_scribbles
+from napari_unet.viewer.notes import link, meaning_of, set_meaning
 from napari_unet.viewer.regions import new_regions, region_masks
 
 IMAGE, TRUTH = touching_cells((128, 128))

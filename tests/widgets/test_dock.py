@@ -21,7 +21,7 @@ from small_things import make_segmenter
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.summary import summarise
-from napari_unet.viewer.layers import is_result
+from napari_unet.viewer.notes import is_result
 from napari_unet.viewer.session import Session
 
 

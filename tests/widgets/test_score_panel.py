@@ -14,7 +14,8 @@ from qtpy.QtWidgets import QComboBox
 from small_things import make_segmenter
 
 from napari_unet.core.comparison import ObjectScore
-from napari_unet.viewer.layers import new_scribbles, set_meaning
+from napari_unet.viewer.layers import new_scribbles
+from napari_unet.viewer.notes import set_meaning
 from napari_unet.viewer.scores.scoring import BROKEN_OFF
 from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.session import Session

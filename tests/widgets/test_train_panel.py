@@ -8,8 +8,8 @@ import pytest
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox
 
-from napari_unet.viewer.layers import set_meaning
 from napari_unet.viewer.learning.live import RETRY_MS
+from napari_unet.viewer.notes import set_meaning
 
 LOOK_MS = 3 * RETRY_MS
 """Live mode has looked again by then whether it can begin."""

@@ -11,7 +11,7 @@ from small_things import make_segmenter
 
 from napari_unet.core.boundary import boundary_weight_map
 from napari_unet.core.config import TrainConfig
-from napari_unet.viewer.layers import set_meaning
+from napari_unet.viewer.notes import set_meaning
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.weights_panel import WeightsPanel

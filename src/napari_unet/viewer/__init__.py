@@ -2,7 +2,7 @@
 
 ::
 
-    layers to values        layers stack planes placement regions field reading
+    layers to values        layers notes painted stack planes placement regions field reading
     what the user does      edits learning/ correcting/
     how layers look         colours cellclasses weightmap/
     one viewer's work       session session_job said jobs worker background shown

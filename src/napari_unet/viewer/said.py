@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image
 
-from napari_unet.viewer.layers import is_result
+from napari_unet.viewer.notes import is_result
 
 if TYPE_CHECKING:
     from napari.layers import Layer

@@ -17,7 +17,7 @@ from napari_unet.viewer.correcting.picking import cursor
 from napari_unet.viewer.correcting.uncertainty import Uncertainty
 from napari_unet.viewer.correcting.verified import cell_meant, cells_in, toggle
 from napari_unet.viewer.field import Field
-from napari_unet.viewer.layers import check_same_grid
+from napari_unet.viewer.painted import check_same_grid
 from napari_unet.viewer.session import Session
 from napari_unet.viewer.stack import ImageStack
 from napari_unet.widgets.data_panel import DataPanel

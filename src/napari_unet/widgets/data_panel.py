@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import CheckBox, ComboBox
 from napari.layers import Image, Labels, Shapes
 
-from napari_unet.viewer import layers
+from napari_unet.viewer import notes
 from napari_unet.viewer.learning.sources import Source, painted_sources
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.class_choice import ClassChoice
@@ -142,9 +142,9 @@ class DataPanel:
         self._meaning.enabled = labels is not None and not self._trains
         if labels is not None:
             with self._meaning.changed.blocked():
-                self._meaning.value = layers.meaning_of(labels)
+                self._meaning.value = notes.meaning_of(labels)
 
-    def _on_meaning(self, meaning: layers.Meaning) -> None:
+    def _on_meaning(self, meaning: notes.Meaning) -> None:
         if self.choice.labels is not None:
-            layers.set_meaning(self.choice.labels, meaning)
+            notes.set_meaning(self.choice.labels, meaning)
         self.text.renew()

@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 
 from napari_unet.core.doubt import Doubt
 from napari_unet.errors import UNetError
-from napari_unet.viewer import layers
+from napari_unet.viewer import layers, notes
 from napari_unet.viewer.background import Background
 from napari_unet.viewer.correcting.inview import about_cover
 from napari_unet.viewer.field import whole_plane
@@ -119,7 +119,7 @@ class LabelledText:
         except UNetError as error:
             self._say(str(error))
             return
-        advice = labelled.advice(summary, layers.meaning_of(choice.labels))
+        advice = labelled.advice(summary, notes.meaning_of(choice.labels))
         fullest = None
         for fullest in doubts.fullest_plane(choice.labels):  # noqa: B007 (the last one counts)
             yield

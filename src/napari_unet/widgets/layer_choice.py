@@ -10,7 +10,7 @@ from napari.layers import Image, Labels, Shapes
 from psygnal import Signal
 
 from napari_unet.errors import InputError
-from napari_unet.viewer import layers
+from napari_unet.viewer import layers, notes
 from napari_unet.viewer.regions import new_regions
 from napari_unet.widgets.parts import button, narrow, offer_anew, row
 from napari_unet.widgets.telling import telling_errors
@@ -105,7 +105,7 @@ class LayerChoice:
             self._choose_labels()
         self.changed.emit()
 
-    def add_labels(self, meaning: layers.Meaning = "scribbles") -> None:
+    def add_labels(self, meaning: notes.Meaning = "scribbles") -> None:
         """Make labels of the chosen image to paint on, and choose them."""
         layer = layers.new_scribbles(self._viewer, self.required_image(), meaning)
         self.follow()

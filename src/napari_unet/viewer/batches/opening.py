@@ -12,7 +12,8 @@ from napari.layers import Image, Labels, Layer
 
 from napari_unet.errors import InputError
 from napari_unet.viewer.batches.filelayers import file_layers, labels_layer
-from napari_unet.viewer.layers import image_layers, is_result
+from napari_unet.viewer.layers import image_layers
+from napari_unet.viewer.notes import is_result
 from napari_unet.viewer.stack import ImageStack, finest, spatial_metadata
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from napari_unet.errors import InputError
 from napari_unet.viewer.correcting.picking import numbers_in, pixel_at
 from napari_unet.viewer.correcting.verified import verified_ids
 from napari_unet.viewer.field import Box
-from napari_unet.viewer.layers import is_result, meaning_of
+from napari_unet.viewer.notes import is_result, meaning_of
 from napari_unet.viewer.segmenting.results import UNFINISHED, segmentations
 from napari_unet.viewer.stack import PlaneIndex, finest
 

@@ -15,7 +15,7 @@ from napari_unet.errors import InputError, UNetError
 from napari_unet.viewer.correcting.camera import check_flight, look_at
 from napari_unet.viewer.correcting.picking import Pixel
 from napari_unet.viewer.correcting.uncertainty import SEGMENT_FIRST, Uncertainty, kept_plane
-from napari_unet.viewer.layers import check_same_grid
+from napari_unet.viewer.painted import check_same_grid
 from napari_unet.viewer.segmenting.kept import KeptPlane
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest, one_of, shown_plane
 

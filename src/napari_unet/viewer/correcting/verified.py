@@ -14,7 +14,7 @@ from napari_unet.core.annotation import first_cell
 from napari_unet.errors import InputError
 from napari_unet.viewer.correcting.picking import numbers_in, pixel_at
 from napari_unet.viewer.field import Box
-from napari_unet.viewer.layers import entry, meaning_of, note
+from napari_unet.viewer.notes import entry, meaning_of, note
 from napari_unet.viewer.stack import PlaneIndex, finest
 
 __all__ = ["cell_meant", "cells_in", "mark", "toggle", "verified_ids"]

@@ -19,7 +19,7 @@ from napari_unet.core.doubt import Doubt, doubt
 from napari_unet.engine.process import tasks
 from napari_unet.errors import InputError
 from napari_unet.viewer.background import Background
-from napari_unet.viewer.layers import entry, meaning_of, note
+from napari_unet.viewer.notes import entry, meaning_of, note
 from napari_unet.viewer.stack import finest
 
 __all__ = ["answer", "ask_doubt", "doubt_about", "forget_doubt", "fullest_plane"]

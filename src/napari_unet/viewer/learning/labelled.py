@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import Annotation, Meaning, encode, first_cell
 from napari_unet.core.summary import Summary
 from napari_unet.viewer.cellclasses import classes_of
-from napari_unet.viewer.layers import check_same_grid, meaning_of
+from napari_unet.viewer.notes import meaning_of
+from napari_unet.viewer.painted import check_same_grid
 from napari_unet.viewer.regions import region_mask, region_masks
 from napari_unet.viewer.stack import ImageStack, finest
 

@@ -13,8 +13,8 @@ from qtpy.QtCore import QTimer
 
 from napari_unet.core.annotation import Meaning
 from napari_unet.errors import InputError
-from napari_unet.viewer.layers import meaning_of
 from napari_unet.viewer.learning.training import Training
+from napari_unet.viewer.notes import meaning_of
 from napari_unet.viewer.session import TRAINING, Session
 from napari_unet.viewer.stack import ImageStack, finest
 

@@ -14,8 +14,9 @@ from napari_unet.engine.process.mailbox import Mailbox, Repainted
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of
 from napari_unet.viewer.edits import Edit, Edits
-from napari_unet.viewer.layers import Painted, meaning_of
 from napari_unet.viewer.learning.sources import Source
+from napari_unet.viewer.notes import meaning_of
+from napari_unet.viewer.painted import Painted
 from napari_unet.viewer.reading import read_plane
 from napari_unet.viewer.regions import Masks, RegionMasks
 from napari_unet.viewer.stack import PlaneIndex, finest

@@ -11,13 +11,8 @@ import numpy as np
 from napari.layers import Image, Labels, Shapes
 
 from napari_unet.errors import InputError
-from napari_unet.viewer.layers import (
-    image_layers,
-    is_linked,
-    labels_layers,
-    last_linked,
-    meaning_of,
-)
+from napari_unet.viewer.layers import image_layers, labels_layers
+from napari_unet.viewer.notes import is_linked, last_linked, meaning_of
 from napari_unet.viewer.stack import ImageStack, finest
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels
 
-from napari_unet.viewer.layers import image_layers, is_linked, labels_layers
+from napari_unet.viewer.layers import image_layers, labels_layers
+from napari_unet.viewer.notes import is_linked
 from napari_unet.viewer.stack import ImageStack, finest
 
 if TYPE_CHECKING:

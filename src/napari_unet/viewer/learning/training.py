@@ -17,11 +17,12 @@ from napari_unet.engine.host import Host
 from napari_unet.engine.process import tasks
 from napari_unet.engine.process.mailbox import Finish, Mailbox
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.viewer.layers import Painted, link, painted
 from napari_unet.viewer.learning.painting import FollowedPainting
 from napari_unet.viewer.learning.preview import Preview
 from napari_unet.viewer.learning.record import Record
 from napari_unet.viewer.learning.sources import Source, check_alike
+from napari_unet.viewer.notes import link
+from napari_unet.viewer.painted import Painted, painted
 from napari_unet.viewer.regions import Masks
 
 if TYPE_CHECKING:

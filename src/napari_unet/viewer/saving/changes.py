@@ -14,7 +14,7 @@ from psygnal import Signal
 
 from napari_unet.engine.saving.labels import SIDE, Corner, corners, region_of
 from napari_unet.viewer.edits import Edit, Edits, painted_spans
-from napari_unet.viewer.layers import METADATA
+from napari_unet.viewer.notes import METADATA
 from napari_unet.viewer.stack import finest
 
 if TYPE_CHECKING:

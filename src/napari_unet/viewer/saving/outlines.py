@@ -15,7 +15,7 @@ from napari_unet.core.outlines import Outline, outlines
 from napari_unet.engine.outlinefile import OutlinedPlane, place_along, write_outlines
 from napari_unet.errors import InputError, JobError
 from napari_unet.viewer.cellclasses import classes_of
-from napari_unet.viewer.layers import meaning_of
+from napari_unet.viewer.notes import meaning_of
 from napari_unet.viewer.stack import finest
 
 __all__ = ["write_layer"]

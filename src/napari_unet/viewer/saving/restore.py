@@ -24,9 +24,9 @@ from napari_unet.engine.saving.session import (
 )
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, ModelFileError
-from napari_unet.viewer.layers import link
 from napari_unet.viewer.learning.history import Version
 from napari_unet.viewer.learning.record import Record
+from napari_unet.viewer.notes import link
 from napari_unet.viewer.saving.savedlayers import add_labels, find_image
 from napari_unet.viewer.stack import finest
 

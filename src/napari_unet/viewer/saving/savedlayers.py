@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from napari_unet.engine.saving.session import SavedImage, SavedLabels
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of, write_classes
-from napari_unet.viewer.layers import METADATA, entry, image_layers, is_linked, meaning_of
+from napari_unet.viewer.layers import image_layers
+from napari_unet.viewer.notes import METADATA, entry, is_linked, meaning_of
 from napari_unet.viewer.stack import ImageStack, finest
 
 if TYPE_CHECKING:

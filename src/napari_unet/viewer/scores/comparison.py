@@ -19,7 +19,7 @@ from napari_unet.engine.scoring import score_classes, score_plane, score_volume
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of
 from napari_unet.viewer.colours import given_colours
-from napari_unet.viewer.layers import is_linked, meaning_of
+from napari_unet.viewer.notes import is_linked, meaning_of
 from napari_unet.viewer.scores.scorable import (
     check_labelled,
     check_truth,

@@ -11,7 +11,9 @@ from napari.layers import Image, Labels
 
 from napari_unet.core.annotation import first_cell
 from napari_unet.errors import InputError
-from napari_unet.viewer.layers import check_same_grid, labels_layers, meaning_of
+from napari_unet.viewer.layers import labels_layers
+from napari_unet.viewer.notes import meaning_of
+from napari_unet.viewer.painted import check_same_grid
 from napari_unet.viewer.segmenting.results import UNFINISHED, segmentations
 from napari_unet.viewer.session import SEGMENTING, Session
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest

@@ -13,7 +13,7 @@ from napari.layers import Image, Labels
 from psygnal import Signal
 
 from napari_unet.viewer.correcting.camera import check_flight, look_at
-from napari_unet.viewer.layers import is_outdated
+from napari_unet.viewer.notes import is_outdated
 from napari_unet.viewer.scores.comparison import Comparison, Scope, compare
 from napari_unet.viewer.scores.outlines import Outlines
 from napari_unet.viewer.scores.score import CellScore, Row, Score

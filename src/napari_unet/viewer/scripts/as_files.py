@@ -27,8 +27,10 @@ from napari_unet.engine.formats.tiff import DAMAGED, is_tiff
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 from napari_unet.viewer.filenames import free_name
-from napari_unet.viewer.layers import Meaning, image_layers, painted
+from napari_unet.viewer.layers import image_layers
 from napari_unet.viewer.learning.sources import Source
+from napari_unet.viewer.notes import Meaning
+from napari_unet.viewer.painted import painted
 from napari_unet.viewer.segmenting.segmenting_job import Scope
 from napari_unet.viewer.stack import ImageStack, finest, shown_plane
 

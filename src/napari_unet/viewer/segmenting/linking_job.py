@@ -23,7 +23,7 @@ from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.tracks import napari_tracks
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of, colour_by_class, write_classes
-from napari_unet.viewer.layers import is_result, mark_result, note_linked_planes
+from napari_unet.viewer.notes import is_result, mark_result, note_linked_planes
 from napari_unet.viewer.segmenting.features import forget_features
 from napari_unet.viewer.segmenting.kept import KeptPlane
 from napari_unet.viewer.segmenting.results import UNFINISHED, segmentations

@@ -14,7 +14,7 @@ from napari_unet.engine.cells import cell_rules
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import DeviceError
 from napari_unet.viewer.colours import faint_where_low
-from napari_unet.viewer.layers import ResultKind, is_result, mark_result, note_outdated
+from napari_unet.viewer.notes import ResultKind, is_result, mark_result, note_outdated
 from napari_unet.viewer.planes import Pixels, Planes, zeros
 from napari_unet.viewer.segmenting.features import forget_features
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, spatial_metadata

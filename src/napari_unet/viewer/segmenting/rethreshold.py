@@ -22,7 +22,7 @@ from napari_unet.engine.events import PlaneDone
 from napari_unet.engine.host import SharedArray
 from napari_unet.engine.process import tasks
 from napari_unet.viewer.cellclasses import class_titles, classes_of, colour_by_class, show_classes
-from napari_unet.viewer.layers import linked_planes
+from napari_unet.viewer.notes import linked_planes
 from napari_unet.viewer.segmenting.features import forget_features
 from napari_unet.viewer.segmenting.kept import KeptPlane
 from napari_unet.viewer.segmenting.results import (

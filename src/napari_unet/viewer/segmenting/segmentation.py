@@ -27,7 +27,7 @@ from napari_unet.viewer.cellclasses import (
     name_classes,
     show_classes,
 )
-from napari_unet.viewer.layers import set_meaning
+from napari_unet.viewer.notes import set_meaning
 from napari_unet.viewer.planes import Pixels
 from napari_unet.viewer.reading import served
 from napari_unet.viewer.segmenting.features import Features

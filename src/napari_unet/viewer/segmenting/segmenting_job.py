@@ -21,7 +21,8 @@ from napari_unet.errors import DeviceError, InputError, UNetError
 from napari_unet.viewer.batches.batch import Batch, BatchRow
 from napari_unet.viewer.batches.opening import LayerResult
 from napari_unet.viewer.cellclasses import class_titles
-from napari_unet.viewer.layers import image_layers, is_result
+from napari_unet.viewer.layers import image_layers
+from napari_unet.viewer.notes import is_result
 from napari_unet.viewer.segmenting.checks import check_fits, check_room
 from napari_unet.viewer.segmenting.oddities import Oddities, plane_title
 from napari_unet.viewer.segmenting.results import hide

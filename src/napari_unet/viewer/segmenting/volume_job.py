@@ -28,7 +28,7 @@ from napari_unet.viewer.cellclasses import (
     name_classes,
     show_classes,
 )
-from napari_unet.viewer.layers import ResultKind, is_result, note_linked_planes, set_meaning
+from napari_unet.viewer.notes import ResultKind, is_result, note_linked_planes, set_meaning
 from napari_unet.viewer.reading import served
 from napari_unet.viewer.segmenting.checks import check_fits, check_room
 from napari_unet.viewer.segmenting.oddities import Oddities, plane_title

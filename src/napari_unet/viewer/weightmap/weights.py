@@ -22,7 +22,8 @@ from napari_unet.errors import InputError
 from napari_unet.viewer.background import Background
 from napari_unet.viewer.edits import Edit, Edits
 from napari_unet.viewer.field import Box, shown_field
-from napari_unet.viewer.layers import check_same_grid, meaning_of
+from napari_unet.viewer.notes import meaning_of
+from napari_unet.viewer.painted import check_same_grid
 from napari_unet.viewer.regions import RegionMasks
 from napari_unet.viewer.segmenting.results import Result
 from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest
