@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,26 @@ def test_a_cancelled_question_is_not_heard_of_again(background: Background, qtbo
     count = len(heard)
     qtbot.wait_until(lambda: not background.busy, timeout=5_000)
     assert len(heard) == count
+
+
+@pytest.mark.parametrize("how", ["cancelled", "asked anew", "closed"])
+def test_an_answer_that_is_on_its_way_is_not_heard_either(
+    background: Background, qtbot: Any, how: str
+) -> None:
+    """The thread is done with it, and the main thread has not heard it yet."""
+    heard: list[str] = []
+    background.ask("count", toy_tasks.count, 1, on_event=lambda _: heard.append("old"))
+    while background.busy:
+        time.sleep(0.01)
+    if how == "cancelled":
+        background.cancel("count")
+    elif how == "closed":
+        background.close()
+    else:
+        background.ask("count", toy_tasks.count, 1, on_event=lambda _: heard.append("new"))
+    qtbot.wait_until(lambda: not background.busy, timeout=10_000)
+    qtbot.wait(50)
+    assert heard == ["new"] * (how == "asked anew")
 
 
 def test_an_error_is_told_once_and_the_next_question_is_answered(

@@ -59,6 +59,8 @@ class Background:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._changed = threading.Condition()
+        # by key: those whose answer may still come, and of these the ones that are not begun
+        self._asked: dict[Hashable, _Question] = {}
         self._waiting: OrderedDict[Hashable, _Question] = OrderedDict()
         self._running: _Question | None = None
         self._closed = False
@@ -105,7 +107,7 @@ class Background:
             if self._closed:
                 return
             self._drop(key)
-            self._waiting[key] = question
+            self._asked[key] = self._waiting[key] = question
             self._changed.notify_all()
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -124,7 +126,7 @@ class Background:
             return
         with self._changed:
             self._closed = True
-            for key in [*self._waiting, *([self._running.key] if self._running else [])]:
+            for key in list(self._asked):
                 self._drop(key)
             self._changed.notify_all()
         self._host.close()
@@ -133,10 +135,9 @@ class Background:
         self._messenger.told.disconnect(_call)
 
     def _drop(self, key: Hashable) -> None:
-        if (waiting := self._waiting.pop(key, None)) is not None:
-            waiting.dropped.set()
-        if self._running is not None and self._running.key == key:
-            self._running.dropped.set()
+        self._waiting.pop(key, None)
+        if (asked := self._asked.pop(key, None)) is not None:
+            asked.dropped.set()
 
     def _answer_all(self) -> None:
         while (question := self._next()) is not None:
@@ -147,6 +148,8 @@ class Background:
             finally:
                 with self._changed:
                     self._running = None
+                # only after what it said before, which may be dropped until it is heard
+                self._messenger.told.emit(partial(self._end, question))
 
     def _next(self) -> _Question | None:
         with self._changed:
@@ -161,6 +164,11 @@ class Background:
         with closing(events):
             for event in events:
                 self._tell(question, partial(question.on_event, event))
+
+    def _end(self, question: _Question) -> None:
+        with self._changed:
+            if self._asked.get(question.key) is question:
+                del self._asked[question.key]
 
     def _tell(self, question: _Question, call: Callable[[], object]) -> None:
         def unless_dropped() -> None:
