@@ -25,11 +25,22 @@ __all__ = [
     "UNetError",
     "first_line",
     "in_short",
+    "is_out_of_memory",
     "some_of",
 ]
 
 SHOWN = 5
 """Names in a message, before only their number is told."""
+
+
+NO_MEMORY = (
+    "bad_alloc",
+    "can't allocate memory",
+    "could not create a ",
+    "not enough memory",
+    "out of memory",
+)
+"""What torch's allocators (on Linux, Windows and GPUs) and its library of convolutions say."""
 
 
 class UNetError(Exception):
@@ -61,6 +72,15 @@ def in_short(error: BaseException) -> str:
     """Return what an error is called, and the first line of what it says, if it says anything."""
     name, said = type(error).__name__, first_line(error)
     return name if said == name else f"{name}: {said}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory did not suffice, on whichever device."""
+    # by its name: that of torch must be known where torch is not loaded
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in said for words in NO_MEMORY)
 
 
 def some_of(names: Sequence[object]) -> str:

@@ -55,7 +55,16 @@ def test_names_that_are_no_device_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError("no room"), torch.OutOfMemoryError("CUDA out of memory. Tried...\nmore")]
+    "error",
+    [
+        MemoryError("no room"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried...\nmore"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:115] data. DefaultCPUAllocator: not enough memory"
+        ),
+        RuntimeError("could not create a primitive"),
+    ],
+    ids=["NumPy", "CUDA", "Windows", "oneDNN"],
 )
 def test_running_out_of_memory_says_what_to_do(error: Exception) -> None:
     """One line of what torch said, and the remedy."""

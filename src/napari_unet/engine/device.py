@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import torch
 
-from napari_unet.errors import DeviceError, first_line
+from napari_unet.errors import DeviceError, first_line, is_out_of_memory
 
-__all__ = ["describe", "is_fast_with_bfloat16", "is_out_of_memory", "select_device", "torch_errors"]
+__all__ = ["describe", "is_fast_with_bfloat16", "select_device", "torch_errors"]
 
 if hasattr(os, "register_at_fork"):
     # where torch has computed, a forked process waits for ever for threads that it has not got
@@ -69,15 +69,6 @@ def is_fast_with_bfloat16(device: torch.device) -> bool:
         return False
     told = getattr(torch.cpu, "get_capabilities", None)  # older versions do not say
     return told is not None and bool(told().get("avx512_bf16"))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory did not suffice, on whichever device."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    # the allocator of the CPU, Apple's GPU and the library of convolutions raise RuntimeErrors
-    signs = ("can't allocate memory", "out of memory", "bad_alloc", "could not create a ")
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
 
 
 @contextmanager

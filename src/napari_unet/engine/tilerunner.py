@@ -28,9 +28,9 @@ from torch.nn import functional as F
 
 from napari_unet.core.tiles import Tile, halve, within
 from napari_unet.core.unet import UNet
-from napari_unet.engine.device import is_fast_with_bfloat16, is_out_of_memory, torch_errors
+from napari_unet.engine.device import is_fast_with_bfloat16, torch_errors
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.errors import DeviceError
+from napari_unet.errors import DeviceError, is_out_of_memory
 
 __all__ = ["TileRunner"]
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
-from napari_unet.errors import DeviceError, InputError, JobError, UNetError
+from napari_unet.errors import DeviceError, InputError, JobError, UNetError, is_out_of_memory
 
 __all__ = ["again", "attempt", "complete", "is_disk_full"]
 
@@ -100,7 +100,7 @@ def _in_words(error: Exception) -> UNetError:
         )
     if isinstance(error, UNetError):
         return error
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return DeviceError(
             "Memory does not suffice for this image. Close other programs, or set a smaller tile "
             "size."

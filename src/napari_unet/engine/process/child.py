@@ -40,17 +40,15 @@ from napari_unet.engine.process.channel import EventPickler, receive, send
 from napari_unet.engine.process.lazy import Index, asking
 from napari_unet.engine.process.mailbox import mailbox_of_this_run
 from napari_unet.engine.process.shared_memory import Request, Ticket
-from napari_unet.errors import DeviceError, JobError, UNetError, first_line
+from napari_unet.errors import DeviceError, JobError, UNetError, first_line, is_out_of_memory
 
 __all__ = ["MAX_UNHANDLED_EVENTS", "main"]
 
 #: The generator waits while so many of its events have not been handled by the program.
 MAX_UNHANDLED_EVENTS = 32
 
-#: Where there are few cores, the hand that paints comes first (on Windows see `process`).
+#: Where there are few cores, the hand that paints comes first (on Windows see `spawned`).
 POLITENESS = 10
-
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def main(warm_up: Sequence[str]) -> None:
@@ -234,7 +232,7 @@ def _as_unet_error(error: Exception) -> UNetError:
     if isinstance(error, UNetError):
         return error
     told: UNetError
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         told = DeviceError(
             f"Out of memory ({first_line(error)}). Choose a smaller tile size or network, close "
             "other programs, or compute on the CPU; your painted labels are untouched."
@@ -243,14 +241,6 @@ def _as_unet_error(error: Exception) -> UNetError:
         told = JobError(f"{type(error).__name__}: {error}")
     told.add_note("".join(traceback.format_exception(error)))
     return told
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # By name: torch.OutOfMemoryError must be known without importing torch.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY)
 
 
 def _packed(error: UNetError) -> bytes:
