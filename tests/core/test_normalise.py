@@ -101,6 +101,16 @@ def test_a_filler_for_missing_pixels_costs_only_these(
     assert np.isfinite(part).all()
 
 
+def test_a_margin_of_numbers_that_the_network_cannot_take_is_as_one_of_nan() -> None:
+    """A quarter of the lowest number of 64 bits moves no percentile, and is told."""
+    image = np.random.default_rng(0).random((1, 60, 60))
+    margins = np.repeat(image, 2, axis=0)
+    margins[:, :15] = [[[-1.7976931348623157e308]], [[np.nan]]]
+    lowest, missing = margins[:1], margins[1:]
+    np.testing.assert_array_equal(grey_statistics(lowest), grey_statistics(missing))
+    assert oddity(lowest) == oddity(missing) != ""
+
+
 def test_debris_much_brighter_than_the_cells_leaves_them_visible() -> None:
     """Ten times brighter, on a fiftieth of the plane: cells keep a quarter of the range."""
     image = np.random.default_rng(0).normal(10, 1, (1, 100, 100))

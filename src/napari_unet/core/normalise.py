@@ -130,8 +130,10 @@ def of_stretched(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _sample(image: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Return pixels (C, n) of a plane; NaN for those that `normalise` does not take for finite."""
     step = max(1, int(np.ceil(np.sqrt(image.shape[-1] * image.shape[-2] / SAMPLE))))
-    return np.asarray(image[:, ::step, ::step], dtype=np.float64).reshape(image.shape[0], -1)
+    pixels = np.asarray(image[:, ::step, ::step], dtype=np.float64).reshape(image.shape[0], -1)
+    return np.where(np.abs(pixels) <= np.finfo(np.float32).max, pixels, np.nan)
 
 
 def _oddity(pixels: NDArray[np.float64]) -> str:

@@ -161,7 +161,8 @@ def coarsen(image: NDArray[np.generic], factor: int) -> NDArray[np.float32]:
         (..., ceil(Y / factor), ceil(X / factor)).
     """
     if factor == 1:
-        return np.asarray(image, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what float32 lacks is infinite, and so not finite
+            return np.asarray(image, dtype=np.float32)
     height, width = coarse_shape(image.shape[-2:], factor)
     whole = read_mirrored(image, (slice(0, height * factor), slice(0, width * factor)))
     total = np.zeros((*image.shape[:-2], height, width), dtype=np.float32)
@@ -194,8 +195,7 @@ def read_coarse(
         (C, *lengths of read).
     """
     if factor == 1:
-        with np.errstate(over="ignore"):  # what float32 lacks is infinite, and so not finite
-            return read_mirrored(image, read).astype(np.float32)
+        return coarsen(read_mirrored(image, read), 1)
     boxes, indices = [], []
     for span, n in zip(read, coarse_shape(image.shape[1:], factor), strict=True):
         index = mirror_indices(span.start, span.stop, n)
