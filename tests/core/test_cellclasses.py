@@ -57,6 +57,9 @@ def test_the_class_of_an_object_has_the_largest_sum() -> None:
     assert (nothing.tolist(), nothing.dtype) == ([0], np.uint8)
     with pytest.raises(InputError, match=r"shape \(3, 1, 5\), the labels \(1, 4\)"):
         object_classes(probabilities, labels[:, :4])
+    for wrong in (labels - 2, labels / 1):
+        with pytest.raises(InputError, match="and whole numbers from 0 on"):
+            object_classes(probabilities, wrong)
 
 
 @settings(deadline=None, max_examples=30)

@@ -126,13 +126,15 @@ def object_classes(
     Raises
     ------
     InputError
-        If the shapes do not fit.
+        If the shapes do not fit, or the labels are no whole numbers from 0 on.
     """
     probabilities, labels = np.asarray(probabilities), np.asarray(labels)
-    if probabilities.shape[1:] != labels.shape or len(probabilities) < 2:
+    are_labels = labels.dtype.kind in "iub" and labels.min(initial=0) >= 0
+    if probabilities.shape[1:] != labels.shape or len(probabilities) < 2 or not are_labels:
         raise InputError(
-            f"The probabilities have shape {probabilities.shape}, the labels {labels.shape}; give "
-            f"the probabilities of background and classes, (K + 1, *{labels.shape})."
+            f"The probabilities have shape {probabilities.shape}, the labels {labels.shape} "
+            f"({labels.dtype}); give the probabilities of background and classes, "
+            f"(K + 1, *{labels.shape}), and whole numbers from 0 on."
         )
     return likeliest_classes(class_sums(class_evidence(probabilities), labels))
 
