@@ -136,6 +136,8 @@ def test_deforming_what_does_not_fit_is_refused() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(InputError, match=r"\(4, 5\).*\(5, 4\)"):
         elastic_deform(np.zeros((4, 5)), np.zeros((5, 4), int), rng=rng)
+    with pytest.raises(InputError, match="at least one pixel"):
+        elastic_deform(np.zeros((0, 5)), np.zeros((0, 5), int), rng=rng)
     with pytest.raises(InputError, match="grid = 1"):
         elastic_deform(np.zeros((4, 5)), np.zeros((4, 5), int), rng=rng, grid=1)
     with pytest.raises(InputError, match="std = nan"):

@@ -112,13 +112,13 @@ def elastic_deform(
     Raises
     ------
     InputError
-        If the shapes do not match, or ``grid`` < 2 or ``std`` < 0.
+        If the shapes do not match or are empty, or ``grid`` < 2 or ``std`` < 0.
     """
     image, labels = np.asarray(image), np.asarray(labels)
-    if image.ndim not in (2, 3) or image.shape[-2:] != labels.shape:
+    if image.ndim not in (2, 3) or image.shape[-2:] != labels.shape or 0 in image.shape:
         raise InputError(
             f"The image has shape {image.shape} and the labels {labels.shape}; give (Y, X) or "
-            f"(C, Y, X), and labels (Y, X)."
+            f"(C, Y, X), and labels (Y, X), of at least one pixel."
         )
     if grid < 2 or not std >= 0:
         raise InputError(f"grid = {grid} and std = {std}; give grid >= 2 and std >= 0.")
