@@ -27,7 +27,8 @@ from sidebyside import Result, machine, write
 from napari_unet import sample_data
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.batch import segment_files
-from napari_unet.engine.cluster import DaskExecutor, local_workers
+from napari_unet.engine.cluster import local_workers
+from napari_unet.engine.daskexecutor import DaskExecutor
 from napari_unet.engine.items.events import BatchDone
 from napari_unet.engine.starter import starter_model
 

@@ -31,7 +31,8 @@ sys.path.append(str(Path(__file__).parent))  # test modules are not a package, n
 import toy_units
 
 from napari_unet.engine import cluster
-from napari_unet.engine.cluster import DaskExecutor, local_workers, scheduler_at
+from napari_unet.engine.cluster import local_workers, scheduler_at
+from napari_unet.engine.daskexecutor import DaskExecutor
 from napari_unet.engine.slurm import slurm_settings
 
 # what dask does with sockets of processes that were killed is not ours

@@ -8,7 +8,7 @@
     a huge one, in blocks   blocks planestore
     cells, without torch    cells checkedimage
     many images             batch items/
-    on other machines       cluster clusterworker slurm
+    on other machines       cluster slurm daskexecutor clusterworker
     a model                 segmenter modelfile starter exporting/
     images as files         files formats/
     results as files        measurements objecttable classtable outlinefile tracks
