@@ -24,7 +24,7 @@ import numpy as np
 from qtpy.QtWidgets import QApplication
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.order import outward
+from napari_unet.core.outward import outward
 from napari_unet.engine.events import PlaneDone, TileDone
 from napari_unet.viewer.session import Session
 

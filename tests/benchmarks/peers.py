@@ -16,7 +16,8 @@ from kinds import Array
 from skimage.feature import multiscale_basic_features
 
 from napari_unet.core.annotation import IGNORE, Annotation, encode
-from napari_unet.core.instances import diameters, instances, smallest_diameter, typical_diameter
+from napari_unet.core.diameters import diameters, smallest_diameter, typical_diameter
+from napari_unet.core.instances import instances
 from napari_unet.engine.segmenter import Segmenter
 
 __all__ = ["MOST_PIXELS", "TREES", "Learned", "cells", "forest", "monai_unet", "sizes"]

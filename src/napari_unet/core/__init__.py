@@ -8,10 +8,10 @@
     what is learned from    normalise augment flow
     the network             unet leanpass silent
     in other programs       portable onnxgraph
-    tiles and resolutions   tiles resolution resized rotation order
+    tiles and resolutions   tiles resolution resized rotation outward
     cells of a plane        instances islands flood flood_numba necks necks_numba giveback
     cells through planes    linkstack linking pieces objectcuts necks3d
-    what is known of them   measure volumes outlines uncertainty acceptance
+    what is known of them   diameters measure measure3d outlines uncertainty acceptance
     how right they are      metrics comparison classcomparison overlaps touching warping
     quick arithmetic        lookup compiled
 """

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.measure import label
 
 from napari_unet.core.flood import flood
 from napari_unet.core.giveback import give_border_back
@@ -26,13 +25,10 @@ from napari_unet.core.necks import Bulges
 __all__ = [
     "BORDER",
     "CellRules",
-    "diameters",
     "find_pieces",
     "first_pixels",
     "instances",
     "instances_of_each",
-    "smallest_diameter",
-    "typical_diameter",
 ]
 
 BORDER = 1.5
@@ -189,41 +185,6 @@ def _grow(
         alone = lonely[components[rows]]
         cores[rows][alone] = most + components[rows][alone]
     return flood(cores, (components > 0) & (cores == 0), foreground)
-
-
-def diameters(labels: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return the equivalent diameter, ``2 sqrt(area / pi)``, of every connected piece of a label.
-
-    Pieces and not labels: many people paint all cells with one number.
-    """
-    pieces: Any = label(labels, background=0, connectivity=1)
-    areas = np.bincount(pieces.ravel())[1:]
-    result: NDArray[np.float64] = 2 * np.sqrt(areas / np.pi)
-    return result
-
-
-def typical_diameter(diameters: NDArray[np.floating]) -> float:
-    """Return the diameter of the object that a random object pixel lies in, or 0 without any.
-
-    The median over pixels; specks are many but cover little, so they do not count.
-    """
-    ordered = np.sort(diameters)
-    covered = np.cumsum(ordered**2)
-    if not len(ordered):
-        return 0.0
-    return float(ordered[np.searchsorted(covered, covered[-1] / 2)])
-
-
-def smallest_diameter(diameters: NDArray[np.floating]) -> float:
-    """Return the diameter that the smallest objects have, or 0 without any.
-
-    All smaller ones together cover a hundredth of the object pixels: those may be specks.
-    """
-    ordered = np.sort(diameters)
-    covered = np.cumsum(ordered**2)
-    if not len(ordered):
-        return 0.0
-    return float(ordered[np.searchsorted(covered, covered[-1] / 100)])
 
 
 def _drop_small(labels: NDArray[np.integer], min_size: int, cut_size: int) -> NDArray[np.integer]:

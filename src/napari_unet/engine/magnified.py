@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.normalise import statistics_and_oddity
-from napari_unet.core.order import box_distance, outward
+from napari_unet.core.outward import box_distance, outward
 from napari_unet.core.resized import Resized
 from napari_unet.core.tiles import parts_of, within
 from napari_unet.engine.plane import NOTHING, Piece, PlanePredictor, in_view

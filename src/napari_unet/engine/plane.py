@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.normalise import normalise, statistics_and_oddity
-from napari_unet.core.order import box_distance, outward
+from napari_unet.core.outward import box_distance, outward
 from napari_unet.core.resolution import coarse_box, coarse_shape, read_coarse, refine
 from napari_unet.core.rotation import Rotated
 from napari_unet.core.tiles import Tile, parts_of, smallest_output, tile_grid, tiles_over, within

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.cellclasses import class_title
 from napari_unet.core.measure import ObjectSums
-from napari_unet.core.volumes import VolumeSums
+from napari_unet.core.measure3d import VolumeSums
 from napari_unet.engine.formats.imagefile import ImageFile
 from napari_unet.engine.items.link import LinkedPlanes
 from napari_unet.engine.items.order import Order

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Annotation, first_cell
+from napari_unet.core.diameters import diameters
 from napari_unet.core.given import is_path, told
-from napari_unet.core.instances import diameters
 from napari_unet.core.summary import Summary, summarise
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError

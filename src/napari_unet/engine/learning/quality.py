@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_unet.core.cellclasses import ANY_CELL
-from napari_unet.core.instances import diameters, smallest_diameter, typical_diameter
+from napari_unet.core.diameters import diameters, smallest_diameter, typical_diameter
 from napari_unet.core.unet import UNet, weighted_cross_entropy
 from napari_unet.engine.learning.heldout import MAX_BLOCKS, block_box
 from napari_unet.engine.learning.trainingset import TrainingSet

@@ -14,7 +14,7 @@ from napari_unet.core.annotation import IGNORE, Annotation
 from napari_unet.core.augment import Plane
 from napari_unet.core.cellclasses import ANY_CELL
 from napari_unet.core.config import TrainConfig
-from napari_unet.core.instances import smallest_diameter, typical_diameter
+from napari_unet.core.diameters import smallest_diameter, typical_diameter
 from napari_unet.core.resolution import choose_factor, coarsest_factor
 from napari_unet.core.summary import Summary, summarise
 from napari_unet.engine.learning.checks import (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image
 
-from napari_unet.core.order import outward, plane_distance
+from napari_unet.core.outward import outward, plane_distance
 from napari_unet.engine.process.mailbox import InView, Mailbox
 from napari_unet.viewer.field import Field, View
 from napari_unet.viewer.stack import PlaneIndex

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_unet.core.order import box_distance
+from napari_unet.core.outward import box_distance
 from napari_unet.core.tiles import parts_of
 from napari_unet.viewer.field import Box
 

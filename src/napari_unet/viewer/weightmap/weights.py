@@ -13,7 +13,7 @@ from psygnal import Signal
 
 from napari_unet.core.annotation import first_cell
 from napari_unet.core.boundary import around
-from napari_unet.core.instances import diameters, typical_diameter
+from napari_unet.core.diameters import diameters, typical_diameter
 from napari_unet.core.resolution import choose_factor, coarse_shape
 from napari_unet.core.tiles import within
 from napari_unet.engine.host import SharedArray

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.core.order import box_distance, outward, plane_distance
+from napari_unet.core.outward import box_distance, outward, plane_distance
 from napari_unet.core.tiles import tile_grid
 
 Box = tuple[slice, slice]
