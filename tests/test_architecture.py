@@ -222,7 +222,8 @@ THROUGH_THE_HOST = """
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.engine.process import tasks
-from napari_unet.engine.host import Host, SharedArray
+from napari_unet.engine.host import Host
+from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.sample_data import painted_scribbles, touching_cells
 
 image, truth = touching_cells((128, 128))

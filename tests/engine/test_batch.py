@@ -528,7 +528,8 @@ def test_every_machine_puts_the_images_in_the_same_order(tmp_path: Path) -> None
     """Also a1 and a01, which count as the same: or shards would leave one out."""
     for name in ("a1", "a01", "a001", "A1", "a2"):
         save(tmp_path / f"{name}.tif", np.zeros((4, 4), np.uint8))
-    code = "import sys; from napari_unet.engine.files import find_images; print(find_images('.'))"
+    module = "napari_unet.engine.formats.findfiles"
+    code = f"import sys; from {module} import find_images; print(find_images('.'))"
     orders = {
         subprocess.check_output(
             [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONHASHSEED": seed}

@@ -25,7 +25,6 @@ from napari_unet.core.normalise import grey_statistics
 from napari_unet.core.unet import UNet
 from napari_unet.engine import blocks
 from napari_unet.engine.blocks import (
-    PlaneStore,
     find_blocks,
     is_large,
     open_store,
@@ -37,6 +36,7 @@ from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import PlaneDone, TileDone
 from napari_unet.engine.inference import probabilities, segment, segment_into
 from napari_unet.engine.plane import PlanePredictor
+from napari_unet.engine.planestore import PlaneStore
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, JobError
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unet.engine.files import pair_files, read_image, read_labels
+from napari_unet.engine.files import read_image, read_labels
+from napari_unet.engine.formats.findfiles import pair_files
 from napari_unet.errors import InputError
 
 MASKS = np.arange(30, dtype=np.uint16).reshape(5, 6)

@@ -18,17 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from napari_unet.engine.files import (
-    find_images,
-    pair_files,
-    read_image,
-    read_labels,
-    relative_name,
-    same_name,
-    write_labels,
-    write_probabilities,
-)
+from napari_unet.engine.files import read_image, read_labels, write_labels, write_probabilities
 from napari_unet.engine.formats import tiffwriter
+from napari_unet.engine.formats.findfiles import find_images, pair_files, relative_name, same_name
 from napari_unet.engine.formats.imagefile import open_image
 from napari_unet.errors import InputError
 

@@ -17,7 +17,9 @@ import numpy as np
 import psutil
 import pytest
 
-from napari_unet.engine.host import STOP_GRACE_SECONDS, Host, Mailbox, SharedArray
+from napari_unet.engine.host import STOP_GRACE_SECONDS, Host
+from napari_unet.engine.process.mailbox import Mailbox
+from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.errors import DeviceError, InputError, JobError
 
 # The child gets sys.path from here, and finds the module there too.
@@ -492,7 +494,8 @@ import sys, time
 sys.path.append({folder!r})
 import numpy as np
 import toy_tasks
-from napari_unet.engine.host import Host, SharedArray
+from napari_unet.engine.host import Host
+from napari_unet.engine.process.shared_memory import SharedArray
 host = Host(warm_up=())
 shared = SharedArray.create((1000,), np.uint8)
 run = host.run(toy_tasks.{task})

@@ -16,14 +16,8 @@ import pytest
 import tifffile
 import zarr
 
-from napari_unet.engine.files import (
-    find_images,
-    read_image,
-    read_labels,
-    relative_name,
-    write_labels,
-    write_probabilities,
-)
+from napari_unet.engine.files import read_image, read_labels, write_labels, write_probabilities
+from napari_unet.engine.formats.findfiles import find_images, relative_name
 from napari_unet.engine.formats.imagefile import open_image
 from napari_unet.engine.formats.source import PixelSize
 from napari_unet.engine.formats.tiffwriter import write_tiff

@@ -14,10 +14,12 @@ import pytest
 import zarr
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.engine.host import Host, Mailbox, Served, SharedArray
+from napari_unet.engine.host import Host
 from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.engine.process import tasks
-from napari_unet.engine.process.lazy import MOST_PIXELS
+from napari_unet.engine.process.lazy import MOST_PIXELS, Served
+from napari_unet.engine.process.mailbox import Mailbox
+from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, JobError
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_unet.engine.host import Host, Mailbox
+from napari_unet.engine.host import Host
+from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.errors import InputError
 
 # The child gets sys.path from here, and finds the module there too.

@@ -27,7 +27,8 @@ from small_things import make_segmenter
 from napari_unet.cli import _parser
 from napari_unet.cli.arguments import config_from
 from napari_unet.core.config import PredictConfig, TrainConfig, knobs
-from napari_unet.engine.files import pair_files, read_image, read_labels, write_labels
+from napari_unet.engine.files import read_image, read_labels, write_labels
+from napari_unet.engine.formats.findfiles import pair_files
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 from napari_unet.sample_data import painted_scribbles, touching_cells

@@ -15,7 +15,7 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.core.linkstack import link_planes
 from napari_unet.core.uncertainty import fill_uncertainty
 from napari_unet.engine.cells import find_cells, necks_in_3d
-from napari_unet.engine.host import SharedArray
+from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.sample_data import touching_cells
 from napari_unet.viewer.notes import is_result
 from napari_unet.viewer.segmenting.results import Result

@@ -63,7 +63,8 @@ def add_to(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score; 5 if some images could not be."""
     from napari_unet.core.comparison import compare_objects
-    from napari_unet.engine.files import pair_files, read_labels, relative_name
+    from napari_unet.engine.files import read_labels
+    from napari_unet.engine.formats.findfiles import pair_files, relative_name
     from napari_unet.engine.objecttable import object_table
 
     if args.classes and args.objects:

@@ -181,7 +181,8 @@ def _measured(event: Validated) -> str:
 def _read(args: argparse.Namespace) -> list[Annotation]:
     from napari_unet.core.annotation import Annotation
     from napari_unet.engine.classtable import read_classes
-    from napari_unet.engine.files import pair_files, read_image, read_labels
+    from napari_unet.engine.files import read_image, read_labels
+    from napari_unet.engine.formats.findfiles import pair_files
     from napari_unet.engine.formats.imagefile import open_image
 
     pairs = pair_files(args.images, args.labels)

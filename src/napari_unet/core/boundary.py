@@ -26,7 +26,6 @@ __all__ = [
     "around",
     "boundary_weight_map",
     "boundary_weights_in",
-    "reach",
     "separate_touching",
 ]
 

@@ -40,8 +40,6 @@ from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 
 __all__ = [
-    "BLOCK",
-    "PlaneStore",
     "find_blocks",
     "is_large",
     "open_store",

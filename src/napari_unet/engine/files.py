@@ -1,4 +1,4 @@
-"""Images and labels as files: read and write them whole; find and pair them."""
+"""Images and labels as files: read and write them whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import is_whole
 from napari_unet.engine.formats.axisview import AxisView
-from napari_unet.engine.formats.findfiles import find_images, pair_files, relative_name, same_name
 from napari_unet.engine.formats.imagefile import explained, open_source
 from napari_unet.engine.formats.source import UNKNOWN, PixelSize
 from napari_unet.engine.formats.tiff import is_tiff, read_tiff
@@ -19,12 +18,8 @@ from napari_unet.engine.formats.tiffwriter import pieces, write_tiff
 from napari_unet.errors import InputError
 
 __all__ = [
-    "find_images",
-    "pair_files",
     "read_image",
     "read_labels",
-    "relative_name",
-    "same_name",
     "write_labels",
     "write_probabilities",
 ]

@@ -27,11 +27,11 @@ from napari_unet.engine.process.channel import EventUnpickler
 from napari_unet.engine.process.lazy import Reader, Served
 from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.engine.process.sender import Sender, with_mail
-from napari_unet.engine.process.shared_memory import Request, SharedArray, Ticket
+from napari_unet.engine.process.shared_memory import Request, Ticket
 from napari_unet.engine.process.spawned import ChildProcess
 from napari_unet.errors import JobError
 
-__all__ = ["STOP_GRACE_SECONDS", "WARM_UP", "Host", "Mailbox", "Served", "SharedArray"]
+__all__ = ["STOP_GRACE_SECONDS", "WARM_UP", "Host"]
 
 E = TypeVar("E")
 

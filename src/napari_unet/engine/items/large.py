@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from napari_unet.core.islands import Box
-from napari_unet.engine.blocks import PlaneStore, find_blocks, predict_block
+from napari_unet.engine.blocks import find_blocks, predict_block
 from napari_unet.engine.items.order import Order
 from napari_unet.engine.items.scratch import Steps, note_of, opened, plane_of
+from napari_unet.engine.planestore import PlaneStore
 from napari_unet.engine.segmenter import Segmenter
 
 __all__ = ["find_part", "predict_part"]

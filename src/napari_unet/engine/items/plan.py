@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from napari_unet.core.config import check_fields
-from napari_unet.engine.files import find_images, relative_name
-from napari_unet.engine.formats.findfiles import labels_among
+from napari_unet.engine.formats.findfiles import find_images, labels_among, relative_name
 from napari_unet.engine.formats.imagefile import ImageFile, open_image
 from napari_unet.errors import InputError, some_of
 

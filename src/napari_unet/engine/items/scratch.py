@@ -28,10 +28,11 @@ from numpy.typing import NDArray
 
 from napari_unet.core.islands import Box
 from napari_unet.engine.atomic import write_atomically
-from napari_unet.engine.blocks import BLOCK, PlaneStore, open_store
+from napari_unet.engine.blocks import open_store
 from napari_unet.engine.formats.imagefile import ImageFile, open_image
 from napari_unet.engine.items.order import Order
 from napari_unet.engine.lazyplane import plane_at
+from napari_unet.engine.planestore import BLOCK, PlaneStore
 from napari_unet.engine.segmenter import Segmenter
 
 __all__ = [

@@ -12,7 +12,7 @@ from napari.utils.notifications import show_error
 from numpy.typing import NDArray
 
 from napari_unet.core.uncertainty import fill_uncertainty, uncertainty
-from napari_unet.engine.host import SharedArray
+from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.errors import DeviceError, InputError
 from napari_unet.viewer.correcting.picking import Pixel
 from napari_unet.viewer.segmenting.kept import KeptPlane

@@ -13,8 +13,9 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_unet.core.comparison import ERROR_COLOURS
-from napari_unet.engine.host import Served, SharedArray
 from napari_unet.engine.lazyplane import LazyPlane
+from napari_unet.engine.process.lazy import Served
+from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.engine.scoring import score_classes, score_plane, score_volume
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 
 from napari_unet.core.config import PredictConfig, TrainConfig
-from napari_unet.engine.files import read_labels, relative_name
+from napari_unet.engine.files import read_labels
+from napari_unet.engine.formats.findfiles import relative_name
 from napari_unet.engine.formats.imagefile import open_image
 from napari_unet.engine.formats.labelnames import without_label_word
 from napari_unet.engine.formats.tiff import DAMAGED, is_tiff

@@ -16,9 +16,10 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.core.linking import Kind, Links
 from napari_unet.core.necks3d import Necks
 from napari_unet.engine.cells import necks_in_3d
-from napari_unet.engine.host import Served, SharedArray
 from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.engine.process import stack_tasks
+from napari_unet.engine.process.lazy import Served
+from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.tracks import napari_tracks
 from napari_unet.errors import InputError

@@ -19,8 +19,8 @@ from psygnal import Signal, SignalInstance
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.events import PlaneDone
-from napari_unet.engine.host import SharedArray
 from napari_unet.engine.process import tasks
+from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.viewer.cellclasses import class_titles, classes_of, colour_by_class, show_classes
 from napari_unet.viewer.notes import linked_planes
 from napari_unet.viewer.segmenting.features import forget_features

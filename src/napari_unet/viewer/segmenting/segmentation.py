@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.summary import in_cells
 from napari_unet.engine.events import Measured, PlaneDone, SegmentEvent, TileDone
-from napari_unet.engine.host import Host, Served, SharedArray
+from napari_unet.engine.host import Host
 from napari_unet.engine.process import tasks
+from napari_unet.engine.process.lazy import Served
+from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.viewer.cellclasses import (
     class_titles,

@@ -18,8 +18,8 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.core.summary import counted
 from napari_unet.engine.cells import useful_axes
 from napari_unet.engine.events import OddPlane, PlaneDone
-from napari_unet.engine.host import SharedArray
 from napari_unet.engine.process import stack_tasks
+from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.engine.starter import starter_model
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import (

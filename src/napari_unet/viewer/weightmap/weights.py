@@ -16,8 +16,8 @@ from napari_unet.core.boundary import around
 from napari_unet.core.diameters import diameters, typical_diameter
 from napari_unet.core.resolution import choose_factor, coarse_shape
 from napari_unet.core.tiles import within
-from napari_unet.engine.host import SharedArray
 from napari_unet.engine.process import tasks
+from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.errors import InputError
 from napari_unet.viewer.background import Background
 from napari_unet.viewer.edits import Edit, Edits
