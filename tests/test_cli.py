@@ -27,7 +27,7 @@ from napari_unet import Segmenter
 from napari_unet.cli import main
 from napari_unet.cli.demo import has_screen
 from napari_unet.core.config import PredictConfig, TrainConfig, knobs
-from napari_unet.engine.atomic import partial
+from napari_unet.engine.atomic import unfinished
 from napari_unet.engine.files import read_labels, write_labels
 from napari_unet.sample_data import painted_scribbles, touching_cells
 
@@ -529,7 +529,7 @@ def test_a_disk_without_room_for_the_model_is_code_4(
     cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The model and the image are fine."""
-    partial(tmp_path / "m.unet").symlink_to("/dev/full")
+    unfinished(tmp_path / "m.unet").symlink_to("/dev/full")
     said = fails(train_arguments(cells, tmp_path / "m.unet"), 4, capsys)
     assert "m.unet: [Errno 28] No space left on device" in said
     assert not list(tmp_path.iterdir())

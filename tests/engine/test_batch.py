@@ -22,7 +22,7 @@ import zarr
 
 from napari_unet import InputError, PredictConfig, Segmenter, UNetError, segment
 from napari_unet.engine import blocks
-from napari_unet.engine.atomic import partial
+from napari_unet.engine.atomic import unfinished
 from napari_unet.engine.batch import run_batch, segment_files
 from napari_unet.engine.files import read_image, read_labels, write_labels
 from napari_unet.engine.formats.imagefile import open_image
@@ -395,7 +395,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
     (item,) = plan(image, tmp_path / "out")
     order = place_order(item, CPU, options, *identify(model, CPU, options))
     order.scratch.mkdir(parents=True)
-    partial(order.scratch / "0.labels.npy").symlink_to("/dev/full")
+    unfinished(order.scratch / "0.labels.npy").symlink_to("/dev/full")
 
     _, *_, failed, _ = run_batch([item], model, CPU, options)
 
@@ -628,7 +628,6 @@ def test_an_image_without_contrast_is_told_of_by_its_name(
 UNREADABLE = """
 import ctypes, struct, sys
 from napari_unet import PredictConfig
-from napari_unet.engine.atomic import partial
 from napari_unet.engine.batch import segment_files
 from napari_unet.engine.items.events import ItemDone, ItemFailed
 from napari_unet.engine.starter import starter_model

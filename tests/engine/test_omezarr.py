@@ -20,7 +20,7 @@ from napari_unet.core.unet import UNet
 from napari_unet.engine.files import read_image, read_labels
 from napari_unet.engine.formats import omezarr
 from napari_unet.engine.formats.imagefile import open_image
-from napari_unet.engine.formats.omezarr import begin_zarr, finish_zarr, partial
+from napari_unet.engine.formats.omezarr import begin_zarr, finish_zarr, unfinished
 from napari_unet.engine.formats.source import PixelSize
 from napari_unet.engine.formats.tiffwriter import write_tiff
 from napari_unet.engine.inference import segment, segment_into
@@ -153,11 +153,11 @@ def test_an_attempt_goes_on_or_begins_anew(tmp_path: Path) -> None:
     assert begin_zarr(path, (40, 40), axes="YX")[:].sum() == 16 * 40
     assert begin_zarr(path, (40, 41), axes="YX")[:].sum() == 0
     for damaged in ("zarr.json", "0/zarr.json"):
-        (partial(path) / damaged).write_text("{")
+        (unfinished(path) / damaged).write_text("{")
         assert begin_zarr(path, (40, 41), axes="YX")[:].sum() == 0
     begin_zarr(path, (40, 41), axes="YX")[:] = np.ones((40, 41))
     finish_zarr(path)
-    path.rename(partial(path))  # as if it had been stopped a moment before the end
+    path.rename(unfinished(path))  # as if it had been stopped a moment before the end
     assert begin_zarr(path, (40, 41), axes="YX")[:].sum() == 40 * 41
     finish_zarr(path)
     assert (read_labels(path) == 1).all()
@@ -199,7 +199,7 @@ def test_a_pyramid_takes_little_memory(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(omezarr, "CHUNK", 256)
     array = begin_zarr(tmp_path / "a.zarr", (4096, 4096), axes="YX")
     array[:300, :300] = np.ones((300, 300))
-    zarr.open_group(partial(tmp_path / "a.zarr"))
+    zarr.open_group(unfinished(tmp_path / "a.zarr"))
     tracemalloc.start()
     finish_zarr(tmp_path / "a.zarr")
     _, peak = tracemalloc.get_traced_memory()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["partial", "write_atomically"]
+__all__ = ["unfinished", "write_atomically"]
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -27,7 +27,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         Is given the open binary file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = partial(path)
+    beside = unfinished(path)
     try:
         with beside.open("wb") as file:
             write(file)
@@ -39,7 +39,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise
 
 
-def partial(path: Path) -> Path:
+def unfinished(path: Path) -> Path:
     """Return where a file is written before it is complete: elsewhere for each who writes it.
 
     The number of a process does not tell: in the containers of a cluster all may have the same.

@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_unet.engine.atomic import partial, write_atomically
+from napari_unet.engine.atomic import unfinished, write_atomically
 from napari_unet.errors import InputError
 
 __all__ = ["napari_tracks", "write_challenge", "write_points"]
@@ -57,7 +57,7 @@ def write_challenge(
             f"There are {len(table)} tracks, and the masks of the Cell Tracking Challenge hold "
             f"{MOST}: track fewer planes, or a part of the image."
         )
-    beside = partial(target)
+    beside = unfinished(target)
     digits = max(3, len(str(labels.shape[0] - 1)))
     try:
         beside.mkdir(parents=True)

@@ -29,7 +29,7 @@ from napari_unet.engine.formats.source import UNKNOWN, PixelSize, with_known_axe
 from napari_unet.engine.formats.zarrfile import is_zarr
 from napari_unet.errors import InputError
 
-__all__ = ["begin_zarr", "finish_zarr", "partial"]
+__all__ = ["begin_zarr", "finish_zarr", "unfinished"]
 
 AnyPath = str | os.PathLike[str]
 
@@ -37,7 +37,7 @@ CHUNK = 1024
 """Side of the chunks of a plane, and of the plane that is coarse enough."""
 
 
-def partial(path: AnyPath) -> Path:
+def unfinished(path: AnyPath) -> Path:
     """Return where something is written before it is complete."""
     path = Path(path)
     return path.with_name(f"{path.name}.partial")
@@ -99,7 +99,7 @@ def begin_zarr(
         "dtype": dtype,
     }
     with _writing(path):
-        array = _begun(partial(path), ome, form)
+        array = _begun(unfinished(path), ome, form)
     planes = [order.index(axis) for axis, letter in enumerate(axes) if letter in "TZ"]
     if order == sorted(order) and len(planes) < 2:
         return array
@@ -119,10 +119,10 @@ def finish_zarr(path: AnyPath) -> None:
         If there is nothing to finish, or it cannot be written.
     """
     path = Path(path)
-    if not partial(path).is_dir():
-        raise InputError(f"There is no {partial(path)} to finish; begin it with begin_zarr.")
+    if not unfinished(path).is_dir():
+        raise InputError(f"There is no {unfinished(path)} to finish; begin it with begin_zarr.")
     with _writing(path):
-        group = zarr.open_group(partial(path), mode="r+", zarr_format=3)
+        group = zarr.open_group(unfinished(path), mode="r+", zarr_format=3)
         ome: dict[str, Any] = dict(group.attrs["ome"])  # type: ignore[arg-type]
         is_labels = "image-label" in ome
         (image,) = ome["multiscales"]
@@ -227,7 +227,7 @@ def _rename(path: Path) -> None:
     _remove(old)
     if path.exists():
         path.rename(old)
-    partial(path).rename(path)
+    unfinished(path).rename(path)
     _remove(old)
 
 
