@@ -183,7 +183,6 @@ def test_the_factor_brings_objects_to_a_size_the_network_sees() -> None:
     assert choose_factor(TARGET_DIAMETER) == 1
     assert choose_factor(2 * TARGET_DIAMETER) == 2
     assert choose_factor(5 * TARGET_DIAMETER) == 5
-    assert choose_factor(100.0, target=10.0) == 10
 
 
 def patchwork(width: float, side: int = 120) -> NDArray[np.uint8]:

@@ -22,18 +22,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.boundary import separate_touching
-from napari_unet.core.cellclasses import Classes, classes_by_label
+from napari_unet.core.cellclasses import ANY_CELL, Classes, classes_by_label
 from napari_unet.core.given import check_pixels
 from napari_unet.errors import InputError
 
-__all__ = ["IGNORE", "Annotation", "Meaning", "Target", "encode", "first_cell", "is_whole"]
+__all__ = [
+    "IGNORE",
+    "MAX_CLASSES",
+    "Annotation",
+    "Meaning",
+    "Target",
+    "encode",
+    "first_cell",
+    "is_whole",
+]
 
 IGNORE = 255
 """Target value of a pixel that is not labelled."""
 
 Meaning = Literal["scribbles", "instances", "classes"]
 
-MAX_CLASSES = 254
+MAX_CLASSES = ANY_CELL
+"""Classes are 0 ... in a target, where this number and `IGNORE` mean something else."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

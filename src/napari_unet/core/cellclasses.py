@@ -34,9 +34,11 @@ __all__ = [
 ANY_CELL = 254
 """Target value of a pixel of a cell whose class nobody told: any class but the background."""
 
-MOST_CLASSES = 253
+MOST_CLASSES = ANY_CELL - 1
+"""All numbers below that one, but for the background."""
 
 NEGATIVE = re.compile(r"\s*-\s*\d+\s*")
+"""What is no name, though it is text."""
 
 Classes = Mapping[int, Any] | Sequence[Any] | NDArray[Any]
 

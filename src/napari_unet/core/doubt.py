@@ -18,11 +18,24 @@ from napari_unet.core.annotation import Meaning
 __all__ = ["Doubt", "doubt"]
 
 MOST_PIXELS = 1 << 20
-FEW_PAINTED = 0.05
-FEW_IDS = 20
+"""Pixels of a plane that are looked at, on a regular grid."""
+
+FEW_PAINTED, FEW_IDS = 0.05, 20
+"""Less than this share of a plane, and no more cells than these, may be a few of very many."""
+
 MANY_CLASSES = 12
+"""More numbers than this are hardly kinds of pixels."""
+
 MOST_COMPARED = 30
+"""Labels whose shapes that of label 1 is compared with."""
+
+STROKES, CELL, FACTOR = 0.6, 0.75, 4
+"""Label 1 is less round than this share of the others if it is strokes; if it is a cell, it is
+rounder than this share of them, and smaller or larger by no more than this factor."""
+
 LEAST_PIECE = 0.1
+"""Of the largest piece of a label, what another one must have to count."""
+
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=int)
 
 
@@ -181,7 +194,7 @@ def _one_looks_like_strokes(labels: NDArray[Any]) -> bool:
     if one is None or not others:
         return False
     scattered = one.pieces > 1 and np.median([shape.pieces for shape in others]) == 1
-    return scattered or one.roundness < 0.6 * _median(others)
+    return scattered or one.roundness < STROKES * _median(others)
 
 
 def _one_looks_like_a_cell(labels: NDArray[Any]) -> bool:
@@ -189,7 +202,8 @@ def _one_looks_like_a_cell(labels: NDArray[Any]) -> bool:
     if one is None or not others or one.pieces > 1:
         return False
     ratio = one.area / np.median([shape.area for shape in others])
-    return bool(0.25 < ratio < 4 and one.roundness > 0.75 * _median(others))
+    alike = 1 / FACTOR < ratio < FACTOR
+    return bool(alike and one.roundness > CELL * _median(others))
 
 
 def _median(shapes: list[_Shape]) -> float:

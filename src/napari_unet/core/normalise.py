@@ -177,6 +177,7 @@ def _channel_statistics(values: NDArray[np.float64]) -> tuple[float, float, floa
     if not values.size or values.min() == values.max():
         return float(values[0]) if values.size else 0.0, 1.0, 0.0, 1.0
     median = np.median(values)
+    # the standard deviation, were the deviations Gaussian
     noise = 1.4826 * np.median(np.abs(values - median))
     low, high = np.percentile(values, [LOW, HIGH])
     if low == high:  # a flat background and very few cells

@@ -67,22 +67,20 @@ def coarse_box(box: tuple[slice, ...], factor: int, shape: tuple[int, ...]) -> t
     )
 
 
-def choose_factor(diameter: float, target: float = TARGET_DIAMETER) -> int:
+def choose_factor(diameter: float) -> int:
     """Choose the factor from the typical diameter of the painted objects.
 
     Parameters
     ----------
     diameter : float
         In image pixels; 0 when nothing is known.
-    target : float
-        Wanted diameter in network pixels.
 
     Returns
     -------
     int
-        At least 1: the factor that brings the diameter closest to ``target``.
+        The diameter in units of `TARGET_DIAMETER`, rounded; at least 1.
     """
-    return max(1, math.floor(diameter / target + 0.5))
+    return max(1, math.floor(diameter / TARGET_DIAMETER + 0.5))
 
 
 def coarsest_factor(planes: Sequence[NDArray[np.integer]], diameter: float) -> int:

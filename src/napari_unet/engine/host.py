@@ -45,6 +45,7 @@ WARM_UP = (
     "napari_unet.engine.process.warm",
 )
 
+#: How often it is looked whether a run is to stop.
 _POLL_SECONDS = 0.05
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
+from napari_unet.core.annotation import MAX_CLASSES
 from napari_unet.engine.atomic import write_atomically
 from napari_unet.engine.learning.heldout import Seen
 from napari_unet.engine.segmenter import Segmenter
@@ -31,9 +32,6 @@ __all__ = [
     "weight_shapes",
     "write_model",
 ]
-
-MOST_OUTPUTS = 254
-"""Of a network: the numbers above mark pixels of which too little is known."""
 
 PACKED = "live-unet.safetensors"
 """What the file is called in a package for other programs."""
@@ -236,7 +234,7 @@ def _check_past(segmenter: Segmenter) -> None:
 
 def _check_outputs(segmenter: Segmenter) -> None:
     """Raise ValueError for numbers and names of classes that no training writes."""
-    if not 2 <= segmenter.n_classes <= MOST_OUTPUTS:
+    if not 2 <= segmenter.n_classes <= MAX_CLASSES:
         raise ValueError(f"n_classes is {segmenter.n_classes}")
     names, count = segmenter.class_names, segmenter.cell_classes or segmenter.n_classes
     if not all(type(name) is str for name in names) or len(names) not in (0, count):

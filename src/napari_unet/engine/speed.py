@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Speed", "measure_speed"]
 
 TURNS = 5
-WARM_UP = 20
-STEPS = 100
+"""Times that a plane is segmented."""
+
+STEPS, WARM_UP = 100, 20
 """Steps of training that are counted, after others in which a device gets going."""
 
 

@@ -23,11 +23,8 @@ __all__ = ["pieces", "write_tiff"]
 LARGEST_CLASSIC = 2**32 - 2**25
 """Bytes of pixels beyond which a file must be a BigTIFF, should they not shrink at all."""
 
-
-LARGEST_PLANE = 2**26
-"""Pixels beyond which a plane is written in tiles, and no more than one of them is in memory."""
-
-TILE = 1024
+LARGEST_PLANE, TILE = 2**26, 1024
+"""Pixels beyond which a plane is written in tiles of this side, one of which is in memory."""
 
 
 def write_tiff(

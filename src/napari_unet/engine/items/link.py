@@ -21,6 +21,7 @@ from napari_unet.engine.segmenter import Segmenter
 __all__ = ["LinkedPlanes"]
 
 CHUNK = 1024
+"""Side of the pieces of a plane on disk, in pixels."""
 
 
 class LinkedPlanes(Planes):

@@ -47,9 +47,8 @@ LESS = 0.25
 well. Not of a model that is trained further: many painted cells are those that it found itself and
 somebody accepted, so they cannot tell that the weights before are as good."""
 
-MAX_PLANES = 2
-WINDOW = 448
-"""Side in network pixels of what is looked at of each plane."""
+MAX_PLANES, WINDOW = 2, 448
+"""Planes that are looked at, and side in network pixels of what is looked at of each."""
 
 Scores = NDArray[np.float64]
 

@@ -24,6 +24,8 @@ from napari_unet.errors import InputError, ModelFileError
 __all__ = ["load", "pack_segmenter", "save", "unpack_events", "unpack_segmenter"]
 
 FORMAT = 4
+"""Version of what a state means; another one is refused."""
+
 OWN = {"format", "config", "learner", "start", "best"}
 """What is in every state, whatever its version; a file without it may be anybody's."""
 

@@ -33,8 +33,9 @@ __all__ = [
 BLOCK = 64
 """Side in network pixels of the blocks that are held out of training as a whole."""
 
-HELD_OUT = 0.15
-MAX_BLOCKS = 12
+HELD_OUT, MAX_BLOCKS = 0.15, 12
+"""Share of the labelled blocks that is held out, and at most how many are. No class loses more than
+twice that share of its pixels."""
 
 Corner = tuple[int, int]
 

@@ -25,6 +25,7 @@ from napari_unet.errors import JobError
 __all__ = ["Learner"]
 
 MOST_BAD_STEPS = 10
+"""That were not taken, because the loss was no number, until the training ends."""
 
 
 class Learner:
@@ -170,6 +171,7 @@ class Learner:
         # further patches depend on seed, step and number only, whichever process cuts them
         rng = np.random.default_rng([self._seed, self.step, number]) if number else self._rng
         plane, y, x = data.draw_centre(rng)
+        # what was drawn lies anywhere in the middle half of what the network tells
         reach = (self._size - self.network.context) / 4
         y, x = y + rng.uniform(-reach, reach), x + rng.uniform(-reach, reach)
         return cut_patch(

@@ -69,6 +69,7 @@ class Optimiser:
                 maximize=False,
             )
             return
+        # its own numbers, but for a hundredth of its weight decay
         adamw(
             [weights],
             [gradient],

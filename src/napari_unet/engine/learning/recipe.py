@@ -45,7 +45,7 @@ class Recipe:
         Every so many steps, in the first half of the budget, nodes that learned nothing in the last
         so many get new random weights (see `napari_unet.core.silent`); 0 leaves them.
     anneal : bool
-        Follow half a cosine to zero over the budget; otherwise the rate is constant.
+        Follow half a cosine to a hundredth over the budget; otherwise the rate is constant.
     average : float
         Decay per step of the running average of the weights that is validated and kept; 0 keeps
         the weights themselves.

@@ -34,6 +34,7 @@ from napari_unet.engine.segmenter import Segmenter
 __all__ = ["TrainingSet", "prepare"]
 
 MAX_CENTRES = 1 << 18
+"""Pixels of each class that patches are put around; of more, these many are drawn."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

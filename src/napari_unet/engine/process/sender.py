@@ -13,6 +13,7 @@ from napari_unet.engine.process.mailbox import Mailbox, mailbox_of_this_run
 __all__ = ["Sender", "with_mail"]
 
 POLL_SECONDS = 0.05
+"""How often a mailbox is emptied."""
 
 
 class Sender:

@@ -31,6 +31,7 @@ KEPT_SESSIONS = 5
 """Sessions that ended well, or were dealt with, and are kept all the same."""
 
 OTHER_MACHINE_HOURS = 12
+"""Without a save, after which a session of another machine is taken to be over."""
 
 _log = logging.getLogger(__name__)
 

@@ -43,6 +43,7 @@ SIDE = 1024
 """Height and width of a piece in pixels: copied in a millisecond or two."""
 
 KEPT_VERSIONS = 3
+"""Of every piece, the newest among them."""
 
 DAMAGE = (
     OSError,

@@ -30,6 +30,7 @@ from napari_unet.errors import ModelFileError
 __all__ = ["Present", "Saver"]
 
 RETRY_SECONDS = 20.0
+"""Until what could not be written is tried again."""
 
 Key = tuple[str, Corner]
 
