@@ -55,9 +55,9 @@ class Report:
         if not self.as_json:
             say(text)
 
-    def event(self, event: Any, **context: object) -> None:
+    def event(self, event: Any) -> None:
         """Tell programs about an event of the engine, without weights."""
-        self.record(type(event).__name__, **context, **_plain(event))
+        self.record(type(event).__name__, **_plain(event))
 
     def record(self, name: str, **values: object) -> None:
         """Tell programs a name and values."""

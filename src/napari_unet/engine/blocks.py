@@ -44,6 +44,7 @@ __all__ = [
     "is_large",
     "open_store",
     "predict_block",
+    "put",
     "segment_large",
     "write_block",
 ]
@@ -141,7 +142,13 @@ def write_block(
     else:
         labels = store.numbered(box, first)
         labels[labels > 0] += np.uint32(numbered)
-    _put(out, (*where, *box), labels)
+    put(out, (*where, *box), labels)
+
+
+def put(out: Any, region: Region, values: NDArray[Any]) -> None:
+    """Write values into an array, with the axes of their region: zarr does not broadcast."""
+    shape = [span.stop - span.start for span in region]
+    out[region] = values.reshape(shape).astype(out.dtype, copy=False)
 
 
 def segment_large(
@@ -201,7 +208,7 @@ def segment_large(
             note = said
             yield told(NOTHING, index + done)
         index += count + 1
-        _put(out, (*where, *box), _shown(store, box, config, cells=cells))
+        put(out, (*where, *box), _shown(store, box, config, cells=cells))
         yield told(box, index)
     if cells:
         for _ in find_blocks(store, segmenter, boxes, config):
@@ -271,9 +278,3 @@ def _shown(store: PlaneStore, box: Box, config: PredictConfig, *, cells: bool) -
         return np.asarray(store.labels[box])
     found: NDArray[Any] = store.probabilities[box] >= config.threshold
     return found
-
-
-def _put(out: Any, region: Region, values: NDArray[Any]) -> None:
-    """Write values in the axes of their region: zarr does not broadcast."""
-    shape = [span.stop - span.start for span in region]
-    out[region] = values.reshape(shape).astype(out.dtype, copy=False)

@@ -15,7 +15,7 @@ from napari_unet.core.cellclasses import class_evidence, object_classes
 from napari_unet.core.cellclasses import foreground as cells_in
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.given import chosen
-from napari_unet.engine.blocks import is_large, segment_large
+from napari_unet.engine.blocks import is_large, put, segment_large
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.checkedimage import check_room, checked_image
 from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
@@ -204,7 +204,7 @@ def segment_into(
                 probability[(slice(None), *piece.region)] = piece.values
                 _write(labels, piece.values, region, segmenter, config)
                 if foreground is not None:
-                    foreground[region] = _shaped(_sureness(segmenter, piece.values), region)
+                    put(foreground, region, _sureness(segmenter, piece.values))
                 if evidence is not None:
                     _write(evidence, class_evidence(piece.values), region, segmenter, config)
             yield _tile_done(predictor, index, piece.total * len(planes), region)
@@ -237,7 +237,7 @@ def _write_cells(
     objects = int(cells.max(initial=0))
     check_room(labels.dtype, numbered + objects)
     region = (*where, *(slice(0, n) for n in cells.shape))
-    labels[region] = _shaped(np.where(cells > 0, cells + numbered, 0), region)
+    put(labels, region, np.where(cells > 0, cells + numbered, 0))
     if segmenter.cell_classes == 1:
         return objects, ()
     return objects, tuple(object_classes(probability, cells)[1:].tolist())
@@ -286,15 +286,10 @@ def _write(
 ) -> None:
     """Write probabilities, or evidence, (K, *region) into ``out``, as they are or as classes."""
     if out.ndim > len(where):
-        out[(slice(None), *where)] = _shaped(values, (slice(0, len(values)), *where))
+        put(out, (slice(0, len(values)), *where), values)
         return
     if segmenter.kind == "cells":
         classes = (cells_in(values) >= config.threshold).astype(np.uint8)
     else:
         classes = values.argmax(axis=0).astype(np.uint8) + np.uint8(1)
-    out[where] = _shaped(classes, where)
-
-
-def _shaped(values: NDArray[Any], region: Region) -> NDArray[Any]:
-    """Give values the axes of their region: zarr does not broadcast."""
-    return values.reshape([span.stop - span.start for span in region])
+    put(out, where, classes)

@@ -101,7 +101,7 @@ class PlaneStore:
         if not folder.exists():
             _make(folder, segmenter, image, tile_size, min(side, CHUNK), probabilities=wanted)
         settings = json.loads((folder / "plane.json").read_text())
-        return cls(folder, shape, side, settings["tile_size"], settings.get("oddity", ""))
+        return cls(folder, shape, side, **settings)
 
     @property
     def probabilities(self) -> Any:
