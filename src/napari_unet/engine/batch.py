@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import shutil
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from pathlib import Path
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.given import chosen
 from napari_unet.engine.device import select_device
-from napari_unet.engine.formats.tiffset import image_files
-from napari_unet.engine.items.errors import again, attempt, complete
-from napari_unet.engine.items.events import (
-    BatchEvent,
-    ItemFailed,
-    ItemSkipped,
-)
-from napari_unet.engine.items.locks import ItemLocks
-from napari_unet.engine.items.manifest import Record, find_complete, find_foreign, identify
-from napari_unet.engine.items.order import Order, place_order
+from napari_unet.engine.items.claims import Claims
+from napari_unet.engine.items.errors import attempt, complete
+from napari_unet.engine.items.events import BatchEvent
+from napari_unet.engine.items.order import Order
 from napari_unet.engine.items.plan import AnyPath, BatchOptions, Item, plan
-from napari_unet.engine.items.tally import Tally
 from napari_unet.engine.items.tasks import Executor, Task, is_one_unit, stages
 from napari_unet.engine.measurements import check_writer
 from napari_unet.engine.outlinefile import OUTLINES, check_outline_writer
-from napari_unet.engine.pixelsize import about_pixels
 from napari_unet.engine.segmenter import Segmenter, check_segmenter
 from napari_unet.errors import InputError, UNetError
 
@@ -106,121 +95,40 @@ def run_batch(
         )
     if executor is None:
         select_device(config.device)  # its error is not that of the first image
-    return _run(_Batch(items, segmenter, config, options), executor)
+    return _run(Claims(items, segmenter, config, options), executor)
 
 
-class _Batch:
-    """What all parts of a batch need."""
-
-    def __init__(
-        self,
-        items: Sequence[Item],
-        segmenter: Segmenter,
-        config: PredictConfig,
-        options: BatchOptions,
-    ) -> None:
-        self.items, self.segmenter = items, segmenter
-        self.config, self.options = config, options
-        self.made_by, self.settings = identify(segmenter, config, options)
-        self.tally = Tally(items)
-        self._firsts: dict[tuple[Path, ...], Item] = {}
-
-    def look(self, index: int, locks: ItemLocks) -> Order | ItemSkipped | ItemFailed:
-        """Decide what is to be made of an item, if anything."""
-        item, options = self.items[index], self.options
-        if item.clash:
-            return self.tally.failed(index, InputError(item.clash))
-        try:
-            if (first := self._first(item)) != item:
-                reason = f"belongs to the image in {first.image}, which is segmented as a whole"
-                return self.tally.skipped(index, reason)
-            if (record := self._record(item)) is not None:
-                _clear(item, locks)
-                return self.tally.complete(index, record)
-            order = again(place_order, item, self.config, options, self.made_by, self.settings)
-            outputs = order.outputs().values()
-            foreign = [] if options.overwrite else again(find_foreign, item, outputs)
-        except UNetError as error:
-            return self.tally.failed(index, error)
-        if foreign:
-            reason = f"{foreign[0]} was not made by this batch, or changed since; move it away"
-            return self.tally.skipped(index, reason, foreign)
-        self.tally.pace.expect(index, order.pixels)
-        return order
-
-    def claim(self, index: int, locks: ItemLocks) -> ItemSkipped | ItemFailed | None:
-        """Take the lock of an item; None if it is ours and still to be done."""
-        item = self.items[index]
-        try:
-            if owner := again(locks.take, item.kept(".lock")):
-                return self.tally.skipped(index, f"{owner} is working on it")
-            record = self._record(item)
-        except UNetError as error:
-            return self.tally.failed(index, error)
-        if record is None:
-            return None
-        locks.give_back(item.kept(".lock"))
-        return self.tally.complete(index, record)
-
-    def remarks(self, index: int, order: Order) -> Iterator[BatchEvent]:
-        """Say at the beginning what the user may want to know of an image."""
-        said = about_pixels(self.segmenter, order.pixel_width, self.config.magnification)
-        if said:
-            yield self.tally.reached(index, 0.0, said)
-
-    def _first(self, item: Item) -> Item:
-        """Return the first of the items whose files describe the same image in several files."""
-        if item.seen:  # no file
-            return item
-        files = again(image_files, item.image)
-        return item if len(files) == 1 else self._firsts.setdefault(files, item)
-
-    def _record(self, item: Item) -> Record | None:
-        """Return the record of an item that is complete, unless it is to be made anew."""
-        if self.options.overwrite:
-            return None
-        return again(find_complete, item, self.made_by, self.options)
-
-
-def _clear(item: Item, locks: ItemLocks) -> None:
-    """Remove what a process left that was killed when the item was complete."""
-    scratch, lock = item.kept(".scratch"), item.kept(".lock")
-    with contextlib.suppress(OSError):
-        if (scratch.exists() or lock.exists()) and not locks.take(lock):
-            shutil.rmtree(scratch, ignore_errors=True)
-            locks.give_back(lock)
-
-
-def _run(batch: _Batch, executor: Executor | None) -> Generator[BatchEvent, None, None]:
+def _run(claims: Claims, executor: Executor | None) -> Generator[BatchEvent, None, None]:
     """Look at all items, then work on those that are left."""
-    with ItemLocks() as locks:
+    with claims:
         orders: dict[int, Order] = {}
-        for index in range(len(batch.items)):
-            order = batch.look(index, locks)
+        for index in range(len(claims.items)):
+            order = claims.look(index)
             if isinstance(order, Order):
                 orders[index] = order
             else:
                 yield order
-        batch.tally.pace.begin()
+        claims.tally.pace.begin()
         if executor is None:
             for index, order in orders.items():
-                yield from _here(batch, index, order, locks)
+                yield from _here(claims, index, order)
         else:
-            yield from _elsewhere(batch, orders, executor, locks)
-    yield batch.tally.ended()
+            yield from _elsewhere(claims, orders, executor)
+    yield claims.tally.ended()
 
 
-def _here(batch: _Batch, index: int, order: Order, locks: ItemLocks) -> Iterator[BatchEvent]:
+def _here(claims: Claims, index: int, order: Order) -> Iterator[BatchEvent]:
     """Work on an item in this process."""
-    if (other := batch.claim(index, locks)) is not None:
+    tally = claims.tally
+    if (other := claims.take(index)) is not None:
         yield other
         return
-    yield batch.tally.started(index)
-    yield from batch.remarks(index, order)
+    yield tally.started(index)
+    yield from claims.remarks(index, order)
     began, reached = time.perf_counter(), 0.0
     objects: int | None = None
     try:
-        parts = attempt(stages, batch.segmenter, order)
+        parts = attempt(stages, claims.segmenter, order)
         for task in (task for stage in parts for task in stage):
             steps = attempt(task.unit, *task.arguments)
             while True:
@@ -229,42 +137,42 @@ def _here(batch: _Batch, index: int, order: Order, locks: ItemLocks) -> Iterator
                 except StopIteration as end:
                     objects = end.value
                     break
-                yield batch.tally.reached(index, reached + share * task.share, note)
+                yield tally.reached(index, reached + share * task.share, note)
             reached += task.share
     except UNetError as error:
-        event: BatchEvent = batch.tally.failed(index, error)
+        event: BatchEvent = tally.failed(index, error)
     else:
         outputs = order.outputs().values()
-        event = batch.tally.done(index, outputs, objects, time.perf_counter() - began)
-    locks.give_back(order.item.kept(".lock"))
+        event = tally.done(index, outputs, objects, time.perf_counter() - began)
+    claims.give_back(index)
     yield event
 
 
 def _elsewhere(
-    batch: _Batch, orders: dict[int, Order], executor: Executor, locks: ItemLocks
+    claims: Claims, orders: dict[int, Order], executor: Executor
 ) -> Generator[BatchEvent, None, None]:
     """Let an executor do the work: all small items side by side, then each large one."""
     small: list[tuple[int, Task]] = []
     large: list[int] = []
     for index, order in orders.items():
-        if (other := batch.claim(index, locks)) is not None:
+        if (other := claims.take(index)) is not None:
             yield other
             continue
-        yield from batch.remarks(index, order)
+        yield from claims.remarks(index, order)
         if is_one_unit(order):
-            units = next(stages(batch.segmenter, _anywhere(order)))
+            units = next(stages(claims.segmenter, _anywhere(order)))
             small += [(index, task) for task in units]
         else:
             large.append(index)
     for index, _, result in _mapped(small, executor):
-        locks.give_back(orders[index].item.kept(".lock"))
+        claims.give_back(index)
         if isinstance(result, UNetError):
-            yield batch.tally.failed(index, result)
+            yield claims.tally.failed(index, result)
         else:
-            yield batch.tally.done(index, orders[index].outputs().values(), *result)
+            yield claims.tally.done(index, orders[index].outputs().values(), *result)
     for index in large:
-        yield from _in_stages(batch, index, orders[index], executor)
-        locks.give_back(orders[index].item.kept(".lock"))
+        yield from _in_stages(claims, index, orders[index], executor)
+        claims.give_back(index)
 
 
 def _anywhere(order: Order) -> Order:
@@ -274,23 +182,26 @@ def _anywhere(order: Order) -> Order:
     return dataclasses.replace(order, item=item)
 
 
-def _in_stages(batch: _Batch, index: int, order: Order, executor: Executor) -> Iterator[BatchEvent]:
+def _in_stages(
+    claims: Claims, index: int, order: Order, executor: Executor
+) -> Iterator[BatchEvent]:
     """Let an executor do the parts of an item."""
+    tally = claims.tally
     reached, seconds = 0.0, 0.0
     objects: int | None = None
     try:
-        for stage in attempt(stages, batch.segmenter, _anywhere(order)):
+        for stage in attempt(stages, claims.segmenter, _anywhere(order)):
             for _, task, result in _mapped([(index, task) for task in stage], executor):
                 if isinstance(result, UNetError):
                     raise result
                 objects, took = result
                 reached += task.share
                 seconds += took
-                yield batch.tally.reached(index, reached)
+                yield tally.reached(index, reached)
     except UNetError as error:
-        yield batch.tally.failed(index, error)
+        yield tally.failed(index, error)
     else:
-        yield batch.tally.done(index, order.outputs().values(), objects, seconds)
+        yield tally.done(index, order.outputs().values(), objects, seconds)
 
 
 def _mapped(
