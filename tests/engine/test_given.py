@@ -83,6 +83,13 @@ def test_what_is_no_configuration_is_refused_in_words(
         call(config)
 
 
+def test_what_are_no_options_of_a_batch_is_refused_in_words() -> None:
+    """The name of a format, where options hold it."""
+    options: Any = "ome-zarr"
+    with pytest.raises(unet.InputError, match="'ome-zarr'; give a BatchOptions"):
+        unet.segment_files(starter_model(), __file__, "out", None, options)
+
+
 def test_what_is_no_list_of_annotations_is_refused_in_words() -> None:
     """One alone, pairs of arrays, and paths; and with the configuration of segmenting."""
     single = unet.Annotation(IMAGE, LABELS)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.errors import InputError
 
 __all__ = ["check_pixels", "chosen", "is_path", "told"]
 
-Config = TypeVar("Config", PredictConfig, TrainConfig)
+Config = TypeVar("Config")
 
 
 def is_path(value: object) -> bool:

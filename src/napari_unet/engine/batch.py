@@ -83,7 +83,7 @@ def run_batch(
 ) -> Generator[BatchEvent, None, None]:
     """Segment the items of a plan, as `segment_files` does."""
     check_segmenter(segmenter)
-    config, options = chosen(config, PredictConfig), options or BatchOptions()
+    config, options = chosen(config, PredictConfig), chosen(options, BatchOptions)
     check_writer(options.measure)
     if options.outlines:
         check_outline_writer(OUTLINES[options.outlines])
