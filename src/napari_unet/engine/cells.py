@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.config import PredictConfig
+from napari_unet.core.diameters import diameters, smallest_diameter, typical_diameter
 from napari_unet.core.instances import BORDER, CellRules, instances, instances_of_each
 from napari_unet.core.necks3d import Necks
 from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["cell_rules", "find_cells", "find_cells_of_each", "necks_in_3d", "useful_axes"]
+__all__ = [
+    "at_working_resolution",
+    "cell_rules",
+    "find_cells",
+    "find_cells_of_each",
+    "necks_in_3d",
+    "useful_axes",
+]
 
 LARGEST_HOLE = 1 << 16
 """Pixels of the largest hole that is filled in cells of unknown size: a plane that is done in parts
@@ -68,6 +76,17 @@ def cell_rules(segmenter: Segmenter, config: PredictConfig) -> CellRules:
         split=config.split if config.split >= 0 else segmenter.split,
         border=config.border if config.border >= 0 else border,
         smooth=border,
+    )
+
+
+def at_working_resolution(segmenter: Segmenter, cells: NDArray[np.integer]) -> Segmenter:
+    """Return a Segmenter whose sizes are those of cells (Y, X) in network pixels."""
+    sizes = diameters(cells)
+    return replace(
+        segmenter,
+        downsample=1,
+        diameter=typical_diameter(sizes),
+        smallest=smallest_diameter(sizes),
     )
 
 

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from napari_unet.core.resolution import coarse_box, read_coarse, refine
 from napari_unet.core.tiles import tiles_over, within
+from napari_unet.engine.lazyplane import Readable
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.tilerunner import TileRunner
 
-__all__ = ["CoarserLook", "Readable"]
+__all__ = ["CoarserLook"]
 
 Floats = NDArray[np.float32]
 Box = tuple[slice, ...]
@@ -69,16 +70,3 @@ class CoarserLook:
             out[(slice(None), *within(tile.write, needed))] = values[(slice(None), *tile.crop)]
         y, x = needed
         return refine(out, self._factor, (y.start, x.start), (box[0], box[1]), (shape[0], shape[1]))
-
-
-class Readable:
-    """What a function reads, indexed with channels, rows and columns like an array (C, Y, X)."""
-
-    def __init__(self, read: Callable[[Box], Floats], shape: tuple[int, ...]) -> None:
-        self._read, self.shape, self.ndim = read, shape, len(shape)
-
-    def __getitem__(self, index: tuple[slice, ...]) -> Any:
-        channels, *spans = index
-        lengths = self.shape[1:]
-        box = (slice(*s.indices(n)[:2]) for s, n in zip(spans, lengths, strict=True))
-        return self._read(tuple(box))[channels]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LazyPlane", "chunk_side", "middle_plane", "plane_at", "slice_of"]
+__all__ = ["LazyPlane", "Readable", "chunk_side", "middle_plane", "plane_at", "slice_of"]
 
 
 class LazyPlane:
@@ -76,6 +76,19 @@ class LazyPlane:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         everything = slice(None)
         return np.array(self[everything, everything, everything], dtype=dtype, copy=copy)
+
+
+class Readable:
+    """What a function reads, indexed with channels, rows and columns like an array (C, Y, X)."""
+
+    def __init__(self, read: Callable[[tuple[slice, ...]], Any], shape: tuple[int, ...]) -> None:
+        self._read, self.shape, self.ndim = read, shape, len(shape)
+
+    def __getitem__(self, index: tuple[slice, ...]) -> Any:
+        channels, *spans = index
+        lengths = self.shape[1:]
+        box = (slice(*s.indices(n)[:2]) for s, n in zip(spans, lengths, strict=True))
+        return self._read(tuple(box))[channels]
 
 
 def plane_at(image: Any, z: int) -> Any:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from napari_unet.core.cellclasses import ANY_CELL
-from napari_unet.core.diameters import diameters, smallest_diameter, typical_diameter
 from napari_unet.core.unet import UNet, weighted_cross_entropy
 from napari_unet.engine.learning.heldout import MAX_BLOCKS, block_box
 from napari_unet.engine.learning.trainingset import TrainingSet
 from napari_unet.engine.learning.window import predict_window
-from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["at_working_resolution", "is_worse", "measure"]
+__all__ = ["is_worse", "measure"]
 
 TOLERANCE = 0.15
 """What the IoU on `MAX_BLOCKS` held-out blocks may lie below the best one of a training.
@@ -96,14 +92,3 @@ def _with_classes(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Ten
     cell = torch.logsumexp(logits[:, 1:], dim=1) >= logits[:, 0]
     said = torch.where(cell, likeliest, 0)
     return said, torch.where(target == ANY_CELL, likeliest, target)
-
-
-def at_working_resolution(segmenter: Segmenter, cells: NDArray[np.integer]) -> Segmenter:
-    """Return a Segmenter whose sizes are those of cells (Y, X) in network pixels."""
-    sizes = diameters(cells)
-    return replace(
-        segmenter,
-        downsample=1,
-        diameter=typical_diameter(sizes),
-        smallest=smallest_diameter(sizes),
-    )

@@ -13,9 +13,9 @@ from napari_unet.core.cellclasses import foreground
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.metrics import seg_score
 from napari_unet.core.resolution import coarse_box, refine
-from napari_unet.engine.cells import find_cells
+from napari_unet.engine.cells import at_working_resolution, find_cells
 from napari_unet.engine.events import Score
-from napari_unet.engine.learning.quality import at_working_resolution, measure
+from napari_unet.engine.learning.quality import measure
 from napari_unet.engine.learning.trainingset import TrainingSet
 from napari_unet.engine.learning.window import predict_window
 from napari_unet.engine.segmenter import Segmenter

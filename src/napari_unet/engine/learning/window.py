@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from napari_unet.core.resolution import coarse_box, read_coarse, refine
 from napari_unet.core.tiles import mirror_indices, parts_of, within
 from napari_unet.core.unet import UNet
-from napari_unet.engine.coarser import Readable
+from napari_unet.engine.lazyplane import Readable
 
 __all__ = ["predict_piecewise", "predict_window"]
 
