@@ -69,6 +69,14 @@ def test_a_magnification_of_one_changes_nothing(shape: tuple[int, int]) -> None:
     np.testing.assert_array_equal(resized.back(image, box, box), image)
 
 
+def test_a_missing_pixel_takes_none_with_it_along_an_axis_that_stays() -> None:
+    """A plane that becomes twice as high: the column of a pixel without a value, and no other."""
+    image = random_plane((10, 12))
+    image[:, 4, 5] = np.nan
+    missing = np.isnan(Resized(image, (0.5, 1.0))[:, :, :]).any(axis=(0, 1))
+    assert np.flatnonzero(missing).tolist() == [5]
+
+
 @pytest.mark.parametrize("magnification", [2, 3, 4])
 def test_whole_magnifications_are_close_to_block_means(magnification: int) -> None:
     """Means of several places inside a block, each interpolated, so nearly the block mean."""

@@ -126,15 +126,20 @@ def _resampled(
 ) -> Floats:
     """Compute a box of a grid from the part of the other grid that it is made of."""
     for axis in (1, 2):
-        start, m = source[axis - 1].start, other[axis - 1]
-        places = _places(box[axis - 1], shape[axis - 1], m)
+        span, start, m = box[axis - 1], source[axis - 1].start, other[axis - 1]
+        if shape[axis - 1] == m:
+            # to interpolate would be to add nothing of the next pixel; but none of NaN is NaN
+            here = slice(span.start - start, span.stop - start)
+            part = part[:, here] if axis == 1 else part[:, :, here]
+            continue
+        places = _places(span, shape[axis - 1], m)
         total: Floats | None = None
         for low, share in places:  # a fixed order of additions: bit-equal for every box
             after = np.minimum(low + 1, m - 1)
             share = share[:, None] if axis == 1 else share
-            here = np.take(part, low - start, axis=axis) * (1 - share)
-            here += np.take(part, after - start, axis=axis) * share
-            total = here if total is None else total + here
+            mean = np.take(part, low - start, axis=axis) * (1 - share)
+            mean += np.take(part, after - start, axis=axis) * share
+            total = mean if total is None else total + mean
         assert total is not None
         part = total / np.float32(len(places)) if len(places) > 1 else total
     return part
