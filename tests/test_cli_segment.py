@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,6 +89,31 @@ def test_what_is_complete_is_skipped_and_what_is_stale_made_anew(
     assert all("skipped" in line for line in lines())
     assert "skipped" not in " ".join(lines("--threshold", "0.9"))
     assert (read_labels(tmp_path / "a_labels.tif") != first).any()
+
+
+def test_a_project_that_was_copied_with_new_times_is_complete(
+    model: str, images: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As by a download, or by cp; what was corrected in the copy is told, and stays."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    shutil.copytree(images, first / "in")
+    command = ["--measure", "csv", "--outlines", "geojson"]
+    assert main(["segment", model, str(first / "in"), "-o", str(first / "out"), *command]) == 0
+    shutil.copytree(first, second, copy_function=shutil.copyfile)
+    command = ["segment", model, str(second / "in"), "-o", str(second / "out"), *command]
+    capsys.readouterr()
+
+    assert main(command) == 0
+    said = capsys.readouterr()
+    assert said.out.count("skipped, is complete") == 2
+    assert not said.err
+    mine = np.full((128, 128), 9)
+    write_labels(second / "out" / "a_labels.tif", mine)
+    assert main(command) == 0
+    said = capsys.readouterr()
+    assert said.out.count("skipped, is complete") == 1
+    assert "1 of 2 images not segmented: results that were not made by this" in said.err
+    np.testing.assert_array_equal(read_labels(second / "out" / "a_labels.tif"), mine)
 
 
 def test_what_somebody_else_made_is_only_replaced_when_asked(

@@ -17,13 +17,15 @@ from napari_unet.engine.items.manifest import (
     explained,
     find_complete,
     find_foreign,
-    fingerprint,
+    find_lasting,
+    find_outdated,
     identify,
     read_record,
-    stamp,
+    renew_record,
     write_record,
 )
 from napari_unet.engine.items.plan import Item
+from napari_unet.engine.items.stamps import fingerprint, stamp, summed, summed_image
 from napari_unet.engine.starter import starter_model
 
 OPTIONS = BatchOptions()
@@ -48,6 +50,8 @@ def record_of(item: Item, **changes: Any) -> Record:
         made_by="me",
         settings={"threshold": 0.5},
         outputs={"labels": (path.name, str(stamp(path)))},
+        image_sum=summed_image(item.image),
+        sums={path.name: summed(path)},
     )
     write_record(item, replace(record, **changes))
     return record
@@ -114,6 +118,63 @@ def test_earlier_results_are_explained_until_they_change(item: Item) -> None:
     assert find_foreign(item, [path]) == [path]
 
 
+@pytest.mark.parametrize("which", ["image", "labels"])
+def test_a_copy_with_another_time_is_what_it_was(item: Item, which: str) -> None:
+    """And the record learns the time, so that nothing is read as a whole again."""
+    record_of(item)
+    path = item.image if which == "image" else item.output("labels", ".tif")
+    os.utime(path, ns=(1, 1))
+
+    found = find_complete(item, "me", OPTIONS)
+
+    assert found is not None
+    assert not find_foreign(item, [item.output("labels", ".tif")])
+    renew_record(item, found)
+    assert read_record(item) == found
+    assert found.outputs["labels"][1] == stamp(item.output("labels", ".tif"))
+    assert found.fingerprint == fingerprint(item.image)
+
+
+def test_a_correction_of_the_same_length_is_no_copy(item: Item) -> None:
+    """What it holds is compared, be it a file or a folder."""
+    record_of(item)
+    path = item.output("labels", ".tif")
+    path.write_bytes(b"LABELS")
+
+    assert find_complete(item, "me", OPTIONS) is None
+    assert find_foreign(item, [path]) == [path]
+
+
+def test_a_table_that_was_copied_fits_the_labels_that_are_made_again(item: Item) -> None:
+    """It is neither forgotten nor removed as one of another image."""
+    table = item.output("objects", ".csv")
+    table.write_bytes(b"table")
+    labels = item.output("labels", ".tif")
+    there = {"labels": labels, "objects": table}
+    outputs = {kind: (path.name, str(stamp(path))) for kind, path in there.items()}
+    record_of(item, outputs=outputs, sums={path.name: summed(path) for path in there.values()})
+    for path in (item.image, *there.values()):
+        os.utime(path, ns=(1, 1))
+    made_from = "me", fingerprint(item.image), summed_image(item.image)
+
+    assert not find_outdated(item, [labels], *made_from)
+    lasting = find_lasting(item, {"labels": labels}, *made_from)
+    assert lasting == {"objects": (table.name, stamp(table))}
+
+
+def test_a_record_that_was_written_meanwhile_stays(item: Item) -> None:
+    """Another process made other results, of which the copies say nothing."""
+    record_of(item)
+    os.utime(item.image, ns=(1, 1))
+    found = find_complete(item, "me", OPTIONS)
+    assert found is not None
+    later = record_of(item, made_by="another model")
+
+    renew_record(item, found)
+
+    assert read_record(item) == replace(later, made_by="another model")
+
+
 def test_a_folder_is_its_files(tmp_path: Path) -> None:
     """A chunk that changed, came or went makes another stamp."""
     (tmp_path / "a.zarr" / "c").mkdir(parents=True)
@@ -124,9 +185,13 @@ def test_a_folder_is_its_files(tmp_path: Path) -> None:
     (tmp_path / "a.zarr" / "c" / "0").write_bytes(b"12")
     seen.append(stamp(tmp_path / "a.zarr"))
     assert len(set(seen)) == 3
+    holds = summed(tmp_path / "a.zarr")
     (tmp_path / "a.zarr").rename(tmp_path / "b.zarr")
     assert stamp(tmp_path / "b.zarr") == seen[-1]
     assert stamp(tmp_path / "a.zarr") is None
+    assert summed(tmp_path / "b.zarr") == holds
+    (tmp_path / "b.zarr" / "c" / "0").write_bytes(b"21")
+    assert summed(tmp_path / "b.zarr") != holds
 
 
 @pytest.mark.parametrize("name", [".DS_Store", "c/._0", ".ipynb_checkpoints/0"])

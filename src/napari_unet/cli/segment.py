@@ -106,7 +106,7 @@ def _shard(text: str) -> str:
 
 def _tell(events: Iterator[BatchEvent], report: Report) -> int:
     """Print what happens; return the exit code."""
-    failed, total = 0, 0
+    left, failed, total = 0, 0, 0
     said: set[str] = set()
     with progress_bar() as bar:
         for event in events:
@@ -120,9 +120,16 @@ def _tell(events: Iterator[BatchEvent], report: Report) -> int:
                 complain(text)
             said |= remarks
             _show(bar, event.progress)
+            left += _is_in_the_way(event)
             failed, total = getattr(event, "failed", 0), event.progress.total
+    of_all = f"of {total} image{'s' * (total > 1)}"
+    if left:
+        complain(
+            f"{left} {of_all} not segmented: results that were not made by this batch, or changed "
+            f"since, are in the way (--overwrite replaces them)."
+        )
     if failed:
-        complain(f"{failed} of {total} image{'s' * (total > 1)} failed.")
+        complain(f"{failed} {of_all} failed.")
     return 5 if failed else 0
 
 
@@ -148,6 +155,13 @@ def _words(event: BatchEvent) -> tuple[str, set[str]]:
         case BatchDone():
             return _summary(event), set()
     return "", set()
+
+
+def _is_in_the_way(event: BatchEvent) -> bool:
+    """Whether an image was skipped because of what somebody else made or changed."""
+    from napari_unet.engine.items.events import ItemSkipped
+
+    return isinstance(event, ItemSkipped) and bool(event.outputs) and not event.complete
 
 
 def _anyway(event: ItemSkipped) -> str:

@@ -13,7 +13,14 @@ from napari_unet.engine.formats.tiffset import image_files
 from napari_unet.engine.items.errors import again
 from napari_unet.engine.items.events import BatchEvent, ItemFailed, ItemSkipped
 from napari_unet.engine.items.locks import ItemLocks
-from napari_unet.engine.items.manifest import Record, find_complete, find_foreign, identify
+from napari_unet.engine.items.manifest import (
+    Record,
+    find_complete,
+    find_foreign,
+    identify,
+    read_record,
+    renew_record,
+)
 from napari_unet.engine.items.order import Order, place_order
 from napari_unet.engine.items.plan import BatchOptions, Item
 from napari_unet.engine.items.tally import Tally
@@ -72,7 +79,7 @@ class Claims:
                 reason = f"belongs to the image in {first.image}, which is segmented as a whole"
                 return self.tally.skipped(index, reason)
             if (record := self._record(item)) is not None:
-                self._clear(item)
+                self._tidy(item, record)
                 return self.tally.complete(index, record)
             made_by, settings = self._made_by, self._settings
             order = again(place_order, item, self._config, options, made_by, settings)
@@ -123,10 +130,12 @@ class Claims:
             return None
         return again(find_complete, item, self._made_by, self._options)
 
-    def _clear(self, item: Item) -> None:
-        """Remove what a process left that was killed when the item was complete."""
+    def _tidy(self, item: Item, record: Record) -> None:
+        """Remove what a process left that was killed at the end; know copied results again."""
         scratch, lock = item.kept(".scratch"), item.kept(".lock")
         with contextlib.suppress(OSError):
-            if (scratch.exists() or lock.exists()) and not self._locks.take(lock):
+            left = scratch.exists() or lock.exists() or record != read_record(item)
+            if left and not self._locks.take(lock):
                 shutil.rmtree(scratch, ignore_errors=True)
+                renew_record(item, record)
                 self._locks.give_back(lock)

@@ -3,7 +3,7 @@
 A record is written when all results of an item are complete in its scratch folder, and before they
 are moved to their places. So at any moment each file at such a place is one of these:
 
-- as the record says: a result;
+- as the record says, also where it was copied and has another time: a result;
 - as it was when the record was written: an earlier result, which the next run may replace;
 - anything else: made by someone else, or changed since; never replaced unasked.
 
@@ -15,17 +15,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import napari_unet
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.atomic import write_atomically
-from napari_unet.engine.formats.tiffset import image_files
 from napari_unet.engine.items.plan import CHALLENGE, SUFFIX, BatchOptions, Item
+from napari_unet.engine.items.stamps import fingerprint, stamp, summed, summed_image
 from napari_unet.engine.outlinefile import OUTLINES
 from napari_unet.engine.segmenter import Segmenter
 
@@ -36,22 +35,15 @@ __all__ = [
     "find_foreign",
     "find_lasting",
     "find_outdated",
-    "fingerprint",
     "identify",
     "read_record",
-    "stamp",
+    "renew_record",
     "wanted",
     "write_record",
 ]
 
 FORMAT = 1
 """Version of the records, and of what makes results differ; older results are made anew."""
-
-ENDS = 1 << 16
-"""Bytes at both ends of a file that are compared."""
-
-HIDDEN = (".zarray", ".zattrs", ".zgroup", ".zmetadata")
-"""Hidden files of zarr itself; all others come from the system, when a folder is looked at."""
 
 WITHOUT_INFLUENCE = ("tile_size", "device")
 """Settings that do not change a result."""
@@ -74,6 +66,11 @@ class Record:
         in another format is listed under its own name.
     earlier : dict of str to str
         Names and stamps of what was made of it before, or lay there and was to be replaced.
+    image_sum : str
+        The `summed_image` of what it was made from; "" where that is no file.
+    sums : dict of str to str
+        Names of all results that were ever made of it, and what the last one holds, as `summed`
+        says it: a copy has another stamp.
     objects : int or None
         Cells found.
     """
@@ -86,45 +83,26 @@ class Record:
     earlier: dict[str, str] = field(default_factory=dict)
     version: str = napari_unet.__version__
     objects: int | None = None
+    image_sum: str = ""
+    sums: dict[str, str] = field(default_factory=dict)
+
+    def is_of(self, made_by: str, seen: str, image_sum: str) -> bool:
+        """Whether it was made by this model and these settings of this image, or a copy of it."""
+        same = self.fingerprint == seen or (image_sum != "" and self.image_sum == image_sum)
+        return self.made_by == made_by and same
+
+    def is_result(self, path: Path) -> bool:
+        """Whether a result lies there as it was made, or a copy of it."""
+        if (seen := stamp(path)) is None:
+            return False
+        return (path.name, seen) in self.outputs.values() or (
+            path.name in self.sums and summed(path) == self.sums[path.name]
+        )
 
     def paths(self, item: Item) -> tuple[Path, ...]:
         """Return where the results lie, but for those that are there in another format, too."""
         folder = (item.folder / item.name).parent
         return tuple(folder / name for kind, (name, _) in self.outputs.items() if kind != name)
-
-
-def fingerprint(path: Path) -> str:
-    """Tell an image from others and from its later self: size, time, and the bytes at its ends.
-
-    Of a folder: names, sizes and times of all files in it, but for those that the system hides. Of
-    an image that lies in several files: all of them.
-
-    Raises
-    ------
-    OSError
-        If it cannot be read.
-    """
-    digest = hashlib.sha256()
-    for part in image_files(path):
-        digest.update(str(stamp(part)).encode())
-        if part.is_file():
-            with part.open("rb") as file:
-                digest.update(file.read(ENDS))
-                file.seek(max(part.stat().st_size - ENDS, 0))
-                digest.update(file.read(ENDS))
-    return digest.hexdigest()
-
-
-def stamp(path: Path) -> str | None:
-    """Return size and time of a file, or a digest of those in a folder; None if there is none."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    if not path.is_dir():
-        return f"{status.st_size} {status.st_mtime_ns}"
-    lines = sorted(_listing(path, path))
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def identify(
@@ -160,29 +138,44 @@ def wanted(options: BatchOptions) -> dict[str, tuple[str, ...]]:
 
 
 def find_complete(item: Item, made_by: str, options: BatchOptions) -> Record | None:
-    """Return the record of an item whose results are all there and what this run would make."""
+    """Return the record of an item whose results are all there and what this run would make.
+
+    Where image or results were copied, it has the stamps that they have now.
+    """
     record = read_record(item)
     if record is None or record.made_by != made_by:
         return None
+    folder = (item.folder / item.name).parent
     for kind, suffixes in wanted(options).items():
-        name, seen = record.outputs.get(kind, ("", ""))
-        if not name.endswith(suffixes) or stamp((item.folder / item.name).parent / name) != seen:
+        name, _ = record.outputs.get(kind, ("", ""))
+        if not name.endswith(suffixes) or not record.is_result(folder / name):
             return None
-    return record if record.fingerprint == (item.seen or fingerprint(item.image)) else None
+    seen = item.seen or fingerprint(item.image)
+    # a sum takes long, and is needed where the time is another one
+    image_sum = "" if item.seen or record.fingerprint == seen else summed_image(item.image)
+    if not record.is_of(made_by, seen, image_sum):
+        return None
+    outputs = {
+        kind: (name, str(stamp(folder / name)) if record.is_result(folder / name) else was)
+        for kind, (name, was) in record.outputs.items()
+    }
+    return replace(record, fingerprint=seen, outputs=outputs)
 
 
 def find_foreign(item: Item, outputs: Iterable[Path]) -> list[Path]:
     """Return those of the paths at which something lies that no record explains."""
     record = read_record(item)
-    known = set() if record is None else {*record.outputs.values(), *record.earlier.items()}
+    there = [(path, seen) for path in outputs if (seen := stamp(path)) is not None]
     return [
         path
-        for path in outputs
-        if (found := stamp(path)) is not None and (path.name, found) not in known
+        for path, seen in there
+        if record is None or not (record.earlier.get(path.name) == seen or record.is_result(path))
     ]
 
 
-def find_outdated(item: Item, outputs: Iterable[Path], made_by: str, seen: str) -> list[Path]:
+def find_outdated(
+    item: Item, outputs: Iterable[Path], made_by: str, seen: str, image_sum: str
+) -> list[Path]:
     """Return results that do not fit those that are about to be written.
 
     Such as tables, and labels in another format, which another model or other settings made.
@@ -193,22 +186,22 @@ def find_outdated(item: Item, outputs: Iterable[Path], made_by: str, seen: str) 
         Of the batch.
     outputs : iterable of Path
         What is written now.
-    made_by, seen : str
-        As ``made_by`` and ``fingerprint`` of the new record.
+    made_by, seen, image_sum : str
+        As ``made_by``, ``fingerprint`` and ``image_sum`` of the new record.
     """
     record, new = read_record(item), {path.name for path in outputs}
-    if record is None or (record.made_by, record.fingerprint) == (made_by, seen):
+    if record is None or record.is_of(made_by, seen, image_sum):
         return []
     folder = (item.folder / item.name).parent
     return [
         folder / name
-        for name, was in record.outputs.values()
-        if name not in new and stamp(folder / name) == was
+        for name, _ in record.outputs.values()
+        if name not in new and record.is_result(folder / name)
     ]
 
 
 def find_lasting(
-    item: Item, outputs: Mapping[str, Path], made_by: str, seen: str
+    item: Item, outputs: Mapping[str, Path], made_by: str, seen: str, image_sum: str
 ) -> dict[str, tuple[str, str]]:
     """Return results, such as tables, that fit what the same model writes with the same settings.
 
@@ -220,8 +213,8 @@ def find_lasting(
         Of the batch.
     outputs : mapping of str to Path
         What is written now, by its kind.
-    made_by, seen : str
-        As ``made_by`` and ``fingerprint`` of the new record.
+    made_by, seen, image_sum : str
+        As ``made_by``, ``fingerprint`` and ``image_sum`` of the new record.
 
     Returns
     -------
@@ -230,13 +223,13 @@ def find_lasting(
         by its name.
     """
     record, new = read_record(item), {path.name for path in outputs.values()}
-    if record is None or (record.made_by, record.fingerprint) != (made_by, seen):
+    if record is None or not record.is_of(made_by, seen, image_sum):
         return {}
     folder = (item.folder / item.name).parent
     return {
-        name if kind in outputs else kind: (name, was)
-        for kind, (name, was) in record.outputs.items()
-        if name not in new and stamp(folder / name) == was
+        name if kind in outputs else kind: (name, str(stamp(folder / name)))
+        for kind, (name, _) in record.outputs.items()
+        if name not in new and record.is_result(folder / name)
     }
 
 
@@ -266,15 +259,10 @@ def write_record(item: Item, record: Record) -> None:
     write_atomically(item.kept(".json"), lambda file: file.write(text.encode()))
 
 
-def _listing(folder: Path, root: Path) -> Iterator[str]:
-    """Yield name, size and time of every file in a folder that is not hidden, or is zarr's."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith(".") and entry.name not in HIDDEN:
-                continue
-            if entry.is_dir():
-                yield from _listing(Path(entry.path), root)
-            else:
-                status = entry.stat()
-                name = Path(entry.path).relative_to(root).as_posix()
-                yield f"{name} {status.st_size} {status.st_mtime_ns}"
+def renew_record(item: Item, record: Record) -> None:
+    """Remember a record with other stamps, unless another one was written; raises OSError."""
+    known = read_record(item)
+    if known is None or known == record:
+        return
+    if replace(known, fingerprint=record.fingerprint, outputs=record.outputs) == record:
+        write_record(item, record)

@@ -23,8 +23,7 @@ from napari_unet.engine.items.manifest import (
     find_foreign,
     find_lasting,
     find_outdated,
-    fingerprint,
-    stamp,
+    read_record,
     write_record,
 )
 from napari_unet.engine.items.order import Order
@@ -40,6 +39,7 @@ from napari_unet.engine.items.scratch import (
     plane_of,
     results_folder,
 )
+from napari_unet.engine.items.stamps import fingerprint, stamp, summed, summed_image
 from napari_unet.engine.items.volumes import find_volumes, predict_section, sections_share
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
@@ -122,19 +122,24 @@ def _commit(order: Order, made: Path, objects: int | None) -> None:
     if not order.options.overwrite and (foreign := find_foreign(item, outputs.values())):
         raise InputError(f"{foreign[0]} was made or changed meanwhile; move it away.")
     present = {path.name: seen for path in outputs.values() if (seen := stamp(path)) is not None}
-    lasting = find_lasting(item, outputs, order.made_by, order.fingerprint)
+    image_sum = "" if item.seen else summed_image(item.image)
+    made_from = order.made_by, order.fingerprint, image_sum
+    known = read_record(item)
     new = {kind: (path.name, str(stamp(made / path.name))) for kind, path in outputs.items()}
+    sums = {path.name: summed(made / path.name) for path in outputs.values()}
     record = Record(
         image=str(item.image),
         fingerprint=order.fingerprint,
         made_by=order.made_by,
         settings=order.settings,
-        outputs=lasting | new,
+        outputs=find_lasting(item, outputs, *made_from) | new,
         earlier=explained(item) | present,
         objects=objects,
+        image_sum=image_sum,
+        sums=({} if known is None else known.sums) | sums,
     )
     # before the record, which would not know that they are still to be removed
-    for path in find_outdated(item, outputs.values(), order.made_by, order.fingerprint):
+    for path in find_outdated(item, outputs.values(), *made_from):
         path.replace(made / f"{path.name}.old")
     write_record(item, record)
     for path in outputs.values():

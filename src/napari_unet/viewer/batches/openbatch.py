@@ -15,7 +15,7 @@ from napari.layers import Image
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.formats.source import PixelSize, length_unit
-from napari_unet.engine.items.manifest import fingerprint
+from napari_unet.engine.items.stamps import fingerprint
 from napari_unet.engine.process import batch_tasks
 from napari_unet.errors import InputError
 from napari_unet.viewer.batches.batch import BatchRow, Show
