@@ -223,6 +223,23 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
         next(iter(train([PAINTED], config(seed=5), checkpoint=tmp_path / "state")))
 
 
+def test_another_model_than_the_one_it_began_with_is_refused(tmp_path: Path) -> None:
+    """Rather than left out without a word; the same one goes on."""
+    first, other = (list(train([PAINTED], config(seed=seed)))[-1].segmenter for seed in (1, 2))
+    for began_with, said in ((first, "another model"), (None, "a new model")):
+        file = tmp_path / said
+        events = train([PAINTED], config(), segmenter=began_with, checkpoint=file)
+        list(itertools.islice(events, 3))
+        events.close()
+        with pytest.raises(InputError, match=rf"began with {said}, not with the one"):
+            next(iter(train([PAINTED], config(), segmenter=other, checkpoint=file)))
+        going_on = train([PAINTED], config(), segmenter=began_with, checkpoint=file)
+        list(itertools.islice(going_on, 2))
+        going_on.close()
+        with pytest.raises(InputError, match=rf"began with {said}, not with the one"):
+            next(iter(train([PAINTED], config(), segmenter=other, checkpoint=file)))
+
+
 def test_a_damaged_file_is_refused_with_a_remedy(tmp_path: Path) -> None:
     """Cut off anywhere, or something else altogether."""
     file = tmp_path / "state"

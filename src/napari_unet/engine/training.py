@@ -109,14 +109,16 @@ def train(
         torch_errors("Use fewer base channels or a smaller depth, or train on the CPU."),
     ):
         file = Path(checkpoint) if checkpoint is not None and ranks.is_first else None
-        saved = ranks.hand_out(None if file is None else state_file.load(file, config))
+        given = state_file.identity(segmenter)
+        saved = ranks.hand_out(None if file is None else state_file.load(file, config, segmenter))
         seen = None
         if saved is not None:
             segmenter, seen = state_file.unpack_segmenter(saved["start"]), Seen.of(saved["seen"])
+            given = saved["given"]
         data = prepare(annotations, config, segmenter, device, seen)
         start = new_model(data, config) if segmenter is None else continued(segmenter, data)
         start = with_pixel_size(start, annotations)
-        run = _Run(start, data, config, device, file, ranks)
+        run = _Run(start, data, config, device, file, ranks, given)
         if saved is not None:
             run.resume(saved)
         yield from run.events(mailbox or Mailbox())
@@ -133,6 +135,7 @@ class _Run:
         device: torch.device,
         checkpoint: Path | None,
         ranks: Ranks,
+        given: str,  # `identity` of the model that it continues
     ) -> None:
         self.start = self.best = start
         self.data, self.config, self.device, self.ranks = data, config, device, ranks
@@ -142,6 +145,7 @@ class _Run:
         self.learner = Learner(start, recipe, config.seed, device, ranks)
         self.preview = Preview(device)
         self.checkpoint, self.next_saving = checkpoint, 0.0
+        self.given = given
         self.best_iou: float | None = None
         self.repainted, self.next_renewal = False, 0.0
         self.repainted_between = False  # that it was stopped and that it goes on
@@ -307,6 +311,7 @@ class _Run:
             return
         state = {
             "learner": self.learner.state(),
+            "given": self.given,
             "start": state_file.pack_segmenter(self.start),
             "best": state_file.pack_segmenter(self.best),
             "best_iou": self.best_iou,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -21,9 +22,9 @@ from napari_unet.engine.events import StepDone, Validated
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, ModelFileError
 
-__all__ = ["load", "pack_segmenter", "save", "unpack_events", "unpack_segmenter"]
+__all__ = ["identity", "load", "pack_segmenter", "save", "unpack_events", "unpack_segmenter"]
 
-FORMAT = 4
+FORMAT = 5
 """Version of what a state means; another one is refused."""
 
 OWN = {"format", "config", "learner", "start", "best"}
@@ -79,15 +80,36 @@ def save(path: str | os.PathLike[str], config: TrainConfig, state: State) -> Non
         ) from error
 
 
-def load(path: str | os.PathLike[str], config: TrainConfig) -> State | None:
+def identity(segmenter: Segmenter | None) -> str:
+    """Return a digest of the weights that a training began with; "" for a new model."""
+    if segmenter is None:
+        return ""
+    digest = hashlib.sha256()
+    for name, array in sorted(segmenter.weights.items()):
+        digest.update(name.encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def load(
+    path: str | os.PathLike[str], config: TrainConfig, segmenter: Segmenter | None = None
+) -> State | None:
     """Read the state of a training; None if there is no such file.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    config : TrainConfig
+        What the training is to go on with.
+    segmenter : Segmenter, optional
+        The model that it is said to have begun with; without it, that of the file will do.
 
     Raises
     ------
     ModelFileError
         If the file is damaged, another one, or cannot be read.
     InputError
-        If the training was started with other settings.
+        If the training was started with other settings, or another model.
     """
     path = Path(path)
     if not path.exists():
@@ -116,6 +138,12 @@ def load(path: str | os.PathLike[str], config: TrainConfig) -> State | None:
                 f"The training in {path} was started with {name}={started[name]}, not "
                 f"{value}. Use the same settings to go on, or another file to start anew."
             )
+    if segmenter is not None and state["given"] != identity(segmenter):
+        began = "another model" if state["given"] else "a new model"
+        raise InputError(
+            f"The training in {path} began with {began}, not with the one that is to be continued "
+            f"now. Leave that one out to go on, or use another file to start anew."
+        )
     return state
 
 
