@@ -177,6 +177,22 @@ def test_objects_that_go_through_planes_are_scored_in_3d(
         assert bytes(drawn[10, 21]) == bytes.fromhex(ERROR_COLOURS["split"][1:])
 
 
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("how", [[], ["--in-3d"], ["--classes"]])
+def test_a_negative_label_is_no_object(
+    folders: list[str], how: list[str], side: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Some programs write -1 for what is left out; the others are scored."""
+    labels = planes()[side].astype(np.int16)
+    tifffile.imwrite(Path(folders[side]) / "stack.tif", np.where(labels, labels, -1))
+    tifffile.imwrite(Path(folders[side]) / "sub" / "a.tif", np.where(labels, labels, -1))
+
+    assert main(["evaluate", *folders, *how]) == 5
+    said = " ".join(capsys.readouterr().err.split())
+    name = ("truth", "prediction")[side]
+    assert f"stack failed: the {name} holds -1, and labels start at 0" in said
+
+
 def test_a_plane_has_no_3d_objects(folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """The stack is scored, and the plane is told of."""
     assert main(["evaluate", *folders, "--in-3d", "--json"]) == 5

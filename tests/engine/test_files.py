@@ -445,6 +445,23 @@ def test_labels_of_other_programs_are_understood(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_labels(tmp_path / "mask.tif"), numbers > 4)
 
 
+def test_labels_with_nan_outside_of_cells_are_refused_with_a_remedy(tmp_path: Path) -> None:
+    """Whether that is background or not labelled is not for us to say; fractions are no labels."""
+    numbers = np.full((6, 7), np.nan, np.float32)
+    numbers[2:4, 2:4] = 3
+    tifffile.imwrite(tmp_path / "nan.tif", numbers)
+    tifffile.imwrite(tmp_path / "halves.tif", numbers / 2)
+
+    with pytest.raises(
+        InputError, match=r"nan\.tif: The labels hold NaN \(38 px\).*numpy\.nan_to_num"
+    ):
+        read_labels(tmp_path / "nan.tif")
+    with pytest.raises(
+        InputError, match=r"The labels hold float32 values; labels are whole numbers"
+    ):
+        read_labels(tmp_path / "halves.tif")
+
+
 def test_what_cannot_be_labels_is_refused(tmp_path: Path) -> None:
     """Colours, fractions, infinity, channels and JPEG's approximate numbers are no labels."""
     Image.fromarray(noise(9, 8, 3, dtype="uint8")).save(tmp_path / "colour.png")

@@ -28,13 +28,19 @@ def split(truth: Labels, predicted: Labels, ndim: int) -> list[Part]:
     Raises
     ------
     InputError
-        If the shapes differ, or if planes are to be compared as volumes.
+        If the shapes differ, numbers are negative, or planes are to be compared as volumes.
     """
     if truth.shape != predicted.shape:
         raise InputError(
             f"the truth has shape {truth.shape}, the prediction {predicted.shape}; "
             f"they must be labels of the same image."
         )
+    for name, labels in (("truth", truth), ("prediction", predicted)):
+        if (least := labels.min(initial=0)) < 0:
+            raise InputError(
+                f"the {name} holds {least}, and labels start at 0: set the negative ones to 0, or "
+                f"they count as objects."
+            )
     if truth.ndim < ndim:
         raise InputError(
             f"the labels have shape {truth.shape}, and objects in 3D have planes (Z, Y, X): score "

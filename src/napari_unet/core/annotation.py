@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ __all__ = [
     "Target",
     "encode",
     "first_cell",
-    "is_whole",
+    "whole_numbers",
 ]
 
 IGNORE = 255
@@ -216,12 +216,7 @@ def _checked_image(image: NDArray[np.generic]) -> NDArray[np.generic]:
 def _checked_labels(
     labels: NDArray[np.integer], image_shape: tuple[int, ...]
 ) -> NDArray[np.integer]:
-    if labels.dtype == bool:
-        labels = labels.astype(np.uint8)
-    if labels.dtype.kind == "f" and is_whole(labels):
-        labels = labels.astype(np.int64)
-    if labels.dtype.kind not in "iu":
-        raise InputError(f"The labels have dtype {labels.dtype}; labels are whole numbers.")
+    labels = whole_numbers(labels)
     if labels.shape != image_shape[1:]:
         hint = ""
         if labels.shape == image_shape[:-1] or labels.shape == image_shape[:2]:
@@ -241,7 +236,25 @@ def _checked_labels(
     return labels
 
 
-def is_whole(labels: NDArray[np.generic]) -> bool:
+def whole_numbers(labels: NDArray[Any], where: str = "") -> NDArray[np.integer]:
+    """Return labels as integers; `InputError` if they are none, which begins with where."""
+    if labels.dtype == bool:
+        return labels.astype(np.uint8)
+    if labels.dtype.kind in "iu":
+        return labels
+    if labels.dtype.kind == "f":
+        if _is_whole(labels):
+            return labels.astype(np.int64)
+        without = np.isnan(labels)
+        if _is_whole(labels[~without]):
+            raise InputError(
+                f"{where}The labels hold NaN ({np.count_nonzero(without):,} px); labels are "
+                f"whole numbers. Save 0 there, with numpy.nan_to_num in Python."
+            )
+    raise InputError(f"{where}The labels hold {labels.dtype} values; labels are whole numbers.")
+
+
+def _is_whole(labels: NDArray[np.generic]) -> bool:
     """Return whether every value of a float array is an integer that int64 can hold."""
     with np.errstate(invalid="ignore"):
         return bool((np.abs(labels) < 2.0**63).all() and np.array_equal(labels, np.round(labels)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import is_whole
+from napari_unet.core.annotation import whole_numbers
 from napari_unet.engine.formats.axisview import AxisView
 from napari_unet.engine.formats.imagefile import explained, open_source
 from napari_unet.engine.formats.source import UNKNOWN, PixelSize
@@ -76,14 +76,7 @@ def read_labels(path: AnyPath) -> NDArray[np.integer]:
             f"{path} has {len(channels)} channels, but labels are one number per pixel; "
             f"save them as a single channel."
         )
-    labels: NDArray[Any] = channels[0]
-    if labels.dtype == bool:
-        return labels.astype(np.uint8)
-    if labels.dtype.kind == "f" and is_whole(labels):
-        return labels.astype(np.int64)
-    if labels.dtype.kind not in "iu":
-        raise InputError(f"{path} holds {labels.dtype} values; labels are whole numbers.")
-    return labels
+    return whole_numbers(channels[0], f"{path}: ")
 
 
 def write_labels(
