@@ -488,6 +488,23 @@ def test_the_magnification_of_images_is_a_number_for_segment(
     np.testing.assert_array_equal(found, segment(starter_model(), larger, config))
 
 
+def test_the_magnification_is_that_of_the_images_not_of_results_among_them(
+    model: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Labels and probabilities of a batch, and labels that lie beside their image."""
+    shutil.copytree(images, tmp_path / "in")
+    here = str(tmp_path / "in")
+    assert main(["segment", model, here, "-o", here, "--probabilities"]) == 0
+    write_labels(tmp_path / "in" / "a_mask.tif", np.ones((128, 128), int))
+    capsys.readouterr()
+
+    assert main(["magnification", model, here, "--json"]) == 0
+    said = capsys.readouterr()
+    assert [Path(name).name for name in json.loads(said.out)["images"]] == ["a.tif", "b.tif"]
+    assert "4 results of an earlier batch left out" in said.err
+    assert "Left out as labels of other images" in said.err
+
+
 def test_images_of_another_objective_are_spoken_of(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_unet.cli.arguments import add_command, add_json
-from napari_unet.cli.output import Report, remark
+from napari_unet.cli.output import Report, complain, remark
 
 if TYPE_CHECKING:
     import argparse
@@ -37,13 +37,13 @@ def run(args: argparse.Namespace) -> int:
     """Find it, and print the number alone."""
     from napari_unet.core.config import PredictConfig
     from napari_unet.engine.findmagnification import find_magnification, spread
-    from napari_unet.engine.formats.findfiles import find_images
     from napari_unet.engine.formats.imagefile import open_image
+    from napari_unet.engine.items.plan import images_given
     from napari_unet.engine.segmenter import Segmenter
 
     config = PredictConfig(device=args.device)
     segmenter = Segmenter.load(args.model)
-    files = spread([file for source in args.images for file in find_images(source)])
+    files = spread([image for image, _ in images_given(args.images, remark=complain)])
     found = find_magnification(segmenter, [open_image(file).data for file in files], config)
     report = Report(args.json)
     report.record("Magnification", magnification=found, images=files)

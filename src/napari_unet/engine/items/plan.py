@@ -24,7 +24,16 @@ from napari_unet.engine.formats.findfiles import find_images, labels_among, rela
 from napari_unet.engine.formats.imagefile import ImageFile, open_image
 from napari_unet.errors import InputError, some_of
 
-__all__ = ["RECORDS", "BatchOptions", "Item", "Link", "Outlines", "plan", "take_shard"]
+__all__ = [
+    "RECORDS",
+    "BatchOptions",
+    "Item",
+    "Link",
+    "Outlines",
+    "images_given",
+    "plan",
+    "take_shard",
+]
 
 AnyPath = str | os.PathLike[str]
 
@@ -145,37 +154,59 @@ def plan(
     InputError
         If there is nothing, or the folder is a file.
     """
-    given = [images] if isinstance(images, str | os.PathLike) else list(images)
-    if not given:
-        raise InputError("There is no image in an empty list; give at least one path.")
     folder = Path(folder)
     _check_folder(folder)
     items: dict[tuple[str, str], Item] = {}
     outputs: set[str] = set()
-    others: set[Path] = set()
-    labels: set[Path] = set()
-    for source in given:
-        for image in _without_labels(source, folder, others, labels):
-            item = Item(image, relative_name(image, source), folder)
-            items.setdefault((_key(image), _key(_labels(item))), item)
-            outputs |= {
-                _key(item.output(what, suffix))
-                for what in ("labels", "probabilities")
-                for suffix in SUFFIX.values()
-            }
-            outputs.add(_key(item.output(*CHALLENGE)))
+    for image, source in images_given(images, folder, remark=remark):
+        item = Item(image, relative_name(image, source), folder)
+        items.setdefault((_key(image), _key(_labels(item))), item)
+        outputs |= {
+            _key(item.output(what, suffix))
+            for what in ("labels", "probabilities")
+            for suffix in SUFFIX.values()
+        }
+        outputs.add(_key(item.output(*CHALLENGE)))
     left = [item for item in items.values() if not _within(item.image, outputs)]
     if not left:
         raise InputError(
             f"All images given are results in {folder}, or of an earlier batch; give the images "
             f"themselves."
         )
+    return take_shard(_told_apart(left), shard)
+
+
+def images_given(
+    images: AnyPath | Iterable[AnyPath],
+    folder: Path | None = None,
+    *,
+    remark: Callable[[str], object] | None = None,
+) -> list[tuple[Path, AnyPath]]:
+    """List images, and what was given of which each is one; see `plan`.
+
+    Results of the batch that writes into the folder are left out without a remark.
+
+    Raises
+    ------
+    InputError
+        If there is nothing.
+    """
+    given = [images] if isinstance(images, str | os.PathLike) else list(images)
+    if not given:
+        raise InputError("There is no image in an empty list; give at least one path.")
+    others: set[Path] = set()
+    labels: set[Path] = set()
+    found = [
+        (image, source)
+        for source in given
+        for image in _without_labels(source, folder, others, labels)
+    ]
     if others and remark is not None:
         results = "1 result" if len(others) == 1 else f"{len(others)} results"
         remark(f"{results} of an earlier batch left out.")
     if labels and remark is not None:
         remark(f"Left out as labels of other images: {some_of(sorted(labels))}.")
-    return take_shard(_told_apart(left), shard)
+    return found
 
 
 def take_shard(items: Sequence[Item], shard: str) -> list[Item]:
@@ -237,7 +268,7 @@ def _within(image: Path, outputs: set[str]) -> bool:
 
 
 def _without_labels(
-    source: AnyPath, folder: Path, others: set[Path], labels: set[Path]
+    source: AnyPath, folder: Path | None, others: set[Path], labels: set[Path]
 ) -> Iterator[Path]:
     """Find images without results of earlier batches and labels; add these to a set each."""
     found = find_images(source)
@@ -250,7 +281,7 @@ def _without_labels(
 
 
 def _without_results(
-    images: Sequence[Path], source: AnyPath, folder: Path, others: set[Path]
+    images: Sequence[Path], source: AnyPath, folder: Path | None, others: set[Path]
 ) -> Iterator[Path]:
     """Leave out results of earlier batches; add those of other folders to a set."""
     for image in images:
@@ -259,7 +290,7 @@ def _without_results(
             yield image
             continue
         result, into = made
-        if into != folder.absolute():
+        if folder is None or into != folder.absolute():
             if image == Path(source):  # what is named is meant
                 yield image
             else:
