@@ -23,6 +23,7 @@ from napari_unet.engine.formats import tiffwriter
 from napari_unet.engine.formats.findfiles import find_images, pair_files, relative_name, same_name
 from napari_unet.engine.formats.imagefile import open_image
 from napari_unet.errors import InputError
+from napari_unet.sample_data import touching_cells
 
 RNG = np.random.default_rng(0)
 
@@ -551,8 +552,21 @@ def test_masks_of_cellpose_are_labels(tmp_path: Path) -> None:
         (["t0007.tif", "t0010.tif"], ["man_track0007.tif", "man_track0010.tif"]),
         (["man_seg000.tif", "man_seg001.tif"], ["mask000.tif", "mask001.tif"]),
         (["image_1.tif", "image_2.tif"], ["mask_1.png", "mask_2.png"]),
+        (["case_1_0000.tif", "case_2_0000.tif"], ["case_1.tif", "case_2.tif"]),
+        (["a_0000.tif", "a_0001.tif"], ["a_0000.tif", "a_0001.tif"]),
     ],
-    ids=["Cellpose", "ilastik", "QuPath", "TrackMate", "CTC", "CTC tracks", "CTC results", "words"],
+    ids=[
+        "Cellpose",
+        "ilastik",
+        "QuPath",
+        "TrackMate",
+        "CTC",
+        "CTC tracks",
+        "CTC results",
+        "words",
+        "nnU-Net",
+        "numbers",
+    ],
 )
 def test_names_that_other_programs_give_are_pairs(
     tmp_path: Path, images: list[str], labels: list[str]
@@ -581,6 +595,84 @@ def test_less_in_common_makes_a_pair_only_where_nothing_else_does(tmp_path: Path
     tree(tmp_path / "i", "img2.tif")
     with pytest.raises(InputError, match="There is no partner"):
         pair_files([tmp_path / "i"], [tmp_path / "l"])
+
+
+def test_of_several_channels_in_files_of_their_own_none_is_taken_for_the_image(
+    tmp_path: Path,
+) -> None:
+    """As nnU-Net has them: they would be learned without the others."""
+    tree(tmp_path / "imagesTr", "case_0000.tif", "case_0001.tif")
+    tree(tmp_path / "labelsTr", "case.tif")
+    with pytest.raises(InputError, match=r"no partner for .*case_0001"):
+        pair_files([tmp_path / "imagesTr"], [tmp_path / "labelsTr"])
+
+
+def bowl(folder: Path, *names: str) -> dict[str, Any]:
+    """Write images with one mask for each cell, and return the labels that they are."""
+    written = {}
+    for seed, name in enumerate(names):
+        image, truth = touching_cells((96, 96), seed=seed)
+        for kind in ("images", "masks"):
+            (folder / name / kind).mkdir(parents=True)
+        Image.fromarray((255 * image).astype(np.uint8)).save(folder / name / f"images/{name}.png")
+        for number in np.unique(truth[truth > 0]):
+            mask = np.where(truth == number, 255, 0).astype(np.uint8)
+            Image.fromarray(mask).save(folder / name / f"masks/{number:04}.png")
+        written[name] = truth
+    return written
+
+
+def test_a_folder_with_a_mask_for_each_cell_is_labels(tmp_path: Path) -> None:
+    """As the Data Science Bowl has them, for training and as truth; masks are no images."""
+    written = bowl(tmp_path / "data", "7f38", "a1c4")
+    tree(tmp_path / "segmented", *(f"{name}/images/{name}_labels.tif" for name in written))
+    both = [(f"data/{n}/images/{n}.png", f"data/{n}/masks") for n in written]
+
+    assert pairs(tmp_path, ["data"], ["data"]) == both
+    assert pairs(tmp_path, ["data/7f38/images"], ["data/7f38/masks"]) == both[:1]
+    assert [path.name for path in find_images(tmp_path / "data")] == ["7f38.png", "a1c4.png"]
+    found = pair_files([tmp_path / "data"], [tmp_path / "segmented"], both_labels=True)
+    assert [truth.name for truth, _ in found] == ["masks", "masks"]
+    for (truth, _), expected in zip(found, written.values(), strict=True):
+        labels = read_labels(truth)
+        assert labels.max() == len(np.unique(expected)) - 1
+        np.testing.assert_array_equal(labels > 0, expected > 0)
+        assert all(len(np.unique(expected[labels == n])) == 1 for n in range(1, labels.max()))
+
+
+def test_labels_in_a_folder_called_masks_are_read_as_they_are(tmp_path: Path) -> None:
+    """Where one file is called as the image is, where there are more images, or a single mask."""
+    one, several, alone = (tmp_path / name for name in ("one", "several", "alone"))
+    tree(one / "images", "a.png")
+    tree(several / "images", "a.png", "b.png")
+    for folder in (one, several):
+        tree(folder / "masks", "a_mask.png", "b.png")
+    labels = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    tree(alone / "images", "a.png")
+    tree(alone / "masks", "cells.png")
+    Image.fromarray(labels).save(alone / "masks" / "cells.png")
+
+    assert [path.name for path in find_images(one / "masks", labels=True)] == [
+        "a_mask.png",
+        "b.png",
+    ]
+    assert len(find_images(several / "masks", labels=True)) == 2
+    assert (
+        pairs(tmp_path, ["several/images"], ["several/masks"])[0][1] == "several/masks/a_mask.png"
+    )
+    np.testing.assert_array_equal(read_labels(alone / "masks"), labels)
+
+
+def test_masks_that_are_not_one_cell_each_are_refused(tmp_path: Path) -> None:
+    """Labels would run together, and a mask of another size is of another image."""
+    bowl(tmp_path, "7f38")
+    masks = tmp_path / "7f38" / "masks"
+    Image.fromarray(np.eye(96, dtype=np.uint8) * 7 + 1).save(masks / "x.png")
+    with pytest.raises(InputError, match=r"x\.png holds several numbers.*give this file"):
+        read_labels(masks)
+    Image.fromarray(np.ones((95, 96), np.uint8)).save(masks / "x.png")
+    with pytest.raises(InputError, match=r"x\.png has shape \(95, 96\), but .* has \(96, 96\)"):
+        read_labels(masks)
 
 
 def test_what_cellpose_writes_beside_masks_needs_no_partner(tmp_path: Path) -> None:

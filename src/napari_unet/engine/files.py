@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import whole_numbers
 from napari_unet.engine.formats.axisview import AxisView
 from napari_unet.engine.formats.imagefile import explained, open_source
+from napari_unet.engine.formats.maskfolder import image_of_masks, read_masks
 from napari_unet.engine.formats.source import UNKNOWN, PixelSize
 from napari_unet.engine.formats.tiff import is_tiff, read_tiff
 from napari_unet.engine.formats.tiffwriter import pieces, write_tiff
@@ -54,7 +55,8 @@ def read_image(path: AnyPath) -> Array:
 def read_labels(path: AnyPath) -> NDArray[np.integer]:
     """Read labels; the numbers of a palette PNG are its indices, and grey colour counts as grey.
 
-    Masks in a file ``_seg.npy`` of Cellpose are read without running what else it may hold.
+    Masks in a file ``_seg.npy`` of Cellpose are read without running what else it may hold. A
+    folder of masks with one cell each is read as one.
 
     Returns
     -------
@@ -67,6 +69,8 @@ def read_labels(path: AnyPath) -> NDArray[np.integer]:
         As for `read_image`, and if the values are not whole numbers or the file has channels.
     """
     path = Path(path)
+    if image_of_masks(path) is not None:
+        return read_masks(path, read_labels)
     pixels, axes = _read(path, palette=True)
     if "SYX" in axes:
         axes = axes.replace("S", "Q")

@@ -4,8 +4,9 @@ A folder of labels is paired with a folder of images by name: the path inside th
 its suffix and without what says that it is of labels (`napari_unet.engine.formats.labelnames`).
 ``day1/a.tif`` is the image of ``day1/a.tif``, ``day1/a_labels.tif`` and ``day1/a-mask.png`` in the
 other folder, and ``day1/a.ome.zarr`` that of ``day1/a.ome.zarr/labels/cells``. In a folder given
-for both, files that say so are the labels and the others the images. What is written beside labels
-needs no partner: ``a_probabilities.tif`` and what is in ``a_RES`` by `segment`,
+for both, files that say so are the labels and the others the images. A folder of masks with one
+cell each (`napari_unet.engine.formats.maskfolder`) is one file of labels. What is written beside
+labels needs no partner: ``a_probabilities.tif`` and what is in ``a_RES`` by `segment`,
 ``a_flows_cp_masks.tif`` and others by Cellpose; nor does its ``a_seg.npy`` beside other labels of
 ``a``.
 """
@@ -27,6 +28,7 @@ from napari_unet.engine.formats.labelnames import (
     without_image_word,
     without_label_word,
 )
+from napari_unet.engine.formats.maskfolder import image_of_masks
 from napari_unet.engine.formats.zarrfile import is_zarr, zarr_images
 from napari_unet.errors import InputError, some_of
 
@@ -52,7 +54,8 @@ ZARR_ENDING = re.compile(r"(\.ome)?\.zarr$", re.IGNORECASE)
 def find_images(path: AnyPath, *, labels: bool = False) -> list[Path]:
     """List the images of a file, a folder (with its subfolders) or a glob pattern.
 
-    With ``labels``, a folder's files ``_seg.npy`` of Cellpose are listed, too.
+    With ``labels``, a folder's files ``_seg.npy`` of Cellpose are listed, too, and a folder of
+    masks with one cell each is listed instead of its image; without, the masks are left out.
 
     A folder of zarr is one image, or the fields of its plate. Of folders and patterns, files with
     another suffix than an image's, unless the pattern names it, what is hidden (also macOS's
@@ -69,6 +72,8 @@ def find_images(path: AnyPath, *, labels: bool = False) -> list[Path]:
         return [path]
     if is_zarr(path):
         found = set(zarr_images(path))
+    elif labels and image_of_masks(path) is not None:
+        found = {path}
     elif path.is_dir():
         found = set(_in_folder(path, labels=labels))
     elif glob.has_magic(str(path)):
@@ -175,8 +180,13 @@ def _in_folder(folder: Path, *, labels: bool) -> Iterator[Path]:
         below = [Path(inside, name) for name in folders if not _is_left_out(name)]
         for image in filter(is_zarr, below):
             yield from zarr_images(image)
+        masks = {one: of for one in below if (of := image_of_masks(one)) is not None}
+        done = set(masks)
+        if labels:
+            yield from masks
+            done |= {of.parent for of in masks.values()}
         # what is inside of a zarr is no matter of ours
-        folders[:] = [one.name for one in below if not is_zarr(one)]
+        folders[:] = [one.name for one in below if not (is_zarr(one) or one in done)]
         files = [Path(inside, name) for name in names if not _is_left_out(name)]
         for file in files:
             wanted = file.suffix.lower() in SUFFIXES or (labels and is_cellpose(file))
@@ -237,6 +247,8 @@ def _root(path: Path) -> Path:
         path = next(p for p in path.parents if p.exists() or p == Path(path.anchor))
     elif is_zarr(path):
         return _outermost(path).parent
+    elif image_of_masks(path) is not None:
+        return path.parent
     outermost = _outermost(path)
     return path if outermost == path else outermost.parent
 
@@ -263,8 +275,11 @@ def _listed(given: Sequence[AnyPath], *, labels: bool) -> list[tuple[Path, Path]
 
 
 def _called(file: Path, given: AnyPath) -> Path:
-    """Return the `relative_name` of a file, or of the image of zarr whose labels it is."""
+    """Return the `relative_name` of a file, or of the image whose labels the folder is."""
     name = relative_name(file, given)
+    if (image := image_of_masks(file)) is not None:
+        place = Path() if file == Path(given) else name.with_name(image.parent.name)
+        return place / image.stem
     inside = file.parent.name == "labels" and _outermost(file.parent) != file.parent
     return name.parent.parent if inside else name
 

@@ -7,7 +7,8 @@ names.
 
 Less is said by a last word img or image, and by a word before a number: ``t007`` and
 ``man_seg007``, ``mask007`` or ``man_track007`` (Cell Tracking Challenge), ``image_7`` and
-``mask_7``. Such files are a pair if nothing else would be.
+``mask_7``; and by a last ``_0000``, the first channel of nnU-Net. Such files are a pair if nothing
+else would be.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ LABELS = re.compile(
     re.IGNORECASE,
 )
 IMAGE = re.compile(r"[_.-](img|image)$", re.IGNORECASE)
+FIRST_CHANNEL = re.compile(r"(?<=.)_0000$")
 BEFORE_NUMBER = re.compile(
     r"^(t|im(age|g)?|masks?|labels?|man_seg|man_track)[_-]?(?=\d+$)", re.IGNORECASE
 )
@@ -39,4 +41,5 @@ def without_image_word(name: str) -> str:
 
 def in_common(name: str) -> str:
     """Return what is left of a name without any of these words."""
-    return BEFORE_NUMBER.sub("", without_image_word(without_label_word(name)))
+    number = BEFORE_NUMBER.sub("", without_image_word(without_label_word(name)))
+    return FIRST_CHANNEL.sub("", number)
