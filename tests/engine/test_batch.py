@@ -430,7 +430,7 @@ def test_two_batches_on_one_folder_share_the_work(model: Segmenter, tmp_path: Pa
 def test_zarr_in_is_zarr_out_with_axes_and_sizes(model: Segmenter, tmp_path: Path) -> None:
     """Labels, probabilities and sizes in micrometres are those of the image."""
     stack = np.stack([cells(seed=seed) for seed in range(4)]).reshape(2, 2, 80, 96)
-    size = PixelSize((500.0, 250.0), "nanometer")
+    size = PixelSize((500.0, 250.0), "nanometer", frame=90.0)
     out = begin_zarr(tmp_path / "a.ome.zarr", stack.shape, axes="TZYX", dtype="u2", pixel_size=size)
     for plane in range(4):
         out[plane] = stack.reshape(4, 80, 96)[plane]

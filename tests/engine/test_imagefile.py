@@ -258,6 +258,23 @@ SIZES: dict[str, tuple[dict[str, Any], PixelSize]] = {
         },
         PixelSize((0.5, 0.25), "micrometer", 2.0),
     ),
+    "a movie of OME": (
+        {
+            "ome": True,
+            "metadata": {
+                "axes": "TYX",
+                "PhysicalSizeX": 0.25,
+                "PhysicalSizeY": 0.5,
+                "TimeIncrement": 1.5,
+                "TimeIncrementUnit": "min",
+            },
+        },
+        PixelSize((0.5, 0.25), "micrometer", frame=90.0),
+    ),
+    "a movie of ImageJ": (
+        {"imagej": True, "metadata": {"axes": "TYX", "finterval": 300.0, "tunit": "ms"}},
+        PixelSize(frame=0.3),
+    ),
     "pixels": (
         {"imagej": True, "resolution": (1.0, 1.0), "metadata": {"axes": "ZYX", "unit": "pixel"}},
         PixelSize(),
@@ -282,7 +299,7 @@ def test_tiff_files_say_how_large_a_pixel_is(case: str, tmp_path: Path) -> None:
 def test_results_keep_axes_and_sizes_of_their_image(tmp_path: Path) -> None:
     """Labels and probabilities of a stack (T, Z) have its T and Z, and the size of its pixels."""
     options = SIZES["OME"][0]
-    options["metadata"] |= {"axes": "TZYX"}
+    options["metadata"] |= {"axes": "TZYX", "TimeIncrement": 90.0}
     tifffile.imwrite(tmp_path / "a.ome.tif", noise(2, 3, 9, 8), **options)
     image = open_image(tmp_path / "a.ome.tif")
     labels = np.arange(6 * 72).reshape(6, 9, 8)
@@ -301,6 +318,7 @@ def test_results_keep_axes_and_sizes_of_their_image(tmp_path: Path) -> None:
         assert (result.plane_axes, result.plane_shape) == ("TZ", (2, 3))
         assert result.pixel_size == image.pixel_size
         assert (result.pixel_size.unit, result.pixel_size.z) == ("nanometer", 2000.0)
+        assert result.pixel_size.frame == 90.0
         with tifffile.TiffFile(tmp_path / name) as tif:
             assert tif.series[0].axes == axes
     known["axes"] = "QIYX"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_unet.engine.formats.source import UNKNOWN, PixelSize, length_unit
+from napari_unet.engine.formats.source import PixelSize, length_unit, seconds_in
 from napari_unet.errors import InputError
 
 __all__ = [
@@ -76,7 +76,8 @@ def multiscale(ome: Mapping[str, Any], path: Path) -> Multiscale | None:
     try:
         first = ome["multiscales"][0]
         paths = [str(dataset["path"]) for dataset in first["datasets"]]
-        named = [_axis(axis) for axis in first.get("axes") or OLDEST_AXES.lower()]
+        written = first.get("axes") or OLDEST_AXES.lower()
+        named = [_axis(axis) for axis in written]
         # of the level, then of all levels
         steps = [first["datasets"][0], first]
         factors = [_scale(step, len(named)) for step in steps]
@@ -89,9 +90,8 @@ def multiscale(ome: Mapping[str, Any], path: Path) -> Multiscale | None:
             f"{error}); export it again."
         ) from error
     axes, units = "".join(letter for letter, _ in named), [unit for _, unit in named]
-    return Multiscale(
-        paths, axes, _pixel_size(axes, scale, units), scale, units, "image-label" in ome
-    )
+    size = _pixel_size(axes, scale, units, scale[axes.find("T")] * _second(written, axes))
+    return Multiscale(paths, axes, size, scale, units, "image-label" in ome)
 
 
 def image_paths(ome: Mapping[str, Any]) -> list[str]:
@@ -111,12 +111,16 @@ def multiscale_metadata(axes: str, size: PixelSize, *, is_labels: bool) -> dict[
     if "Z" in axes and size.z is not None:
         scale[axes.index("Z")] = size.z
         known.append("Z")
+    if "T" in axes and size.frame is not None:
+        scale[axes.index("T")] = size.frame
     described = []
     for axis in axes:
         kind = {"T": "time", "C": "channel"}.get(axis, "space")
         described.append({"name": axis.lower(), "type": kind})
         if size.unit and axis in known:
             described[-1]["unit"] = size.unit
+        if axis == "T" and size.frame is not None:
+            described[-1]["unit"] = "second"
     first = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
     return {"axes": described, "datasets": [first], "type": "nearest" if is_labels else "mean"}
 
@@ -143,6 +147,12 @@ def _axis(axis: Any) -> tuple[str, str]:
     return letter if letter in {*"CTZYX"} else "Q", length_unit(axis.get("unit", ""))
 
 
+def _second(written: Sequence[Any], axes: str) -> float:
+    """Return how long the unit of time is; 0 where not known, or where there is no T."""
+    time = written[axes.index("T")] if "T" in axes else ""
+    return seconds_in(time.get("unit")) if isinstance(time, dict) else 0.0
+
+
 def _scale(holder: Mapping[str, Any], n: int) -> list[float]:
     for transform in holder.get("coordinateTransformations", []):
         if transform["type"] == "scale":
@@ -153,10 +163,10 @@ def _scale(holder: Mapping[str, Any], n: int) -> list[float]:
     return [1.0] * n
 
 
-def _pixel_size(axes: str, scale: Sequence[float], units: Sequence[str]) -> PixelSize:
+def _pixel_size(axes: str, scale: Sequence[float], units: Sequence[str], frame: float) -> PixelSize:
     y, x, z = axes.index("Y"), axes.index("X"), axes.find("Z")
     unit = units[y] if units[y] == units[x] else ""
     if not unit and (scale[y], scale[x]) == (1.0, 1.0):
-        return UNKNOWN
+        return PixelSize.of(0, 0, "", frame=frame)
     depth = scale[z] if z >= 0 and units[z] == units[y] else math.nan
-    return PixelSize.of(scale[y], scale[x], unit, depth)
+    return PixelSize.of(scale[y], scale[x], unit, depth, frame)

@@ -14,6 +14,7 @@ __all__ = [
     "PixelSize",
     "Source",
     "length_unit",
+    "seconds_in",
     "silent_axes",
     "with_known_axes",
 ]
@@ -42,6 +43,24 @@ MICROMETRES = {
 }
 
 NAMES = {short: name for name, others in UNITS.items() for short in (name, *others)}
+
+
+SECONDS = {
+    1e-9: ("nanosecond", "ns"),
+    1e-6: ("microsecond", "µs", "us"),
+    1e-3: ("millisecond", "ms", "msec"),
+    1.0: ("second", "s", "sec", "seconds"),
+    60.0: ("minute", "min", "minutes"),
+    3600.0: ("hour", "h", "hr", "hours"),
+    86400.0: ("day", "d", "days"),
+}
+"""How long units of time are, as OME-Zarr writes them, as OME-XML does, and as others do."""
+
+
+def seconds_in(unit: object) -> float:
+    """Return how long a unit of time is, however it is written; 0 if it is none."""
+    written = str(unit).strip()
+    return next((seconds for seconds, names in SECONDS.items() if written in names), 0.0)
 
 
 def length_unit(text: object) -> str:
@@ -93,18 +112,24 @@ class PixelSize:
         Of all three: "micrometer"; "" where not known.
     z : float or None
         From plane to plane of a Z axis; None where not known.
+    frame : float or None
+        Seconds from frame to frame of a T axis; None where not known.
     """
 
     yx: tuple[float, float] | None = None
     unit: str = ""
     z: float | None = None
+    frame: float | None = None
 
     @classmethod
-    def of(cls, y: float, x: float, unit: str, z: float = math.nan) -> PixelSize:
+    def of(
+        cls, y: float, x: float, unit: str, z: float = math.nan, frame: float = math.nan
+    ) -> PixelSize:
         """Make one of numbers that may make no sense."""
+        depth, seconds = (n if math.isfinite(n) and n > 0 else None for n in (z, frame))
         if not all(math.isfinite(side) and side > 0 for side in (y, x)):
-            return UNKNOWN
-        return cls((y, x), unit, z if math.isfinite(z) and z > 0 else None)
+            return cls(frame=seconds)
+        return cls((y, x), unit, depth, seconds)
 
     @property
     def width(self) -> float:

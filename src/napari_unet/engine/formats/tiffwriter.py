@@ -82,7 +82,7 @@ def write_tiff(
                 bigtiff=math.prod(shape) * dtype.itemsize > LARGEST_CLASSIC,
                 compression="zlib",
                 photometric="minisblack",
-                metadata={"axes": axes, "UUID": str(identity), **_physical(size)},
+                metadata={"axes": axes, "UUID": str(identity), **_physical(size, axes)},
             ),
         )
     except OSError as error:
@@ -104,9 +104,12 @@ def _in_tiles(pixels: Any) -> bool:
     return bool(math.prod(pixels.shape[-2:]) > LARGEST_PLANE)
 
 
-def _physical(size: PixelSize) -> dict[str, Any]:
+def _physical(size: PixelSize, axes: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if size.frame and "T" in axes:
+        fields = {"TimeIncrement": size.frame, "TimeIncrementUnit": "s"}
     if size.yx is None or not size.unit:
-        return {}
+        return fields
     sizes = dict(zip("YX", size.yx, strict=True)) | ({"Z": size.z} if size.z else {})
-    fields: dict[str, Any] = {f"PhysicalSize{axis}": side for axis, side in sizes.items()}
+    fields |= {f"PhysicalSize{axis}": side for axis, side in sizes.items()}
     return fields | {f"PhysicalSize{axis}Unit": UNITS[size.unit][0] for axis in sizes}
