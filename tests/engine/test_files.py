@@ -16,6 +16,7 @@ import tifffile
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from napari_unet.engine.files import read_image, read_labels, write_labels, write_probabilities
@@ -461,6 +462,55 @@ def test_labels_with_nan_outside_of_cells_are_refused_with_a_remedy(tmp_path: Pa
         InputError, match=r"The labels hold float32 values; labels are whole numbers"
     ):
         read_labels(tmp_path / "halves.tif")
+
+
+def test_grey_of_few_bits_has_the_numbers_that_are_in_the_file(tmp_path: Path) -> None:
+    """Classes 1, 2, 3 of a PNG that was made small are not 85, 170, 255."""
+    for bits in (2, 4):
+        numbers = np.arange(24, dtype=np.uint8).reshape(3, 8) % 2**bits
+        path = tmp_path / f"{bits}.png"
+        path.write_bytes(small_png(numbers, bits))
+        np.testing.assert_array_equal(read_labels(path), numbers)
+        np.testing.assert_array_equal(read_image(path)[0], numbers)
+    for most in (3, 255, 300, 65535):
+        numbers = np.linspace(0, most, 24, dtype=np.uint16).reshape(3, 8)
+        stored = numbers.astype(np.uint8 if most < 256 else ">u2").tobytes()
+        (tmp_path / f"{most}.pgm").write_bytes(b"P5\n8 3\n%d\n" % most + stored)
+        text = " ".join(map(str, numbers.ravel()))
+        (tmp_path / f"{most}-plain.pgm").write_text(f"P2\n8 3\n{most}\n{text}\n")
+        for name in (f"{most}.pgm", f"{most}-plain.pgm"):
+            np.testing.assert_array_equal(read_labels(tmp_path / name), numbers)
+
+
+def small_png(numbers: NDArray[np.uint8], bits: int) -> bytes:
+    """Return a grey PNG of 2 or 4 bits, which Pillow does not write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checked = kind + data
+        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    height, width = numbers.shape
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    each = np.unpackbits(numbers[..., None], axis=-1)[..., 8 - bits :]
+    rows = np.packbits(each.reshape(height, -1), axis=1)
+    lines = b"".join(b"\0" + row.tobytes() for row in rows)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(lines)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_colours_of_16_bits_are_refused_in_any_format(tmp_path: Path) -> None:
+    """Only 8 of them could be read, and different labels would become the same."""
+    content = b"P6\n2 1\n65535\n" + bytes(range(12))
+    (tmp_path / "a.ppm").write_bytes(content)
+    Image.fromarray(noise(9, 8, 3, dtype="uint8")).save(tmp_path / "b.jp2", irreversible=False)
+    eight = (tmp_path / "b.jp2").read_bytes()
+    at = eight.index(b"\xff\x4f\xff\x51") + 42
+    (tmp_path / "c.jp2").write_bytes(eight[:at] + b"\x0f\x01\x01" * 3 + eight[at + 9 :])
+
+    assert read_image(tmp_path / "b.jp2").shape == (3, 9, 8)
+    for name in ("a.ppm", "c.jp2"):
+        with pytest.raises(InputError, match=r"has 16 bits for each of RGB"):
+            read_image(tmp_path / name)
 
 
 def test_what_cannot_be_labels_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""PNG, JPEG and BMP files."""
+"""PNG, JPEG and BMP files, and what else Pillow reads, with the numbers that are in them."""
 
 from __future__ import annotations
 
@@ -34,12 +34,16 @@ def read_picture(path: Path, palette: bool = False) -> tuple[NDArray[Any], str]:
             raise InputError(
                 f"{path} is a JPEG, which changes numbers; save labels as TIFF or PNG."
             )
-        if cut := _cut_samples(image):
+        if cut := _cut_samples(image, path):
             raise InputError(
                 f"{path} has 16 bits for each of {cut}, of which only 8 can be read; save it as "
                 f"TIFF, or as grey of 16 bits without alpha."
             )
-        if image.mode in ("LA", "La"):
+        if most := _most(image):
+            whole = np.array(image)
+            top = 255 if image.mode == "L" else 65535
+            pixels = (whole.astype(np.float64) * most / top).round().astype(whole.dtype)
+        elif image.mode in ("LA", "La"):
             pixels = np.array(image)[..., 0]
         elif image.mode in ("1", "L", "I", "I;16", "I;16B", "F", "RGB") or (
             palette and image.mode == "P"
@@ -50,10 +54,39 @@ def read_picture(path: Path, palette: bool = False) -> tuple[NDArray[Any], str]:
     return pixels, "YXS" if pixels.ndim == 3 else "YX"
 
 
-def _cut_samples(image: Image.Image) -> str:
+def _most(image: Image.Image) -> int:
+    """Return the largest number of grey, where Pillow spreads the numbers up to 255 or 65 535."""
+    kind, said = _stored(image)
+    if image.format == "PNG":
+        return {"L;2": 3, "L;4": 15}.get(kind, 0)
+    grey = image.format == "PPM" and image.mode in ("L", "I")
+    return said if grey and said not in (255, 65535) else 0
+
+
+def _cut_samples(image: Image.Image, path: Path) -> str:
     """Return the samples in a file, such as RGB, that have more bits than Pillow has for them."""
     if image.mode.startswith(("I", "F")):
         return ""
-    # before it is read, a tile says how the numbers lie in the file, such as "RGB;16B"
-    stored = [str(tile[3]).partition(";") for tile in getattr(image, "tile", ())]
-    return next((samples for samples, _, bits in stored if bits.startswith("16")), "")
+    kind, said = _stored(image)
+    samples, _, bits = kind.partition(";")
+    if image.format == "JPEG2000":
+        return image.mode if _bits_in_jpeg2000(path) > 8 else ""
+    return samples if bits.startswith("16") or said > 255 else ""
+
+
+def _stored(image: Image.Image) -> tuple[str, int]:
+    """Return how the numbers lie in a file, such as "RGB;16B", and the largest, if it says so."""
+    # before it is read, a tile says it
+    for tile in getattr(image, "tile", ()):
+        kind, said = (
+            tile[3] if isinstance(tile[3], tuple) and image.format == "PPM" else (tile[3], 0)
+        )
+        return str(kind), int(said)
+    return "", 0
+
+
+def _bits_in_jpeg2000(path: Path) -> int:
+    """Return the bits of a sample, which follow the first two markers; 0 if they are not there."""
+    with path.open("rb") as file:
+        _, markers, header = file.read(4096).partition(b"\xff\x4f\xff\x51")
+    return (header[38] & 0x7F) + 1 if markers and len(header) > 38 else 0
