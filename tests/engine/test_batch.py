@@ -448,10 +448,10 @@ def test_zarr_in_is_zarr_out_with_axes_and_sizes(model: Segmenter, tmp_path: Pat
     assert (written.plane_axes, written.plane_shape) == ("TZ", (2, 2))
     assert written.pixel_size == size
     omero = json.loads((probabilities / "zarr.json").read_text())["attributes"]["ome"]["omero"]
-    assert [channel["label"] for channel in omero["channels"]] == ["background", "cell"]
+    assert [channel["label"] for channel in omero["channels"]] == ["cell"]
     whole = segment(model, stack.reshape(1, 4, 80, 96), CPU)
     np.testing.assert_array_equal(np.asarray(written.data)[0], whole)
-    sure = np.asarray(open_image(probabilities).data)[0]
+    (sure,) = np.asarray(open_image(probabilities).data)
     assert sure[whole > 0].mean() > 0.5 > sure[whole == 0].mean()
     with table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

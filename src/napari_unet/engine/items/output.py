@@ -54,8 +54,9 @@ def write_result(
         return
     planes = labels if kind == "labels" else ProbabilityPlanes(segmenter, order, image)
     if order.format == "ome-zarr":
-        names = () if kind == "labels" else segmenter.output_names
-        _write_zarr(path, planes, image, names)
+        # of cells of any class there is one probability, that of a cell
+        known = segmenter.output_names if segmenter.kind == "classes" else ["cell"]
+        _write_zarr(path, planes, image, () if kind == "labels" else known)
         return
     pixels = _in_one_piece(planes, order.scratch / f"{kind}.zarr") if order.is_large else planes
     write = write_labels if kind == "labels" else write_probabilities
