@@ -30,8 +30,14 @@ from napari_unet.engine.files import read_image, read_labels
 from napari_unet.engine.formats.imagefile import open_image
 from napari_unet.engine.formats.omezarr import begin_zarr, finish_zarr
 from napari_unet.engine.items import scratch
-from napari_unet.engine.items.events import BatchEvent, ItemDone, ItemFailed, ItemSkipped
-from napari_unet.engine.items.plan import BatchOptions, plan
+from napari_unet.engine.items.events import (
+    BatchEvent,
+    ItemDone,
+    ItemFailed,
+    ItemProgress,
+    ItemSkipped,
+)
+from napari_unet.engine.items.plan import BatchOptions, Link, plan
 from napari_unet.engine.starter import starter_model, with_classes
 from napari_unet.sample_data import touching_cells
 
@@ -157,6 +163,20 @@ def test_axes_that_have_no_order_to_link_along_are_refused(tmp_path: Path) -> No
     assert isinstance(failed, ItemFailed)
     assert "planes along ZT" in failed.reason
     assert "Do not link them" in failed.reason
+
+
+def test_frames_in_files_of_their_own_are_not_linked_and_that_is_said(tmp_path: Path) -> None:
+    """As the Cell Tracking Challenge has them; each would have tracks of one frame."""
+    for frame in range(2):
+        tifffile.imwrite(tmp_path / f"t{frame}.tif", touching_cells((80, 96), seed=frame)[0])
+
+    def notes(link: Link) -> list[str]:
+        options = BatchOptions(link=link, overwrite=True)
+        events = segment_files(starter_model(), tmp_path, tmp_path / "out", CPU, options)
+        return [event.note for event in events if isinstance(event, ItemProgress) and event.note]
+
+    assert notes("") == []
+    assert [note[:31] for note in notes("tracks")] == ["Nothing is linked in images wit"] * 2
 
 
 def test_classes_cannot_be_linked(movie: Path, tmp_path: Path) -> None:

@@ -30,6 +30,11 @@ from napari_unet.errors import InputError, UNetError
 
 __all__ = ["Claims"]
 
+UNLINKED = (
+    "Nothing is linked in images with a single plane: save the frames of a movie, or the sections "
+    "of a stack, as one file first, such as with File > Import > Image Sequence in Fiji."
+)
+
 
 class Claims:
     """Decides which items are worked on, and holds their locks; all are given back at the end.
@@ -114,8 +119,9 @@ class Claims:
     def remarks(self, index: int, order: Order) -> Iterator[BatchEvent]:
         """Say at the beginning what the user may want to know of an image."""
         said = about_pixels(self.segmenter, order.pixel_width, self._config.magnification)
-        if said:
-            yield self.tally.reached(index, 0.0, said)
+        for text in (said, UNLINKED if self._options.link and order.planes == 1 else ""):
+            if text:
+                yield self.tally.reached(index, 0.0, text)
 
     def _first(self, item: Item) -> Item:
         """Return the first of the items whose files describe the same image in several files."""
