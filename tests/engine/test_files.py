@@ -776,6 +776,21 @@ def test_labels_inside_of_zarr_are_those_of_its_image(tmp_path: Path) -> None:
     assert not same_name(*(tmp_path / path for path in (expected[0][0], expected[1][1])))
 
 
+def test_labels_inside_of_a_plate_are_those_of_its_fields(tmp_path: Path) -> None:
+    """A pattern reaches into the plate, which is given as a whole for the images."""
+    plate = zarr.open_group(tmp_path / "p.zarr", mode="w")
+    plate.attrs["ome"] = {"version": "0.5", "plate": {"wells": [{"path": "A/1"}]}}
+    well = plate.create_group("A/1")
+    well.attrs["ome"] = {"version": "0.5", "well": {"images": [{"path": "0"}, {"path": "1"}]}}
+    for field in "01":
+        for name in (field, f"{field}/labels/cells"):
+            well.create_group(name).create_array("0", data=np.ones((4, 5), np.uint8))
+
+    assert pairs(tmp_path, ["p.zarr"], ["p.zarr/*/*/*/labels/cells"]) == [
+        (f"p.zarr/A/1/{field}", f"p.zarr/A/1/{field}/labels/cells") for field in "01"
+    ]
+
+
 def test_named_files_are_a_selection(tmp_path: Path) -> None:
     """Naming some files, or a pattern, leaves the rest of the other folder out; one fits one."""
     tree(tmp_path / "i", "a.tif", "b.tif", "c.tif")

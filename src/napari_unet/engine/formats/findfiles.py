@@ -245,12 +245,10 @@ def _root(path: Path) -> Path:
     if not path.is_dir():
         # a folder may have brackets in its name
         path = next(p for p in path.parents if p.exists() or p == Path(path.anchor))
-    elif is_zarr(path):
-        return _outermost(path).parent
     elif image_of_masks(path) is not None:
         return path.parent
     outermost = _outermost(path)
-    return path if outermost == path else outermost.parent
+    return outermost.parent if outermost != path or is_zarr(path) else path
 
 
 def _outermost(path: Path) -> Path:
