@@ -313,6 +313,28 @@ def test_masks_as_instances_are_trained_on_with_a_word_about_them(
     assert "pieces" not in capsys.readouterr().err
 
 
+def test_an_image_with_odd_grey_values_is_trained_on_with_a_word_about_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A channel that was empty, or a part that was not imaged, is told as in a batch."""
+    image, truth = touching_cells((128, 128))
+    part = image.astype(np.float32)
+    part[:64] = np.nan
+    (tmp_path / "images").mkdir()
+    for name, pixels in (("empty", np.zeros(truth.shape, np.uint16)), ("part", part)):
+        tifffile.imwrite(tmp_path / "images" / f"{name}.tif", pixels)
+        write_labels(tmp_path / "labels" / f"{name}.tif", truth)
+    given = ["train", str(tmp_path / "images"), "--labels", str(tmp_path / "labels")]
+
+    assert main([*given, "--meaning", "instances", "-o", str(tmp_path / "m.unet"), *TINY]) == 0
+
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].endswith(
+        "empty.tif: All pixels of the plane have the same grey value: look at the image."
+    )
+    assert told[1].endswith("part.tif: 50 % of the pixels are NaN or infinite, and count as dark.")
+
+
 def test_a_pair_with_two_names_is_trained_on_with_a_word_about_it(
     cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

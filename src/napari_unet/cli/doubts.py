@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from napari_unet.core.doubt import Doubt
     from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["class_doubts", "continuing_doubt", "meaning_doubts", "number_doubts", "pair_doubts"]
+__all__ = [
+    "class_doubts",
+    "continuing_doubt",
+    "grey_doubts",
+    "meaning_doubts",
+    "number_doubts",
+    "pair_doubts",
+]
 
 
 def continuing_doubt(config: TrainConfig, model: Segmenter) -> str:
@@ -74,6 +81,18 @@ def _answer(doubt: Doubt, plane: Annotation) -> str:
         "If not, say with --region which parts are finished, or paint some background with 1, "
         "cells with 2, 3, ..., and give --meaning scribbles."
     )
+
+
+def grey_doubts(
+    pairs: Sequence[tuple[Path, Path]], annotations: Sequence[Annotation]
+) -> Iterator[str]:
+    """Say of which images the grey values are odd, once for each, as a batch does."""
+    from napari_unet.core.normalise import oddity
+
+    for (image, _), annotation in zip(pairs, annotations, strict=True):
+        found = (oddity(plane.image) for plane in annotation.planes())
+        if said := next(filter(None, found), ""):
+            yield f"{image}: {said}"
 
 
 def number_doubts(

@@ -12,6 +12,7 @@ from napari_unet.cli.arguments import add_command, add_json, add_knobs, config_f
 from napari_unet.cli.doubts import (
     class_doubts,
     continuing_doubt,
+    grey_doubts,
     meaning_doubts,
     number_doubts,
     pair_doubts,
@@ -205,8 +206,8 @@ def _read(args: argparse.Namespace) -> list[Annotation]:
             annotations.append(Annotation(pixels, painted, args.meaning, region, kinds, width))
         except InputError as error:
             raise InputError(f"{image} with {labels}: {error}") from error
-    doubts = [*pair_doubts(pairs), *meaning_doubts(pairs, annotations)]
-    doubts += number_doubts(pairs, annotations)
+    doubts = [*pair_doubts(pairs), *grey_doubts(pairs, annotations)]
+    doubts += [*meaning_doubts(pairs, annotations), *number_doubts(pairs, annotations)]
     if args.classes:
         doubts += class_doubts(args.classes, pairs, annotations, new=not args.continued)
     for doubt in doubts:
