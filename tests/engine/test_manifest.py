@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from napari_unet import BatchOptions, PredictConfig
+from napari_unet.engine.items import stamps
 from napari_unet.engine.items.manifest import (
     Record,
     explained,
@@ -133,6 +134,21 @@ def test_a_copy_with_another_time_is_what_it_was(item: Item, which: str) -> None
     assert read_record(item) == found
     assert found.outputs["labels"][1] == stamp(item.output("labels", ".tif"))
     assert found.fingerprint == fingerprint(item.image)
+
+
+def test_what_is_too_large_to_be_read_again_is_known_by_its_time(
+    item: Item, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of it is made anew, and what was changed is never taken for a copy."""
+    monkeypatch.setattr(stamps, "LARGEST", 5)
+    path = item.output("labels", ".tif")
+    record = record_of(item)
+    assert record.image_sum == record.sums[path.name] == ""
+    assert find_complete(item, "me", OPTIONS) is not None
+    os.utime(item.image, ns=(1, 1))
+    assert find_complete(item, "me", OPTIONS) is None
+    path.write_bytes(b"LABELS")
+    assert find_foreign(item, [path]) == [path]
 
 
 def test_a_correction_of_the_same_length_is_no_copy(item: Item) -> None:

@@ -95,9 +95,8 @@ class Record:
         """Whether a result lies there as it was made, or a copy of it."""
         if (seen := stamp(path)) is None:
             return False
-        return (path.name, seen) in self.outputs.values() or (
-            path.name in self.sums and summed(path) == self.sums[path.name]
-        )
+        known = self.sums.get(path.name, "")
+        return (path.name, seen) in self.outputs.values() or (known != "" and summed(path) == known)
 
     def paths(self, item: Item) -> tuple[Path, ...]:
         """Return where the results lie, but for those that are there in another format, too."""

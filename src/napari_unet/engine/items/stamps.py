@@ -1,14 +1,14 @@
 """What tells files and folders from others, and from what they were: quickly, or for certain.
 
 A stamp and a fingerprint hold times, which a copy does not have; a sum is that of all bytes, and
-what has the same is the same.
+what has the same is the same. What is so large that to read it takes long has none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from napari_unet.engine.formats.tiffset import image_files
@@ -20,6 +20,10 @@ ENDS = 1 << 16
 
 HIDDEN = (".zarray", ".zattrs", ".zgroup", ".zmetadata")
 """Hidden files of zarr itself; all others come from the system, when a folder is looked at."""
+
+
+LARGEST = 2**33
+"""Bytes up to which something is summed, and known again when it was copied."""
 
 
 def fingerprint(path: Path) -> str:
@@ -56,23 +60,36 @@ def stamp(path: Path) -> str | None:
 
 
 def summed(path: Path) -> str:
-    """Return a digest of all that a file holds, or a folder: names and files.
+    """Return a digest of all that a file holds, or a folder: names and files; "" if too large.
 
     Raises
     ------
     OSError
         If it cannot be read.
     """
-    if not path.is_dir():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    return _digest(f"{name} {summed(Path(file))}" for name, file in _listing(path, path))
+    return _summed([path])
 
 
 def summed_image(path: Path) -> str:
     """Return `summed` of an image, and of all files that it lies in; "" if one is not there."""
     parts = image_files(path)
-    return _digest(map(summed, parts)) if all(part.exists() for part in parts) else ""
+    return _summed(parts) if all(part.exists() for part in parts) else ""
+
+
+def _summed(paths: Sequence[Path]) -> str:
+    files = [
+        (name, file)
+        for path in paths
+        for name, file in ([*_listing(path, path)] if path.is_dir() else [("", path)])
+    ]
+    if sum(file.stat().st_size for _, file in files) > LARGEST:
+        return ""
+    return _digest(f"{name} {_read_through(Path(file))}" for name, file in files)
+
+
+def _read_through(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest(lines: Iterable[str]) -> str:
