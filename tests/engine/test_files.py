@@ -23,6 +23,7 @@ from napari_unet.engine.files import read_image, read_labels, write_labels, writ
 from napari_unet.engine.formats import tiffwriter
 from napari_unet.engine.formats.findfiles import find_images, pair_files, relative_name, same_name
 from napari_unet.engine.formats.imagefile import open_image
+from napari_unet.engine.items.plan import plan
 from napari_unet.errors import InputError
 from napari_unet.sample_data import touching_cells
 
@@ -630,6 +631,23 @@ def test_names_that_other_programs_give_are_pairs(
     assert sorted(found) == sorted(
         (f"i/{image}", f"l/{mask}") for image, mask in zip(images, labels, strict=True)
     )
+
+
+def test_accents_are_the_same_however_they_are_written(tmp_path: Path) -> None:
+    """A Mac and a server have two ways, which nobody can tell apart by looking."""
+    apart, composed = "Gro\u0308\u00dfe", "Gr\u00f6\u00dfe"
+    tree(tmp_path / "i", f"{apart}.tif", f"{apart} 2.tif")
+    tree(tmp_path / "l", f"{composed}.tif", f"{composed} 2_mask.tif")
+
+    assert sorted(pairs(tmp_path, ["i"], ["l"])) == [
+        (f"i/{apart} 2.tif", f"l/{composed} 2_mask.tif"),
+        (f"i/{apart}.tif", f"l/{composed}.tif"),
+    ]
+    tree(tmp_path / "both", f"{apart}.tif", f"{composed}_mask.tif")
+    assert pairs(tmp_path, ["both"], ["both"]) == [
+        (f"both/{apart}.tif", f"both/{composed}_mask.tif")
+    ]
+    assert [item.image.stem for item in plan(tmp_path / "both", tmp_path / "out")] == [apart]
 
 
 def test_less_in_common_makes_a_pair_only_where_nothing_else_does(tmp_path: Path) -> None:

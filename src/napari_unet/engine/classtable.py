@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath, PureWindowsPath
 
 from napari_unet.core.annotation import Meaning
-from napari_unet.engine.formats.labelnames import without_label_word
+from napari_unet.engine.formats.labelnames import composed, without_label_word
 from napari_unet.errors import InputError
 
 __all__ = ["read_classes"]
@@ -116,4 +116,5 @@ def _meant(name: str | None, pairs: Sequence[tuple[Path, Path]], where: str) -> 
 
 
 def _parts(path: PurePath) -> tuple[str, ...]:
-    return (*path.parts[:-1], without_label_word(path.stem))
+    parts = (*path.parts[:-1], without_label_word(path.stem))
+    return tuple(map(composed, parts))

@@ -24,6 +24,7 @@ from pathlib import Path
 from napari_unet.engine.formats.cellposefile import is_cellpose
 from napari_unet.engine.formats.imagefile import SUFFIXES
 from napari_unet.engine.formats.labelnames import (
+    composed,
     in_common,
     without_image_word,
     without_label_word,
@@ -161,7 +162,7 @@ def _by_less(files: dict[str, Path], others: dict[str, Path]) -> dict[str, str]:
 
 def labels_among(files: Sequence[Path], given: AnyPath) -> set[Path]:
     """Return which files of `find_images` are, by their names, labels of another one of them."""
-    names = {file: relative_name(file, given) for file in files}
+    names = {file: Path(composed(str(relative_name(file, given)))) for file in files}
     others = {name.as_posix() for name in names.values()}
     others |= {_renamed(name, without_image_word) for name in names.values()}
     keys = {file: _key(name) for file, name in names.items()}
@@ -274,10 +275,10 @@ def _listed(given: Sequence[AnyPath], *, labels: bool) -> list[tuple[Path, Path]
 
 def _called(file: Path, given: AnyPath) -> Path:
     """Return the `relative_name` of a file, or of the image whose labels the folder is."""
-    name = relative_name(file, given)
+    name = Path(composed(str(relative_name(file, given))))
     if (image := image_of_masks(file)) is not None:
         place = Path() if file == Path(given) else name.with_name(image.parent.name)
-        return place / image.stem
+        return place / composed(image.stem)
     inside = file.parent.name == "labels" and _outermost(file.parent) != file.parent
     return name.parent.parent if inside else name
 

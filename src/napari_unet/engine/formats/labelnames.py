@@ -14,8 +14,9 @@ else would be.
 from __future__ import annotations
 
 import re
+import unicodedata
 
-__all__ = ["in_common", "without_image_word", "without_label_word"]
+__all__ = ["composed", "in_common", "without_image_word", "without_label_word"]
 
 LABELS = re.compile(
     r"[_.-](labels?|labelled|cp_masks|masks?|regions?|seg)$"
@@ -27,6 +28,11 @@ FIRST_CHANNEL = re.compile(r"(?<=.)_0000$")
 BEFORE_NUMBER = re.compile(
     r"^(t|im(age|g)?|masks?|labels?|man_seg|man_track)[_-]?(?=\d+$)", re.IGNORECASE
 )
+
+
+def composed(name: str) -> str:
+    """Return a name whose accents are written in one way: macOS writes them behind their letter."""
+    return unicodedata.normalize("NFC", name)
 
 
 def without_label_word(name: str) -> str:
