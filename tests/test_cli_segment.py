@@ -488,6 +488,24 @@ def test_the_magnification_of_images_is_a_number_for_segment(
     np.testing.assert_array_equal(found, segment(starter_model(), larger, config))
 
 
+def test_folders_that_are_links_are_named_and_not_searched(
+    model: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They may lead in a circle; given by name, they are searched."""
+    (tmp_path / "in").mkdir()
+    shutil.copy(images / "a.tif", tmp_path / "in" / "b.tif")
+    (tmp_path / "in" / "day1").symlink_to(images, target_is_directory=True)
+    (tmp_path / "in" / "up").symlink_to(tmp_path / "in", target_is_directory=True)
+    command = ["segment", model, str(tmp_path / "in")]
+
+    assert main([*command, "-o", str(tmp_path / "out")]) == 0
+    assert results(tmp_path / "out") == ["b_labels.tif"]
+    names = f"{tmp_path / 'in' / 'day1'}, {tmp_path / 'in' / 'up'}"
+    assert f"Not searched, because they are links: {names}. Give" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "in" / "day1"), "-o", str(tmp_path / "both")]) == 0
+    assert results(tmp_path / "both") == ["a_labels.tif", "b_labels.tif", "sub/b_labels.tif"]
+
+
 def test_the_magnification_is_that_of_the_images_not_of_results_among_them(
     model: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

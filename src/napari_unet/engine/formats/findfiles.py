@@ -52,7 +52,9 @@ BESIDE_MASKS = re.compile(r"_(flows|dP|outlines|cp_output)_cp_masks$")
 ZARR_ENDING = re.compile(r"(\.ome)?\.zarr$", re.IGNORECASE)
 
 
-def find_images(path: AnyPath, *, labels: bool = False) -> list[Path]:
+def find_images(
+    path: AnyPath, *, labels: bool = False, links: set[Path] | None = None
+) -> list[Path]:
     """List the images of a file, a folder (with its subfolders) or a glob pattern.
 
     With ``labels``, a folder's files ``_seg.npy`` of Cellpose are listed, too, and a folder of
@@ -61,7 +63,8 @@ def find_images(path: AnyPath, *, labels: bool = False) -> list[Path]:
     A folder of zarr is one image, or the fields of its plate. Of folders and patterns, files with
     another suffix than an image's, unless the pattern names it, what is hidden (also macOS's
     ``._`` files) and what is partial are left out; the order is natural, ``a2`` before ``a10``.
-    A subfolder that cannot be read is listed itself, so that it is missed where it is opened.
+    A subfolder that cannot be read is listed itself, so that it is missed where it is opened. One
+    that is a link, which may lead in a circle, is added to ``links`` and not searched.
 
     Raises
     ------
@@ -76,7 +79,7 @@ def find_images(path: AnyPath, *, labels: bool = False) -> list[Path]:
     elif labels and image_of_masks(path) is not None:
         found = {path}
     elif path.is_dir():
-        found = set(_in_folder(path, labels=labels))
+        found = set(_in_folder(path, links, labels=labels))
     elif glob.has_magic(str(path)):
         found = set(_matching(path))
     else:
@@ -175,12 +178,14 @@ def same_name(image: Path, labels: Path) -> bool:
     return first == second
 
 
-def _in_folder(folder: Path, *, labels: bool) -> Iterator[Path]:
+def _in_folder(folder: Path, links: set[Path] | None, *, labels: bool) -> Iterator[Path]:
     closed: list[OSError] = []
     for inside, folders, names in os.walk(folder, onerror=closed.append):
         below = [Path(inside, name) for name in folders if not _is_left_out(name)]
         for image in filter(is_zarr, below):
             yield from zarr_images(image)
+        if links is not None:
+            links |= {one for one in below if one.is_symlink() and not is_zarr(one)}
         masks = {one: of for one in below if (of := image_of_masks(one)) is not None}
         done = set(masks)
         if labels:

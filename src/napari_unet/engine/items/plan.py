@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -146,8 +146,8 @@ def plan(
     shard : str
         "i/n": only every n-th item, from the i-th on. The n shards together are all items.
     remark : callable, optional
-        Is told in a sentence how many results of batches with another folder are left out, and in
-        another how many labels.
+        Is told in a sentence how many results of batches with another folder are left out, in
+        another how many labels, and in a third which folders are links.
 
     Raises
     ------
@@ -194,19 +194,34 @@ def images_given(
     given = [images] if isinstance(images, str | os.PathLike) else list(images)
     if not given:
         raise InputError("There is no image in an empty list; give at least one path.")
-    others: set[Path] = set()
-    labels: set[Path] = set()
+    left_out = _LeftOut()
     found = [
-        (image, source)
-        for source in given
-        for image in _without_labels(source, folder, others, labels)
+        (image, source) for source in given for image in _without_labels(source, folder, left_out)
     ]
-    if others and remark is not None:
-        results = "1 result" if len(others) == 1 else f"{len(others)} results"
-        remark(f"{results} of an earlier batch left out.")
-    if labels and remark is not None:
-        remark(f"Left out as labels of other images: {some_of(sorted(labels))}.")
+    for sentence in left_out.sentences():
+        if remark is not None:
+            remark(sentence)
     return found
+
+
+@dataclass(slots=True)
+class _LeftOut:
+    """What lies among images and is none, or was not looked at."""
+
+    results: set[Path] = field(default_factory=set)
+    labels: set[Path] = field(default_factory=set)
+    links: set[Path] = field(default_factory=set)
+
+    def sentences(self) -> Iterator[str]:
+        """Yield what a user may want to know."""
+        if self.results:
+            results = "1 result" if len(self.results) == 1 else f"{len(self.results)} results"
+            yield f"{results} of an earlier batch left out."
+        if self.labels:
+            yield f"Left out as labels of other images: {some_of(sorted(self.labels))}."
+        if self.links:
+            names = some_of(sorted(self.links))
+            yield f"Not searched, because they are links: {names}. Give them by name, too."
 
 
 def take_shard(items: Sequence[Item], shard: str) -> list[Item]:
@@ -267,15 +282,13 @@ def _within(image: Path, outputs: set[str]) -> bool:
     return not outputs.isdisjoint(_key(path) for path in (image, *image.parents))
 
 
-def _without_labels(
-    source: AnyPath, folder: Path | None, others: set[Path], labels: set[Path]
-) -> Iterator[Path]:
-    """Find images without results of earlier batches and labels; add these to a set each."""
-    found = find_images(source)
+def _without_labels(source: AnyPath, folder: Path | None, left_out: _LeftOut) -> Iterator[Path]:
+    """Find images without results of earlier batches and labels; note these."""
+    found = find_images(source, links=left_out.links)
     named = labels_among(found, source)
-    for image in _without_results(found, source, folder, others):
+    for image in _without_results(found, source, folder, left_out.results):
         if image in named:
-            labels.add(image)
+            left_out.labels.add(image)
         else:
             yield image
 
