@@ -603,6 +603,7 @@ def test_masks_of_cellpose_are_labels(tmp_path: Path) -> None:
         (["t0007.tif", "t0010.tif"], ["man_track0007.tif", "man_track0010.tif"]),
         (["man_seg000.tif", "man_seg001.tif"], ["mask000.tif", "mask001.tif"]),
         (["image_1.tif", "image_2.tif"], ["mask_1.png", "mask_2.png"]),
+        (["a.tif", "b.tif"], ["a_GT.tif", "b-lbl.tif"]),
         (["case_1_0000.tif", "case_2_0000.tif"], ["case_1.tif", "case_2.tif"]),
         (["a_0000.tif", "a_0001.tif"], ["a_0000.tif", "a_0001.tif"]),
     ],
@@ -615,6 +616,7 @@ def test_masks_of_cellpose_are_labels(tmp_path: Path) -> None:
         "CTC tracks",
         "CTC results",
         "words",
+        "shorter words",
         "nnU-Net",
         "numbers",
     ],
@@ -671,8 +673,24 @@ def test_of_several_channels_in_files_of_their_own_none_is_taken_for_the_image(
     """As nnU-Net has them: they would be learned without the others."""
     tree(tmp_path / "imagesTr", "case_0000.tif", "case_0001.tif")
     tree(tmp_path / "labelsTr", "case.tif")
-    with pytest.raises(InputError, match=r"no partner for .*case_0001"):
-        pair_files([tmp_path / "imagesTr"], [tmp_path / "labelsTr"])
+    for labels in ("labelsTr", "labelsTr/case.tif"):
+        with pytest.raises(InputError, match=r"no partner for .*case"):
+            pair_files([tmp_path / "imagesTr"], [tmp_path / labels])
+
+
+def test_it_is_said_how_to_train_where_some_images_have_no_labels(tmp_path: Path) -> None:
+    """As in the Cell Tracking Challenge, where few frames are labelled; not where names differ."""
+    frames = [f"t{frame:03}.tif" for frame in range(9)]
+    tree(tmp_path / "01", *frames)
+    tree(tmp_path / "SEG", "man_seg003.tif", "man_seg007.tif")
+
+    with pytest.raises(InputError, match=r"t000.*Where some images have no labels, give the fi"):
+        pair_files([tmp_path / "01"], [tmp_path / "SEG"])
+    found = pairs(tmp_path, ["01"], ["SEG/*.tif"])
+    assert found == [(f"01/t00{n}.tif", f"SEG/man_seg00{n}.tif") for n in (3, 7)]
+    tree(tmp_path / "SEG", "other.tif")
+    with pytest.raises(InputError, match=r"behind it\.$"):
+        pair_files([tmp_path / "01"], [tmp_path / "SEG"])
 
 
 def bowl(folder: Path, *names: str) -> dict[str, Any]:

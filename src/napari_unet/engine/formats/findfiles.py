@@ -125,17 +125,18 @@ def pair_files(
     left = _by_key([(f, n) for f, n in first if f not in both or _key(n) == n.as_posix()])
     right = _by_key([(f, n) for f, n in second if f not in both or _key(n) != n.as_posix()])
     left = _met(left, right)
-    lonely = []
     images_named, labels_named = map(_are_named, (images, labels))
-    if images_named or not labels_named:
-        lonely += _without_partner(left, right)
-    if labels_named or not images_named:
-        lonely += _without_partner(right, left)
-    if lonely or not left.keys() & right.keys():
+    without_labels = _without_partner(left, right) if images_named or not labels_named else []
+    without_image = _without_partner(right, left) if labels_named or not images_named else []
+    lonely, pairs = without_labels + without_image, left.keys() & right.keys()
+    if lonely or not pairs:
         names = some_of(lonely) or "any file"
+        some = ""
+        if pairs and without_labels and not (images_named or without_image or both_labels):
+            some = " Where some images have no labels, give the files of labels, not their folder."
         raise InputError(
             f"There is no partner for {names}. An image and its labels have the same name, the "
-            f"labels optionally with _labels or _mask behind it."
+            f"labels optionally with _labels or _mask behind it.{some}"
         )
     return [(left[key], right[key]) for key in left if key in right]
 
@@ -158,7 +159,12 @@ def _met(files: dict[str, Path], others: dict[str, Path]) -> dict[str, Path]:
 
 def _by_less(files: dict[str, Path], others: dict[str, Path]) -> dict[str, str]:
     """Return the keys of files without a partner by what little they say, where only one does."""
-    said = [(_renamed(Path(key), in_common), key) for key in files if key not in others]
+    said = [
+        (_renamed(Path(key), in_common), key)
+        for key in files
+        # the first of several channels is not the image
+        if key not in others and not (key.endswith("_0000") and f"{key[:-1]}1" in files)
+    ]
     count = Counter(less for less, _ in said)
     return {less: key for less, key in said if count[less] == 1}
 

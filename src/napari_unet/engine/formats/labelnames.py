@@ -1,9 +1,9 @@
 """What the names of an image and of its labels have in common, as many programs write them.
 
-A last word labels, label, masks, mask, cp_masks or seg (Cellpose), labelled (QuPath), regions or
-region behind one of ``_ - .``, a last ``_Object Identities`` or ``_Simple Segmentation`` (ilastik),
-and a first ``LblImg_`` (TrackMate), in any case, say that a file is the labels of what the rest
-names.
+A last word labels, label, lbl, masks, mask, gt, cp_masks or seg (Cellpose), labelled (QuPath),
+regions or region behind one of ``_ - .``, a last ``_Object Identities`` or ``_Simple Segmentation``
+(ilastik), and a first ``LblImg_`` (TrackMate), in any case, say that a file is the labels of what
+the rest names.
 
 Less is said by a last word img or image, and by a word before a number: ``t007`` and
 ``man_seg007``, ``mask007`` or ``man_track007`` (Cell Tracking Challenge), ``image_7`` and
@@ -19,7 +19,7 @@ import unicodedata
 __all__ = ["composed", "in_common", "without_image_word", "without_label_word"]
 
 LABELS = re.compile(
-    r"[_.-](labels?|labelled|cp_masks|masks?|regions?|seg)$"
+    r"[_.-](labels?|labelled|lbl|gt|cp_masks|masks?|regions?|seg)$"
     r"|_(object identities|simple segmentation)$|^lblimg_",
     re.IGNORECASE,
 )
