@@ -77,6 +77,11 @@ def test_each_lack_is_a_sentence_with_what_to_do() -> None:
     with pytest.raises(DeviceError, match="The disk is full"):  # as NumPy says it
         again(Share(away=9, number=errno.ENOSPC).write)
 
+    for read in ("read", "read_as_input"):  # be it the image or a result that cannot have the name
+        share = Share(away=9, number=errno.ENAMETOOLONG)
+        with pytest.raises(InputError, match=r"a\.tif: File name too long. Give the image a shor"):
+            again(getattr(share, read))
+
     def fails(error: Exception) -> None:
         raise error
 

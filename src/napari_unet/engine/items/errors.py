@@ -98,6 +98,9 @@ def _in_words(error: Exception) -> UNetError:
             f"The disk is full{where}. Nothing half-written was left; free some space and run the "
             f"batch again."
         )
+    if cause is not None and cause.errno == errno.ENAMETOOLONG:
+        name = f"{cause.filename}: " if cause.filename else ""
+        return InputError(f"{name}File name too long. Give the image a shorter name.")
     if isinstance(error, UNetError):
         return error
     if is_out_of_memory(error):
@@ -107,8 +110,6 @@ def _in_words(error: Exception) -> UNetError:
         )
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
-        if error.errno == errno.ENAMETOOLONG:
-            return InputError(f"{name}File name too long. Give the image a shorter name.")
         return InputError(f"{name}{error.strerror or error}. Check the disk or network share.")
     _log.error("an image of a batch failed", exc_info=error)
     return JobError(f"Unexpected {type(error).__name__}: {error}. The log has the details.")
