@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import string
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -497,6 +499,31 @@ def small_png(numbers: NDArray[np.uint8], bits: int) -> bytes:
     lines = b"".join(b"\0" + row.tobytes() for row in rows)
     parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(lines)), chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("reader", ["read_labels", "open_image"])
+def test_packed_pixels_are_refused_with_a_remedy_where_nothing_unpacks_them(
+    reader: str, tmp_path: Path
+) -> None:
+    """Cameras write 12 bits; the file is not damaged."""
+    data = bytes(6 * 12)
+    tags = ((256, 8), (257, 6), (258, 12), (259, 1), (262, 1), (273, 122), (277, 1), (278, 6))
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in (*tags, (279, len(data)))]
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(entries)) + b"".join(entries) + bytes(4)
+    (tmp_path / "camera.tif").write_bytes(head + data)
+    code = (
+        "import sys; sys.modules['imagecodecs'] = None\n"
+        "from napari_unet.engine.files import read_labels\n"
+        "from napari_unet.engine.formats.imagefile import open_image\n"
+        f"{reader}('camera.tif')\n"
+    )
+
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert "InputError: camera.tif has pixels of 12 bits" in run.stderr
+    assert "run 'pip install imagecodecs', or save it with 8 or 16 bits" in run.stderr
 
 
 def test_colours_of_16_bits_are_refused_in_any_format(tmp_path: Path) -> None:

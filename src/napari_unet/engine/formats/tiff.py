@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import struct
 import weakref
@@ -141,7 +142,10 @@ def _lazy(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -
         return RawPixels(path, series.dataoffset, shape, dtype)
     try:
         page.decode(None, 0)
+        known = not _is_packed(page) or importlib.util.find_spec("imagecodecs") is not None
     except ValueError:
+        known = False
+    if not known:
         # a compression that only Pillow knows: of whole pages
         pixels = _decode(tif, series, path)
         tif.close()
@@ -238,9 +242,14 @@ def _decode(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path)
     shape: tuple[int, ...] = series.get_shape(squeeze=False)
     try:
         return np.asarray(series.asarray()).reshape(shape)
-    except ValueError as error:
+    except (NotImplementedError, ValueError) as error:
         if "imagecodecs" not in str(error):
             raise
+    if _is_packed(series.keyframe):  # Pillow spreads their numbers
+        raise InputError(
+            f"{path} has pixels of {series.keyframe.bitspersample} bits, which this installation "
+            f"cannot decode; run 'pip install imagecodecs', or save it with 8 or 16 bits."
+        )
     # Pillow brings its own decoders for the commonest compressions, of plain pages
     plain = series.axes.endswith(("YX", "YXS")) and tif.pages.first.photometric != 0
     with Image.open(path) as image:
@@ -252,6 +261,12 @@ def _decode(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path)
         f"{path} is compressed with {compression}, which this installation cannot decode; "
         f"run 'pip install imagecodecs', or save it with zlib compression."
     )
+
+
+def _is_packed(page: tifffile.TiffPage) -> bool:
+    """Whether pixels do not begin at bytes, as those of 12 bits; tifffile unpacks single bits."""
+    # those of 5, 6 and 5 bits, which it unpacks too, are a tuple
+    return page.bitspersample in {*range(2, 32)} - {8, 16, 24}
 
 
 def _named_axes(
