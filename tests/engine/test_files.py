@@ -25,6 +25,7 @@ from napari_unet.engine.files import read_image, read_labels, write_labels, writ
 from napari_unet.engine.formats import tiffwriter
 from napari_unet.engine.formats.findfiles import find_images, pair_files, relative_name, same_name
 from napari_unet.engine.formats.imagefile import open_image
+from napari_unet.engine.formats.maskfolder import image_of_masks
 from napari_unet.engine.items.plan import plan
 from napari_unet.errors import InputError
 from napari_unet.sample_data import touching_cells
@@ -742,6 +743,10 @@ def test_a_folder_with_a_mask_for_each_cell_is_labels(tmp_path: Path) -> None:
     both = [(f"data/{n}/images/{n}.png", f"data/{n}/masks") for n in written]
 
     assert pairs(tmp_path, ["data"], ["data"]) == both
+    tree(tmp_path / "data/7f38/images", "7f38_labels.tif", "7f38_probabilities.tif")
+    assert image_of_masks(tmp_path / "data/7f38/masks") == tmp_path / both[0][0]
+    for result in (tmp_path / "data/7f38/images").glob("*.tif"):
+        result.unlink()
     assert pairs(tmp_path, ["data/7f38/images"], ["data/7f38/masks"]) == both[:1]
     assert [path.name for path in find_images(tmp_path / "data")] == ["7f38.png", "a1c4.png"]
     found = pair_files([tmp_path / "data"], [tmp_path / "segmented"], both_labels=True)

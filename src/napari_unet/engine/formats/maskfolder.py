@@ -31,8 +31,9 @@ def image_of_masks(folder: Path) -> Path | None:
     if folder.name.lower() != "masks":
         return None
     try:
-        images = [*_pictures(folder.with_name("images"))]
-        if len(images) != 1:
+        images = sorted(_pictures(folder.with_name("images")), key=lambda path: len(path.stem))
+        # a batch may have written its results beside the image
+        if not images or any(not p.stem.startswith(f"{images[0].stem}_") for p in images[1:]):
             return None
         called = [in_common(mask.stem) for mask in _pictures(folder)]
     except OSError:  # there is no such folder, or it may not be entered
