@@ -147,8 +147,11 @@ class Scoring:
             f"No {work.part} has both something true in layer {work.truth_name!r} and a "
             f"segmentation: segment the whole layer, or choose other labels."
         )
-        self.sentence = " ".join(filter(None, [said, self.score.sentence if self.score else ""]))
-        self.sentence = self.sentence or nothing
+        if self.score is not None:
+            # both may be chosen no more while this is read
+            between = f"{work.image.name!r} against {work.truth_name!r}:"
+            said = f"{said} {between} {self.score.sentence}".lstrip()
+        self.sentence = said or nothing
         self.told.emit()
 
     def _end(self) -> Comparison | None:
