@@ -124,6 +124,24 @@ def test_the_dock_says_that_another_image_is_seen_than_the_chosen_one(
     wait_until_forgotten()
 
 
+def test_the_dock_says_that_a_stack_is_seen_from_the_side(viewer: Any, open_dock: Any) -> None:
+    """What is painted there is a slice of a cell in every plane, and each would be a cell."""
+    said = "The view shows other axes than Y and X of layer 'stack'"
+    viewer.add_image(np.zeros((9, 60, 60), np.uint8), name="stack")
+    hand = open_dock()
+    hand.wait_to_read("Press New beside Labels")
+    assert not hand.reads(said)
+    viewer.dims.roll()
+    hand.wait_to_read(said)
+    viewer.dims.ndisplay = 3
+    hand._qtbot.wait_until(lambda: not hand.reads(said), timeout=5_000)
+    viewer.dims.ndisplay = 2
+    hand.wait_to_read(said)
+    viewer.dims.roll()
+    viewer.dims.roll()
+    hand._qtbot.wait_until(lambda: not hand.reads(said), timeout=5_000)
+
+
 def test_the_dock_says_that_other_labels_are_painted_than_the_chosen_ones(
     hand: Any, viewer: Any, sample: Any
 ) -> None:

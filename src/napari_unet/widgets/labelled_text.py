@@ -12,7 +12,7 @@ from napari_unet.core.doubt import Doubt
 from napari_unet.errors import UNetError
 from napari_unet.viewer import layers, notes
 from napari_unet.viewer.background import Background
-from napari_unet.viewer.correcting.inview import about_cover
+from napari_unet.viewer.correcting.inview import about_cover, about_side_view
 from napari_unet.viewer.field import whole_plane
 from napari_unet.viewer.learning import doubts, labelled
 from napari_unet.viewer.learning.stray import about_stray_brush
@@ -61,7 +61,8 @@ class LabelledText:
             self._watched += [image.events[name] for name in COVERING]
         self._watched += [layer.events.mode for layer in layers.labels_layers(viewer)]
         self._watched += [viewer.layers.events.reordered, viewer.layers.selection.events.active]
-        self._watched += [viewer.canvas.grid.events.enabled, viewer.dims.events.ndisplay]
+        self._watched += [viewer.dims.events.ndisplay, viewer.dims.events.order]
+        self._watched += [viewer.canvas.grid.events.enabled]
         for emitter in self._watched:
             emitter.connect(self.renew)
         self.renew()
@@ -106,9 +107,10 @@ class LabelledText:
         try:
             about = ImageStack.of(choice.image).describe()
             field = whole_plane(self._viewer, choice.image)
-            # cells of another image that is seen instead would be painted
-            covered = about_cover(self._viewer, choice.image, field, under=(choice.image,))
-            self._warn(covered or about_stray_brush(self._viewer, choice.image, choice.labels))
+            # slices of cells would be painted, or cells of another image that is seen instead
+            unseen = about_side_view(self._viewer, choice.image)
+            unseen = unseen or about_cover(self._viewer, choice.image, field, under=(choice.image,))
+            self._warn(unseen or about_stray_brush(self._viewer, choice.image, choice.labels))
             if choice.labels is None:
                 self._say(f"{about}.\nPress New beside Labels, then paint a few cells.")
                 return

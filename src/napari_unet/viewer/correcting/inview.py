@@ -18,7 +18,7 @@ from napari_unet.viewer.stack import ImageStack, finest
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["about_cover", "field_to_correct", "seen_result"]
+__all__ = ["about_cover", "about_side_view", "field_to_correct", "seen_result"]
 
 OPAQUE = ("opaque", "translucent", "translucent_no_depth")
 """Ways of blending in which nothing below is seen, at full opacity."""
@@ -35,11 +35,8 @@ def field_to_correct(viewer: ViewerModel, image: Image) -> Field:
     dims, stack = viewer.dims, ImageStack.of(image)
     if dims.ndisplay != 2:
         raise InputError("In 3D no single plane is in view: go back to the 2D view first.")
-    if {*dims.displayed} != {dims.ndim - 2, dims.ndim - 1}:
-        raise InputError(
-            f"The view shows other axes than Y and X of layer {image.name!r}: press the button "
-            f"that rolls the axes, below the layer list, until they are back."
-        )
+    if from_the_side := about_side_view(viewer, image):
+        raise InputError(from_the_side)
     point = np.asarray(image.world_to_data(dims.point[-image.ndim :]))
     if not _is_within(np.delete(point[:-2], _channel_axis(stack)), stack.leading):
         raise InputError(
@@ -47,6 +44,17 @@ def field_to_correct(viewer: ViewerModel, image: Image) -> Field:
             f"move them back until you see it."
         )
     return shown_field(viewer, image)
+
+
+def about_side_view(viewer: ViewerModel, image: Image) -> str:
+    """Say that a 2D view shows other axes than those of the planes of an image; else ""."""
+    dims = viewer.dims
+    if dims.ndisplay != 2 or {*dims.displayed} == {dims.ndim - 2, dims.ndim - 1}:
+        return ""
+    return (
+        f"The view shows other axes than Y and X of layer {image.name!r}: press the button "
+        f"that rolls the axes, below the layer list, until they are back."
+    )
 
 
 def seen_result(viewer: ViewerModel, image: Image, field: Field) -> Labels:
