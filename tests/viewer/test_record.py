@@ -65,16 +65,18 @@ def test_numbers_that_are_none_are_left_out(record: Record) -> None:
 
 def test_the_sentence_tells_how_it_goes_and_how_it_went(record: Record) -> None:
     """With the quality where it is known."""
-    ended = Trained(steps=700, seconds=60.2, segmenter=NO_MODEL)
+    ended = Trained(steps=3, seconds=8.2, segmenter=NO_MODEL)
 
     assert record.prepared == "6 cells; on CPU"
     assert record.describe(step(3, 0)) == "Step 3, 3 s, loss 1.710, IoU 0.80 on held-out labels"
     assert record.describe(Learned(step=3, seconds=3, segmenter=NO_MODEL)) == (
         "Step 3, 3 s: fitting the model to what is painted"
     )
-    assert record.describe(ended) == "Trained 700 steps in 60 s; IoU 0.80 on held-out labels."
+    assert record.describe(ended) == (
+        "Trained 3 steps in 3 s, fitted the model in 5 s; IoU 0.80 on held-out labels."
+    )
     assert Record().describe(ended) == (
-        "Trained 700 steps in 60 s; nothing was held out to measure its quality."
+        "Trained 3 steps in 8 s; nothing was held out to measure its quality."
     )
 
 

@@ -74,7 +74,7 @@ class Record:
         if isinstance(event, Prepared):
             return event.message
         if isinstance(event, Trained):
-            return f"Trained {event.steps} steps in {event.seconds:.0f} s; {self.quality(event)}."
+            return f"Trained {event.steps} steps in {self._time(event)}; {self.quality(event)}."
         if isinstance(event, Previewed):
             return self.said
         if isinstance(event, Learned):
@@ -82,6 +82,12 @@ class Record:
         loss = f", loss {self.loss[-1]:.3f}" if self.loss else ""
         self.said = f"Step {event.step}, {event.seconds:.0f} s{loss}{iou and ', ' + iou}"
         return self.said
+
+    def _time(self, event: Trained) -> str:
+        """Say how long the steps took, and what comes after the last one."""
+        learned = self.seconds[-1] if self.seconds else event.seconds
+        fitted = event.seconds - learned
+        return f"{learned:.0f} s" + f", fitted the model in {fitted:.0f} s" * (fitted >= 0.5)
 
     def quality(self, event: Trained | None) -> str:
         """Say in a few words how good the model is that a training left."""
