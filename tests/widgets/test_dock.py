@@ -151,7 +151,7 @@ def test_stop_keeps_the_model_and_segments_nothing(hand: Any, viewer: Any, qtbot
     """Whoever stops wants nothing more to happen."""
     hand.dock.panels.training.set_budget(seconds=100)
     hand.click("Train")
-    hand.wait_to_read("Step ")
+    hand.wait_to_read("Model: 1 channel")  # which comes after the first step that is read
     hand.click("Stop")
     hand.wait_until_idle()
 
