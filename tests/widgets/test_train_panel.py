@@ -9,7 +9,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_unet.viewer.learning.live import RETRY_MS
-from napari_unet.viewer.notes import set_meaning
+from napari_unet.viewer.notes import link, set_meaning
 
 LOOK_MS = 3 * RETRY_MS
 """Live mode has looked again by then whether it can begin."""
@@ -69,3 +69,20 @@ def test_live_mode_is_off_where_the_question_is_cancelled(
     assert not panel.live.on
     assert not panel._live.value
     assert hand.session.jobs.state == "idle"
+
+
+def test_live_mode_that_cannot_begin_is_off_and_the_dock_says_why(
+    hand: Any, sample: Any, viewer: Any, qtbot: Any
+) -> None:
+    """Beside the tick as beside the button: napari cuts the notification off, and it goes."""
+    colours = viewer.add_image(np.zeros((*sample[0].data.shape, 3), np.uint8), rgb=True, name="RGB")
+    painted = viewer.add_labels(sample[1].data.copy(), name="painted RGB")
+    set_meaning(painted, "scribbles")
+    link(painted, colours)
+    link(sample[1], sample[0])
+    panel = hand.dock.panels.training
+    panel._live.native.click()
+    qtbot.wait(LOOK_MS)
+
+    assert "one model cannot learn from both" in panel._said.value
+    assert not panel._live.value

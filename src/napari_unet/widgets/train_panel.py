@@ -48,7 +48,9 @@ class TrainPanel:
         self, session: Session, data: DataPanel, settings: Callable[[], TrainConfig]
     ) -> None:
         self._session, self._data, self._settings, self._budget = session, data, settings, Budget()
-        self.live = Live(session, lambda: self._begin(live=True), data.chosen)
+        self.live = Live(
+            session, lambda: self._begin(live=True), data.chosen, lambda: telling_errors(self._said)
+        )
         self._train = button(
             "Train on current labels",
             "Learn from what is painted now; painting can go on meanwhile. Training again goes on "
@@ -80,12 +82,12 @@ class TrainPanel:
 
     def train(self) -> None:
         """Train on what is painted now, after any doubt about its meaning is settled."""
-        self._begin(live=False)
+        with telling_errors(self._said):
+            self._begin(live=False)
 
     def set_live(self, on: bool) -> None:
         """Switch live mode on or off."""
         self.live.set(on)
-        self.renew()
 
     def toggle_live(self) -> None:
         """Switch live mode over."""
@@ -117,22 +119,21 @@ class TrainPanel:
     def _begin(self, *, live: bool) -> None:
         self._train.enabled = False  # napari may handle the next click while this one is handled
         try:
-            with telling_errors(self._said):
-                session, data = self._session, self._data
-                session.jobs.require_idle(TRAINING)
-                image, labels, config = data.image, data.labels, self.config()
-                config = dataclasses.replace(config, seconds=0, steps=0) if live else config
-                also = data.others()
-                if data.settle_meaning(also):
-                    session.train(
-                        image,
-                        labels,
-                        data.regions,
-                        config,
-                        also=also,
-                        live=live,
-                        preview_every=preferences().live_seconds,
-                    )
+            session, data = self._session, self._data
+            session.jobs.require_idle(TRAINING)
+            image, labels, config = data.image, data.labels, self.config()
+            config = dataclasses.replace(config, seconds=0, steps=0) if live else config
+            also = data.others()
+            if data.settle_meaning(also):
+                session.train(
+                    image,
+                    labels,
+                    data.regions,
+                    config,
+                    also=also,
+                    live=live,
+                    preview_every=preferences().live_seconds,
+                )
         finally:
             self._renew_buttons()
 

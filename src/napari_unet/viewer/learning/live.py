@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -45,14 +46,21 @@ class Live:
         Starts a live training of what is chosen; raises a `UNetError` if that cannot be.
     chosen : callable
         Returns the chosen layers.
+    telling : callable, optional
+        Returns what tells the user of such an error that is raised inside it.
     """
 
     changed = Signal(bool)
 
     def __init__(
-        self, session: Session, begin: Callable[[], None], chosen: Callable[[], Chosen]
+        self,
+        session: Session,
+        begin: Callable[[], None],
+        chosen: Callable[[], Chosen],
+        telling: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._session, self._begin, self._chosen = session, begin, chosen
+        self._telling = telling
         self._on = False
         self._timer = QTimer()
         self._timer.setInterval(RETRY_MS)
@@ -127,9 +135,15 @@ class Live:
             session.told.emit()
         if not waits_for:
             self._timer.stop()  # whoever begins may ask the user first, and Qt goes on meanwhile
+            with self._telling():
+                self._begin_or_leave()
+
+    def _begin_or_leave(self) -> None:
+        try:
             self._begin()
-            if session.training is None:
-                self.leave()  # it could not begin, and the user was told why
+        finally:
+            if self._session.training is None:
+                self.leave()  # before the user is told why: what is told last can be read
             elif self._on:
                 self._timer.start()
 
