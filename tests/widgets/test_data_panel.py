@@ -198,7 +198,7 @@ def test_renaming_layers_changes_no_choice(viewer: Any, open_dock: Any, sample: 
     viewer.add_shapes(name="shapes")
     hand = open_dock()
     choice = hand.dock.panels.data.choice
-    choice.image_box.value, choice.labels, choice._regions_box.value = image, labels, regions
+    choice.image_box.value, choice.labels, choice.regions_box.value = image, labels, regions
     image.name, labels.name, regions.name = "image 1", "labels 1", "regions 1"
     other.name, more.name, viewer.layers[-1].name = "cells", "painted", "regions"
 
@@ -470,11 +470,11 @@ def test_the_tick_box_counts_what_is_trained_on_beside_the_chosen_image(
     data.choice.image_box.value, data.choice.labels = image, labels
 
     assert [(one.image, one.labels) for one in data.others()] == [(other, more)]
-    assert data._others.text == "Also 1 other painted image"
+    assert data.others_box.text == "Also 1 other painted image"
     viewer.layers.remove(more)
     viewer.layers[-1].data[:] = 0
     assert data.others() == []
-    assert not data._others.visible
+    assert not data.others_box.visible
 
 
 @pytest.mark.parametrize("what", ["cells and classes", "channels"])

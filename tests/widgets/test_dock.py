@@ -246,6 +246,27 @@ def test_a_closed_dock_stays_closed_and_an_opened_one_goes_on(
     assert messages() == []
 
 
+def test_a_dock_that_is_opened_again_has_the_layers_of_the_one_before(
+    hand: Any, viewer: Any, open_dock: Callable[[], Any], sample: Any
+) -> None:
+    """Of several images, too; a layer that is gone is chosen no more."""
+    viewer.add_image(sample[0].data.copy(), name="next field")
+    regions = viewer.add_shapes(name="boxes")
+    spare = viewer.add_labels(np.zeros_like(sample[1].data), name="spare")
+    data = hand.dock.panels.data
+    data.choice.labels, data.choice.regions_box.value = spare, regions
+    data.others_box.value = False
+    viewer.window.remove_dock_widget(hand.dock.native)
+    second = open_dock()
+    data = second.dock.panels.data
+    assert data.chosen() == (sample[0], spare, regions)
+    assert not data.others_box.value
+    viewer.window.remove_dock_widget(second.dock.native)
+    viewer.layers.remove(regions)
+
+    assert open_dock().dock.panels.data.chosen() == (sample[0], spare, None)
+
+
 def test_a_dock_that_is_opened_again_has_the_settings_of_the_one_before(
     viewer: Any, messages: Any
 ) -> None:

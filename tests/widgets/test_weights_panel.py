@@ -171,7 +171,7 @@ def test_other_training_regions_do_not_make_another_map(
     panel.switch._box.value = True
     settle(panel, qtbot)
     first, whole = panel.switch._map, shown(viewer).copy()
-    panel.switch._data.choice._regions_box.value = regions
+    panel.switch._data.choice.regions_box.value = regions
     settle(panel, qtbot)
     assert (shown(viewer) != whole).any()
     viewer.layers.remove(regions)

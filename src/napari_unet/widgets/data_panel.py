@@ -48,8 +48,8 @@ class DataPanel:
             "classes: 0 is not labelled. It cannot change while a training runs."
         )
         self._trains = False
-        self._others = CheckBox(value=True)
-        self._others.tooltip = (
+        self.others_box = CheckBox(value=True)
+        self.others_box.tooltip = (
             "One model learns from all images that you painted on or trained with; untick to learn "
             "from the chosen one alone."
         )
@@ -57,7 +57,7 @@ class DataPanel:
         self.class_choice = ClassChoice()
         meaning = (self._meaning, self.class_choice.widget)
         rows = form(choice.image_box, choice.labels_row, *meaning, choice.regions_row)
-        self.widget = stack(rows, self._others, self.text.widget)
+        self.widget = stack(rows, self.others_box, self.text.widget)
         self._meaning.changed.connect(self._on_meaning)
         self.choice.changed.connect(self._on_choice)
 
@@ -82,7 +82,7 @@ class DataPanel:
 
     def others(self) -> list[Source]:
         """Return the other painted images that are trained on too."""
-        return self._count_others() if self._others.value else []
+        return self._count_others() if self.others_box.value else []
 
     def renew(self) -> None:
         """Show what a training that began or ended changes."""
@@ -127,8 +127,8 @@ class DataPanel:
         image, labels, _ = self.chosen()
         sources = painted_sources(self._viewer)
         others = [one for one in sources if one.image is not image and one.labels is not labels]
-        self._others.text = f"Also {len(others)} other painted image{'s' * (len(others) > 1)}"
-        self._others.visible = bool(others)
+        self.others_box.text = f"Also {len(others)} other painted image{'s' * (len(others) > 1)}"
+        self.others_box.visible = bool(others)
         return others
 
     def _on_choice(self) -> None:

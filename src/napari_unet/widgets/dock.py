@@ -52,6 +52,7 @@ class LiveUNet(Container):  # type: ignore[type-arg]
         self.native.layout().addWidget(Scroll(stack(*self.panels.widgets())))
         self._listening = False
         self.listen()
+        self._take_choice()
         self._docking = Docking(self.native, self.listen, self.leave)
         warn_of_namesake()
 
@@ -88,12 +89,25 @@ class LiveUNet(Container):  # type: ignore[type-arg]
             self.panels.set_configs(training, shown.prediction_with(self.session.segmenter))
             self.panels.training.set_budget(seconds=training.seconds, steps=training.steps)
 
+    def _take_choice(self) -> None:
+        """Choose what was chosen in the dock before, of what is still open."""
+        shown, data = self.session.shown, self.panels.data
+        if shown is None:
+            return
+        data.others_box.value = shown.others
+        boxes = (data.choice.image_box, data.choice.labels_box, data.choice.regions_box)
+        for box, kept in zip(boxes, shown.chosen, strict=True):
+            layer = None if kept is None else kept()
+            if layer is not None and layer in box.choices:
+                box.value = layer
+
     def _keep_settings(self) -> None:
         """Keep them for the next dock."""
         panels, segmenter = self.panels, self.session.segmenter
         with suppress(InputError):  # those that are not legal are not kept
             configs = panels.training.config(), panels.predict_config()
-            self.session.shown = Shown(self._start, *configs, segmenter)
+            chosen, others = Shown.weakly(panels.data.chosen()), panels.data.others_box.value
+            self.session.shown = Shown(self._start, *configs, segmenter, chosen, others)
 
     def _news(self) -> tuple[SignalInstance, ...]:
         session, jobs = self.session, self.session.jobs

@@ -29,10 +29,10 @@ class LayerChoice:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self.image_box = _choice("Image", self._images, "The image to learn from and to segment.")
-        self._labels_box = _choice(
+        self.labels_box = _choice(
             "Labels", self._labels, "The labels layer with painted cells and background."
         )
-        self._regions_box = _choice(
+        self.regions_box = _choice(
             "Regions",
             self._regions,
             "A Shapes layer, optional: inside its boxes all is labelled, so that unpainted pixels "
@@ -44,13 +44,13 @@ class LayerChoice:
             "takes the next number).",
         )
         self._new_regions = button("New", "Draw boxes in which you have labelled everything.")
-        self.labels_row = _with_button(self._labels_box, self._new_labels)
-        self.regions_row = _with_button(self._regions_box, self._new_regions)
+        self.labels_row = _with_button(self.labels_box, self._new_labels)
+        self.regions_row = _with_button(self.regions_box, self._new_regions)
         self._new_labels.changed.connect(self._add_labels)
         self._new_regions.changed.connect(self._add_regions)
         self.image_box.changed.connect(self._on_image)
-        self._labels_box.changed.connect(self._on_other)
-        self._regions_box.changed.connect(self._on_other)
+        self.labels_box.changed.connect(self._on_other)
+        self.regions_box.changed.connect(self._on_other)
 
     @property
     def image(self) -> Image | None:
@@ -61,17 +61,17 @@ class LayerChoice:
     @property
     def labels(self) -> Labels | None:
         """The chosen labels layer."""
-        chosen: Labels | None = self._labels_box.value
+        chosen: Labels | None = self.labels_box.value
         return chosen
 
     @labels.setter
     def labels(self, layer: Labels | None) -> None:
-        self._labels_box.value = layer
+        self.labels_box.value = layer
 
     @property
     def regions(self) -> Shapes | None:
         """The chosen layer of training regions."""
-        chosen: Shapes | None = self._regions_box.value
+        chosen: Shapes | None = self.regions_box.value
         return chosen
 
     @property
@@ -96,7 +96,7 @@ class LayerChoice:
 
     def follow(self, _: object = None) -> None:
         """Offer the layers that are there; choose where only one choice is sensible."""
-        for box in (self.image_box, self._labels_box, self._regions_box):
+        for box in (self.image_box, self.labels_box, self.regions_box):
             offer_anew(box)
         images = layers.image_layers(self._viewer)
         if self.image is None and len(images) == 1:
@@ -139,7 +139,7 @@ class LayerChoice:
         with telling_errors():
             layer = new_regions(self._viewer, self.required_image())
             self.follow()
-            self._regions_box.value = layer
+            self.regions_box.value = layer
 
 
 def _with_button(box: ComboBox, new: PushButton) -> Container[Widget]:
