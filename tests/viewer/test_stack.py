@@ -69,7 +69,7 @@ def test_few_planes_without_a_name_may_be_channels() -> None:
     """The dock says how to tell the program."""
     words = ImageStack.of(Image(np.zeros((3, 30, 40)))).describe()
 
-    assert words.endswith("If the planes are channels, name their axis c")
+    assert words.endswith("If the planes are channels, write c beside their slider")
 
 
 def test_planes_are_read_with_channels_first() -> None:

@@ -124,6 +124,19 @@ def test_the_dock_says_that_another_image_is_seen_than_the_chosen_one(
     wait_until_forgotten()
 
 
+def test_what_the_dock_asks_for_makes_channels_of_planes(viewer: Any, open_dock: Any) -> None:
+    """As long as it is open."""
+    viewer.add_image(np.zeros((2, 60, 60), np.uint8), name="two")
+    hand = open_dock()
+    hand.wait_to_read("If the planes are channels, write c beside their slider")
+    viewer.dims.set_axis_label(0, "c")
+    hand.wait_to_read("60 x 60 px, 2 channels")
+    viewer.window.remove_dock_widget(hand.dock.native)
+    viewer.dims.set_axis_label(0, "t")
+
+    assert viewer.layers["two"].axis_labels[0] == "c"
+
+
 def test_the_dock_says_that_a_stack_is_seen_from_the_side(viewer: Any, open_dock: Any) -> None:
     """What is painted there is a slice of a cell in every plane, and each would be a cell."""
     said = "The view shows other axes than Y and X of layer 'stack'"

@@ -3,7 +3,7 @@
 ::
 
     layers to values        layers notes painted stack planes placement regions field reading
-    what the user does      edits learning/ correcting/
+    what the user does      edits axisnames learning/ correcting/
     how layers look         colours cellclasses weightmap/
     one viewer's work       session session_job said jobs worker background shown
     segmenting              segmenting/ batches/ scores/

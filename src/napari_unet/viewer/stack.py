@@ -157,7 +157,7 @@ class ImageStack:
         text = ", ".join([*planes, f"{y} x {x} px", kind])
         unnamed = self.channel_axis is None and "planes (z or time)" in self.leading_names
         if unnamed and 1 < min(self.leading) <= MOST_CHANNELS:
-            text += ". If the planes are channels, name their axis c"
+            text += ". If the planes are channels, write c beside their slider"
         return text
 
 

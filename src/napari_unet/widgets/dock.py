@@ -10,6 +10,7 @@ from napari.utils.theme import get_theme
 from psygnal import SignalInstance
 
 from napari_unet.errors import InputError
+from napari_unet.viewer.axisnames import AxisNames
 from napari_unet.viewer.preferences import preferences
 from napari_unet.viewer.saving.autosave import Autosave
 from napari_unet.viewer.session import Session
@@ -43,6 +44,7 @@ class LiveUNet(Container):  # type: ignore[type-arg]
         self.session.host.start()  # torch is imported there while the user still paints
         self.session.background.start()
         self.panels = Panels(self.session)
+        self._axis_names = AxisNames(self.session.viewer, lambda: self.panels.data.choice.image)
         self._start = preferences().train_config()
         self._take_settings()
         if self.session.autosave is None and preferences().autosave:
@@ -66,6 +68,7 @@ class LiveUNet(Container):  # type: ignore[type-arg]
         self.session.jobs.done.connect(self._on_done)
         self.session.viewer.events.theme.connect(self._follow_theme)
         self.panels.follow()
+        self._axis_names.follow()
         self._follow_theme()
         self._renew()
 
@@ -80,6 +83,7 @@ class LiveUNet(Container):  # type: ignore[type-arg]
         self.session.jobs.done.disconnect(self._on_done)
         self.session.viewer.events.theme.disconnect(self._follow_theme)
         self.panels.leave()
+        self._axis_names.leave()
 
     def _take_settings(self) -> None:
         """Show the settings of the dock before, if it began with the same preferences."""
