@@ -180,6 +180,26 @@ def test_one_object_is_accepted_where_one_points(viewer: ViewerModel, image: Ima
             object_at(result, (), outside, "cells")
 
 
+def test_the_tool_in_the_hand_stays(viewer: ViewerModel, result: Labels) -> None:
+    """Whoever paints and accepts in turns goes on with the brush, or with the eraser."""
+    labels = paint(viewer, np.zeros(CELLS.shape, np.uint16))
+    half = (slice(0, 96), slice(0, 64))
+    labels.mode = "paint"
+    assert accept_all(result, labels, half).new
+    assert labels.mode == "paint"
+    labels.visible = False
+    labels.visible = True
+    labels.mode = "erase"
+    assert accept_all(result, labels).new
+    assert labels.mode == "erase"
+
+    labels.undo()
+    labels.visible = False
+    assert accept_all(result, labels).new
+    assert labels.visible
+    assert labels.mode == "erase"
+
+
 def test_a_plane_of_a_stack_is_accepted_alone(viewer: ViewerModel) -> None:
     """With numbers that no other plane has; also while another plane is in view."""
     stack = viewer.add_image(np.stack([IMAGE] * 3), name="worm")

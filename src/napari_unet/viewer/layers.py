@@ -13,8 +13,9 @@ from napari_unet.viewer.stack import ImageStack, finest, spatial_metadata
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
-__all__ = ["image_layers", "labels_layers", "likely_labels", "new_scribbles"]
+__all__ = ["image_layers", "labels_layers", "likely_labels", "new_scribbles", "set_visible"]
 
 
 def image_layers(viewer: ViewerModel) -> list[Image]:
@@ -48,6 +49,15 @@ def likely_labels(viewer: ViewerModel, image: Image | None) -> Labels | None:
         if len(candidates) == 1:
             return candidates[0]
     return None
+
+
+def set_visible(layer: Layer, visible: bool) -> None:
+    """Show or hide a layer; the tool in the user's hand stays, or comes back with the layer.
+
+    Napari's own switch takes it away where it is set to what it is.
+    """
+    if layer.visible != visible:
+        layer.visible = visible
 
 
 def new_scribbles(viewer: ViewerModel, image: Image, meaning: Meaning = "scribbles") -> Labels:

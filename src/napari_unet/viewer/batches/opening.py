@@ -12,7 +12,7 @@ from napari.layers import Image, Labels, Layer
 
 from napari_unet.errors import InputError
 from napari_unet.viewer.batches.filelayers import file_layers, labels_layer
-from napari_unet.viewer.layers import image_layers
+from napari_unet.viewer.layers import image_layers, set_visible
 from napari_unet.viewer.notes import is_result
 from napari_unet.viewer.stack import ImageStack, finest, spatial_metadata
 
@@ -168,5 +168,5 @@ def _show_only(viewer: ViewerModel, layers: Sequence[Layer]) -> None:
         viewer.reset_view(layers=layers)
     for layer in viewer.layers:
         if isinstance(layer, Image | Labels):
-            layer.visible = layer in layers
+            set_visible(layer, layer in layers)
     viewer.layers.selection.active = layers[-1]

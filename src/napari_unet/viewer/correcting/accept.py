@@ -19,6 +19,7 @@ from napari_unet.errors import InputError
 from napari_unet.viewer.correcting.picking import numbers_in, pixel_at
 from napari_unet.viewer.correcting.verified import verified_ids
 from napari_unet.viewer.field import Box
+from napari_unet.viewer.layers import set_visible
 from napari_unet.viewer.notes import is_result, meaning_of
 from napari_unet.viewer.segmenting.results import UNFINISHED, segmentations
 from napari_unet.viewer.stack import PlaneIndex, finest
@@ -191,7 +192,7 @@ def accept(
     where = (ys + box[0].start, xs + box[1].start)
     with labels.block_history():
         labels.data_setitem((*(np.full(len(ys), i) for i in plane), *where), values[ys, xs])
-    labels.visible = True  # or it looks as if nothing had been accepted
+    set_visible(labels, True)  # or it looks as if nothing had been accepted
     return replace(told, pixels=len(ys))
 
 

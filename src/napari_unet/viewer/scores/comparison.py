@@ -20,6 +20,7 @@ from napari_unet.engine.scoring import score_classes, score_plane, score_volume
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import classes_of
 from napari_unet.viewer.colours import given_colours
+from napari_unet.viewer.layers import set_visible
 from napari_unet.viewer.notes import is_linked, meaning_of
 from napari_unet.viewer.scores.scorable import (
     check_labelled,
@@ -199,9 +200,9 @@ class Comparison(ABC):
 
     def _hide_compared(self) -> None:
         """Hide what was compared, for all at once cannot be read; what is painted stays."""
-        self._predicted.visible = False
+        set_visible(self._predicted, False)
         if not is_linked(self._truth, self.image):
-            self._truth.visible = False
+            set_visible(self._truth, False)
 
     @abstractmethod
     def is_segmented(self, part: PlaneIndex) -> bool:
