@@ -26,13 +26,20 @@ from napari_unet.engine.saving.labels import read_labels
 from napari_unet.engine.saving.session import SavedSession, read_session, write_session
 from napari_unet.errors import InputError, JobError
 from napari_unet.sample_data import painted_scribbles, touching_cells
-from napari_unet.viewer.layers import image_layers, labels_layers, new_scribbles
+from napari_unet.viewer.layers import (
+    image_layers,
+    labels_layers,
+    likely_labels,
+    new_scribbles,
+)
 from napari_unet.viewer.learning.history import Version
 from napari_unet.viewer.learning.record import Record
 from napari_unet.viewer.notes import is_linked, meaning_of, set_meaning
+from napari_unet.viewer.painted import check_same_grid
 from napari_unet.viewer.saving.autosave import Autosave
 from napari_unet.viewer.saving.restore import Saved, dismiss, found, restore
 from napari_unet.viewer.session import Session
+from napari_unet.viewer.stack import ImageStack
 
 STACK = (5, 60, 80)
 NOW = datetime.datetime.now().astimezone()
@@ -217,6 +224,32 @@ def test_layers_come_back_as_they_were(
     assert complaints == [
         "Image 'cells' could not be opened again (it was no file): open it yourself."
     ]
+
+
+def test_an_image_that_is_opened_again_lies_where_it_lay(
+    make_napari_viewer: Any, tmp_path: Path, crash: Callable[..., Path]
+) -> None:
+    """With the names of its axes: taken for planes, channels would have lost their labels."""
+    path = tmp_path / "two.tif"
+    tifffile.imwrite(path, np.zeros((2, 40, 60), np.float32))
+    viewer = make_napari_viewer()
+    session = Session.of(viewer)
+    (image,) = viewer.open(path)
+    image.axis_labels, image.scale = ("c", "y", "x"), (1, 0.5, 0.5)
+    image.translate, image.units = (0, 7, 9), ("pixel", "um", "um")
+    image.rotate, image.affine = 30, np.diag([1, 1, 2, 1])
+    new_scribbles(viewer, image).paint((10, 10), 2)
+    crash(session)
+    viewer.layers.clear()
+    (saved,) = found()
+
+    assert restore(viewer, session, saved) == []
+    opened, labels = viewer.layers
+    assert (opened.axis_labels, opened.units) == (image.axis_labels, image.units)
+    np.testing.assert_allclose(opened.scale, image.scale)
+    check_same_grid(opened, labels, ImageStack.of(opened))
+    assert likely_labels(viewer, opened) is labels
+    session.close()
 
 
 def test_models_and_curves_come_back(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -39,18 +39,20 @@ State = Literal["open", "closed", "restored", "dismissed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedImage:
-    """The image that labels belong to: its name, shape, file and who read that."""
+    """The image that labels belong to: its name, shape, file, who read that, and where it lies."""
 
     name: str
     shape: tuple[int, ...]
     path: str | None = None
     reader: str | None = None
+    spatial: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what no session wrote; raises TypeError or ValueError."""
         object.__setattr__(self, "shape", tuple(self.shape))  # JSON made it a list
         _require(str, self.name)
         _require((str, type(None)), self.path, self.reader)
+        _require(dict, self.spatial)
         _require_counts(*self.shape)
 
 

@@ -27,7 +27,11 @@ from napari_unet.errors import InputError, ModelFileError
 from napari_unet.viewer.learning.history import Version
 from napari_unet.viewer.learning.record import Record
 from napari_unet.viewer.notes import link
-from napari_unet.viewer.saving.savedlayers import add_labels, find_image
+from napari_unet.viewer.saving.savedlayers import (
+    add_labels,
+    find_image,
+    put_where_it_was,
+)
 from napari_unet.viewer.stack import finest
 
 if TYPE_CHECKING:
@@ -250,6 +254,8 @@ def _open_image(viewer: ViewerModel, saved: SavedImage | None) -> tuple[Image | 
         viewer.layers.move(viewer.layers.index(layer), 0)
     fitting = (layer for layer in opened if tuple(finest(layer).shape) == saved.shape)
     image = find_image(viewer, saved) or next(fitting, None)
+    if image is not None:
+        put_where_it_was(image, saved)
     changed = f"{saved.path} no longer holds an image of shape {saved.shape}."
     return image, "" if image is not None else changed
 

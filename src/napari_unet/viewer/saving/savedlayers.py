@@ -19,10 +19,12 @@ from napari_unet.viewer.stack import ImageStack, finest
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
-__all__ = ["add_labels", "find_image", "saved_labels"]
+__all__ = ["add_labels", "find_image", "put_where_it_was", "saved_labels"]
 
 ARRAYS = ("scale", "translate", "rotate", "shear")
+SPATIAL = {*ARRAYS, "affine", "units", "axis_labels"}
 
 
 def saved_labels(viewer: ViewerModel, layer: Labels, folder: str) -> SavedLabels:
@@ -38,10 +40,6 @@ def saved_labels(viewer: ViewerModel, layer: Labels, folder: str) -> SavedLabels
         Where its pixels are saved.
     """
     data = finest(layer)
-    spatial: dict[str, Any] = {name: np.asarray(getattr(layer, name)).tolist() for name in ARRAYS}
-    spatial["affine"] = np.asarray(layer.affine.affine_matrix).tolist()
-    spatial["units"] = [str(unit) for unit in layer.units]
-    spatial["axis_labels"] = [str(label) for label in layer.axis_labels]
     image = _image_of(viewer, layer)
     return SavedLabels(
         name=layer.name,
@@ -50,7 +48,7 @@ def saved_labels(viewer: ViewerModel, layer: Labels, folder: str) -> SavedLabels
         dtype=np.dtype(data.dtype).str,
         meaning=meaning_of(layer),
         entry=_plain({**entry(layer), "classes": _classes(layer)}),
-        spatial=spatial,
+        spatial=_spatial(layer),
         image=None if image is None else _saved_image(image),
     )
 
@@ -95,6 +93,13 @@ def find_image(viewer: ViewerModel, saved: SavedImage | None) -> Image | None:
     return None
 
 
+def put_where_it_was(image: Image, saved: SavedImage) -> None:
+    """Put an image that was opened again where it lay: its file may not tell all of it."""
+    with suppress(ValueError, TypeError, AttributeError):  # no reason not to have it at all
+        for name in saved.spatial.keys() & SPATIAL:
+            setattr(image, name, saved.spatial[name])
+
+
 def _classes(layer: Labels) -> list[tuple[int, str]]:
     with suppress(InputError):  # a table of something else must not keep the rest from it
         return list(classes_of(layer).items())
@@ -118,7 +123,22 @@ def _shape(image: Image) -> tuple[int, ...] | None:
 def _saved_image(image: Image) -> SavedImage:
     shape = tuple(int(n) for n in finest(image).shape)
     source = image.source
-    return SavedImage(name=image.name, shape=shape, path=source.path, reader=source.reader_plugin)
+    return SavedImage(
+        name=image.name,
+        shape=shape,
+        path=source.path,
+        reader=source.reader_plugin,
+        spatial=_spatial(image),
+    )
+
+
+def _spatial(layer: Layer) -> dict[str, Any]:
+    """Return where a layer lies, and what its axes are, as can be kept as JSON."""
+    spatial: dict[str, Any] = {name: np.asarray(getattr(layer, name)).tolist() for name in ARRAYS}
+    spatial["affine"] = np.asarray(layer.affine.affine_matrix).tolist()
+    spatial["units"] = [str(unit) for unit in layer.units]
+    spatial["axis_labels"] = [str(label) for label in layer.axis_labels]
+    return spatial
 
 
 def _plain(noted: dict[str, Any]) -> dict[str, Any]:
