@@ -127,10 +127,12 @@ def test_the_dock_says_that_another_image_is_seen_than_the_chosen_one(
 def test_what_the_dock_asks_for_makes_channels_of_planes(viewer: Any, open_dock: Any) -> None:
     """As long as it is open."""
     viewer.add_image(np.zeros((2, 60, 60), np.uint8), name="two")
+    labels = viewer.add_labels(np.zeros((60, 60), np.uint8))
     hand = open_dock()
     hand.wait_to_read("If the planes are channels, write c beside their slider")
     viewer.dims.set_axis_label(0, "c")
     hand.wait_to_read("60 x 60 px, 2 channels")
+    assert hand.dock.panels.data.choice.labels is labels
     viewer.window.remove_dock_widget(hand.dock.native)
     viewer.dims.set_axis_label(0, "t")
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 __all__ = ["DataPanel"]
-
 MEANINGS = [
     ("scribbles: 1 background, 2+ cells", "scribbles"),
     ("instances: 0 background, 1+ cells", "instances"),
@@ -40,6 +39,8 @@ class DataPanel:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
+        there, dims = viewer.layers.events, viewer.dims.events
+        self._news = (there.inserted, there.removed, there.renamed, dims.axis_labels)
         self.choice = LayerChoice(viewer)
         self.text = LabelledText(viewer, self.choice, Session.of(viewer).background)
         self._meaning = narrow(ComboBox(label="Meaning", choices=MEANINGS))
@@ -53,8 +54,7 @@ class DataPanel:
             "One model learns from all images that you painted on or trained with; untick to learn "
             "from the chosen one alone."
         )
-        choice = self.choice
-        self.class_choice = ClassChoice()
+        choice, self.class_choice = self.choice, ClassChoice()
         meaning = (self._meaning, self.class_choice.widget)
         rows = form(choice.image_box, choice.labels_row, *meaning, choice.regions_row)
         self.widget = stack(rows, self.others_box, self.text.widget)
@@ -93,16 +93,14 @@ class DataPanel:
             self._count_others()  # a training links layers
 
     def follow(self) -> None:
-        """Look at the layers now, and whenever they change."""
-        events = self._viewer.layers.events
-        for emitter in (events.inserted, events.removed, events.renamed):
+        """Look at the layers now, and whenever they, or the names of their axes, change."""
+        for emitter in self._news:
             emitter.connect(self.choice.follow)
         self.choice.follow()
 
     def leave(self) -> None:
         """Look no more."""
-        events = self._viewer.layers.events
-        for emitter in (events.inserted, events.removed, events.renamed):
+        for emitter in self._news:
             emitter.disconnect(self.choice.follow)
         self.class_choice.leave()
         self.text.forget()

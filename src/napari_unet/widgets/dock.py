@@ -67,8 +67,8 @@ class LiveUNet(Container):  # type: ignore[type-arg]
             signal.connect(self._renew)
         self.session.jobs.done.connect(self._on_done)
         self.session.viewer.events.theme.connect(self._follow_theme)
+        self._axis_names.follow()  # first, so that the panels look at the image with its names
         self.panels.follow()
-        self._axis_names.follow()
         self._follow_theme()
         self._renew()
 
