@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 __all__ = ["DataPanel"]
+
 MEANINGS = [
     ("scribbles: 1 background, 2+ cells", "scribbles"),
     ("instances: 0 background, 1+ cells", "instances"),
