@@ -54,7 +54,8 @@ def test_instances_by_hand() -> None:
 
 def test_classes_by_hand() -> None:
     """0 says nothing, k is class k - 1; touching classes get no border."""
-    target = encode(np.array([[0, 1, 2, 254]]), "classes")
+    annotation = Annotation(np.zeros((1, 4)), np.array([[0, 1, 2, 254]]), "classes")
+    target = encode(annotation.labels, "classes")
     np.testing.assert_array_equal(target.classes, [[IGNORE, 0, 1, 253]])
     assert not target.cells.any()
 
@@ -231,6 +232,7 @@ def test_whole_numbers_of_any_type_are_labels(dtype: Any) -> None:
         (np.zeros((1, 2)), np.array([[0, np.nan]]), {}, r"labels hold NaN \(1 px\)"),
         (np.zeros((1, 2)), np.array([[0, np.inf]]), {}, "labels hold float64"),
         (np.zeros((1, 2)), np.array([[0, 1e30]]), {}, "labels hold float64"),
+        (np.zeros((1, 2)), np.array([[0, 2.0**63]]), {}, "labels hold float64"),
         (np.zeros((1, 2)), np.array([[0, -1]]), {}, "hold -1"),
         (np.zeros((3, 3)), np.zeros((3, 4), int), {}, r"\(3, 4\).*\(3, 3\)"),
         (np.zeros((4, 5, 3)), np.zeros((4, 5), int), {}, "channels seem to come last"),

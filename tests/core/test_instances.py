@@ -218,6 +218,15 @@ def test_specks_are_dropped() -> None:
     assert not nothing.any()
 
 
+@pytest.mark.parametrize(("side", "cells"), [(4, 2), (3, 1)])
+def test_a_core_is_at_least_a_quarter_of_the_smallest_cell(side: int, cells: int) -> None:
+    """Of 50 pixels, that is 12; what is sure over fewer is what is left of an outline."""
+    probability = np.full((20, 40), NOT, dtype=np.float32)
+    probability[5:15, 5:35] = 0.6
+    probability[8 : 8 + side, 8 : 8 + side] = probability[8 : 8 + side, 28 : 28 + side] = SURE
+    assert instances(probability, core=0.8, min_size=50).max() == cells
+
+
 def test_touching_cells_get_their_border_back() -> None:
     """The one-pixel gap that training put between them goes to the two; the outline stays."""
     mask = two_squares(1)
@@ -229,6 +238,23 @@ def test_touching_cells_get_their_border_back() -> None:
     np.testing.assert_array_equal((labels > 0)[outside], mask[outside])
     assert labels.max() == 2
     assert labels[10, 10] != labels[10, 20]
+
+
+def test_a_pixel_as_near_to_several_cells_goes_to_the_upper_one() -> None:
+    """Else to the left one: so every block of a plane decides alike."""
+    cross = np.array([[0, 1, 0], [2, 0, 3], [0, 4, 0]])
+    assert give_border_back(cross, 1)[1, 1] == 1
+    cross[0] = 0
+    assert give_border_back(cross, 1)[1, 1] == 2
+
+
+def test_in_a_plane_of_many_rows_no_row_is_special() -> None:
+    """It is looked at some rows at a time, and nobody can see where two parts meet."""
+    cells = np.ones((6, 14), dtype=bool)
+    cells[0, :6] = cells[1, 7:] = cells[:, [6, 13]] = False  # borders of one pixel
+    labels = instances(foreground(np.tile(cells, (600, 4))[:, :-1])).astype(int)
+    assert labels[6:-6].all()
+    np.testing.assert_array_equal(labels[12:-6], labels[6:-12] + 8)
 
 
 def test_cells_further_apart_stay_apart() -> None:

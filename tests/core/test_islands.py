@@ -139,6 +139,29 @@ def test_what_is_far_away_is_not_read() -> None:
     np.testing.assert_array_equal(by_blocks(plane, 50, rules), instances(plane, **asdict(rules)))
 
 
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize(
+    ("end", "begin", "rules"),
+    [
+        # what lies between two cells is given to one of them
+        (60, 63, CellRules(border=1.5, max_hole=0)),
+        # outlines are smoothed so far
+        (63, 68, CellRules(border=0, split=0.2, smooth=1.5, max_hole=0)),
+    ],
+)
+def test_a_neighbour_that_has_a_say_is_seen_as_a_whole(
+    end: int, begin: int, rules: CellRules, turns: int
+) -> None:
+    """A cell in a block may be decided by one beside the block, which may reach far away."""
+    plane = np.full((100, 100), 0.02, np.float32)
+    plane[45:55, 45:end] = 0.98
+    plane[48:52, begin:90] = neighbour = np.float32(0.7)
+    plane = np.ascontiguousarray(np.rot90(plane, turns))
+    block = (slice(40, 60), slice(40, 60))
+    _, seen = find_window(plane.__getitem__, block, (100, 100), rules)
+    assert np.count_nonzero(seen == neighbour) == np.count_nonzero(plane == neighbour)
+
+
 def test_an_island_that_is_too_large_for_memory_is_cut() -> None:
     """Where the largest window ends; all pixels are still in cells, and nothing else is cut."""
     plane = np.full((200, 200), 0.02, np.float32)

@@ -129,6 +129,16 @@ def test_what_is_missed_in_one_plane_goes_on(kind: Any) -> None:
     assert len(link_planes(disks(cell, [], [], cell), kind=kind).tracks) == 2
 
 
+@KINDS
+def test_what_was_missed_does_not_take_what_goes_on_from_another(kind: Any) -> None:
+    """It may only go on in what nothing of the plane between goes on in."""
+    missed, there, wide = (20, 20, 8), (20, 34, 8), (20, 27, 12)
+
+    _, tracks, _ = link_planes(disks([missed], [there], [wide]), kind=kind)
+
+    assert tracks.tolist() == [[1, 0, 0, 0], [2, 1, 2, 0]]
+
+
 def test_branches_that_meet_later_are_one_object() -> None:
     """The first plane of an arch shows two pieces, the last one; all of it gets one number."""
     arch = disks([(20, 20, 8), (20, 40, 8)], [(20, 20, 8), (20, 40, 8)], [(20, 30, 19)])

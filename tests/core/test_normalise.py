@@ -81,6 +81,15 @@ def test_a_hot_pixel_does_not_darken_the_rest() -> None:
     np.testing.assert_allclose(apply(hot)[rest], apply(image)[rest], atol=0.02)
 
 
+def test_very_few_cells_on_a_flat_background_keep_their_contrast() -> None:
+    """Most pixels being equal, the darkest and the brightest one are what is dark and bright."""
+    image = np.zeros((1, 100, 100))
+    image[0, 40:42, 40:43] = [[1, 1, 1], [2, 2, 2]]
+    seen = np.unique(apply(image))
+    np.testing.assert_allclose(seen[[0, -1]], [0, 1], atol=1e-6)
+    assert 0.3 < seen[1] < 0.9
+
+
 @pytest.mark.parametrize("factor", [1, 2])
 @pytest.mark.parametrize(
     ("filler", "dtype"), [(-3.4e38, np.float32), (3.4e38, np.float32), (-1.7e308, np.float64)]

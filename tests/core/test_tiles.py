@@ -19,6 +19,7 @@ from napari_unet.core.tiles import (
     read_mirrored,
     smallest_output,
     tile_grid,
+    tiles_over,
 )
 from napari_unet.core.unet import UNet, output_size
 from napari_unet.errors import InputError
@@ -121,6 +122,34 @@ def test_no_tile_of_a_cut_plane_is_too_small_to_be_exact(side: int, depth: int, 
         if len(tiles) > 1:
             assert all(t.output[0].stop - t.output[0].start >= 5 * stride + 4 for t in tiles)
         tiles = [half for tile in tiles for half in halve(tile, context=context, stride=stride)]
+
+
+@unhurried
+@given(
+    start=st.integers(0, 2000),
+    length=st.integers(1, 700),
+    depth=st.integers(1, 5),
+    more=st.integers(0, 500),
+)
+def test_tiles_over_a_part_are_as_exact_as_those_of_the_whole(
+    start: int, length: int, depth: int, more: int
+) -> None:
+    """On the same grid and as wide, however narrow the part is; they write it once."""
+    stride, context = 2**depth, 12 * 2**depth - 8
+    smallest, stop = smallest_output(stride), start + length
+    box = (slice(start, stop),)
+    tiles = tiles_over(box, output=smallest + more, context=context, stride=stride)
+    written = np.zeros(stop + 1000, dtype=int)
+    for (read,), (output,), write in ((t.read, t.output, t.write) for t in tiles):
+        written[write] += 1
+        assert output.start % stride == 0
+        assert (output.start - read.start, read.stop - output.stop) == (context // 2,) * 2
+        assert 0 <= output.start <= write[0].start < write[0].stop <= output.stop
+        side = output.stop - output.start
+        assert side <= smallest + more
+        assert side >= 5 * stride + 4 or stop < smallest
+    np.testing.assert_array_equal(np.flatnonzero(written), np.arange(start, stop))
+    assert written.max() == 1
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0), ()])
