@@ -386,6 +386,21 @@ def test_an_image_that_changes_while_it_is_read_fails(model: Segmenter, tmp_path
     assert names(list(segment_files(model, image, tmp_path / "out", CPU)))[1] == "ItemDone"
 
 
+def test_a_result_that_comes_while_it_is_made_is_kept(model: Segmenter, tmp_path: Path) -> None:
+    """Somebody else put it there after the batch had looked."""
+    image, result = save(tmp_path / "a.tif", cells()), tmp_path / "out" / "a_labels.tif"
+    events = []
+    for event in segment_files(model, image, tmp_path / "out", CPU):
+        events.append(event)
+        if isinstance(event, ItemStarted):
+            result.write_bytes(b"painted by hand")
+
+    failed = events[-2]
+    assert isinstance(failed, ItemFailed)
+    assert f"{result} was made or changed meanwhile" in failed.reason
+    assert result.read_bytes() == b"painted by hand"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
     model: Segmenter, tmp_path: Path

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from napari_unet.engine.items import locks as item_locks
-from napari_unet.engine.items.locks import ItemLocks
+from napari_unet.engine.items.locks import ItemLocks, _set_aside
 
 
 def owned(path: Path, **changes: object) -> Path:
@@ -69,6 +69,17 @@ def test_another_machine_keeps_its_lock_while_it_gives_signs_of_life(tmp_path: P
         assert locks.take(path).endswith(" on elsewhere")
         os.utime(path, times=(time.time() - 1000,) * 2)
         assert locks.take(path) == ""
+
+
+def test_a_lock_that_another_process_took_over_sooner_stays(tmp_path: Path) -> None:
+    """Of several that find the same lock of nobody, one has it, and the others leave it alone."""
+    path = tmp_path / "a.lock"
+    with ItemLocks() as quicker:
+        quicker.take(path)
+        _set_aside(path)
+        assert list(tmp_path.iterdir()) == [path]
+        with ItemLocks() as slower:
+            assert slower.take(path) == f"process {os.getpid()}"
 
 
 def test_a_lock_without_a_name_is_one_that_is_being_written(tmp_path: Path) -> None:

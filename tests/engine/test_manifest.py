@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +111,11 @@ def test_another_image_is_stale_even_if_it_was_given_the_old_time(
 def test_earlier_results_are_explained_until_they_change(item: Item) -> None:
     """Killed between the record and the move, the old result is still ours."""
     path = item.output("labels", ".tif")
-    record_of(item, outputs={"labels": (path.name, "7 7")}, earlier={path.name: str(stamp(path))})
+    earlier = {path.name: str(stamp(path)), "a_objects.csv": "1 2"}
+    record_of(item, outputs={"labels": (path.name, "7 7")}, earlier=earlier)
 
     assert not find_foreign(item, [path])
-    assert explained(item) == {path.name: "7 7"}
+    assert explained(item) == {path.name: "7 7", "a_objects.csv": "1 2"}
     path.write_bytes(b"corrected")
     assert find_foreign(item, [path]) == [path]
 
@@ -191,6 +192,20 @@ def test_a_record_that_was_written_meanwhile_stays(item: Item) -> None:
     assert read_record(item) == replace(later, made_by="another model")
 
 
+def test_only_what_is_still_as_it_was_made_is_remembered_on(item: Item) -> None:
+    """Not a table that was changed, or is gone, since the labels were made."""
+    paths = {kind: item.output(kind, ".csv") for kind in ("objects", "tracks", "volumes")}
+    for path in paths.values():
+        path.write_text("1")
+    made = {kind: (path.name, str(stamp(path))) for kind, path in paths.items()}
+    seen = record_of(item, outputs=made).fingerprint
+    paths["objects"].write_text("corrected")
+    paths["tracks"].unlink()
+
+    lasting = find_lasting(item, {"labels": item.output("labels", ".tif")}, "me", seen, "")
+    assert lasting == {"volumes": made["volumes"]}
+
+
 def test_a_folder_is_its_files(tmp_path: Path) -> None:
     """A chunk that changed, came or went makes another stamp."""
     (tmp_path / "a.zarr" / "c").mkdir(parents=True)
@@ -234,11 +249,14 @@ def test_a_model_is_its_weights_and_settings_not_its_history() -> None:
     weights = dict(model.weights)
     name = next(iter(weights))
     weights[name] = np.nextafter(weights[name], np.float32(1))
+    changed = {"threshold": 0.6, "min_size": 5, "max_hole": 5, "split": 0.5, "border": 1.0}
+    changed |= {"magnification": 2.0, "spacing": 2.0, "rotations": 7}
+    assert {*changed, "tile_size", "device"} == {field.name for field in fields(config)}
     others = (
         (replace(model, weights=weights), config, plain),
         (replace(model, split=0.3), config, plain),
-        (model, PredictConfig(threshold=0.6), plain),
+        *((model, replace(config, **{name: value}), plain) for name, value in changed.items()),
         (model, config, BatchOptions(link="objects")),
     )
-    assert len({known, *(identify(*other)[0] for other in others)}) == 5
+    assert len({known, *(identify(*other)[0] for other in others)}) == 1 + len(others)
     assert settings["threshold"] == 0.5
