@@ -143,17 +143,18 @@ def test_errors_come_back_as_they_are(workers: DaskExecutor) -> None:
 def test_a_killed_worker_costs_only_its_task(tmp_path: Path) -> None:
     """It is done again; what kills every worker is given up, with a sentence."""
     with local_workers(2) as executor:
-        given: list[Any] = [(tmp_path, number, min(number, 1)) for number in range(6)]
-        results, killed = {}, None
-        for index, result in executor.map(toy_units.linger, given):
+        results, alive = {}, True
+        for index, result in executor.map(toy_units.outlive, [(tmp_path, n) for n in range(6)]):
             results[index] = result
-            while killed is None:
-                for path in tmp_path.glob("[1-9]-*"):  # one that takes a second has begun
-                    killed, process = map(int, path.name.split("-"))
-                    os.kill(process, signal.SIGKILL)
-                    break
+            while not (begun := list(tmp_path.glob("1-*"))):
+                time.sleep(0.01)
+            process = begun[0].name.split("-")[1]
+            others = {int(path.name.split("-")[0]) for path in tmp_path.glob(f"*-{process}")} - {1}
+            if alive and others <= results.keys():  # what it has done before has arrived
+                os.kill(int(process), signal.SIGKILL)
+                alive = False
         assert results == {number: number**2 for number in range(6)}
-        assert attempts(tmp_path) == {number: 1 + (number == killed) for number in range(6)}
+        assert attempts(tmp_path) == {number: 1 + (number == 1) for number in range(6)}
         executor._client.cluster.scheduler.allowed_failures = 0  # not to wait for as many deaths
         ((index, error),) = executor.map(toy_units.die, [()])
     assert isinstance(error, JobError)

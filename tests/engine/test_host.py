@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 import pytest
 
-from napari_unet.engine.host import STOP_GRACE_SECONDS, Host
+from napari_unet.engine.host import Host
 from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.errors import DeviceError, InputError, JobError
@@ -39,7 +39,7 @@ def host() -> Iterator[Host]:
         yield host
 
 
-def gone(pid: int, within: float = 2.0) -> bool:
+def gone(pid: int, within: float = 20.0) -> bool:
     """Whether the process ends within this time."""
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
@@ -57,11 +57,6 @@ def blocks_of(pid: int | str = "self") -> set[Path]:
     """The shared memory that a process has mapped; others may use the machine too."""
     maps = Path("/proc", str(pid), "maps").read_text()
     return {Path(name) for name in re.findall(r"/dev/shm/psm_\w+", maps)}
-
-
-def seconds_since(start: float) -> float:
-    """How long ago that was."""
-    return time.monotonic() - start
 
 
 def test_a_thousand_events_arrive_in_order(host: Host) -> None:
@@ -85,7 +80,7 @@ def test_the_function_runs_in_one_child_that_is_kept(host: Host) -> None:
 @posix
 def test_the_child_yields_the_processor_to_the_program(host: Host) -> None:
     """On few cores, painting comes first."""
-    assert list(host.run(toy_tasks.priority)) == [os.nice(0) + 10]
+    assert list(host.run(toy_tasks.priority)) == [min(os.nice(0) + 10, 19)]
 
 
 LAYOUTS = {
@@ -231,17 +226,24 @@ def test_an_import_that_fails_while_warming_up_fails_every_job() -> None:
                 list(host.run(toy_tasks.count, 1))
 
 
-def test_starting_returns_at_once_and_a_stop_needs_no_warm_child() -> None:
-    """While torch is imported, nothing waits for it but the job that needs it."""
-    with Host(warm_up=("torch",)) as host:
-        start = time.monotonic()
+def test_starting_returns_at_once_and_a_stop_needs_no_warm_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While modules are imported, nothing waits for them but the job that needs them."""
+    module = """if True:
+        import pathlib, time
+        while not pathlib.Path(__file__).with_name("imported").exists():
+            time.sleep(0.01)
+    """
+    Path(tmp_path, "slow_module.py").write_text(module)
+    monkeypatch.syspath_prepend(tmp_path)
+    with Host(warm_up=("slow_module",)) as host:
         host.start()
-        assert seconds_since(start) < 0.5
         stop = threading.Event()
         threading.Timer(0.2, stop.set).start()
 
         assert list(host.run(toy_tasks.count, 1, stop=stop)) == []
-        assert seconds_since(start) < 0.2 + STOP_GRACE_SECONDS
+        Path(tmp_path, "imported").touch()
         assert len(list(host.run(toy_tasks.count, 3))) == 3
 
 
@@ -257,28 +259,36 @@ def test_the_first_job_of_a_warm_child_waits_for_no_module() -> None:
 
 def test_closing_the_run_closes_the_generator_in_the_child(host: Host, tmp_path: Path) -> None:
     """Its finally-block runs there, before the close returns."""
-    run = host.run(toy_tasks.touch_and_count, str(tmp_path), 1000, 0.02)
+    run = host.run(toy_tasks.touch_and_count, str(tmp_path), 10_000, 0.02)
     next(run)
-    start = time.monotonic()
     run.close()
 
-    assert seconds_since(start) < 0.5
-    assert Path(tmp_path, "log").read_text().endswith("closed\n")
+    log = Path(tmp_path, "log").read_text().split()
+    assert log[-1] == "closed"
+    assert len(log) < 10_000
 
 
-@pytest.mark.parametrize(
-    "task",
-    [toy_tasks.sleep_in_the_middle, toy_tasks.multiply_for_ever, toy_tasks.refuse_to_stop],
-)
-def test_closing_the_run_is_quick_inside_a_long_computation(host: Host, task: object) -> None:
-    """A generator that does not stop loses its process within a second; the next run works."""
-    run = host.run(task)
+@pytest.mark.parametrize("task", [toy_tasks.sleep_in_the_middle, toy_tasks.multiply_for_ever])
+def test_closing_the_run_does_not_wait_for_the_end_of_a_long_computation(
+    host: Host, task: object, tmp_path: Path
+) -> None:
+    """A generator that does not stop loses its process; the next run works."""
+    run = host.run(task, begun=str(tmp_path / "begun"))
     first = next(run)
-    time.sleep(0.1)  # into the computation
-    start = time.monotonic()
+    while not Path(tmp_path, "begun").exists():
+        time.sleep(0.01)
     run.close()
 
-    assert seconds_since(start) < 1.0
+    with closing(host.run(toy_tasks.process_id)) as run:
+        assert next(run) != first
+
+
+def test_closing_the_run_does_not_wait_for_a_generator_that_refuses_to_stop(host: Host) -> None:
+    """It loses its process, too."""
+    run = host.run(toy_tasks.refuse_to_stop)
+    first = next(run)
+    run.close()
+
     with closing(host.run(toy_tasks.process_id)) as run:
         assert next(run) != first
 
@@ -292,17 +302,15 @@ def test_closing_the_run_is_quick_inside_a_long_computation(host: Host, task: ob
     ],
 )
 def test_a_stop_reaches_a_run_that_waits(host: Host, task: object, delay: float) -> None:
-    """Set before the first event, or while none comes, it ends the run within a second."""
+    """Set before the first event, or while none comes, it ends the run."""
     host.start()
     stop = threading.Event()
     if delay:
         threading.Timer(delay, stop.set).start()
     else:
         stop.set()
-    start = time.monotonic()
 
-    assert len(list(host.run(task, stop=stop))) <= 1
-    assert seconds_since(start) - delay < 1.0
+    assert len(list(host.run(task, 1000.0, stop=stop))) <= 1
 
 
 def test_a_stop_between_events_keeps_the_process(host: Host) -> None:
@@ -451,11 +459,9 @@ def test_closing_ends_the_child_also_in_the_middle_of_a_run() -> None:
     thread.start()
     while not pids:
         time.sleep(0.01)
-    start = time.monotonic()
     host.close()
-    thread.join(1.0)
+    thread.join()
 
-    assert seconds_since(start) < 1.2
     assert gone(pids[0])
     assert [str(error) for error in errors] == [
         "The compute process was closed while a computation was running."
@@ -469,10 +475,8 @@ def test_closing_does_not_wait_for_a_consumer_that_rests() -> None:
     host = Host(warm_up=())
     run = host.run(toy_tasks.count, 1000)
     next(run)
-    start = time.monotonic()
     host.close()
 
-    assert seconds_since(start) < 1.2
     with pytest.raises(JobError):
         list(run)
 
@@ -535,7 +539,7 @@ def test_a_killed_program_leaves_no_process_and_no_memory(task: str) -> None:
 
         assert gone(child)
     # what the program owned is removed by a process of Python's own, at its leisure
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 20
     while any(block.exists() for block in blocks) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not [block for block in blocks if block.exists()]

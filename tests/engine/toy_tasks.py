@@ -75,9 +75,11 @@ def priority() -> Iterator[int]:
     yield os.nice(0)
 
 
-def sleep_in_the_middle(seconds: float = 30.0) -> Iterator[int]:
-    """Yield the process, then compute without a yield."""
+def sleep_in_the_middle(seconds: float = 30.0, begun: str = "") -> Iterator[int]:
+    """Yield the process, then compute without a yield; a file may say that this has begun."""
     yield os.getpid()
+    if begun:
+        Path(begun).touch()
     time.sleep(seconds)
 
 
@@ -87,12 +89,14 @@ def sleep_at_once(seconds: float = 30.0) -> Iterator[int]:
     yield os.getpid()
 
 
-def multiply_for_ever() -> Iterator[int]:
-    """Keep torch busy without a yield."""
+def multiply_for_ever(begun: str = "") -> Iterator[int]:
+    """Keep torch busy without a yield; a file may say that this has begun."""
     import torch
 
     yield os.getpid()
     matrix = torch.rand(400, 400)
+    if begun:
+        Path(begun).touch()
     while True:
         matrix = torch.softmax(matrix @ matrix, 0)
 
