@@ -607,6 +607,8 @@ def test_results_of_images_that_are_gone_are_no_images(model: Segmenter, tmp_pat
     assert [item.image.name for item in plan(tmp_path, out)] == ["a.tif"]
     with pytest.raises(InputError, match="give the images themselves"):
         plan(out, out)
+    named = out / "a_probabilities.tif"
+    assert [item.image for item in plan(named, tmp_path / "other")] == [named], "it is meant"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")

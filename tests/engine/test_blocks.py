@@ -305,7 +305,12 @@ def test_another_model_or_another_rule_begins_anew(tmp_path: Path) -> None:
         open_store(tmp_path, segmenter, image[:, 1:], config(), side=64),
         open_store(tmp_path, segmenter, image, config(), side=32),
     ]
-    assert len({other.folder for other in [store, *others]}) == 6
+    assert len({other.folder for other in [store, *others]}) == 1 + len(others)
+
+    classes = model(n_classes=3, kind="classes")
+    knobs: list[dict[str, Any]] = [{}, {"rotations": 2}, {"magnification": 2.0}]
+    stores = [open_store(tmp_path, classes, image, config(**some), side=64) for some in knobs]
+    assert len({store.folder for store in stores}) == len(knobs)
 
 
 def test_cells_are_not_numbered_before_all_blocks_are_found(tmp_path: Path) -> None:

@@ -64,10 +64,10 @@ THIS = replace(
 )
 
 
-def make_segmenter(value: float = 0.5) -> Segmenter:
-    """The smallest model there can be."""
-    shape = {"in_channels": 1, "n_classes": 2, "base_channels": 1, "depth": 1}
-    empty = Segmenter(weights={}, **shape)
+def make_segmenter(value: float = 0.5, base_channels: int = 1, depth: int = 1) -> Segmenter:
+    """The smallest model there can be, or a larger one."""
+    shape = {"base_channels": base_channels, "depth": depth}
+    empty = Segmenter(weights={}, in_channels=1, n_classes=2, **shape)
     weights = {k: np.full(s, value, np.float32) for k, s in weight_shapes(empty).items()}
     return replace(empty, weights=weights)
 
@@ -278,6 +278,37 @@ def test_nothing_is_written_twice_and_nothing_empty(open_saver: Callable[[], Sav
     assert not read_labels(saving.folder / "labels-0", SHAPE, np.uint16).pixels.any(), "erased"
 
 
+def test_what_comes_while_the_same_is_written_is_written_next(
+    open_saver: Callable[[], Saver],
+) -> None:
+    """The stroke of this moment is the newest, although another one is on its way to the disk."""
+    saving, corner = open_saver(), Corner((), 0, 0)
+    before, now = np.random.default_rng(0).integers(1, 2**31, (2, 1024, 1024))
+    saving.put("labels-0", corner, before)
+    while saving.folder is None:  # that is made when the writing begins
+        time.sleep(0.001)
+    saving.put("labels-0", corner, now)
+    assert saving.wait(60)
+
+    read = read_labels(saving.folder / "labels-0", now.shape, now.dtype)
+    np.testing.assert_array_equal(read.pixels, now)
+
+
+def test_what_is_noted_while_the_rest_is_written_is_written_next(
+    open_saver: Callable[[], Saver],
+) -> None:
+    """A large model takes a while, and meanwhile a layer is renamed."""
+    saving, first = open_saver(), present(model=make_segmenter(base_channels=48, depth=3))
+    renamed = replace(first.session.labels[0], name="renamed")
+    saving.note(first)
+    while saving.folder is None:
+        time.sleep(0.001)
+    saving.note(replace(first, session=replace(first.session, labels=(renamed,))))
+    assert saving.wait(60)
+
+    assert read_session(saving.folder).labels[0].name == "renamed"
+
+
 def test_models_that_are_forgotten_are_deleted(open_saver: Callable[[], Saver]) -> None:
     """The history does not fill the disk; of the present model two older ones are kept."""
     saving, models = open_saver(), [make_segmenter(n / 10) for n in range(6)]
@@ -331,7 +362,7 @@ def test_a_model_that_cannot_be_saved_keeps_nothing_else_from_it(
     saving = open_saver()
     saving.put("labels-0", Corner((0,), 0, 0), pixels(2))
     saving.note(present(model=make_segmenter(float("nan"))))
-    saving.wait(5)
+    assert not saving.wait(5), "it is tried again"
 
     assert saving.folder is not None
     session = read_session(saving.folder)
