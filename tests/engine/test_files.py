@@ -172,13 +172,18 @@ def test_a_picture_keeps_all_of_its_bits_or_is_refused(samples: int, tmp_path: P
             read(tmp_path / "a.png")
 
 
-def test_alpha_of_a_tiff_is_dropped(tmp_path: Path) -> None:
-    """The fourth sample of an RGBA TIFF is no channel."""
+@pytest.mark.parametrize(
+    ("extra", "channels"), [("assocalpha", 3), ("unassalpha", 3), ("unspecified", 4)]
+)
+def test_alpha_of_a_tiff_is_dropped_and_a_fourth_colour_is_not(
+    tmp_path: Path, extra: str, channels: int
+) -> None:
+    """The file says which of them the fourth sample is."""
     pixels = noise(9, 8, 4, dtype="uint8")
-    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=["unassalpha"])
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=[extra])
 
     for image in (read_image(tmp_path / "a.tif"), open_image(tmp_path / "a.tif").data):
-        np.testing.assert_array_equal(np.asarray(image), np.moveaxis(pixels, -1, 0)[:3])
+        np.testing.assert_array_equal(np.asarray(image), np.moveaxis(pixels, -1, 0)[:channels])
 
 
 def test_lzw_needs_no_further_package(tmp_path: Path) -> None:

@@ -236,11 +236,12 @@ def test_classes_fill_what_is_unlabelled(viewer: ViewerModel, image: Image) -> N
 
 
 def test_free_numbers_are_found_in_a_full_type(viewer: ViewerModel, result: Labels) -> None:
-    """And where there are too few, that is said before anything changes."""
+    """But for those of verified cells; where there are too few, that is said before any change."""
     labels = paint(viewer, np.zeros(CELLS.shape, np.uint8))
     labels.data[tuple(np.argwhere(CELLS == 0)[0])] = 255
+    mark(labels, (), [3])
     accept_all(result, labels)
-    assert sorted(np.unique(labels.data)) == [0, *range(2, 2 + CELLS.max()), 255]
+    assert sorted(np.unique(labels.data)) == [0, 2, *range(4, 3 + CELLS.max()), 255]
 
     full = np.zeros(CELLS.shape, np.uint8)
     full[CELLS == 0] = np.resize(np.arange(2, 256), (CELLS == 0).sum())
@@ -248,6 +249,16 @@ def test_free_numbers_are_found_in_a_full_type(viewer: ViewerModel, result: Labe
     with pytest.raises(InputError, match=r"of dtype uint8 numbers cells up to 255, and .* do not"):
         accept_all(result, other)
     np.testing.assert_array_equal(other.data, full)
+
+
+@pytest.mark.parametrize("highest", [255 - CELLS.max(), 256 - CELLS.max()])
+def test_numbers_end_where_the_type_ends(viewer: ViewerModel, result: Labels, highest: int) -> None:
+    """The last one is given, and none beyond, which would be another number."""
+    labels = paint(viewer, np.zeros(CELLS.shape, np.uint8))
+    labels.data[tuple(np.argwhere(CELLS == 0)[0])] = highest
+    accept_all(result, labels)
+    assert len(np.unique(labels.data[CELLS > 0])) == CELLS.max()
+    assert labels.data[CELLS > 0].all()
 
 
 def test_labels_that_cannot_take_it_are_refused(viewer: ViewerModel, result: Labels) -> None:

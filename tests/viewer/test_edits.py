@@ -245,7 +245,14 @@ def test_a_stroke_is_told_while_it_is_drawn(
         np.testing.assert_array_equal(listener.copy, listener.layer.data)
 
 
-@pytest.mark.parametrize("data", [np.ones((3, 20, 90), np.uint16), np.ones(SHAPE, np.int32)])
+@pytest.mark.parametrize(
+    "data",
+    [
+        np.ones((3, 20, 90), np.uint16),
+        np.ones(SHAPE, np.int32),
+        np.zeros((3, 20, 90), np.uint16),  # empty, too
+    ],
+)
 def test_data_of_another_kind_is_told_plane_by_plane(listen: Any, data: Any) -> None:
     """Another shape or type: known planes as a whole, the others where they are painted."""
     listener = listen(painted_stack())
@@ -253,6 +260,8 @@ def test_data_of_another_kind_is_told_plane_by_plane(listen: Any, data: Any) -> 
     listener.layer.data = data
     listener.edits.flush()
 
+    whole = (slice(0, data.shape[1]), slice(0, data.shape[2]))
+    assert whole in [edit.box for edit in listener.heard]
     np.testing.assert_array_equal(listener.copy, data)
     listener.layer.paint((0, 10, 10), 7)
     listener.layer.data[1, 3, 3] = 8
