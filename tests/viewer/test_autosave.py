@@ -24,6 +24,7 @@ from napari_unet.viewer.layers import new_scribbles
 from napari_unet.viewer.notes import mark_result, set_meaning
 from napari_unet.viewer.saving import autosave
 from napari_unet.viewer.saving.autosave import Autosave
+from napari_unet.viewer.saving.changes import Changes
 from napari_unet.viewer.session import Session
 
 STACK = (4, 60, 80)
@@ -380,3 +381,18 @@ def test_where_nothing_is_done_nothing_is_written(
     saving.close()
 
     assert not (tmp_path / "autosave").exists()
+
+
+def test_no_piece_is_saved_of_data_that_has_gone(viewer: Any) -> None:
+    """Pieces are copied one by one, and meanwhile the layer may be given data of another size."""
+    layer = viewer.add_labels(np.ones((2, 40, 50), np.uint16))
+    set_meaning(layer, "scribbles")
+    changes = Changes(layer, viewer)
+    pieces = changes.begin(everything=True, flush=False)
+    corner, pixels = next(pieces)
+    assert (corner.plane, pixels.shape) == ((0,), (40, 50))
+
+    layer.data = np.ones((1, 30, 30), np.uint16)
+    assert not list(pieces)
+    assert [c.plane for c, _ in changes.begin(everything=True, flush=False)] == [(0,)]
+    changes.leave()
