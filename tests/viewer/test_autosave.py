@@ -119,6 +119,22 @@ def test_a_stroke_that_is_still_being_drawn_is_saved(
         assert_saved(saving, scribbles)
 
 
+@pytest.mark.usefixtures("hurried")
+def test_what_a_break_keeps_waiting_is_saved_when_all_is_to_be_saved_now(
+    saving: Autosave, scribbles: Labels, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pieces are copied a few at a time, and the viewer may close in between."""
+    monkeypatch.setattr(autosave, "COPY_SECONDS", 0.0)  # one at a time,
+    monkeypatch.setattr(autosave, "BREATH_SECONDS", 1000.0)  # and the next one much later
+    for plane in range(STACK[0]):
+        scribbles.paint((plane, 10, 10), 2)
+    qtbot.wait_until(lambda: parts_in(saving) == 1, timeout=20_000)
+    assert saving.save_now()
+
+    assert_saved(saving, scribbles)
+    assert layers_in(saving)[0].cells == STACK[0]
+
+
 def test_undone_erased_replaced_and_set_pixels_are_saved(
     saving: Autosave, scribbles: Labels
 ) -> None:

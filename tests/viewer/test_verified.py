@@ -37,8 +37,10 @@ def status(labels: Labels, z: int, y: int, x: int) -> str:
 
 def test_a_mark_is_of_one_cell_in_one_plane(labels: Labels) -> None:
     """And can be taken away."""
-    mark(labels, (1,), [2, 5])
+    mark(labels, (1,), [2])
+    mark(labels, (1,), [5])
     mark(labels, (2,), [5])
+    assert verified_ids(labels, (1,)) == {2, 5}
     mark(labels, (1,), [2], verified=False)
 
     assert verified_ids(labels, (1,)) == verified_ids(labels, (2,)) == {5}
