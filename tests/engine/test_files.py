@@ -583,6 +583,10 @@ def test_a_pattern_lists_what_it_matches(tmp_path: Path, monkeypatch: pytest.Mon
     (deep,) = find_images("day [1]/*/a.tif")
     assert relative_name(deep, "day [1]/*/a.tif") == Path("deep/a")
     assert len(find_images("**/*.tif")) == 3
+    zarr.create_array("c.zarr", shape=(9, 8), dtype="u2")
+    tree(tmp_path / "c.zarr", "thumbnail.png")
+    assert find_images("*/*.png") == [Path("c.zarr/thumbnail.png")], "asked for by name"
+    assert Path("c.zarr/thumbnail.png") not in find_images("**/*")
 
 
 def test_nothing_to_find_is_an_error(tmp_path: Path) -> None:
@@ -696,8 +700,9 @@ def test_less_in_common_makes_a_pair_only_where_nothing_else_does(tmp_path: Path
         ("i/t2.tif", "l/mask_2.tif"),
     ]
     tree(tmp_path / "i", "img2.tif")
-    with pytest.raises(InputError, match="There is no partner"):
-        pair_files([tmp_path / "i"], [tmp_path / "l"])
+    for labels in (tmp_path / "l", tmp_path / "l" / "*.tif"):
+        with pytest.raises(InputError, match="There is no partner"):
+            pair_files([tmp_path / "i"], [labels])
 
 
 def test_of_several_channels_in_files_of_their_own_none_is_taken_for_the_image(
@@ -808,6 +813,17 @@ def test_what_cellpose_writes_beside_masks_needs_no_partner(tmp_path: Path) -> N
     tree(tmp_path / "01_RES", "mask000.tif", "mask001.tif")
     with pytest.raises(InputError, match=r"no partner for .*mask001"):
         pair_files([tmp_path / "truth"], [tmp_path / "01_RES"])
+
+
+def test_what_a_batch_writes_beside_labels_needs_no_partner(tmp_path: Path) -> None:
+    """Its folder is given as it is, to train on or to be evaluated."""
+    tree(tmp_path / "i", "a.tif", "b.tif")
+    tree(tmp_path / "l", "a_labels.tif", "b_labels.tif", "a_probabilities.tif", "a_RES/mask000.tif")
+
+    assert pairs(tmp_path, ["i"], ["l"]) == [
+        ("i/a.tif", "l/a_labels.tif"),
+        ("i/b.tif", "l/b_labels.tif"),
+    ]
 
 
 def test_one_folder_may_hold_both(tmp_path: Path) -> None:

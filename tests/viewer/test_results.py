@@ -159,6 +159,14 @@ def test_more_cells_get_a_wider_type_and_keep_their_numbers(
     assert narrow.array.dtype == np.uint32
 
 
+def test_what_was_measured_of_other_cells_is_forgotten(viewer: ViewerModel, image: Image) -> None:
+    """Cell 1 is another one now."""
+    layer = Result(viewer, image, "segmentation", np.uint16).layer
+    layer.features = {"index": [1, 2], "area": [5.0, 6.0]}
+    Result(viewer, image, "segmentation", np.uint16)
+    assert "area" not in layer.features
+
+
 def test_an_image_that_changed_its_shape_gets_a_new_layer(
     viewer: ViewerModel, image: Image
 ) -> None:
