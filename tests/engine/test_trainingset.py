@@ -16,7 +16,7 @@ from napari_unet.core.annotation import IGNORE, Annotation
 from napari_unet.core.augment import Augmentation, cut_patch
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.unet import UNet, weighted_cross_entropy
-from napari_unet.engine.learning.heldout import BLOCK
+from napari_unet.engine.learning.heldout import BLOCK, Seen, hold_out
 from napari_unet.engine.learning.quality import is_worse, measure
 from napari_unet.engine.learning.trainingset import MAX_CENTRES, TrainingSet, prepare
 from napari_unet.engine.segmenter import Segmenter
@@ -384,3 +384,12 @@ def test_fewer_held_out_blocks_say_less_of_a_later_network() -> None:
     assert not is_worse(0.51, 0.8, 3)
     assert is_worse(0.49, 0.8, 3)
     assert not is_worse(float("nan"), 0.8, 0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_only_place_of_a_class_is_never_held_out(seed: int) -> None:
+    """The network could not learn it."""
+    counts = {(0, BLOCK * n): np.array([50, 50, 9 if n == 7 else 0]) for n in range(20)}
+    blocks = hold_out([counts], ["a plane"], 3, seed, Seen())
+    assert len(blocks) == 3
+    assert BLOCK * 7 not in [block.x for block in blocks]
