@@ -56,7 +56,7 @@ def session(
 def finish(session: Session, qtbot: Any) -> Callable[..., float]:
     """Wait until the running job has ended; return the seconds it took."""
 
-    def wait(seconds: float = 30.0) -> float:
+    def wait(seconds: float = 100.0) -> float:
         start = time.monotonic()
         qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=int(1000 * seconds))
         qtbot.wait(20)

@@ -84,7 +84,7 @@ def assert_saved(saving: Autosave, layer: Labels, number: int = 0) -> None:
 def test_a_stroke_is_saved_after_a_pause(saving: Autosave, scribbles: Labels, qtbot: Any) -> None:
     """By itself; only the plane somebody painted on has a file."""
     scribbles.paint((2, 30, 40), 2)
-    qtbot.wait_until(lambda: parts_in(saving) == 1, timeout=5000)
+    qtbot.wait_until(lambda: parts_in(saving) == 1, timeout=100_000)
 
     assert_saved(saving, scribbles)
     assert layers_in(saving)[0].cells == 1
@@ -115,7 +115,7 @@ def test_a_stroke_that_is_still_being_drawn_is_saved(
     assert saving.save_now()
     with scribbles.block_history():
         scribbles.paint((0, 30, 40), 2)
-        qtbot.wait_until(lambda: parts_in(saving) == 1, timeout=5000)
+        qtbot.wait_until(lambda: parts_in(saving) == 1, timeout=100_000)
         assert_saved(saving, scribbles)
 
 
@@ -128,7 +128,7 @@ def test_what_a_break_keeps_waiting_is_saved_when_all_is_to_be_saved_now(
     monkeypatch.setattr(autosave, "BREATH_SECONDS", 1000.0)  # and the next one much later
     for plane in range(STACK[0]):
         scribbles.paint((plane, 10, 10), 2)
-    qtbot.wait_until(lambda: parts_in(saving) == 1, timeout=20_000)
+    qtbot.wait_until(lambda: parts_in(saving) == 1, timeout=100_000)
     assert saving.save_now()
 
     assert_saved(saving, scribbles)
@@ -247,7 +247,7 @@ def test_a_large_layer_is_saved_without_holding_up_the_viewer(
     timer.start(5)
     layer.paint((0, 1100, 2000), 60)
     saving._save_soon()
-    qtbot.wait_until(lambda: parts_in(saving) == 30, timeout=20_000)
+    qtbot.wait_until(lambda: parts_in(saving) == 30, timeout=100_000)
     timer.stop()
 
     assert_saved(saving, layer)
@@ -298,7 +298,7 @@ def test_what_is_noted_with_a_layer_is_saved(viewer: Any, saving: Autosave, tmp_
 def test_a_new_model_is_saved_at_once(session: Session, saving: Autosave, qtbot: Any) -> None:
     """With nothing painted, too: somebody loaded it."""
     session.segmenter = make_segmenter()
-    qtbot.wait_until(lambda: saving.folder is not None, timeout=1000)
+    qtbot.wait_until(lambda: saving.folder is not None, timeout=100_000)
     assert saving._saver.wait(10)
 
     assert saving.folder is not None

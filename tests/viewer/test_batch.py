@@ -164,7 +164,7 @@ def begin(session: Session, folder: Path, qtbot: Any, done: int) -> None:
     session.segmenter = make_segmenter(base_channels=16)
     request = BatchRequest(given=(str(folder),), folder=str(folder.parent / "results"))
     begin_batch(session, request, CONFIG)
-    qtbot.wait_until(lambda: states(session).count("done") >= done, timeout=30_000)
+    qtbot.wait_until(lambda: states(session).count("done") >= done, timeout=100_000)
 
 
 def states(session: Session) -> list[str]:

@@ -105,7 +105,7 @@ def test_every_change_is_told_with_the_box_around_it(listen: Any, viewer: Any, q
         listener.edits.flush()
         listener.heard.clear()
         change()
-        qtbot.wait_until(lambda: bool(listener.heard), timeout=1000)
+        qtbot.wait_until(lambda: bool(listener.heard), timeout=100_000)
         qtbot.wait(30)
         _, y, x = np.nonzero(layer.data != before)
         assert len(listener.heard) == 1, listener.heard
@@ -219,7 +219,7 @@ def test_an_undo_is_told_from_another_plane(listen: Any, viewer: Any, qtbot: Any
     viewer.dims.set_point(0, 1)
     listener.edits.flush()
     listener.layer.undo()
-    qtbot.wait_until(lambda: len(listener.heard) == 2, timeout=1000)
+    qtbot.wait_until(lambda: len(listener.heard) == 2, timeout=100_000)
 
     assert [edit.plane for edit in listener.heard] == [(0,), (0,)]
     assert not listener.copy.any()
@@ -239,7 +239,7 @@ def test_a_stroke_is_told_while_it_is_drawn(
         point = [1, 40, 50]
         point[order[0]] = 2
         listener.layer.paint(point, 3)
-        qtbot.wait_until(lambda: bool(listener.heard), timeout=1000)
+        qtbot.wait_until(lambda: bool(listener.heard), timeout=100_000)
         qtbot.wait(40)
         assert listener.layer.data.any()
         np.testing.assert_array_equal(listener.copy, listener.layer.data)

@@ -29,12 +29,12 @@ def test_the_camera_decides_what_is_in_view(make_napari_viewer: Any, qtbot: Any,
     else:
         image = viewer.add_image(plane, scale=(0.5, 0.5) if kind == "scaled" else (1, 1))
     scale = image.scale[0]
-    qtbot.wait_until(lambda: bool(image.corner_pixels.any()), timeout=5000)
+    qtbot.wait_until(lambda: bool(image.corner_pixels.any()), timeout=100_000)
     qtbot.wait(300)  # napari fits the view once the window has its size
     assert shown_field(viewer, image).box[0] == slice(0, 400)
     viewer.scene.camera.zoom = 40 / scale
     viewer.scene.camera.center = (100 * scale, 500 * scale)
-    qtbot.wait_until(lambda: shown_field(viewer, image).box[0].start > 50, timeout=5000)
+    qtbot.wait_until(lambda: shown_field(viewer, image).box[0].start > 50, timeout=100_000)
     y, x = shown_field(viewer, image).box
     assert y.start < 100 < y.stop
     assert x.start < 500 < x.stop
@@ -48,12 +48,12 @@ def test_of_a_multiscale_image_what_napari_loads_counts_as_seen(
     viewer = make_napari_viewer(show=True)
     plane = np.zeros((4000, 6000), np.uint8)
     image = viewer.add_image([plane, plane[::4, ::4]], multiscale=True)
-    qtbot.wait_until(lambda: image.data_level == 1, timeout=5000)
+    qtbot.wait_until(lambda: image.data_level == 1, timeout=100_000)
     qtbot.wait(300)
     assert shown_field(viewer, image).box == (slice(0, 4000), slice(0, 6000))
     viewer.scene.camera.zoom = 4
     viewer.scene.camera.center = (1000, 5000)
-    qtbot.wait_until(lambda: image.data_level == 0, timeout=5000)
+    qtbot.wait_until(lambda: image.data_level == 0, timeout=100_000)
     qtbot.wait(300)
     y, x = shown_field(viewer, image).box
     assert y.start < 1000 < y.stop < 3000

@@ -86,16 +86,16 @@ def test_the_window_goes_on_while_all_planes_are_looked_through(
     timer.start(0)
     flight.begin(stack, None)
     assert told == [LOOKING]
-    qtbot.wait_until(lambda: len(turns) > 5, timeout=5_000)
+    qtbot.wait_until(lambda: len(turns) > 5, timeout=100_000)
     flight.begin(stack, None)
-    qtbot.wait_until(lambda: len(told) == 2, timeout=20_000)
+    qtbot.wait_until(lambda: len(told) == 2, timeout=100_000)
     timer.stop()
 
     assert told[1].startswith("Uncertain place 1: y 70")
     assert shown_field(session.viewer, stack).plane == (23,)
     assert turns.count(1) >= 22
     flight.begin(stack, None)  # from there
-    qtbot.wait_until(lambda: len(told) == 4, timeout=20_000)
+    qtbot.wait_until(lambda: len(told) == 4, timeout=100_000)
     assert told[3].startswith("No uncertain place is left")
 
 

@@ -82,7 +82,7 @@ def test_a_stop_does_not_wait_for_images_that_are_read(
     """Neither for the plane that is being read, nor for those that were to come."""
     image, labels = slow(seconds, range(PLANES), range(PLANES))
     session.train(image, labels, None, ENDLESS)
-    qtbot.wait_until(lambda: bool(image.data.begun), timeout=5_000)
+    qtbot.wait_until(lambda: bool(image.data.begun), timeout=100_000)
     qtbot.wait(100)
     session.jobs.stop()
 
@@ -98,14 +98,14 @@ def test_a_training_goes_on_while_another_plane_is_read(
     """For the preview, or because somebody painted on it; and a stop does not wait for it."""
     image, labels = slow(HANG, range(1, PLANES), range(1))
     session.train(image, labels, None, ENDLESS, live=what == "stroke")
-    qtbot.wait_until(lambda: len(steps) > 4, timeout=20_000)
+    qtbot.wait_until(lambda: len(steps) > 4, timeout=100_000)
     if what == "preview":
         session.viewer.dims.set_point(0, 3)
     else:
         labels.data_setitem((np.full(9, 3), np.arange(9), np.arange(9)), 5)
-    qtbot.wait_until(lambda: image.data.begun == [3], timeout=5_000)
+    qtbot.wait_until(lambda: image.data.begun == [3], timeout=100_000)
     seen = len(steps)
-    qtbot.wait_until(lambda: len(steps) > seen + 10, timeout=5_000)
+    qtbot.wait_until(lambda: len(steps) > seen + 10, timeout=100_000)
     start = time.monotonic()
     session.jobs.stop()
     finish()
@@ -120,16 +120,16 @@ def test_a_preview_that_was_read_too_late_is_not_looked_at_by_the_next_training(
     """It would not find its memory any more, and fail."""
     image, labels = slow(HANG, range(1, PLANES), range(1))
     session.train(image, labels, None, ENDLESS)
-    qtbot.wait_until(lambda: len(steps) > 4, timeout=20_000)
+    qtbot.wait_until(lambda: len(steps) > 4, timeout=100_000)
     session.viewer.dims.set_point(0, 3)
-    qtbot.wait_until(lambda: image.data.begun == [3], timeout=5_000)
+    qtbot.wait_until(lambda: image.data.begun == [3], timeout=100_000)
     session.jobs.stop()
     finish()
     session.viewer.dims.set_point(0, 0)
     session.train(image, labels, None, ENDLESS)
     image.data.released.set()
     seen = len(steps)
-    qtbot.wait_until(lambda: len(steps) > seen + 10, timeout=20_000)
+    qtbot.wait_until(lambda: len(steps) > seen + 10, timeout=100_000)
     assert session.jobs.state == "running"
     session.jobs.stop()
     finish()
@@ -161,7 +161,7 @@ def test_a_plane_that_cannot_be_read_fails_the_training_in_one_sentence(
     viewer.dims.set_point(0, 0)
     session.train(image, labels, None, ENDLESS, live=True)
     if when == "later":
-        qtbot.wait_until(lambda: len(steps) > 4, timeout=20_000)
+        qtbot.wait_until(lambda: len(steps) > 4, timeout=100_000)
         labels.data_setitem((np.full(9, 3), np.arange(9), np.arange(9)), 5)
     finish()
 

@@ -470,9 +470,9 @@ def test_the_model_of_a_running_training_is_not_mixed_with_the_saved_one(
     assert len(later.viewer.layers) == 3  # a preview is the third
     assert [offer.folder for offer in found()] == [saved.folder]
 
-    qtbot.wait_until(lambda: later.segmenter is not None, timeout=20_000)
+    qtbot.wait_until(lambda: later.segmenter is not None, timeout=100_000)
     later.jobs.stop()
-    qtbot.wait_until(lambda: later.jobs.state == "idle", timeout=5_000)
+    qtbot.wait_until(lambda: later.jobs.state == "idle", timeout=100_000)
     model = later.segmenter
     assert any("There is a model already" in said for said in restore(later.viewer, later, saved))
     assert later.segmenter is model

@@ -59,9 +59,9 @@ def settle(session: Session, qtbot: Any) -> Callable[[], None]:
     """Wait until nothing is asked any more."""
 
     def wait() -> None:
-        qtbot.wait_until(lambda: not session.background.busy, timeout=20_000)
+        qtbot.wait_until(lambda: not session.background.busy, timeout=100_000)
         qtbot.wait(20)
-        qtbot.wait_until(lambda: not session.background.busy, timeout=20_000)
+        qtbot.wait_until(lambda: not session.background.busy, timeout=100_000)
 
     return wait
 
@@ -365,7 +365,7 @@ def test_a_wish_is_answered_though_the_process_dies_over_the_one_before(
     process = psutil.Process(child._process.pid)
     process.suspend()
     again.find(stack, replace(CONFIG, threshold=0.7))
-    qtbot.wait_until(lambda: background._running is not None, timeout=5_000)
+    qtbot.wait_until(lambda: background._running is not None, timeout=100_000)
     qtbot.wait(50)
     out = SharedArray.create(large.shape, np.float32)
     background.ask("other", fill_uncertainty, large, "cells", 2, out, on_event=lambda _: None)
@@ -394,7 +394,7 @@ def test_whoever_left_changes_nothing_any_more(
     other.find(stack, replace(CONFIG, threshold=0.8))
     again.find(stack, replace(CONFIG, threshold=0.8))
     again.leave()
-    qtbot.wait_until(lambda: other.objects(stack) is not None, timeout=10_000)
+    qtbot.wait_until(lambda: other.objects(stack) is not None, timeout=100_000)
     wanted = expected(stack.data, replace(CONFIG, threshold=0.8))
     np.testing.assert_array_equal(layer.data, wanted)
 
@@ -414,15 +414,15 @@ def test_objects_that_were_linked_are_linked_again(
         again.find(volume, replace(CONFIG, threshold=threshold))
         qtbot.wait(5)
     wanted = linked(volume.data, replace(CONFIG, threshold=0.7))
-    qtbot.wait_until(lambda: np.array_equal(layer.data, wanted), timeout=20_000)
-    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=5_000)
+    qtbot.wait_until(lambda: np.array_equal(layer.data, wanted), timeout=100_000)
+    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=100_000)
 
     assert not np.array_equal(wanted, expected(volume.data, replace(CONFIG, threshold=0.7)))
     assert session.said.of_result.startswith("Linked 3 planes into ")
     again.find(volume, CONFIG)
     wanted = linked(volume.data, CONFIG)
-    qtbot.wait_until(lambda: np.array_equal(layer.data, wanted), timeout=20_000)
-    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=5_000)
+    qtbot.wait_until(lambda: np.array_equal(layer.data, wanted), timeout=100_000)
+    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=100_000)
 
 
 def test_objects_are_linked_again_after_a_job_that_runs(
@@ -435,7 +435,7 @@ def test_objects_are_linked_again_after_a_job_that_runs(
     session.segment(other, "whole layer", replace(CONFIG, tile_size=76))
     again.find(volume, replace(CONFIG, threshold=0.7))
     wanted = linked(volume.data, replace(CONFIG, threshold=0.7))
-    qtbot.wait_until(lambda: np.array_equal(layer.data, wanted), timeout=20_000)
+    qtbot.wait_until(lambda: np.array_equal(layer.data, wanted), timeout=100_000)
 
     assert not any("unfinished" in one.name for one in viewer.layers)
 
@@ -454,7 +454,7 @@ def test_a_segmentation_that_was_not_linked_is_not(
     wanted = expected(volume.data, replace(CONFIG, threshold=0.7))
     np.testing.assert_array_equal(layer.data, wanted)
     session.link(volume, "objects", CONFIG)
-    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=20_000)
+    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=100_000)
     first = session.said.of_result
     session.said.of_result = ""
     qtbot.wait(200)

@@ -57,7 +57,7 @@ def settle(scoring: Scoring, qtbot: Any) -> Callable[[], None]:
     """Wait until nothing is compared any more."""
 
     def wait() -> None:
-        qtbot.wait_until(lambda: not scoring.running, timeout=20_000)
+        qtbot.wait_until(lambda: not scoring.running, timeout=100_000)
         qtbot.wait(20)
 
     return wait
@@ -546,7 +546,7 @@ def test_errors_go_when_the_segmentation_changes(
 
     def change_by_adjusting() -> None:
         again.find(image, replace(config, threshold=0.6))
-        qtbot.wait_until(lambda: again.objects(image) is not None, timeout=10_000)
+        qtbot.wait_until(lambda: again.objects(image) is not None, timeout=100_000)
 
     change_by_segmenting()
     (found,) = [layer for layer in viewer.layers if is_result(layer, "segmentation", image)]
@@ -607,7 +607,7 @@ def test_whoever_left_shows_nothing_any_more(
     truth = viewer.add_labels(TRUTH.copy(), name="truth")
     scoring.begin(image, truth, "plane")
     scoring.leave()
-    qtbot.wait_until(lambda: not session.background.busy, timeout=10_000)
+    qtbot.wait_until(lambda: not session.background.busy, timeout=100_000)
     qtbot.wait(20)
 
     assert not any(is_result(layer, "errors") for layer in viewer.layers)
@@ -682,7 +682,7 @@ def test_a_process_that_dies_ends_it_and_the_next_one_scores(
     process = psutil.Process(child._process.pid)
     process.suspend()
     scoring.begin(image, truth, "plane")
-    qtbot.wait_until(lambda: background._running is not None, timeout=5_000)
+    qtbot.wait_until(lambda: background._running is not None, timeout=100_000)
     qtbot.wait(50)
     process.kill()
     settle()

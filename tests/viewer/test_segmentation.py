@@ -260,7 +260,7 @@ def begin(session: Session, image: Image, segmenter: Any, qtbot: Any) -> list[An
     session.segmenter = segmenter
     session.jobs.event.connect(events.append)
     session.segment(image, "whole layer", TILES)
-    qtbot.wait_until(lambda: len(events) >= 2, timeout=20_000)
+    qtbot.wait_until(lambda: len(events) >= 2, timeout=100_000)
     return events
 
 

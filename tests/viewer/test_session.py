@@ -55,7 +55,7 @@ def steps(session: Session) -> list[Any]:
 def begin(session: Session, layers: Any, steps: list[Any], qtbot: Any) -> None:
     """Start a training that does not end by itself, and wait for its first steps."""
     session.train(*layers, None, ENDLESS)
-    qtbot.wait_until(lambda: len(steps) > 4, timeout=20_000)
+    qtbot.wait_until(lambda: len(steps) > 4, timeout=100_000)
 
 
 def test_training_makes_a_model_and_says_how_it_went(
@@ -201,7 +201,7 @@ def test_a_training_that_cannot_begin_leaves_the_stopped_one_resumable(
     learned = len(session.record.seconds)
     seen = len(steps)
     session.resume()
-    qtbot.wait_until(lambda: len(steps) > seen + 4, timeout=20_000)
+    qtbot.wait_until(lambda: len(steps) > seen + 4, timeout=100_000)
 
     assert len(session.record.seconds) > learned
 
@@ -253,7 +253,7 @@ def test_layers_may_be_deleted_and_renamed_while_it_trains(
     """The training has a copy of what it needs."""
     image, labels = layers
     session.train(image, labels, None, small(steps=30))
-    qtbot.wait_until(lambda: len(steps) > 4, timeout=20_000)
+    qtbot.wait_until(lambda: len(steps) > 4, timeout=100_000)
     image.name = "other"
     session.viewer.layers.remove(labels)
     session.viewer.layers.remove(image)
@@ -326,12 +326,12 @@ def test_a_killed_process_fails_the_training_and_keeps_what_was_painted(
     begin(session, layers, events, qtbot)
     assert session.host._child is not None
     os.kill(session.host._child._process.pid, signal.SIGKILL)
-    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=5000)
+    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=100_000)
 
     assert "painted labels are untouched" in session.said.of_training
     assert session.segmenter is not None
     session.train(*layers, None, small())
-    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=20_000)
+    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=100_000)
     assert session.said.of_training.startswith("Trained 3 steps")
     session.close()
 
@@ -355,9 +355,9 @@ def test_closing_the_viewer_ends_what_runs_and_leaves_no_process(
     else:
         session.segmenter = make_segmenter()
         session.segment(image, "whole layer", PREDICT)
-    qtbot.wait_until(lambda: bool(events), timeout=20_000)
+    qtbot.wait_until(lambda: bool(events), timeout=100_000)
     viewer.close()
-    qtbot.wait_until(lambda: set(psutil.Process().children()) <= before, timeout=20_000)
+    qtbot.wait_until(lambda: set(psutil.Process().children()) <= before, timeout=100_000)
 
     assert session.jobs.state == "idle"
 
@@ -371,7 +371,7 @@ def test_viewers_have_sessions_of_their_own(host: Host, qtbot: Any) -> None:
     viewers[1].add_image(IMAGE, name="cells")
     first.segmenter = make_segmenter()
     first.segment(image, "all open images", PREDICT)
-    qtbot.wait_until(lambda: first.jobs.state == "idle", timeout=20_000)
+    qtbot.wait_until(lambda: first.jobs.state == "idle", timeout=100_000)
 
     assert second.segmenter is None
     assert second.jobs is not first.jobs
@@ -404,9 +404,9 @@ def stopped_in_a_viewer(host: Host, qtbot: Any) -> list[weakref.ref[Any]]:
     labels = viewer.add_labels(SCRIBBLES.astype(np.uint16))
     set_meaning(labels, "scribbles")
     session.train(image, labels, None, ENDLESS)
-    qtbot.wait_until(lambda: len(session.record.seconds) > 4, timeout=20_000)
+    qtbot.wait_until(lambda: len(session.record.seconds) > 4, timeout=100_000)
     session.jobs.stop()
-    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=5_000)
+    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=100_000)
     qtbot.wait(50)
     assert session.resuming.possible
     session.close()

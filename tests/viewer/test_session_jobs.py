@@ -39,7 +39,7 @@ def test_a_training_that_is_stopped_leaves_a_version_that_says_so(
     training = session.training
     assert training is not None
     assert training.live
-    qtbot.wait_until(lambda: len(session.record.seconds) > 5, timeout=20_000)
+    qtbot.wait_until(lambda: len(session.record.seconds) > 5, timeout=100_000)
     session.jobs.stop()
     finish()
 
@@ -60,7 +60,7 @@ def test_a_segmentation_that_is_stopped_follows_the_sliders_no_more(
     session.segmenter = make_segmenter()
     session.segment(image, "whole layer", PREDICT)
     assert len(moves.callbacks) > before
-    qtbot.wait_until(lambda: session.progress > 0, timeout=20_000)
+    qtbot.wait_until(lambda: session.progress > 0, timeout=100_000)
     session.jobs.stop()
     finish()
 

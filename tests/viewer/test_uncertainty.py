@@ -126,7 +126,7 @@ def test_a_large_plane_is_computed_beside_the_viewer(session: Session, qtbot: An
     Uncertainty.of(session).show(wide)
     layer = layer_of(session.viewer)
     assert not layer.data.any()
-    qtbot.wait_until(lambda: layer.data.any(), timeout=20_000)
+    qtbot.wait_until(lambda: layer.data.any(), timeout=100_000)
 
     np.testing.assert_array_equal(layer.data, uncertainty(probability, "cells", 2))
 
@@ -144,7 +144,7 @@ def test_a_large_plane_that_was_left_is_computed_when_it_is_shown_again(
     Uncertainty.of(session).show(wide)
     layer = layer_of(session.viewer)
     session.viewer.dims.set_point(0, 1)
-    qtbot.wait_until(lambda: layer.data[1].any(), timeout=20_000)
+    qtbot.wait_until(lambda: layer.data[1].any(), timeout=100_000)
     assert not layer.data[0].any()
     session.viewer.dims.set_point(0, 0)
 
@@ -152,5 +152,5 @@ def test_a_large_plane_that_was_left_is_computed_when_it_is_shown_again(
         session.kept.put(wide, (1,), probability[1], make_segmenter())
         return bool(layer.data[0].any())
 
-    qtbot.wait_until(look, timeout=10_000)
+    qtbot.wait_until(look, timeout=100_000)
     np.testing.assert_array_equal(layer.data[0], uncertainty(probability[0], "cells", 2))

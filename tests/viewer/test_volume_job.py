@@ -86,14 +86,14 @@ def test_adjusted_objects_go_through_the_planes_as_before(
     again = Rethreshold(session)
     again.follow()
     again.find(image, replace(CPU, threshold=0.9))
-    qtbot.wait_until(lambda: session.said.of_result.startswith("Linked"), timeout=20_000)
+    qtbot.wait_until(lambda: session.said.of_result.startswith("Linked"), timeout=100_000)
     finish()
     assert labels.data.any()
     assert np.count_nonzero(labels.data) < np.count_nonzero(expected)
     assert set(np.unique(labels.data)) == set(np.unique(expected))
     again.find(image, CPU)
-    qtbot.wait_until(lambda: np.array_equal(labels.data, expected), timeout=20_000)
-    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=5_000)
+    qtbot.wait_until(lambda: np.array_equal(labels.data, expected), timeout=100_000)
+    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=100_000)
 
 
 def test_the_probability_that_is_shown_is_that_of_the_result(

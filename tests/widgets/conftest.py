@@ -78,11 +78,11 @@ class Hand:
         labels = self.dock.native.findChildren(QLabel)
         return any(text in label.text().replace("\N{NO-BREAK SPACE}", " ") for label in labels)
 
-    def wait_to_read(self, text: str, seconds: float = 20.0) -> None:
+    def wait_to_read(self, text: str, seconds: float = 100.0) -> None:
         """Wait for a text."""
         self._qtbot.wait_until(lambda: self.reads(text), timeout=int(1000 * seconds))
 
-    def wait_until_idle(self, seconds: float = 30.0) -> None:
+    def wait_until_idle(self, seconds: float = 100.0) -> None:
         """Wait until no job runs, and none follows."""
         self._qtbot.wait_until(
             lambda: self.session.jobs.state == "idle", timeout=int(1000 * seconds)

@@ -69,7 +69,7 @@ def settle(session: Session, qtbot: Any) -> Callable[[], None]:
     """Wait until nothing is asked any more."""
 
     def wait() -> None:
-        qtbot.wait_until(lambda: not session.background.busy, timeout=20_000)
+        qtbot.wait_until(lambda: not session.background.busy, timeout=100_000)
         qtbot.wait(20)
 
     return wait

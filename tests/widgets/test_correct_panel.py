@@ -312,7 +312,7 @@ def test_what_was_said_is_forgotten_when_a_job_starts(desk: Desk) -> None:
     desk.session.segmenter = make_segmenter()
     desk.session.segment(desk.image, "whole layer", PredictConfig(device="cpu"))
     assert not desk.panel._said.visible
-    desk.qtbot.wait_until(lambda: desk.session.jobs.state == "idle", timeout=30_000)
+    desk.qtbot.wait_until(lambda: desk.session.jobs.state == "idle", timeout=100_000)
 
 
 def test_the_view_goes_where_the_network_is_unsure(desk: Desk) -> None:

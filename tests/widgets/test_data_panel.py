@@ -98,7 +98,7 @@ def test_the_dock_says_that_another_image_is_seen_than_the_chosen_one(
     hand.wait_to_read(said)
 
     def wait_until_forgotten() -> None:
-        hand._qtbot.wait_until(lambda: not hand.reads(said), timeout=5_000)
+        hand._qtbot.wait_until(lambda: not hand.reads(said), timeout=100_000)
 
     other.visible = False
     wait_until_forgotten()
@@ -168,7 +168,7 @@ def test_the_dock_says_that_other_labels_are_painted_than_the_chosen_ones(
     )
 
     def wait_until_forgotten() -> None:
-        hand._qtbot.wait_until(lambda: not hand.reads("You are painting"), timeout=5_000)
+        hand._qtbot.wait_until(lambda: not hand.reads("You are painting"), timeout=100_000)
 
     hand.wait_to_read("10 cells")
     assert not hand.reads("You are painting")
@@ -229,7 +229,7 @@ def test_a_live_training_goes_on_while_its_layers_are_renamed(
     viewer.add_labels(SCRIBBLES.copy(), name="more")
     assert chosen(hand) == (image, labels, None)
     hand.dock.panels.training.set_live(True)
-    qtbot.wait_until(lambda: bool(hand.session.record.seconds), timeout=30_000)
+    qtbot.wait_until(lambda: bool(hand.session.record.seconds), timeout=100_000)
     training = hand.session.training
     image.name, labels.name = "image 1", "labels 1"
     qtbot.wait(700)
@@ -459,7 +459,7 @@ def test_the_meaning_is_locked_while_a_training_runs(hand: Any, sample: Any, qtb
     meaning = panels.data._meaning
     panels.training.set_budget(seconds=100)
     hand.click("Train")
-    qtbot.wait_until(lambda: not meaning.enabled, timeout=5_000)
+    qtbot.wait_until(lambda: not meaning.enabled, timeout=100_000)
     panels.data.choice.follow()
     assert not meaning.enabled
     hand.click("Stop")

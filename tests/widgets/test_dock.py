@@ -213,7 +213,7 @@ def test_the_running_job_is_shown_in_the_panel_and_in_the_activity_dock(
             seen.append((bar.format(), bar.value()))
         return hand.session.jobs.state == "idle"
 
-    qtbot.wait_until(look, timeout=20_000)
+    qtbot.wait_until(look, timeout=100_000)
     hand.wait_until_idle()
 
     assert ("Training %p %", pytest.approx(50, abs=50)) in seen
@@ -338,7 +338,7 @@ def test_a_live_training_that_was_stopped_goes_on_live(hand: Any, qtbot: Any) ->
     panel = hand.dock.panels.training
     panel.set_budget(seconds=100)
     hand.click("Train")
-    qtbot.wait_until(lambda: bool(hand.session.record.seconds), timeout=30_000)
+    qtbot.wait_until(lambda: bool(hand.session.record.seconds), timeout=100_000)
     panel.set_live(True)
     hand.click("Stop")
     hand.wait_until_idle()

@@ -20,7 +20,7 @@ def _in_an_active_window(hand: Any, viewer: Any, qtbot: Any) -> None:  # noqa: A
     window = viewer.window._qt_window
     window.show()
     window.activateWindow()
-    qtbot.wait_until(window.isActiveWindow, timeout=10_000)
+    qtbot.wait_until(window.isActiveWindow, timeout=100_000)
 
 
 def remember_models(hand: Any) -> None:

@@ -31,7 +31,7 @@ def test_what_is_unfolded_is_scrolled_to(qtbot: Any) -> None:
 
         assert not is_shown()
         qtbot.mouseClick(fold._button.native, Qt.MouseButton.LeftButton)
-        qtbot.wait_until(is_shown, timeout=2000)
+        qtbot.wait_until(is_shown, timeout=100_000)
 
     for fold in folds[:2]:
         fold.toggle()
@@ -58,4 +58,4 @@ def test_a_longer_sentence_is_scrolled_to_its_end(qtbot: Any) -> None:
 
     for text in ("Short.", "Much longer, so that it takes several lines. " * 4):
         tell(said, text)
-        qtbot.wait_until(is_seen, timeout=2000)
+        qtbot.wait_until(is_seen, timeout=100_000)

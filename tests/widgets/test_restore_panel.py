@@ -108,7 +108,7 @@ def test_while_a_job_runs_nothing_is_restored_and_the_offer_stays(
     assert text_in(widget) == offered
     assert messages() == [("error", "Training is still running; stop it or wait for its end.")]
     session.jobs.stop()
-    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=5_000)
+    qtbot.wait_until(lambda: session.jobs.state == "idle", timeout=100_000)
     click(qtbot, widget, "Restore")
     assert len(labels_layers(viewer)) == 1
     assert text_in(widget) == ""

@@ -76,7 +76,7 @@ def click(panel: ScorePanel, qtbot: Any) -> Callable[[], None]:
 
     def click_and_wait() -> None:
         qtbot.mouseClick(panel._score.native, Qt.MouseButton.LeftButton)
-        qtbot.wait_until(lambda: not panel.scoring.running, timeout=20_000)
+        qtbot.wait_until(lambda: not panel.scoring.running, timeout=100_000)
         qtbot.wait(20)
 
     return click_and_wait

@@ -47,13 +47,14 @@ def panel(viewer: Any, qtbot: Any) -> Iterator[WeightsPanel]:
 def settle(panel: WeightsPanel, qtbot: Any) -> None:
     """Wait until the map is computed."""
     qtbot.wait_until(
-        lambda: panel.switch._map is not None and not panel.switch._later.isActive(), timeout=2000
+        lambda: panel.switch._map is not None and not panel.switch._later.isActive(),
+        timeout=100_000,
     )
     live = panel.switch._map
     assert live is not None
     qtbot.wait(1)
     qtbot.wait_until(
-        lambda: live._asked is None and not live._edits._timer.isActive(), timeout=20_000
+        lambda: live._asked is None and not live._edits._timer.isActive(), timeout=100_000
     )
 
 
@@ -135,7 +136,7 @@ def test_the_question_is_asked_once_though_layers_change_meanwhile(
     QTimer.singleShot(20, lambda: viewer.add_points([[3, 3]]))
     QTimer.singleShot(300, look)
     panel.switch._box.value = True
-    qtbot.wait_until(lambda: bool(seen), timeout=2000)
+    qtbot.wait_until(lambda: bool(seen), timeout=100_000)
     assert seen == [1]
     qtbot.wait(50)
 
