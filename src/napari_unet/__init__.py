@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.exporting.package import export_model
     from napari_unet.engine.findmagnification import find_magnification
     from napari_unet.engine.inference import predict, probabilities, segment
-    from napari_unet.engine.items.plan import BatchOptions
+    from napari_unet.engine.items.item import BatchOptions
     from napari_unet.engine.segmenter import Segmenter
     from napari_unet.engine.training import train
     from napari_unet.engine.volume import segment_volume
@@ -62,7 +62,7 @@ __all__ = [
 
 _LAZY = {
     "Annotation": "napari_unet.core.annotation",
-    "BatchOptions": "napari_unet.engine.items.plan",
+    "BatchOptions": "napari_unet.engine.items.item",
     "PredictConfig": "napari_unet.core.config",
     "Segmenter": "napari_unet.engine.segmenter",
     "TrainConfig": "napari_unet.core.config",

@@ -38,9 +38,10 @@ from napari_unet.engine.items.events import (
     ItemSkipped,
     ItemStarted,
 )
+from napari_unet.engine.items.item import BatchOptions
 from napari_unet.engine.items.manifest import identify
 from napari_unet.engine.items.order import place_order
-from napari_unet.engine.items.plan import BatchOptions, plan, take_shard
+from napari_unet.engine.items.plan import plan, take_shard
 from napari_unet.engine.starter import starter_model
 from napari_unet.sample_data import touching_cells
 

@@ -37,7 +37,8 @@ from napari_unet.engine.items.events import (
     ItemProgress,
     ItemSkipped,
 )
-from napari_unet.engine.items.plan import BatchOptions, Link, plan
+from napari_unet.engine.items.item import BatchOptions, Link
+from napari_unet.engine.items.plan import plan
 from napari_unet.engine.starter import starter_model, with_classes
 from napari_unet.sample_data import touching_cells
 

@@ -24,7 +24,7 @@ from napari_unet.engine.files import read_image, read_labels
 from napari_unet.engine.formats.imagefile import open_image
 from napari_unet.engine.items import tasks
 from napari_unet.engine.items.events import BatchEvent, ItemDone, ItemFailed, ItemSkipped
-from napari_unet.engine.items.plan import BatchOptions
+from napari_unet.engine.items.item import BatchOptions
 from napari_unet.engine.items.reserved import reserved_array
 from napari_unet.engine.starter import starter_model, with_classes
 
@@ -190,7 +190,7 @@ import resource, sys
 import psutil
 from napari_unet import PredictConfig
 from napari_unet.engine.batch import segment_files
-from napari_unet.engine.items.plan import BatchOptions
+from napari_unet.engine.items.item import BatchOptions
 from napari_unet.engine.starter import starter_model, with_classes
 most = psutil.Process().num_fds() + 40
 resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -216,7 +216,7 @@ BATCH = """
 import sys
 from napari_unet import PredictConfig
 from napari_unet.engine.batch import segment_files
-from napari_unet.engine.items.plan import BatchOptions
+from napari_unet.engine.items.item import BatchOptions
 from napari_unet.engine.starter import starter_model
 options, cpu = BatchOptions(link="volume"), PredictConfig(device="cpu")
 *_, ended, _ = segment_files(starter_model(), sys.argv[1], sys.argv[2], cpu, options)

@@ -21,7 +21,7 @@ from napari_unet.engine import blocks
 from napari_unet.engine.batch import segment_files
 from napari_unet.engine.items import scratch, tasks
 from napari_unet.engine.items.events import BatchDone, ItemDone
-from napari_unet.engine.items.plan import BatchOptions
+from napari_unet.engine.items.item import BatchOptions
 from napari_unet.engine.starter import starter_model
 from napari_unet.errors import InputError, JobError
 from napari_unet.sample_data import touching_cells

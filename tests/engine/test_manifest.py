@@ -13,6 +13,7 @@ import pytest
 
 from napari_unet import BatchOptions, PredictConfig
 from napari_unet.engine.items import stamps
+from napari_unet.engine.items.item import Item
 from napari_unet.engine.items.manifest import (
     Record,
     explained,
@@ -25,7 +26,6 @@ from napari_unet.engine.items.manifest import (
     renew_record,
     write_record,
 )
-from napari_unet.engine.items.plan import Item
 from napari_unet.engine.items.stamps import fingerprint, stamp, summed, summed_image
 from napari_unet.engine.starter import starter_model
 

@@ -19,7 +19,7 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.core.outlines import outlines
 from napari_unet.engine.batch import segment_files
 from napari_unet.engine.events import PlaneDone
-from napari_unet.engine.items.plan import BatchOptions
+from napari_unet.engine.items.item import BatchOptions
 from napari_unet.engine.outlinefile import OutlinedPlane, place_along, write_outlines
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.starter import starter_model, with_classes

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_unet.core.config import PredictConfig
     from napari_unet.engine.findmagnification import find_magnification, spread
     from napari_unet.engine.formats.imagefile import open_image
-    from napari_unet.engine.items.plan import images_given
+    from napari_unet.engine.items.given import images_given
     from napari_unet.engine.segmenter import Segmenter
 
     config = PredictConfig(device=args.device)

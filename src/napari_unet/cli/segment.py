@@ -71,7 +71,8 @@ def add_to(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Segment; 5 if some images failed."""
     from napari_unet.engine.batch import run_batch
-    from napari_unet.engine.items.plan import BatchOptions, plan
+    from napari_unet.engine.items.item import BatchOptions
+    from napari_unet.engine.items.plan import plan
     from napari_unet.engine.segmenter import Segmenter
 
     items = plan(args.images, args.output, shard=args.shard, remark=complain)

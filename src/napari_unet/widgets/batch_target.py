@@ -8,7 +8,7 @@ from typing import Literal
 from magicgui.widgets import CheckBox, ComboBox, LineEdit
 from qtpy.QtWidgets import QFileDialog
 
-from napari_unet.engine.items.plan import Link, Outlines
+from napari_unet.engine.items.item import Link, Outlines
 from napari_unet.errors import InputError
 from napari_unet.widgets.link_panel import CHOICES
 from napari_unet.widgets.parts import button, narrow, row

@@ -12,6 +12,7 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.engine.formats.tiffset import image_files
 from napari_unet.engine.items.errors import again
 from napari_unet.engine.items.events import BatchEvent, ItemFailed, ItemSkipped
+from napari_unet.engine.items.item import BatchOptions, Item
 from napari_unet.engine.items.locks import ItemLocks
 from napari_unet.engine.items.manifest import (
     Record,
@@ -22,7 +23,6 @@ from napari_unet.engine.items.manifest import (
     renew_record,
 )
 from napari_unet.engine.items.order import Order, place_order
-from napari_unet.engine.items.plan import BatchOptions, Item
 from napari_unet.engine.items.tally import Tally
 from napari_unet.engine.pixelsize import about_pixels
 from napari_unet.engine.segmenter import Segmenter

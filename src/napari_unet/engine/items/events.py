@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from napari_unet.engine.items.plan import Item
+from napari_unet.engine.items.item import Item
 
 __all__ = [
     "BatchDone",

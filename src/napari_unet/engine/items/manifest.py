@@ -23,7 +23,7 @@ from typing import Any
 import napari_unet
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.atomic import write_atomically
-from napari_unet.engine.items.plan import CHALLENGE, SUFFIX, BatchOptions, Item
+from napari_unet.engine.items.item import CHALLENGE, SUFFIX, BatchOptions, Item
 from napari_unet.engine.items.stamps import fingerprint, stamp, summed, summed_image
 from napari_unet.engine.outlinefile import OUTLINES
 from napari_unet.engine.segmenter import Segmenter

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.formats.imagefile import ImageFile
 from napari_unet.engine.formats.source import PixelSize
-from napari_unet.engine.items.plan import Item
+from napari_unet.engine.items.item import Item
 
 __all__ = ["OpenItem"]
 

@@ -11,8 +11,8 @@ from typing import Any
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.blocks import LARGE, is_large
 from napari_unet.engine.formats.imagefile import ImageFile
+from napari_unet.engine.items.item import SUFFIX, BatchOptions, Item
 from napari_unet.engine.items.manifest import wanted
-from napari_unet.engine.items.plan import SUFFIX, BatchOptions, Item
 from napari_unet.engine.items.stamps import fingerprint
 from napari_unet.errors import InputError
 

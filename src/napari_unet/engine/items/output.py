@@ -13,10 +13,10 @@ import zarr
 from napari_unet.engine.files import write_labels, write_probabilities
 from napari_unet.engine.formats.imagefile import ImageFile
 from napari_unet.engine.formats.omezarr import begin_zarr, finish_zarr
+from napari_unet.engine.items.item import CHALLENGE
 from napari_unet.engine.items.link import LinkedPlanes
 from napari_unet.engine.items.order import Order
 from napari_unet.engine.items.outlining import outlined_planes
-from napari_unet.engine.items.plan import CHALLENGE
 from napari_unet.engine.items.scratch import LabelPlanes, Planes, ProbabilityPlanes
 from napari_unet.engine.items.tables import object_tables, volume_table
 from napari_unet.engine.measurements import write_table

@@ -1,129 +1,21 @@
-"""Which images a batch has, what their results are called, and which of them are this machine's.
-
-Results lie in the output folder, at the place that the image has in what was given::
-
-    OUT/day1/a_labels.tif            or a_labels.ome.zarr
-    OUT/day1/a_probabilities.tif     or a_probabilities.ome.zarr
-    OUT/day1/a_objects.csv           or a_objects.parquet
-    OUT/day1/a_volumes.csv           where planes are linked into 3D objects, likewise
-    OUT/day1/a_tracks.csv, a_RES/    where planes are linked into tracks
-    OUT/.live-unet/day1/a.json       the record, see `napari_unet.engine.items.manifest`
-"""
+"""Name the results of a batch before anything starts, and share it among machines."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeAlias
 
-from napari_unet.core.config import check_fields
-from napari_unet.engine.formats.findfiles import find_images, labels_among, relative_name
-from napari_unet.engine.formats.imagefile import ImageFile, open_image
-from napari_unet.errors import InputError, some_of
+from napari_unet.engine.formats.findfiles import relative_name
+from napari_unet.engine.items.given import images_given
+from napari_unet.engine.items.item import CHALLENGE, SUFFIX, Item
+from napari_unet.errors import InputError
 
-__all__ = [
-    "RECORDS",
-    "BatchOptions",
-    "Item",
-    "Link",
-    "Outlines",
-    "images_given",
-    "plan",
-    "take_shard",
-]
+__all__ = ["plan", "take_shard"]
 
 AnyPath = str | os.PathLike[str]
-
-RECORDS = ".live-unet"
-"""Folder in the output folder for what the batch remembers."""
-
-SUFFIX = {"tiff": ".tif", "ome-zarr": ".ome.zarr"}
-
-CHALLENGE = ("RES", "")
-"""Ending and suffix of the folder of tracks, where programs of the challenge look for it."""
-
-Link: TypeAlias = Literal["", "objects", "volume", "tracks"]
-"""What to link planes to, see `BatchOptions`."""
-
-Outlines: TypeAlias = Literal["", "imagej", "geojson"]
-"""Which outlines to write, see there."""
-
-RESULT = re.compile(r"_((labels|probabilities)(\.tif|\.ome\.zarr)|RES)$")
-"""How the pictures among the results end."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchOptions:
-    """What a batch writes. Frozen and validated; illegal values raise `InputError`.
-
-    Attributes
-    ----------
-    format : {"auto", "tiff", "ome-zarr"}
-        Of labels and probabilities; "auto" is TIFF, but OME-Zarr where the image is one, where a
-        plane has more than 67 megapixels, or where the labels take more than 2 GiB.
-    probabilities : bool
-        Also write the probability of cells, or of every class.
-    measure : {"", "csv", "parquet"}
-        Also write a table of the objects in every plane, and of linked 3D objects as wholes.
-    outlines : {"", "imagej", "geojson"}
-        Also write the outlines of the objects, as ROIs of ImageJ or as GeoJSON for QuPath.
-    link : {"", "objects", "volume", "tracks"}
-        Link the planes of a stack, so that an object keeps its number: into 3D objects; into those
-        that are found along all three axes; or into tracks, which are also written as a table and
-        as the Cell Tracking Challenge has them.
-    overwrite : bool
-        Make everything anew, and replace what others made or changed.
-    """
-
-    format: Literal["auto", "tiff", "ome-zarr"] = "auto"
-    probabilities: bool = False
-    measure: Literal["", "csv", "parquet"] = ""
-    outlines: Outlines = ""
-    link: Link = ""
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """An image of a batch.
-
-    Attributes
-    ----------
-    image : Path
-        A file, or a folder of OME-Zarr.
-    name : Path
-        Of its results, without suffix, inside the output folder.
-    folder : Path
-        The output folder.
-    seen : str
-        What tells the image from others, where it is no file.
-    clash : str
-        Why it cannot be segmented, where another image would become the same result.
-    """
-
-    image: Path
-    name: Path
-    folder: Path
-    seen: str = ""
-    clash: str = ""
-
-    def open(self) -> ImageFile:
-        """Open the image, without reading its pixels."""
-        return open_image(self.image)
-
-    def output(self, what: str, suffix: str) -> Path:
-        """Return the path of a result: NAME_what.suffix."""
-        return self.folder / self.name.with_name(f"{self.name.name}_{what}{suffix}")
-
-    def kept(self, suffix: str) -> Path:
-        """Return the path of what is remembered of it: its record, lock or scratch folder."""
-        return self.folder / RECORDS / self.name.with_name(self.name.name + suffix)
 
 
 def plan(
@@ -174,54 +66,6 @@ def plan(
             f"themselves."
         )
     return take_shard(_told_apart(left), shard)
-
-
-def images_given(
-    images: AnyPath | Iterable[AnyPath],
-    folder: Path | None = None,
-    *,
-    remark: Callable[[str], object] | None = None,
-) -> list[tuple[Path, AnyPath]]:
-    """List images, and what was given of which each is one; see `plan`.
-
-    Results of the batch that writes into the folder are left out without a remark.
-
-    Raises
-    ------
-    InputError
-        If there is nothing.
-    """
-    given = [images] if isinstance(images, str | os.PathLike) else list(images)
-    if not given:
-        raise InputError("There is no image in an empty list; give at least one path.")
-    left_out = _LeftOut()
-    found = [
-        (image, source) for source in given for image in _without_labels(source, folder, left_out)
-    ]
-    for sentence in left_out.sentences():
-        if remark is not None:
-            remark(sentence)
-    return found
-
-
-@dataclass(slots=True)
-class _LeftOut:
-    """What lies among images and is none, or was not looked at."""
-
-    results: set[Path] = field(default_factory=set)
-    labels: set[Path] = field(default_factory=set)
-    links: set[Path] = field(default_factory=set)
-
-    def sentences(self) -> Iterator[str]:
-        """Yield what a user may want to know."""
-        if self.results:
-            results = "1 result" if len(self.results) == 1 else f"{len(self.results)} results"
-            yield f"{results} of an earlier batch left out."
-        if self.labels:
-            yield f"Left out as labels of other images: {some_of(sorted(self.labels))}."
-        if self.links:
-            names = some_of(sorted(self.links))
-            yield f"Not searched, because they are links: {names}. Give them by name, too."
 
 
 def take_shard(items: Sequence[Item], shard: str) -> list[Item]:
@@ -280,55 +124,6 @@ def _check_folder(folder: Path) -> None:
 def _within(image: Path, outputs: set[str]) -> bool:
     """Whether an image is a result, or lies in a folder that is one."""
     return not outputs.isdisjoint(_key(path) for path in (image, *image.parents))
-
-
-def _without_labels(source: AnyPath, folder: Path | None, left_out: _LeftOut) -> Iterator[Path]:
-    """Find images without results of earlier batches and labels; note these."""
-    found = find_images(source, links=left_out.links)
-    named = labels_among(found, source)
-    for image in _without_results(found, source, folder, left_out.results):
-        if image in named:
-            left_out.labels.add(image)
-        else:
-            yield image
-
-
-def _without_results(
-    images: Sequence[Path], source: AnyPath, folder: Path | None, others: set[Path]
-) -> Iterator[Path]:
-    """Leave out results of earlier batches; add those of other folders to a set."""
-    for image in images:
-        made = _recorded(image)
-        if made is None:
-            yield image
-            continue
-        result, into = made
-        if folder is None or into != folder.absolute():
-            if image == Path(source):  # what is named is meant
-                yield image
-            else:
-                others.add(result)
-
-
-def _recorded(image: Path) -> tuple[Path, Path] | None:
-    """Return the result that an image is, or lies in, and the folder of the batch that made it."""
-    image = image.absolute()
-    for path in (image, *image.parents):
-        name = RESULT.sub("", path.name)
-        if name == path.name:
-            continue
-        for folder in path.parents:
-            record = folder / RECORDS / path.relative_to(folder).with_name(f"{name}.json")
-            if _is_there(record):
-                return path, folder
-    return None
-
-
-def _is_there(record: Path) -> bool:
-    try:
-        return record.is_file()
-    except OSError:  # in a folder that may not be entered
-        return False
 
 
 def _key(path: Path) -> str:

@@ -15,9 +15,9 @@ from napari_unet.engine.items.events import (
     ItemSkipped,
     ItemStarted,
 )
+from napari_unet.engine.items.item import Item
 from napari_unet.engine.items.manifest import Record
 from napari_unet.engine.items.pace import Pace
-from napari_unet.engine.items.plan import Item
 from napari_unet.errors import UNetError
 
 __all__ = ["Tally"]

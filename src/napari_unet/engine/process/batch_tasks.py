@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.items.events import BatchEvent
-from napari_unet.engine.items.plan import BatchOptions
+from napari_unet.engine.items.item import BatchOptions
 from napari_unet.engine.segmenter import Segmenter
 
 __all__ = ["BatchPlanned", "BatchTold", "batch", "batch_open"]

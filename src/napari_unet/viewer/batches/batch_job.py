@@ -21,7 +21,7 @@ from napari_unet.engine.items.events import (
     ItemSkipped,
     ItemStarted,
 )
-from napari_unet.engine.items.plan import BatchOptions, Link, Outlines
+from napari_unet.engine.items.item import BatchOptions, Link, Outlines
 from napari_unet.engine.process import batch_tasks
 from napari_unet.engine.starter import starter_model
 from napari_unet.viewer.batches.batch import Batch, BatchRow, Show, images
