@@ -34,9 +34,14 @@ def test_automatic_is_the_best_there_is() -> None:
 
 def test_the_cpu_is_always_there() -> None:
     """And says how many threads it has."""
-    device = select_device("cpu")
+    device, before = select_device("cpu"), torch.get_num_threads()
     assert device == torch.device("cpu")
-    assert describe(device) == "CPU, 1 thread"
+    try:
+        for threads, said in ((1, "CPU, 1 thread"), (2, "CPU, 2 threads")):
+            torch.set_num_threads(threads)
+            assert describe(device) == said
+    finally:
+        torch.set_num_threads(before)
 
 
 @no_cuda
