@@ -17,6 +17,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +146,10 @@ def find_complete(item: Item, made_by: str, options: BatchOptions) -> Record | N
     if record is None or record.made_by != made_by:
         return None
     folder = (item.folder / item.name).parent
+    is_result = cache(record.is_result)  # a copy is read as a whole
     for kind, suffixes in wanted(options).items():
         name, _ = record.outputs.get(kind, ("", ""))
-        if not name.endswith(suffixes) or not record.is_result(folder / name):
+        if not name.endswith(suffixes) or not is_result(folder / name):
             return None
     seen = item.seen or fingerprint(item.image)
     # a sum takes long, and is needed where the time is another one
@@ -155,7 +157,7 @@ def find_complete(item: Item, made_by: str, options: BatchOptions) -> Record | N
     if not record.is_of(made_by, seen, image_sum):
         return None
     outputs = {
-        kind: (name, str(stamp(folder / name)) if record.is_result(folder / name) else was)
+        kind: (name, str(stamp(folder / name)) if is_result(folder / name) else was)
         for kind, (name, was) in record.outputs.items()
     }
     return replace(record, fingerprint=seen, outputs=outputs)
