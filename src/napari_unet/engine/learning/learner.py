@@ -25,7 +25,7 @@ from napari_unet.errors import JobError
 __all__ = ["Learner"]
 
 MOST_BAD_STEPS = 10
-"""That were not taken, because the loss was no number, until the training ends."""
+"""Steps that are skipped, because loss or gradient is no number, until the training ends."""
 
 
 class Learner:

@@ -27,11 +27,7 @@ from napari_unet.errors import InputError, ModelFileError
 from napari_unet.viewer.learning.history import Version
 from napari_unet.viewer.learning.record import Record
 from napari_unet.viewer.notes import link
-from napari_unet.viewer.saving.savedlayers import (
-    add_labels,
-    find_image,
-    put_where_it_was,
-)
+from napari_unet.viewer.saving.savedlayers import add_labels, find_image, put_where_it_was
 from napari_unet.viewer.stack import finest
 
 if TYPE_CHECKING:
