@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from napari_unet.engine.files import read_image, read_labels
-from napari_unet.engine.formats.findfiles import pair_files
+from napari_unet.engine.formats.pairfiles import pair_files
 from napari_unet.errors import InputError
 
 MASKS = np.arange(30, dtype=np.uint16).reshape(5, 6)

@@ -23,9 +23,10 @@ from PIL import Image
 
 from napari_unet.engine.files import read_image, read_labels, write_labels, write_probabilities
 from napari_unet.engine.formats import tiffwriter
-from napari_unet.engine.formats.findfiles import find_images, pair_files, relative_name, same_name
+from napari_unet.engine.formats.findfiles import find_images, relative_name
 from napari_unet.engine.formats.imagefile import open_image
 from napari_unet.engine.formats.maskfolder import image_of_masks
+from napari_unet.engine.formats.pairfiles import pair_files, same_name
 from napari_unet.engine.items.plan import plan
 from napari_unet.errors import InputError
 from napari_unet.sample_data import touching_cells
@@ -938,7 +939,7 @@ def test_a_name_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 )
 def test_any_set_of_names_pairs_with_itself(names: list[str]) -> None:
     """A name and the same name with _labels behind it always find each other."""
-    from napari_unet.engine.formats.findfiles import _by_key
+    from napari_unet.engine.formats.pairfiles import _by_key
 
     ends = ("label", "labels", "mask", "masks", "region", "regions")
     plain = [name for name in names if not name.endswith(tuple(f"_{end}" for end in ends))]

@@ -28,7 +28,7 @@ from napari_unet.cli import _parser
 from napari_unet.cli.arguments import config_from
 from napari_unet.core.config import PredictConfig, TrainConfig, knobs
 from napari_unet.engine.files import read_image, read_labels, write_labels
-from napari_unet.engine.formats.findfiles import pair_files
+from napari_unet.engine.formats.pairfiles import pair_files
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 from napari_unet.sample_data import painted_scribbles, touching_cells

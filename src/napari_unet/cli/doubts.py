@@ -46,7 +46,7 @@ def continuing_doubt(config: TrainConfig, model: Segmenter) -> str:
 
 def pair_doubts(pairs: Sequence[tuple[Path, Path]]) -> Iterator[str]:
     """Say if an image and its labels are a pair only because there are no others."""
-    from napari_unet.engine.formats.findfiles import same_name
+    from napari_unet.engine.formats.pairfiles import same_name
 
     for image, labels in pairs:
         if not same_name(image, labels):

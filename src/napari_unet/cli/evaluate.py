@@ -64,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
     """Score; 5 if some images could not be."""
     from napari_unet.core.comparison import compare_objects
     from napari_unet.engine.files import read_labels
-    from napari_unet.engine.formats.findfiles import pair_files, relative_name
+    from napari_unet.engine.formats.findfiles import relative_name
+    from napari_unet.engine.formats.pairfiles import pair_files
     from napari_unet.engine.objecttable import object_table
 
     if args.classes and args.objects:

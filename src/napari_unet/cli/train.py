@@ -183,8 +183,8 @@ def _read(args: argparse.Namespace) -> list[Annotation]:
     from napari_unet.core.annotation import Annotation
     from napari_unet.engine.classtable import read_classes
     from napari_unet.engine.files import read_image, read_labels
-    from napari_unet.engine.formats.findfiles import pair_files
     from napari_unet.engine.formats.imagefile import open_image
+    from napari_unet.engine.formats.pairfiles import pair_files
 
     pairs = pair_files(args.images, args.labels)
     for image, labels in pairs:

@@ -11,7 +11,14 @@ from napari_unet.engine.formats.ngff import image_paths, multiscale, ome_attribu
 from napari_unet.engine.formats.source import Source, silent_axes
 from napari_unet.errors import InputError, first_line
 
-__all__ = ["is_zarr", "open_group", "open_zarr", "zarr_images", "zarr_levels"]
+__all__ = [
+    "is_zarr",
+    "open_group",
+    "open_zarr",
+    "outermost_zarr",
+    "zarr_images",
+    "zarr_levels",
+]
 
 MARKS = ("zarr.json", ".zgroup", ".zarray")
 """Files that make a folder one of zarr."""
@@ -27,6 +34,12 @@ def is_zarr(path: Path) -> bool:
         return path.is_dir() and (named or any((path / mark).is_file() for mark in MARKS))
     except OSError:
         return False
+
+
+def outermost_zarr(path: Path) -> Path:
+    """Return the folder of zarr that a path lies in, the path itself if there is none."""
+    zarrs = [parent for parent in path.parents if parent.suffix.lower() == ".zarr"]
+    return zarrs[-1] if zarrs else path
 
 
 def zarr_images(path: Path) -> list[Path]:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from napari_unet.engine.formats.findfiles import find_images, labels_among
+from napari_unet.engine.formats.findfiles import find_images
+from napari_unet.engine.formats.pairfiles import labels_among
 from napari_unet.engine.items.item import RECORDS
 from napari_unet.errors import InputError, some_of
 
