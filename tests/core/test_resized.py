@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from boxes import Box, box_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -14,9 +12,6 @@ from skimage.data import coins
 from skimage.transform import downscale_local_mean, resize
 
 from napari_unet.core.resized import Resized, resized_shape
-
-sys.path.append(str(Path(__file__).parent))  # test modules are not a package
-from boxes import Box, box_of
 
 Floats = NDArray[np.float32]
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from boxes import Box, box_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.core.rotation import Rotated, rotated_shape
-
-sys.path.append(str(Path(__file__).parent))  # test modules are not a package
-from boxes import Box, box_of
 
 Floats = NDArray[np.float32]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections import Counter
 from dataclasses import replace
 from itertools import product
@@ -13,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import tifffile
+from balls import two_balls, write_volume
 
 from napari_unet import (
     InputError,
@@ -41,9 +41,6 @@ from napari_unet.engine.items.item import BatchOptions, Link
 from napari_unet.engine.items.plan import plan
 from napari_unet.engine.starter import starter_model, with_classes
 from napari_unet.sample_data import touching_cells
-
-sys.path.append(str(Path(__file__).parent))  # test modules are not a package
-from balls import two_balls, write_volume
 
 CPU = PredictConfig(device="cpu")
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from balls import SPACING, two_balls, write_volume
 
 from napari_unet import PredictConfig, Segmenter, segment_volume
 from napari_unet.core.metrics import seg_score
@@ -27,9 +28,6 @@ from napari_unet.engine.items.events import BatchEvent, ItemDone, ItemFailed, It
 from napari_unet.engine.items.item import BatchOptions
 from napari_unet.engine.items.reserved import reserved_array
 from napari_unet.engine.starter import starter_model, with_classes
-
-sys.path.append(str(Path(__file__).parent))  # test modules are not a package
-from balls import SPACING, two_balls, write_volume
 
 CPU = PredictConfig(device="cpu")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from painting import config, disks
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.cellclasses import ANY_CELL, foreground, object_classes
@@ -26,9 +26,6 @@ from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.starter import starter_model, with_classes
 from napari_unet.engine.training import train
 from napari_unet.errors import InputError
-
-sys.path.append(str(Path(__file__).parent))  # test modules are not a package
-from painting import config, disks
 
 torch.set_num_threads(1)
 CPU = PredictConfig(device="cpu")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from painting import config, disks
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.engine import training
@@ -22,9 +23,6 @@ from napari_unet.engine.learning.checkpoint import load, save
 from napari_unet.engine.process.mailbox import Mailbox, Repainted
 from napari_unet.engine.training import train
 from napari_unet.errors import InputError, ModelFileError
-
-sys.path.append(str(Path(__file__).parent))  # test modules are not a package
-from painting import config, disks
 
 torch.set_num_threads(1)
 PAINTED = Annotation(*disks((200, 260)))

@@ -27,7 +27,6 @@ from napari_unet.errors import InputError, JobError
 from napari_unet.sample_data import touching_cells
 
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
-sys.path.append(str(Path(__file__).parent))  # test modules are not a package, nor on the workers
 import toy_units
 
 from napari_unet.engine import cluster
@@ -37,7 +36,7 @@ from napari_unet.engine.slurm import slurm_settings
 
 # what dask does with sockets of processes that were killed is not ours
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-HERE = {"PYTHONPATH": os.pathsep.join((str(Path(__file__).parent), *sys.path))}
+HERE = {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 @pytest.fixture(scope="module")

@@ -16,17 +16,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import toy_tasks
+from small_things import make_segmenter
 
 from napari_unet.engine.host import Host
 from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.errors import DeviceError, InputError, JobError
-
-# The child gets sys.path from here, and finds the module there too.
-sys.path.append(str(Path(__file__).parent))
-sys.path.append(str(Path(__file__).parents[1] / "viewer"))
-import toy_tasks
-from small_things import make_segmenter
 
 posix = pytest.mark.skipif(os.name != "posix", reason="kills with POSIX signals")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /dev/shm and /proc")

@@ -1,6 +1,5 @@
 """Images that stay in the program while the compute process asks for regions of them."""
 
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +10,9 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import pytest
+import toy_tasks
 import zarr
+from small_things import make_segmenter
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.host import Host
@@ -22,12 +23,6 @@ from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, JobError
-
-# The child gets sys.path from here, and finds the module there too.
-sys.path.append(str(Path(__file__).parent))
-sys.path.append(str(Path(__file__).parents[1] / "viewer"))
-import toy_tasks
-from small_things import make_segmenter
 
 HANG = 20.0
 """Seconds that a read hangs; half of it tells who waited, also on a busy machine."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from painting import config, disks
 from torch import nn
 
 from napari_unet.core.annotation import Annotation
@@ -27,9 +26,6 @@ from napari_unet.engine.learning.trainingset import TrainingSet, prepare
 from napari_unet.engine.learning.update import Update
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import JobError
-
-sys.path.append(str(Path(__file__).parent))  # test modules are not a package
-from painting import config, disks
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")

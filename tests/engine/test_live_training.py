@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from painting import config, disks
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import PredictConfig, TrainConfig
@@ -33,9 +32,6 @@ from napari_unet.engine.starter import starter_model
 from napari_unet.engine.training import train
 from napari_unet.errors import InputError
 from napari_unet.sample_data import touching_cells
-
-sys.path.append(str(Path(__file__).parent))  # test modules are not a package
-from painting import config, disks
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from painting import disks
 from skimage.transform import resize
 
 from napari_unet import find_magnification, metrics, probabilities, segment
@@ -26,9 +26,6 @@ from napari_unet.engine.process.mailbox import InView, Mailbox
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.training import train
 from napari_unet.errors import InputError
-
-sys.path.append(str(Path(__file__).parent))  # test modules are not a package
-from painting import disks
 
 torch.set_num_threads(1)
 

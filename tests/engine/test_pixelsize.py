@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from small_things import make_segmenter
 
 from napari_unet import Annotation, Segmenter, TrainConfig, segment_files, train
 from napari_unet.core.config import PredictConfig
@@ -19,9 +19,6 @@ from napari_unet.engine.items.events import ItemProgress, ItemStarted
 from napari_unet.engine.pixelsize import about_pixels, magnification_by_pixels
 from napari_unet.errors import InputError
 from napari_unet.sample_data import touching_cells
-
-sys.path.append(str(Path(__file__).parents[1] / "viewer"))  # test modules are not a package
-from small_things import make_segmenter
 
 IMAGE, TRUTH = touching_cells((96, 96))
 QUICK = TrainConfig(seconds=0, steps=2, base_channels=4, depth=2, device="cpu", validate=False)

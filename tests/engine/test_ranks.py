@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from painting import config, disks
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import TrainConfig
@@ -23,9 +24,6 @@ from napari_unet.engine.learning.ranks import ALONE, Ranks, placed, together
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.training import train
 from napari_unet.errors import DeviceError, InputError
-
-sys.path.append(str(Path(__file__).parent))  # test modules are not a package
-from painting import config, disks
 
 torch.set_num_threads(1)
 PROGRAM = """

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from painting import disks
 from scipy import ndimage
 
 from napari_unet.core.annotation import Annotation
@@ -20,9 +18,6 @@ from napari_unet.engine.inference import probabilities
 from napari_unet.engine.learning.window import predict_window
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.training import train
-
-sys.path.append(str(Path(__file__).parent))  # test modules are not a package
-from painting import disks
 
 torch.set_num_threads(1)
 CPU = PredictConfig(device="cpu")

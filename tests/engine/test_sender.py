@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
+import toy_tasks
 
 from napari_unet.engine.host import Host
 from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.errors import InputError
-
-# The child gets sys.path from here, and finds the module there too.
-sys.path.append(str(Path(__file__).parent))
-import toy_tasks
 
 HANG = 20.0
 """Seconds that a read hangs; half of it tells who waited, also on a busy machine."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 import pickle
-import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from painting import config, disks
 
 from napari_unet import sample_data
 from napari_unet.core.annotation import Annotation
@@ -23,9 +22,6 @@ from napari_unet.engine.inference import probabilities, segment
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.training import train
 from napari_unet.errors import DeviceError, InputError
-
-sys.path.append(str(Path(__file__).parent))  # test modules are not a package
-from painting import config, disks
 
 torch.set_num_threads(1)
 CPU = PredictConfig(device="cpu")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from balls import SPACING, two_balls
+from small_things import make_segmenter
 
 from napari_unet import InputError, PredictConfig, probabilities, segment_volume
 from napari_unet.core.metrics import seg_score
@@ -18,10 +19,6 @@ from napari_unet.engine import volume
 from napari_unet.engine.cells import useful_axes
 from napari_unet.engine.starter import starter_model
 from napari_unet.engine.volume import finding_cells, predicting_sections
-
-sys.path.append(str(Path(__file__).parent))  # test modules are not a package
-from balls import SPACING, two_balls
-from test_segmenter import make_segmenter
 
 CPU = PredictConfig(device="cpu")
 
@@ -110,7 +107,7 @@ def test_planes_too_far_apart_are_looked_at_alone() -> None:
 
 def test_a_volume_may_have_channels_and_be_a_single_plane() -> None:
     """And planes nearer than pixels."""
-    model = make_segmenter(in_channels=2)
+    model = make_segmenter(channels=2)
     for shape in ((2, 1, 20, 24), (2, 9, 20, 24)):
         labels, *_ = segment_volume(model, np.zeros(shape, np.uint8), replace(CPU, spacing=0.5))
         assert labels.shape == shape[1:]

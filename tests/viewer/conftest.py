@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
-
-from napari_unet.engine.host import Host
-from napari_unet.viewer.background import Background
-from napari_unet.viewer.session import Session
-
-sys.path.append(str(Path(__file__).parent))  # test modules are not a package
 from shared_fixtures import (  # noqa: F401 (fixtures)
     host,
     lasting_host,
@@ -25,6 +17,10 @@ from shared_fixtures import (  # noqa: F401 (fixtures)
     manifests_read_once,
     messages,
 )
+
+from napari_unet.engine.host import Host
+from napari_unet.viewer.background import Background
+from napari_unet.viewer.session import Session
 
 
 @pytest.fixture

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import toy_tasks
 from napari.layers import Labels
 from napari.utils.notifications import notification_manager
 
 from napari_unet.engine.host import Host
 from napari_unet.viewer.background import Background
 from napari_unet.viewer.learning.doubts import ask_doubt, doubt_about, fullest_plane
-
-sys.path.append(str(Path(__file__).parents[1] / "engine"))  # test modules are not a package
-import toy_tasks
 
 
 @pytest.fixture

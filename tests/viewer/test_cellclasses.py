@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from napari.layers import Labels
+from painting import disks
 from small_things import make_segmenter
 
 from napari_unet.core.cellclasses import object_classes
@@ -29,9 +28,6 @@ from napari_unet.viewer.scripts.as_code import as_command_line, as_python
 from napari_unet.viewer.scripts.as_files import Work
 from napari_unet.viewer.segmenting.rethreshold import Rethreshold
 from napari_unet.viewer.session import Session
-
-sys.path.append(str(Path(__file__).parents[1] / "engine"))  # test modules are not a package
-from painting import disks
 
 IMAGE, TRUTH = disks((100, 110))
 CLASSES = {int(i): ("dividing", "healthy")[int(i) % 2] for i in np.unique(TRUTH)[1:]}

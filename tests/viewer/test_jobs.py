@@ -4,17 +4,16 @@ import gc
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import toy_tasks
 from napari.components import ViewerModel
 from napari.utils import progress
 from napari.utils.notifications import notification_manager
@@ -23,10 +22,6 @@ from napari_unet.engine.host import Host
 from napari_unet.errors import InputError, JobError
 from napari_unet.viewer.jobs import Jobs
 from napari_unet.viewer.worker import EventWorker
-
-# The child gets sys.path from here, and finds the module there too.
-sys.path.append(str(Path(__file__).parents[1] / "engine"))
-import toy_tasks
 
 END_SECONDS = 20.0  # less than the half minute that a task takes which is not stopped
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from balls import SPACING, two_balls
 from napari.layers import Labels
 from small_things import make_segmenter
 
@@ -21,9 +20,6 @@ from napari_unet.viewer.colours import are_given
 from napari_unet.viewer.notes import is_result
 from napari_unet.viewer.segmenting.rethreshold import Rethreshold
 from napari_unet.viewer.session import Session
-
-sys.path.append(str(Path(__file__).parents[1] / "engine"))  # test modules are not a package
-from balls import SPACING, two_balls
 
 WINDOW = pytest.mark.parametrize("viewer", ["window"], indirect=True)
 CPU = PredictConfig(device="cpu")

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QPushButton
-
-from napari_unet.core.config import PredictConfig, TrainConfig
-from napari_unet.engine.host import Host
-from napari_unet.sample_data import painted_scribbles, touching_cells
-from napari_unet.viewer.background import Background
-from napari_unet.viewer.notes import set_meaning
-from napari_unet.viewer.session import Session
-from napari_unet.widgets.dock import LiveUNet
-
-sys.path.append(str(Path(__file__).parents[1] / "viewer"))  # test modules are not a package
 from shared_fixtures import (  # noqa: F401 (fixtures)
     host,
     lasting_host,
@@ -29,6 +17,14 @@ from shared_fixtures import (  # noqa: F401 (fixtures)
     manifests_read_once,
     messages,
 )
+
+from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.engine.host import Host
+from napari_unet.sample_data import painted_scribbles, touching_cells
+from napari_unet.viewer.background import Background
+from napari_unet.viewer.notes import set_meaning
+from napari_unet.viewer.session import Session
+from napari_unet.widgets.dock import LiveUNet
 
 IMAGE, TRUTH = touching_cells((128, 128))
 SCRIBBLES = painted_scribbles(TRUTH)
