@@ -49,8 +49,10 @@ class Doubt:
         What it is about; an answered question is not asked again for the same layer.
     question : str
         In words, starting with what was seen.
-    yes, no : Meaning or None
-        The meaning of the layer after that answer; None: it cannot be trained on as it is.
+    yes : Meaning
+        The meaning of the layer after that answer.
+    no : Meaning or None
+        The same; None: it cannot be trained on as it is.
     remedy : str
         What to do then.
     """
@@ -86,11 +88,13 @@ def doubt(
     painted = float(np.count_nonzero(labels)) / max(labels.size, 1)
     if painted == 0:
         return None
-    questions = {
-        "instances": _of_instances,
-        "scribbles": _of_scribbles,
-        "classes": _of_classes,
-    }[meaning](labels, painted, has_regions)
+    match meaning:
+        case "instances":
+            questions = _of_instances(labels, painted, has_regions)
+        case "scribbles":  # regions change what 0 means, never what 1 does
+            questions = _of_scribbles(labels, painted)
+        case "classes":
+            questions = _of_classes(labels)
     return next((question for question in questions if question.key not in answered), None)
 
 
@@ -130,8 +134,7 @@ def _of_instances(labels: NDArray[Any], painted: float, has_regions: bool) -> li
     return found
 
 
-def _of_scribbles(labels: NDArray[Any], painted: float, has_regions: bool) -> list[Doubt]:
-    del has_regions  # they change what 0 means, never what 1 means
+def _of_scribbles(labels: NDArray[Any], painted: float) -> list[Doubt]:
     if painted == 1:
         several = len(np.unique(labels)) > MANY_CLASSES
         other: Meaning = "instances" if several else "classes"
@@ -162,8 +165,7 @@ def _of_scribbles(labels: NDArray[Any], painted: float, has_regions: bool) -> li
     ]
 
 
-def _of_classes(labels: NDArray[Any], painted: float, has_regions: bool) -> list[Doubt]:
-    del painted, has_regions
+def _of_classes(labels: NDArray[Any]) -> list[Doubt]:
     numbers = len(np.unique(labels[labels > 0]))
     if numbers <= MANY_CLASSES:
         return []
