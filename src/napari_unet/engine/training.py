@@ -327,7 +327,6 @@ class _Run:
     def resume(self, saved: dict[str, Any]) -> None:
         """Go on where another run saved its state."""
         best = state_file.unpack_segmenter(saved["best"])
-        assert best is not None
         if self.data.n_classes != best.n_classes:
             raise InputError(
                 f"The training that was stopped knows no classes of cells, and "

@@ -161,10 +161,8 @@ def _read(path: Path) -> State:
     return found
 
 
-def pack_segmenter(segmenter: Segmenter | None) -> State | None:
+def pack_segmenter(segmenter: Segmenter) -> State:
     """Return a Segmenter as tensors and text."""
-    if segmenter is None:
-        return None
     settings = {
         field.name: getattr(segmenter, field.name)
         for field in dataclasses.fields(segmenter)
@@ -175,10 +173,8 @@ def pack_segmenter(segmenter: Segmenter | None) -> State | None:
     return {"settings": json.dumps(settings), "weights": weights}
 
 
-def unpack_segmenter(packed: State | None) -> Segmenter | None:
+def unpack_segmenter(packed: State) -> Segmenter:
     """Return the Segmenter that was packed."""
-    if packed is None:
-        return None
     weights = {name: tensor.numpy() for name, tensor in packed["weights"].items()}
     return Segmenter(weights=weights, **json.loads(packed["settings"]))
 
