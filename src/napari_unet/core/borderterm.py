@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.nearesttwo import nearest_two
-from napari_unet.core.tiles import within
+from napari_unet.core.tiles import lengths, within
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,7 @@ def border_term(
     float32 array
         Of the shape of the box.
     """
-    term = np.zeros([span.stop - span.start for span in box], dtype=np.float32)
+    term = np.zeros(lengths(box), dtype=np.float32)
     limit = reach(w0, sigma)
     extent = _extent(cells) if limit > 0 else None
     if extent is None:
@@ -95,16 +95,16 @@ def _narrow(cells: NDArray[np.integer]) -> NDArray[np.int32]:
     ids = cells.ravel()
     starts = np.concatenate([[0], np.flatnonzero(ids[1:] != ids[:-1]) + 1])
     _, new = np.unique(np.concatenate([np.zeros(1, ids.dtype), ids[starts]]), return_inverse=True)
-    lengths = np.diff(starts, append=ids.size)
-    return np.repeat(new[1:].astype(np.int32), lengths).reshape(cells.shape)
+    runs = np.diff(starts, append=ids.size)
+    return np.repeat(new[1:].astype(np.int32), runs).reshape(cells.shape)
 
 
 def parts(box: Sequence[slice], most: int) -> Iterator[tuple[slice, ...]]:
     """Divide a box into parts of at most so many pixels, as near to cubes as halving brings."""
-    sides = [span.stop - span.start for span in box]
+    sides = lengths(box)
     divisors = [1] * len(sides)
-    while math.prod(lengths := [-(-n // k) for n, k in zip(sides, divisors, strict=True)]) > most:
-        divisors[lengths.index(max(lengths))] *= 2
+    while math.prod(each := [-(-n // k) for n, k in zip(sides, divisors, strict=True)]) > most:
+        divisors[each.index(max(each))] *= 2
     cuts = (
         pairwise(span.start + n * i // k for i in range(k + 1))
         for span, n, k in zip(box, sides, divisors, strict=True)

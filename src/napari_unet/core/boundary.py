@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.borderterm import border_term, parts, reach
-from napari_unet.core.tiles import within
+from napari_unet.core.tiles import lengths, within
 from napari_unet.errors import InputError
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def _weights(
 ) -> NDArray[np.float32]:
     """Return the weights of a box; nothing but the result is of its size."""
     steps = _spacing(spacing, labels.ndim)
-    weights = np.empty([span.stop - span.start for span in box], dtype=np.float32)
+    weights = np.empty(lengths(box), dtype=np.float32)
     for part in parts(box, PART):
         near = around(part, labels.shape, w0=w0, sigma=sigma, spacing=steps)
         inside = within(part, near)

@@ -17,6 +17,7 @@ beyond it is cut there, alike for every size of tile and number of workers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -29,7 +30,7 @@ from napari_unet.core.giveback import give_border_back, giving_reach
 from napari_unet.core.instances import CellRules, find_pieces, first_pixels
 from napari_unet.core.lookup import count_labels, look_up, named
 from napari_unet.core.necks import smoothing_reach
-from napari_unet.core.tiles import within
+from napari_unet.core.tiles import lengths, within
 
 __all__ = ["Box", "CellsOfBlock", "cells_of_block", "find_window"]
 
@@ -111,7 +112,7 @@ def find_window(
         for axis, end in _cut_sides(foreground, block, window, shape, rules):
             margins[axis, end] *= 2
         wider = _around(block, margins, shape)
-        if wider == window or _pixels(wider) > most:
+        if wider == window or math.prod(lengths(wider)) > most:
             return window, foreground
         window = wider
 
@@ -122,11 +123,6 @@ def _around(block: Box, margins: NDArray[np.integer], shape: tuple[int, int]) ->
         for span, (before, after), n in zip(block, margins, shape, strict=True)
     )
     return y, x
-
-
-def _pixels(box: Box) -> int:
-    height, width = (span.stop - span.start for span in box)
-    return int(height * width)
 
 
 def _cut_sides(

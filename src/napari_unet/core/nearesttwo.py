@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.tiles import lengths
+
 if TYPE_CHECKING:
     import torch
 
@@ -102,8 +104,7 @@ def nearest_two(
         from napari_unet.core import nearesttwo_torch
 
         nearest, second = nearesttwo_torch.squares_of_nearest_two(cells, passes, device)
-    shape = [span.stop - span.start for span in box]
-    nearest, second = nearest.reshape(shape), second.reshape(shape)
+    nearest, second = nearest.reshape(lengths(box)), second.reshape(lengths(box))
     return np.sqrt(nearest, out=nearest), np.sqrt(second, out=second)
 
 

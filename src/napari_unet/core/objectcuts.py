@@ -16,6 +16,7 @@ from scipy import ndimage
 from napari_unet.core.linking import Links
 from napari_unet.core.necks3d import Necks, coarseness, split_object
 from napari_unet.core.pieces import Pieces
+from napari_unet.core.tiles import lengths
 
 __all__ = ["ObjectCuts"]
 
@@ -30,7 +31,7 @@ class _Piece(NamedTuple):
     bits: NDArray[np.uint8]
 
     def pixels(self) -> NDArray[np.bool_]:
-        height, width = (side.stop - side.start for side in self.box)
+        height, width = lengths(self.box)
         bits = np.unpackbits(self.bits, count=height * width)
         return bits.reshape(height, width).astype(bool)
 

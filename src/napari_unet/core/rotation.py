@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.tiles import within
+from napari_unet.core.tiles import lengths, within
 
 __all__ = ["Rotated", "rotated_shape"]
 
@@ -99,7 +99,7 @@ class Rotated:
         def read(box: Box) -> Array:
             return values[(slice(None), *within(box, region))]
 
-        turned = np.empty((len(values), y.stop - y.start, x.stop - x.start), dtype=np.float32)
+        turned = np.empty((len(values), *lengths(box)), dtype=np.float32)
         step = max(PIXELS // turned.shape[2], 1)
         for top in range(y.start, y.stop, step):
             rows = slice(top, min(top + step, y.stop))

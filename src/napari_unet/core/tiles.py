@@ -34,6 +34,7 @@ from napari_unet.errors import InputError
 __all__ = [
     "Tile",
     "halve",
+    "lengths",
     "mirror_indices",
     "parts_of",
     "read_mirrored",
@@ -139,6 +140,11 @@ def tiles_over(box: Sequence[slice], *, output: int, context: int, stride: int) 
                 tiles.append(_span(out.start + start, step, kept, context))
         axes.append(tiles)
     return [Tile(*zip(*spans, strict=True)) for spans in itertools.product(*axes)]
+
+
+def lengths(box: Sequence[slice]) -> tuple[int, ...]:
+    """Return how many pixels a box has along each axis."""
+    return tuple(span.stop - span.start for span in box)
 
 
 def within(region: Sequence[slice], box: Sequence[slice]) -> tuple[slice, ...]:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from napari_unet.core.cellclasses import class_evidence, foreground
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.islands import Box, cells_of_block
-from napari_unet.core.tiles import within
+from napari_unet.core.tiles import lengths, within
 from napari_unet.engine.cells import cell_rules
 from napari_unet.engine.checkedimage import check_room, checked_image
 from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
@@ -147,8 +147,7 @@ def write_block(
 
 def put(out: Any, region: Region, values: NDArray[Any]) -> None:
     """Write values into an array, with the axes of their region: zarr does not broadcast."""
-    shape = [span.stop - span.start for span in region]
-    out[region] = values.reshape(shape).astype(out.dtype, copy=False)
+    out[region] = values.reshape(lengths(region)).astype(out.dtype, copy=False)
 
 
 def segment_large(
@@ -234,7 +233,7 @@ def _predict_tiles(
     if store.is_predicted(box):
         return
     predictor = plane_predictor(segmenter, replace(config, tile_size=store.tile_size))
-    shape = [span.stop - span.start for span in box]
+    shape = lengths(box)
     block: dict[str, NDArray[Any]] = {}
     wanted = store.probabilities is not None
     for piece in predictor.pieces_of(image, box, store.statistics):

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_unet.core.resolution import coarse_box, read_coarse, refine
-from napari_unet.core.tiles import tiles_over, within
+from napari_unet.core.tiles import lengths, tiles_over, within
 from napari_unet.engine.lazyplane import Readable
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.tilerunner import TileRunner
@@ -64,7 +64,7 @@ class CoarserLook:
         needed = coarse_box(box, self._factor, shape)
         tiles = tiles_over(needed, output=self._output, context=self._context, stride=self._stride)
         plane: Any = Readable(read, (self._channels, *shape))
-        out = np.empty((self._classes, *(s.stop - s.start for s in needed)), dtype=np.float32)
+        out = np.empty((self._classes, *lengths(needed)), dtype=np.float32)
         runs = self._runner.run(tiles, lambda of: read_coarse(plane, of, self._factor))
         for tile, values in runs:
             out[(slice(None), *within(tile.write, needed))] = values[(slice(None), *tile.crop)]

@@ -16,7 +16,7 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.core.given import chosen
 from napari_unet.core.normalise import grey_statistics
 from napari_unet.core.resized import MAGNIFICATIONS
-from napari_unet.core.tiles import within
+from napari_unet.core.tiles import lengths, within
 from napari_unet.engine.checkedimage import checked_image
 from napari_unet.engine.lazyplane import middle_plane
 from napari_unet.engine.magnified import plane_predictor
@@ -127,7 +127,7 @@ class _Look:
         predictor = plane_predictor(self._segmenter, config)
         both = either = np.zeros(1)
         for plane, statistics, box in self._parts:
-            values = np.empty((self._segmenter.n_classes, *(s.stop - s.start for s in box)))
+            values = np.empty((self._segmenter.n_classes, *lengths(box)))
             for piece in predictor.pieces_of(plane, box, statistics):
                 if piece.values is not None:
                     values[(slice(None), *within(piece.region, box))] = piece.values

@@ -13,7 +13,7 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.core.normalise import statistics_and_oddity
 from napari_unet.core.outward import box_distance, outward
 from napari_unet.core.resized import Resized
-from napari_unet.core.tiles import parts_of, within
+from napari_unet.core.tiles import lengths, parts_of, within
 from napari_unet.engine.plane import NOTHING, Piece, PlanePredictor, in_view
 from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.engine.segmenter import Segmenter
@@ -79,7 +79,7 @@ class MagnifiedPredictor:
         resized, total = Resized(image, self._magnification), self.count(box, image)
         for part in outward(self._cut(box), self._view, box_distance):
             seen = resized.needed(part)
-            values = np.empty((self._classes, *(s.stop - s.start for s in seen)), np.float32)
+            values = np.empty((self._classes, *lengths(seen)), np.float32)
             left = self._plain.count(seen, resized)
             for piece in self._plain.pieces_of(resized, seen, statistics):
                 if piece.values is not None:

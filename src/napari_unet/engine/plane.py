@@ -14,7 +14,15 @@ from napari_unet.core.normalise import normalise, statistics_and_oddity
 from napari_unet.core.outward import box_distance, outward
 from napari_unet.core.resolution import coarse_box, coarse_shape, read_coarse, refine
 from napari_unet.core.rotation import Rotated
-from napari_unet.core.tiles import Tile, parts_of, smallest_output, tile_grid, tiles_over, within
+from napari_unet.core.tiles import (
+    Tile,
+    lengths,
+    parts_of,
+    smallest_output,
+    tile_grid,
+    tiles_over,
+    within,
+)
 from napari_unet.engine.coarser import CoarserLook
 from napari_unet.engine.device import select_device
 from napari_unet.engine.memory import largest_output
@@ -156,12 +164,12 @@ class PlanePredictor:
         total = sum(self.count(box, image) for box in boxes)
         classes, rotations = self._segmenter.n_classes, self._config.rotations
         for box in boxes:
-            mean = np.zeros((classes, *_lengths(box)), dtype=np.float32)
+            mean = np.zeros((classes, *lengths(box)), dtype=np.float32)
             left = self.count(box, image)
             for angle in self._angles():
                 turned = Rotated(image, angle, instead=statistics[:, :1])
                 seen = turned.needed(box)
-                values = np.empty((classes, *_lengths(seen)), dtype=np.float32)
+                values = np.empty((classes, *lengths(seen)), dtype=np.float32)
                 tiles = self._tiles(seen, turned.shape[1:])
                 for region, probabilities in self._predict(turned, statistics, tiles, seen):
                     values[(slice(None), *within(region, seen))] = probabilities
@@ -211,10 +219,6 @@ class PlanePredictor:
             )
             origin = tuple(span.start for span in tile.output)
             yield (y, x), refine(values, factor, origin, (y, x), shape)
-
-
-def _lengths(box: Region) -> tuple[int, ...]:
-    return tuple(span.stop - span.start for span in box)
 
 
 def in_view(mailbox: Mailbox | None) -> Region | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_unet.core.tiles import Tile, halve, within
+from napari_unet.core.tiles import Tile, halve, lengths, within
 from napari_unet.core.unet import UNet
 from napari_unet.engine.device import is_fast_with_bfloat16, torch_errors
 from napari_unet.engine.segmenter import Segmenter
@@ -116,7 +117,7 @@ class TileRunner:
         """Compute a tile that is too large piece by piece."""
         network = self._network
         pieces = halve(tile, context=network.context, stride=network.stride)
-        sides = " x ".join(str(span.stop - span.start) for span in tile.read)
+        sides = " x ".join(map(str, lengths(tile.read)))
         if len(pieces) == 1:
             raise DeviceError(
                 f"Out of memory: not even a tile of {sides} pixels fits; close other programs, "
@@ -124,9 +125,7 @@ class TileRunner:
             )
         self._too_large = min(self._too_large or _pixels(tile), _pixels(tile))
         self.shrunk = f"Memory is too small for tiles of {sides} pixels; smaller ones are used."
-        values = np.empty(
-            (network.n_classes, *(span.stop - span.start for span in tile.output)), np.float32
-        )
+        values = np.empty((network.n_classes, *lengths(tile.output)), np.float32)
         for piece in pieces:
             ticket = self._start(piece, read)
             part = self._in_pieces(piece, read) if ticket is None else self._lane.finish(ticket)
@@ -135,7 +134,7 @@ class TileRunner:
 
 
 def _pixels(tile: Tile) -> int:
-    return int(np.prod([span.stop - span.start for span in tile.read]))
+    return math.prod(lengths(tile.read))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

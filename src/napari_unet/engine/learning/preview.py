@@ -13,6 +13,7 @@ from napari_unet.core.cellclasses import foreground
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.normalise import normalise
 from napari_unet.core.resolution import coarsen, refine
+from napari_unet.core.tiles import lengths
 from napari_unet.core.touching import where_cells_meet
 from napari_unet.core.unet import UNet
 from napari_unet.engine.cells import find_cells
@@ -48,8 +49,7 @@ class Preview:
 
     def look_at(self, look: Look) -> None:
         """Show this from now on, at once, and what was looked at before no more."""
-        y, x = look.inner
-        fits = look.out.shape == (y.stop - y.start, x.stop - x.start)
+        fits = look.out.shape == lengths(look.inner)
         self._look, self._pieces, self._due = look if fits else None, None, 0.0
 
     def events(self, network: UNet, step: int, best: Segmenter) -> Iterator[Previewed]:
@@ -87,7 +87,7 @@ def _pieces(network: UNet, look: Look, model: Segmenter, device: torch.device) -
         slice(max(s.start // factor - more, 0), min(-(-s.stop // factor) + more, n))
         for s, n in zip(look.inner, image.shape[1:], strict=True)
     )
-    values = np.empty((model.n_classes, y.stop - y.start, x.stop - x.start), dtype=np.float32)
+    values = np.empty((model.n_classes, *lengths((y, x))), dtype=np.float32)
     pixels = torch.from_numpy(image).to(device)
     yield from predict_piecewise(network, pixels, (y, x), values, model.coarser_factors)
     if factor > 1:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from napari_unet.core.resolution import coarse_box, read_coarse, refine
-from napari_unet.core.tiles import mirror_indices, parts_of, within
+from napari_unet.core.tiles import lengths, mirror_indices, parts_of, within
 from napari_unet.core.unet import UNet
 from napari_unet.engine.lazyplane import Readable
 
@@ -44,8 +44,7 @@ def predict_window(
     float32 array
         (K, *box).
     """
-    y, x = box
-    out = np.empty((network.n_classes, y.stop - y.start, x.stop - x.start), dtype=np.float32)
+    out = np.empty((network.n_classes, *lengths(box)), dtype=np.float32)
     for _ in predict_piecewise(network, image, box, out, factors):
         pass
     return out

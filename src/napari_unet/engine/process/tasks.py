@@ -20,6 +20,7 @@ from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.doubt import Doubt, doubt
 from napari_unet.core.measure import measure_objects
 from napari_unet.core.resolution import coarsen_labels
+from napari_unet.core.tiles import lengths
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import Measured, PlaneDone, SegmentEvent, TrainEvent
 from napari_unet.engine.process.mailbox import Mailbox
@@ -193,7 +194,7 @@ def weigh_box(
     inside = [slice(span.start // factor, -(-span.stop // factor)) for span in box]
     unlabelled = target.classes == IGNORE
     weights = boundary_weights_in(target.cells, inside, w0=w0, sigma=sigma, ignore=unlabelled)
-    height, width = (span.stop - span.start for span in box)
+    height, width = lengths(box)
     fine = weights.repeat(factor, axis=0).repeat(factor, axis=1)
     out[:height, :width] = fine[:height, :width]
     yield 1

@@ -16,7 +16,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 
 from napari_unet.core.normalise import grey_statistics
-from napari_unet.core.tiles import within
+from napari_unet.core.tiles import lengths, within
 from napari_unet.engine.events import Previewed
 from napari_unet.engine.process.mailbox import Look, Mailbox
 from napari_unet.engine.process.shared_memory import SharedArray
@@ -156,7 +156,7 @@ class Preview:
         with self._sharing:
             if self._closed:
                 return None
-            out = SharedArray.create((y.stop - y.start, x.stop - x.start), np.uint8)
+            out = SharedArray.create(lengths((y, x)), np.uint8)
             self._outs[key] = out
         return Look(
             key=key,
