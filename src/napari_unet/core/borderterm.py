@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.nearesttwo import nearest_two
-from napari_unet.core.tiles import lengths, within
+from napari_unet.core.tiles import lengths, widened, within
 
 if TYPE_CHECKING:
     import torch
@@ -58,10 +58,7 @@ def border_term(
         return term
     # where the nearest cell is half the reach away, the second nearest is not nearer
     margins = [math.ceil(limit / 2 / step) for step in spacing]
-    near = tuple(
-        slice(max(span.start - margin, 0), min(span.stop + margin, n))
-        for span, margin, n in zip(extent, margins, cells.shape, strict=True)
-    )
+    near = widened(extent, margins, margins, cells.shape)
     part = tuple(
         slice(max(n.start, b.start), min(n.stop, b.stop)) for n, b in zip(near, box, strict=True)
     )

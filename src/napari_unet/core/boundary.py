@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.borderterm import border_term, parts, reach
-from napari_unet.core.tiles import lengths, within
+from napari_unet.core.tiles import lengths, widened, within
 from napari_unet.errors import InputError
 
 if TYPE_CHECKING:
@@ -153,10 +153,7 @@ def around(
     distance = reach(w0, sigma)
     # one pixel more: whether a pixel separates two cells is seen at the pixel before it
     margins = [math.ceil(distance / step) + 1 for step in _spacing(spacing, len(shape))]
-    return tuple(
-        slice(max(span.start - margin, 0), min(span.stop + margin, n))
-        for span, margin, n in zip(box, margins, shape, strict=True)
-    )
+    return widened(box, margins, margins, shape)
 
 
 def separate_touching(labels: NDArray[np.integer]) -> NDArray[np.integer]:

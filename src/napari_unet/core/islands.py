@@ -30,7 +30,7 @@ from napari_unet.core.giveback import give_border_back, giving_reach
 from napari_unet.core.instances import CellRules, find_pieces, first_pixels
 from napari_unet.core.lookup import count_labels, look_up, named
 from napari_unet.core.necks import smoothing_reach
-from napari_unet.core.tiles import lengths, within
+from napari_unet.core.tiles import lengths, widened, within
 
 __all__ = ["Box", "CellsOfBlock", "cells_of_block", "find_window"]
 
@@ -118,10 +118,8 @@ def find_window(
 
 
 def _around(block: Box, margins: NDArray[np.integer], shape: tuple[int, int]) -> Box:
-    y, x = (
-        slice(max(span.start - int(before), 0), min(span.stop + int(after), n))
-        for span, (before, after), n in zip(block, margins, shape, strict=True)
-    )
+    before, after = margins.T.tolist()
+    y, x = widened(block, before, after, shape)
     return y, x
 
 

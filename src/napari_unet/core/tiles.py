@@ -41,6 +41,7 @@ __all__ = [
     "smallest_output",
     "tile_grid",
     "tiles_over",
+    "widened",
     "within",
 ]
 
@@ -145,6 +146,26 @@ def tiles_over(box: Sequence[slice], *, output: int, context: int, stride: int) 
 def lengths(box: Sequence[slice]) -> tuple[int, ...]:
     """Return how many pixels a box has along each axis."""
     return tuple(span.stop - span.start for span in box)
+
+
+def widened(
+    box: Sequence[slice], before: Sequence[int], after: Sequence[int], shape: Sequence[int]
+) -> tuple[slice, ...]:
+    """Return a box with so many more pixels before and after it, as far as the image has them.
+
+    Parameters
+    ----------
+    box : sequence of slice
+        Of an image of this shape.
+    before, after : sequence of int
+        Pixels, for each axis.
+    shape : sequence of int
+        Of the image.
+    """
+    return tuple(
+        slice(max(span.start - low, 0), min(span.stop + high, n))
+        for span, low, high, n in zip(box, before, after, shape, strict=True)
+    )
 
 
 def within(region: Sequence[slice], box: Sequence[slice]) -> tuple[slice, ...]:

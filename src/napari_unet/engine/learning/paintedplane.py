@@ -14,7 +14,7 @@ from napari_unet.core.boundary import around, boundary_weights_in
 from napari_unet.core.cellclasses import class_targets
 from napari_unet.core.normalise import grey_statistics, normalise
 from napari_unet.core.resolution import coarsen, coarsen_labels
-from napari_unet.core.tiles import within
+from napari_unet.core.tiles import widened, within
 from napari_unet.engine.learning.heldout import count_blocks, fingerprint
 
 if TYPE_CHECKING:
@@ -158,10 +158,9 @@ class PaintedPlane:
         """Renew target, cells and border weights where the labels of a box can matter."""
         factor, shape = self._factor, self.target.shape
         # touching cells are separated by a look at the pixel before, so one pixel more can change
-        inner = _grown(
-            tuple(slice(s.start // factor, -(-s.stop // factor)) for s in box), (0, 1), shape
-        )
-        read = _grown(inner, (1, 0), shape)
+        coarse = [slice(s.start // factor, -(-s.stop // factor)) for s in box]
+        inner = widened(coarse, (0, 0), (1, 1), shape)
+        read = widened(inner, (1, 1), (0, 0), shape)
         pixels = tuple(slice(s.start * factor, s.stop * factor) for s in read)
         labels, region = self.annotation.labels, self.annotation.region
         part = None
@@ -187,12 +186,3 @@ class PaintedPlane:
         """Write the classes of the cells in a box into the target."""
         classes = class_targets(self.cells[box], self.annotation.class_of, self._names)
         np.copyto(self.target[box], classes, where=classes > 0)
-
-
-def _grown(
-    box: tuple[slice, ...], by: tuple[int, int], shape: tuple[int, ...]
-) -> tuple[slice, ...]:
-    return tuple(
-        slice(max(span.start - by[0], 0), min(span.stop + by[1], n))
-        for span, n in zip(box, shape, strict=True)
-    )

@@ -13,6 +13,7 @@ from napari_unet.core.cellclasses import foreground
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.metrics import seg_score
 from napari_unet.core.resolution import coarse_box, refine
+from napari_unet.core.tiles import widened
 from napari_unet.engine.cells import at_working_resolution, find_cells
 from napari_unet.engine.events import Score
 from napari_unet.engine.learning.quality import measure
@@ -150,9 +151,6 @@ def _held_out_cells(segmenter: Segmenter, data: TrainingSet) -> Iterator[_Cell]:
 
 
 def _around(mask: NDArray[np.bool_]) -> Box:
-    (y, x) = ndimage.find_objects(mask.astype(np.uint8))[0]
-    height, width = mask.shape
-    return (
-        slice(max(y.start - MARGIN, 0), min(y.stop + MARGIN, height)),
-        slice(max(x.start - MARGIN, 0), min(x.stop + MARGIN, width)),
-    )
+    (box,) = ndimage.find_objects(mask.astype(np.uint8))
+    y, x = widened(box, (MARGIN, MARGIN), (MARGIN, MARGIN), mask.shape)
+    return y, x
