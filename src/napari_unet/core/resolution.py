@@ -24,6 +24,7 @@ __all__ = [
     "TARGET_DIAMETER",
     "choose_factor",
     "coarse_box",
+    "coarse_pixels",
     "coarse_shape",
     "coarsen",
     "coarsen_labels",
@@ -48,6 +49,11 @@ WINDOW = 512
 def coarse_shape(shape: tuple[int, ...], factor: int) -> tuple[int, ...]:
     """Return the spatial shape at the working resolution (partial blocks count)."""
     return tuple(-(-n // factor) for n in shape)
+
+
+def coarse_pixels(box: Sequence[slice], factor: int) -> tuple[slice, ...]:
+    """Return the pixels of the working resolution that have a part in a box of the image."""
+    return tuple(slice(span.start // factor, -(-span.stop // factor)) for span in box)
 
 
 def coarse_box(box: tuple[slice, ...], factor: int, shape: tuple[int, ...]) -> tuple[slice, ...]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.normalise import normalise, statistics_and_oddity
 from napari_unet.core.outward import box_distance, outward
-from napari_unet.core.resolution import coarse_box, coarse_shape, read_coarse, refine
+from napari_unet.core.resolution import coarse_box, coarse_pixels, coarse_shape, read_coarse, refine
 from napari_unet.core.rotation import Rotated
 from napari_unet.core.tiles import (
     Tile,
@@ -230,6 +230,6 @@ def in_view(mailbox: Mailbox | None) -> Region | None:
 def _in_view_first(tiles: list[Tile], factor: int, mailbox: Mailbox | None) -> Iterator[Tile]:
     def view() -> Region | None:
         box = in_view(mailbox)
-        return box and tuple(slice(s.start // factor, -(-s.stop // factor)) for s in box)
+        return box and coarse_pixels(box, factor)
 
     return outward(tiles, view, lambda tile, box: box_distance(tile.write, box))

@@ -13,7 +13,7 @@ from napari_unet.core.annotation import IGNORE, Annotation, encode
 from napari_unet.core.boundary import around, boundary_weights_in
 from napari_unet.core.cellclasses import class_targets
 from napari_unet.core.normalise import grey_statistics, normalise
-from napari_unet.core.resolution import coarsen, coarsen_labels
+from napari_unet.core.resolution import coarse_pixels, coarsen, coarsen_labels
 from napari_unet.core.tiles import widened, within
 from napari_unet.engine.learning.heldout import count_blocks, fingerprint
 
@@ -158,8 +158,7 @@ class PaintedPlane:
         """Renew target, cells and border weights where the labels of a box can matter."""
         factor, shape = self._factor, self.target.shape
         # touching cells are separated by a look at the pixel before, so one pixel more can change
-        coarse = [slice(s.start // factor, -(-s.stop // factor)) for s in box]
-        inner = widened(coarse, (0, 0), (1, 1), shape)
+        inner = widened(coarse_pixels(box, factor), (0, 0), (1, 1), shape)
         read = widened(inner, (1, 1), (0, 0), shape)
         pixels = tuple(slice(s.start * factor, s.stop * factor) for s in read)
         labels, region = self.annotation.labels, self.annotation.region

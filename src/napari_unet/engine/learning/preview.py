@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from napari_unet.core.cellclasses import foreground
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.normalise import normalise
-from napari_unet.core.resolution import coarsen, refine
-from napari_unet.core.tiles import lengths
+from napari_unet.core.resolution import coarse_pixels, coarsen, refine
+from napari_unet.core.tiles import lengths, widened
 from napari_unet.core.touching import where_cells_meet
 from napari_unet.core.unet import UNet
 from napari_unet.engine.cells import find_cells
@@ -82,11 +82,8 @@ class Preview:
 def _pieces(network: UNet, look: Look, model: Segmenter, device: torch.device) -> Iterator[None]:
     factor, shape = model.downsample, look.pixels.shape[1:]
     image = normalise(coarsen(look.pixels, factor), look.statistics)
-    more = 0 if factor == 1 else 1  # coarse pixels to interpolate between
-    y, x = (
-        slice(max(s.start // factor - more, 0), min(-(-s.stop // factor) + more, n))
-        for s, n in zip(look.inner, image.shape[1:], strict=True)
-    )
+    more = (0, 0) if factor == 1 else (1, 1)  # coarse pixels to interpolate between
+    y, x = widened(coarse_pixels(look.inner, factor), more, more, image.shape[1:])
     values = np.empty((model.n_classes, *lengths((y, x))), dtype=np.float32)
     pixels = torch.from_numpy(image).to(device)
     yield from predict_piecewise(network, pixels, (y, x), values, model.coarser_factors)

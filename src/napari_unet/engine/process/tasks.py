@@ -19,7 +19,7 @@ from napari_unet.core.cellclasses import class_sums, likeliest_classes
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.doubt import Doubt, doubt
 from napari_unet.core.measure import measure_objects
-from napari_unet.core.resolution import coarsen_labels
+from napari_unet.core.resolution import coarse_pixels, coarsen_labels
 from napari_unet.core.tiles import lengths
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import Measured, PlaneDone, SegmentEvent, TrainEvent
@@ -191,7 +191,7 @@ def weigh_box(
     if region is not None:
         region = coarsen_labels(region.astype(np.uint8), factor) > 0
     target = encode(coarsen_labels(labels, factor), meaning, region)
-    inside = [slice(span.start // factor, -(-span.stop // factor)) for span in box]
+    inside = coarse_pixels(box, factor)
     unlabelled = target.classes == IGNORE
     weights = boundary_weights_in(target.cells, inside, w0=w0, sigma=sigma, ignore=unlabelled)
     height, width = lengths(box)

@@ -14,7 +14,7 @@ from psygnal import Signal
 from napari_unet.core.annotation import first_cell
 from napari_unet.core.boundary import around
 from napari_unet.core.diameters import diameters, typical_diameter
-from napari_unet.core.resolution import choose_factor, coarse_shape
+from napari_unet.core.resolution import choose_factor, coarse_pixels, coarse_shape
 from napari_unet.core.tiles import within
 from napari_unet.engine.process import tasks
 from napari_unet.engine.process.shared_memory import SharedArray
@@ -271,8 +271,7 @@ class LiveWeights:
     def _around(self, box: Box) -> Box:
         """Return the pixels that count for the weights of a box, and the other way round."""
         f, shape = self.factor, self._stack.plane_shape
-        coarse = [slice(span.start // f, -(-span.stop // f)) for span in box]
-        near = around(coarse, coarse_shape(shape, f), w0=self._w0, sigma=self._sigma)
+        near = around(coarse_pixels(box, f), coarse_shape(shape, f), w0=self._w0, sigma=self._sigma)
         y, x = (
             slice(span.start * f, min(span.stop * f, n))
             for span, n in zip(near, shape, strict=True)
