@@ -101,9 +101,7 @@ def link_into(labels: Any, out: Any, kind: Kind = "objects", necks: Necks = UNCU
             return links
 
 
-def linking(
-    labels: Any, out: Any, kind: Kind = "objects", necks: Necks = UNCUT
-) -> Generator[float, None, Links]:
+def linking(labels: Any, out: Any, kind: Kind, necks: Necks) -> Generator[float, None, Links]:
     """Do as `link_into`, and yield the share that is done after every plane."""
     shape = tuple(labels.shape)
     if len(shape) not in (3, 4) or tuple(out.shape) != shape or 0 in shape[:-2]:

@@ -46,7 +46,7 @@ class MagnifiedPredictor:
     """
 
     def __init__(
-        self, segmenter: Segmenter, config: PredictConfig, mailbox: Mailbox | None = None
+        self, segmenter: Segmenter, config: PredictConfig, mailbox: Mailbox | None
     ) -> None:
         self._magnification, self._mailbox = config.magnification, mailbox
         self._classes, self.oddity = segmenter.n_classes, ""

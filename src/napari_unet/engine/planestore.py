@@ -86,8 +86,8 @@ class PlaneStore:
         config: PredictConfig,
         *,
         tile_size: int,
-        side: int = BLOCK,
-        probabilities: bool = False,
+        side: int,
+        probabilities: bool,
     ) -> PlaneStore:
         """Open the store of a (C, Y, X) plane in a folder of scratch files, or make it there.
 

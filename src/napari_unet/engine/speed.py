@@ -52,7 +52,7 @@ def measure_speed(
     segmenter: Segmenter,
     image: NDArray[np.float32],
     annotation: Annotation,
-    device: str = "auto",
+    device: str,
 ) -> Speed:
     """Segment with a model, and train a new one of its size.
 

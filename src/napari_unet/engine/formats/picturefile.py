@@ -14,7 +14,7 @@ from napari_unet.errors import InputError
 __all__ = ["read_picture"]
 
 
-def read_picture(path: Path, palette: bool = False) -> tuple[NDArray[Any], str]:
+def read_picture(path: Path, palette: bool) -> tuple[NDArray[Any], str]:
     """Return the pixels and a letter per axis; `palette` asks for the indices of one.
 
     Raises

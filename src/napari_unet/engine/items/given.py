@@ -25,7 +25,7 @@ def images_given(
     images: AnyPath | Iterable[AnyPath],
     folder: Path | None = None,
     *,
-    remark: Callable[[str], object] | None = None,
+    remark: Callable[[str], object] | None,
 ) -> list[tuple[Path, AnyPath]]:
     """List images, and what was given of which each is one; see `plan`.
 

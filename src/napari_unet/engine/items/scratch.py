@@ -73,7 +73,7 @@ def keep_plane(
     plane: int,
     labels: Array,
     probabilities: Array | None,
-    classes: Sequence[int] = (),
+    classes: Sequence[int],
 ) -> None:
     """Keep labels (Y, X), probabilities (K, Y, X) and classes of a plane; raises OSError."""
     if classes:

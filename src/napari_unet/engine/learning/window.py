@@ -55,7 +55,7 @@ def predict_piecewise(
     image: torch.Tensor,
     box: Box,
     out: NDArray[np.float32],
-    factors: Sequence[int] = (),
+    factors: Sequence[int],
 ) -> Iterator[None]:
     """Write what `predict_window` returns into ``out``, from the middle outward.
 

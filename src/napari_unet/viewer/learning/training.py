@@ -50,7 +50,7 @@ class Training:
         The model to go on from.
     live : bool
         Whether what is painted from now on is trained on, too.
-    checkpoint : path, optional
+    checkpoint : path or None
         Where the state of the training is kept, and taken from if it is there.
     preview_every : float
         Seconds between two previews of one field.
@@ -75,9 +75,9 @@ class Training:
         config: TrainConfig,
         start: Segmenter | None,
         *,
-        live: bool = False,
-        checkpoint: Path | None = None,
-        preview_every: float = 3.0,
+        live: bool,
+        checkpoint: Path | None,
+        preview_every: float,
     ) -> None:
         self._viewer, self._sources = viewer, list(sources)
         check_alike(self._sources)

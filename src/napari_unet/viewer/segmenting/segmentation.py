@@ -98,7 +98,7 @@ class Segmentation:
         only: PlaneIndex | None,
         probability: bool,
         kept: Kept,
-        measure: bool = False,
+        measure: bool,
     ) -> None:
         self._viewer, self._image = viewer, image
         self._segmenter, self._kept = segmenter, kept
