@@ -32,7 +32,6 @@ __all__ = [
 SHOWN = 5
 """Names in a message, before only their number is told."""
 
-
 NO_MEMORY = (
     "bad_alloc",
     "can't allocate memory",

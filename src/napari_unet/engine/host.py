@@ -35,18 +35,18 @@ __all__ = ["STOP_GRACE_SECONDS", "WARM_UP", "Host"]
 
 E = TypeVar("E")
 
-#: How long a generator may take to stop by itself before its process is killed.
 STOP_GRACE_SECONDS = 0.7
+"""How long a generator may take to stop by itself before its process is killed."""
 
-#: What the child imports while nothing runs yet, so that the first job starts at once.
 WARM_UP = (
     "napari_unet.engine.training",
     "napari_unet.engine.inference",
     "napari_unet.engine.process.warm",
 )
+"""What the child imports while nothing runs yet, so that the first job starts at once."""
 
-#: How often it is looked whether a run is to stop.
 _POLL_SECONDS = 0.05
+"""How often it is looked whether a run is to stop."""
 
 
 class Host:

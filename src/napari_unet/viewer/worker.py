@@ -17,8 +17,8 @@ __all__ = ["EventWorker", "Events"]
 
 E = TypeVar("E")
 
-#: Given an event that is set when the job shall stop, returns the generator.
 Events: TypeAlias = Callable[[threading.Event], Iterator[E]]
+"""Given an event that is set when the job shall stop, returns the generator."""
 
 _MAX_UNHANDLED_EVENTS = 32
 

@@ -27,7 +27,6 @@ __all__ = [
     "unbroken",
 ]
 
-
 UNBROKEN = "\N{NO-BREAK SPACE}"
 TOGETHER = re.compile(r"(?<=\d) (?=%|x \d|(\d{3}|px|s|µm|[kMGT]B)\b)|(?<=\d x) (?=\d)")
 """Blanks as in 12 345, 95 %, 30 px, and 128 x 128."""

@@ -44,7 +44,6 @@ MICROMETRES = {
 
 NAMES = {short: name for name, others in UNITS.items() for short in (name, *others)}
 
-
 SECONDS = {
     1e-9: ("nanosecond", "ns"),
     1e-6: ("microsecond", "µs", "us"),

@@ -21,7 +21,6 @@ ENDS = 1 << 16
 HIDDEN = (".zarray", ".zattrs", ".zgroup", ".zmetadata")
 """Hidden files of zarr itself; all others come from the system, when a folder is looked at."""
 
-
 LARGEST = 2**33
 """Bytes up to which something is summed, and known again when it was copied."""
 

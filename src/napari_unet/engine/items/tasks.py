@@ -27,7 +27,6 @@ R = TypeVar("R")
 ALONE = 2**26
 """Pixels up to which an item is one unit of work; a larger one is several."""
 
-
 GROUP = 4
 """Blocks whose cells are found in one unit of work, side by side where there are threads."""
 

@@ -44,11 +44,11 @@ from napari_unet.errors import DeviceError, JobError, UNetError, first_line, is_
 
 __all__ = ["MAX_UNHANDLED_EVENTS", "main"]
 
-#: The generator waits while so many of its events have not been handled by the program.
 MAX_UNHANDLED_EVENTS = 32
+"""The generator waits while so many of its events have not been handled by the program."""
 
-#: Where there are few cores, the hand that paints comes first (on Windows see `spawned`).
 POLITENESS = 10
+"""Where there are few cores, the hand that paints comes first (on Windows see `spawned`)."""
 
 
 def main(warm_up: Sequence[str]) -> None:
