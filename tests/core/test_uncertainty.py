@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.core.uncertainty import Kind, fill_uncertainty, most_uncertain, uncertainty
+from napari_unet.core.cellclasses import ModelKind
+from napari_unet.core.uncertainty import fill_uncertainty, most_uncertain, uncertainty
 
 
 def test_of_cells_it_is_the_entropy_in_bits() -> None:
@@ -29,7 +30,7 @@ def test_of_classes_it_is_what_the_winner_lacks() -> None:
 @given(st.lists(st.floats(-0.125, 1.125), min_size=1), st.integers(2, 9))
 def test_it_lies_between_0_and_1(probabilities: Any, n_classes: int) -> None:
     """Also where rounding left a probability a little outside."""
-    kinds: tuple[Kind, ...] = ("cells", "classes")
+    kinds: tuple[ModelKind, ...] = ("cells", "classes")
     for kind in kinds:
         values = uncertainty(np.array(probabilities), kind, n_classes)
         assert values.min() >= 0

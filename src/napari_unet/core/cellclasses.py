@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from napari_unet.errors import InputError
 __all__ = [
     "ANY_CELL",
     "Classes",
+    "ModelKind",
     "class_evidence",
     "class_sums",
     "class_targets",
@@ -39,6 +40,9 @@ MOST_CLASSES = ANY_CELL - 1
 
 NEGATIVE = re.compile(r"\s*-\s*\d+\s*")
 """What is no name, though it is text."""
+
+ModelKind = Literal["cells", "classes"]
+"""What a network tells apart: cells from background, or the painted classes."""
 
 Classes = Mapping[int, Any] | Sequence[Any] | NDArray[Any]
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["Kind", "cell_size", "fill_uncertainty", "most_uncertain", "uncertainty"]
+from napari_unet.core.cellclasses import ModelKind
 
-Kind = Literal["cells", "classes"]
-"""What a network tells apart: cells from background, or the painted classes."""
+__all__ = ["cell_size", "fill_uncertainty", "most_uncertain", "uncertainty"]
 
 STRIP = 1 << 20
 """Pixels that `fill_uncertainty` computes at a time, in about 5 ms."""
@@ -30,7 +28,7 @@ TINY = np.finfo(np.float32).tiny
 
 
 def uncertainty(
-    foreground: NDArray[np.floating], kind: Kind, n_classes: int
+    foreground: NDArray[np.floating], kind: ModelKind, n_classes: int
 ) -> NDArray[np.float32]:
     """Return how unsure the network is of each pixel, 0 (sure) ... 1 (it might as well guess).
 
@@ -60,7 +58,7 @@ def uncertainty(
 
 
 def fill_uncertainty(
-    foreground: NDArray[np.floating], kind: Kind, n_classes: int, out: NDArray[np.float32]
+    foreground: NDArray[np.floating], kind: ModelKind, n_classes: int, out: NDArray[np.float32]
 ) -> Iterator[tuple[int, int]]:
     """Write the `uncertainty` of a plane (Y, X) into ``out``; yield the rows that are done."""
     rows = max(1, STRIP // foreground.shape[1])

@@ -10,12 +10,12 @@ import math
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.cellclasses import class_title
+from napari_unet.core.cellclasses import ModelKind, class_title
 from napari_unet.core.given import is_path, told
 from napari_unet.errors import InputError
 
@@ -65,7 +65,7 @@ class Segmenter:
     n_classes: int
     base_channels: int
     depth: int
-    kind: Literal["cells", "classes"] = "cells"
+    kind: ModelKind = "cells"
     downsample: int = 1
     scales: int = 1
     core: float = 0.8

@@ -9,7 +9,7 @@ from magicgui.widgets import CheckBox
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from napari_unet.core.uncertainty import Kind
+from napari_unet.core.cellclasses import ModelKind
 from napari_unet.viewer.correcting.accept import accept, object_at, objects_in
 from napari_unet.viewer.correcting.flight import Flight
 from napari_unet.viewer.correcting.inview import field_to_correct, seen_result
@@ -119,7 +119,7 @@ class CorrectPanel:
         check_same_grid(image, labels, ImageStack.of(image))
         return labels, field_to_correct(self._viewer, image)
 
-    def _copy(self, choose: Callable[[Labels, Field, Kind], NDArray[np.bool_]]) -> None:
+    def _copy(self, choose: Callable[[Labels, Field, ModelKind], NDArray[np.bool_]]) -> None:
         with telling_errors(self._said):
             image = self._data.image
             field = field_to_correct(self._viewer, image)
@@ -131,7 +131,7 @@ class CorrectPanel:
             self._say(accept(result, labels, field.plane, chosen, kind).sentence)
             self._viewer.layers.selection.active = labels  # the undo key is for the active layer
 
-    def _labels(self, kind: Kind) -> Labels:
+    def _labels(self, kind: ModelKind) -> Labels:
         """Return the chosen labels; make some if there are none."""
         if self._data.choice.labels is None:
             self._data.choice.add_labels("classes" if kind == "classes" else "scribbles")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Annotation, first_cell
+from napari_unet.core.cellclasses import ModelKind
 from napari_unet.core.diameters import diameters
 from napari_unet.core.given import is_path, told
 from napari_unet.core.summary import Summary, summarise
@@ -23,8 +24,6 @@ __all__ = [
     "listed",
     "object_diameters",
 ]
-
-Kind = Literal["cells", "classes"]
 
 
 def listed(annotations: Iterable[Annotation]) -> list[Annotation]:
@@ -99,7 +98,7 @@ def check_channels(planes: Sequence[Annotation], segmenter: Segmenter | None) ->
         )
 
 
-def check_classes(count: int, kind: Kind, known_kind: Kind, known_count: int) -> None:
+def check_classes(count: int, kind: ModelKind, known_kind: ModelKind, known_count: int) -> None:
     """Check that a network has an output for each of ``count`` classes.
 
     Raises
@@ -116,7 +115,7 @@ def check_classes(count: int, kind: Kind, known_kind: Kind, known_count: int) ->
 
 
 def class_names(
-    summary: Summary, planes: Sequence[Annotation], kind: Kind, segmenter: Segmenter | None
+    summary: Summary, planes: Sequence[Annotation], kind: ModelKind, segmenter: Segmenter | None
 ) -> tuple[int, tuple[str, ...]]:
     """Return how many outputs the network has, and what its classes are called.
 

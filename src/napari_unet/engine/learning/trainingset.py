@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import IGNORE, Annotation
 from napari_unet.core.augment import Plane
-from napari_unet.core.cellclasses import ANY_CELL
+from napari_unet.core.cellclasses import ANY_CELL, ModelKind
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.diameters import smallest_diameter, typical_diameter
 from napari_unet.core.resolution import choose_factor, coarsest_factor
@@ -94,7 +94,7 @@ class TrainingSet:
         device: torch.device,
         seen: Seen,
         *,
-        kind: Literal["cells", "classes"],
+        kind: ModelKind,
         n_classes: int,
         class_names: tuple[str, ...],
         downsample: int,
@@ -253,7 +253,7 @@ def prepare(
     summary = check_labelled(annotations)
     planes = [plane for annotation in annotations for plane in annotation.planes()]
     check_channels(planes, segmenter)
-    kind: Literal["cells", "classes"] = "classes" if planes[0].meaning == "classes" else "cells"
+    kind: ModelKind = "classes" if planes[0].meaning == "classes" else "cells"
     sizes = np.concatenate([object_diameters(plane) for plane in planes])
     # pieces of classes range from specks to networks through the whole image: count, not area
     classes = kind == "classes"

@@ -13,8 +13,8 @@ from skimage.segmentation import flood
 
 from napari_unet.core.acceptance import match_objects
 from napari_unet.core.annotation import first_cell
+from napari_unet.core.cellclasses import ModelKind
 from napari_unet.core.summary import grouped
-from napari_unet.core.uncertainty import Kind
 from napari_unet.errors import InputError
 from napari_unet.viewer.correcting.picking import numbers_in, pixel_at
 from napari_unet.viewer.correcting.verified import verified_ids
@@ -60,7 +60,7 @@ class Accepted:
     pixels: int = 0
     joining: int = 0
     on_background: int = 0
-    kind: Kind = "cells"
+    kind: ModelKind = "cells"
 
     @property
     def sentence(self) -> str:
@@ -111,7 +111,7 @@ def shown_result(viewer: ViewerModel, image: Image, plane: PlaneIndex) -> Labels
     )
 
 
-def objects_in(result: Labels, plane: PlaneIndex, box: Box, kind: Kind) -> NDArray[np.bool_]:
+def objects_in(result: Labels, plane: PlaneIndex, box: Box, kind: ModelKind) -> NDArray[np.bool_]:
     """Return the pixels (Y, X) of the predicted objects in view.
 
     Of cells, those that lie in the box by more than half, as a whole; of classes, all pixels in
@@ -126,7 +126,7 @@ def objects_in(result: Labels, plane: PlaneIndex, box: Box, kind: Kind) -> NDArr
 
 
 def object_at(
-    result: Labels, plane: PlaneIndex, position: Sequence[float], kind: Kind
+    result: Labels, plane: PlaneIndex, position: Sequence[float], kind: ModelKind
 ) -> NDArray[np.bool_]:
     """Return the pixels (Y, X) of the predicted object at a position in the world.
 
@@ -152,7 +152,7 @@ def object_at(
 
 
 def accept(
-    result: Labels, labels: Labels, plane: PlaneIndex, chosen: NDArray[np.bool_], kind: Kind
+    result: Labels, labels: Labels, plane: PlaneIndex, chosen: NDArray[np.bool_], kind: ModelKind
 ) -> Accepted:
     """Copy predicted objects into the painted labels of a plane, as one undo step, and show them.
 
@@ -246,7 +246,7 @@ def _objects(count: int, name: str) -> str:
     return f"1 {name}" if count == 1 else f"{count} {name}s"
 
 
-def _check(result: Labels, labels: Labels, kind: Kind) -> None:
+def _check(result: Labels, labels: Labels, kind: ModelKind) -> None:
     name, shape, wanted = labels.name, finest(labels).shape, finest(result).shape
     if shape != wanted:
         raise InputError(

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 from psygnal import Signal, SignalInstance
 
+from napari_unet.core.cellclasses import ModelKind
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.events import PlaneDone
 from napari_unet.engine.process import tasks
@@ -142,7 +143,7 @@ class Rethreshold:
             return None
         return sum(work.objects.values()), len(work.objects)
 
-    def kind(self, image: Image) -> Literal["cells", "classes"] | None:
+    def kind(self, image: Image) -> ModelKind | None:
         """Return what the model found of which something is kept of an image, if anything is."""
         if not self._session.kept.planes(image):
             return None
