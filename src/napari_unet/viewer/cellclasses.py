@@ -6,6 +6,7 @@ label with the number of the row.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 
 from napari_unet.core.cellclasses import class_title, classes_by_label
+from napari_unet.core.summary import counted
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.viewer.colours import MOST, are_given, given_colours
 
@@ -24,6 +26,7 @@ __all__ = [
     "class_titles",
     "classes_of",
     "colour_by_class",
+    "counted_classes",
     "name_classes",
     "set_class",
     "show_classes",
@@ -126,6 +129,12 @@ def class_titles(segmenter: Segmenter, classes: Sequence[int]) -> list[str]:
     """Return what the classes of some cells are called."""
     titles = ["", *_titles(segmenter)]
     return [titles[number] for number in classes]
+
+
+def counted_classes(segmenter: Segmenter, found: Counter[str]) -> str:
+    """Say in brackets how many cells of each class were found; "" where none were told."""
+    titles = _titles(segmenter)
+    return f" ({counted(titles, [found[title] for title in titles])})" if found else ""
 
 
 def _rows(layer: Labels) -> dict[int, Any]:

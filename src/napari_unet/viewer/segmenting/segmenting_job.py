@@ -13,14 +13,14 @@ from napari.layers import Image
 from napari.utils.notifications import show_warning
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.summary import counted, in_cells
+from napari_unet.core.summary import in_cells
 from napari_unet.engine.events import TileDone
 from napari_unet.engine.items.pace import Pace
 from napari_unet.engine.starter import starter_model
 from napari_unet.errors import DeviceError, InputError, UNetError
 from napari_unet.viewer.batches.batch import Batch, BatchRow
 from napari_unet.viewer.batches.opening import LayerResult
-from napari_unet.viewer.cellclasses import class_titles
+from napari_unet.viewer.cellclasses import counted_classes
 from napari_unet.viewer.layers import image_layers
 from napari_unet.viewer.notes import is_result
 from napari_unet.viewer.segmenting.checks import check_fits, check_room
@@ -198,11 +198,8 @@ class SegmentingJob(SessionJob[Event]):
             return f"Segmenting, {100 * event.progress:.0f} % ...{self._note}{self._oddities}"
         seconds = time.monotonic() - self._began
         objects = sum(item.objects for item in items)
-        found = in_cells(objects)
         classes = sum((item.classes for item in items), Counter())
-        if classes:
-            titles = class_titles(self._segmenter, range(1, self._segmenter.n_classes))
-            found += f" ({counted(titles, [classes[title] for title in titles])})"
+        found = in_cells(objects) + counted_classes(self._segmenter, classes)
         what = found if items[0].finds_cells else "classes"
         done = sum(item.complete for item in items)
         where = "" if len(items) == 1 else f" in {done} images"

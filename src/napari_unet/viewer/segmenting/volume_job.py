@@ -15,7 +15,6 @@ from napari.layers import Image
 from numpy.typing import NDArray
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.summary import counted
 from napari_unet.engine.cells import useful_axes
 from napari_unet.engine.events import OddPlane, PlaneDone
 from napari_unet.engine.process import stack_tasks
@@ -25,6 +24,7 @@ from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import (
     class_titles,
     colour_by_class,
+    counted_classes,
     name_classes,
     show_classes,
 )
@@ -181,10 +181,7 @@ class VolumeJob(SessionJob[_Event]):
             return f"{self.title}{doing}, {100 * done:.0f} % ...{self._oddities}"
         number, seconds = event.done.objects, time.monotonic() - self._began
         found = f"Found {number} 3D object{'s' * (number != 1)}"
-        if event.done.classes:
-            told, all_titles = Counter(self._titles(event)), self._segmenter.cell_classes
-            titles = class_titles(self._segmenter, range(1, all_titles + 1))
-            found += f" ({counted(titles, [told[title] for title in titles])})"
+        found += counted_classes(self._segmenter, Counter(self._titles(event)))
         found += f" in {seconds:.1f} s."
         if not self._config.spacing and not knows_spacing(self._image):
             found += AS_PIXELS
