@@ -14,7 +14,8 @@
     results as files        measurements objecttable classtable outlinefile tracks
     the compute process     host process/ scoring
     a session on disk       saving/
-    all over                events device atomic speed liveness namesake
+    this computer           device speed liveness namesake
+    all over                events atomic
 """
 
 import os
