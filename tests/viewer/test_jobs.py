@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import toy_tasks
-from napari.components import ViewerModel
 from napari.utils import progress
 from napari.utils.notifications import notification_manager
 
@@ -25,23 +24,14 @@ from napari_unet.viewer.worker import EventWorker
 
 END_SECONDS = 20.0  # less than the half minute that a task takes which is not stopped
 
+in_a_window = pytest.mark.parametrize("viewer", ["window"], indirect=True)
+
 
 @pytest.fixture
 def host() -> Iterator[Host]:
     """A host that imports nothing up front."""
     with Host(warm_up=()) as host:
         yield host
-
-
-@pytest.fixture
-def viewer(request: pytest.FixtureRequest) -> Any:
-    """A viewer without a window, which is quicker, or a real one where a test asks for it."""
-    if getattr(request, "param", "model") == "model":
-        return ViewerModel()
-    return request.getfixturevalue("make_napari_viewer")()
-
-
-in_a_window = pytest.mark.parametrize("viewer", ["window"], indirect=True)
 
 
 @pytest.fixture

@@ -6,24 +6,13 @@ import numpy as np
 import pytest
 from napari.layers import Image
 from small_things import make_segmenter
+from unsure_places import SHAPE, UNSURE, foreground
 
 from napari_unet.core.uncertainty import uncertainty
 from napari_unet.errors import InputError
 from napari_unet.viewer.correcting.uncertainty import AT_ONCE, Uncertainty
 from napari_unet.viewer.notes import is_result
 from napari_unet.viewer.session import Session
-
-SHAPE = (200, 300)
-UNSURE = [(40, 60), (150, 250), (100, 150)]
-"""Places where the network is unsure, most first."""
-
-
-def foreground(places: Any = UNSURE) -> Any:
-    """A network is sure of the background but for some places of about a cell (8 pixels)."""
-    probability = np.full(SHAPE, 0.001, np.float32)
-    for rank, (y, x) in enumerate(places):
-        probability[y - 3 : y + 3, x - 3 : x + 3] = 0.5 - 0.1 * rank
-    return probability
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from napari_unet.sample_data import painted_scribbles, touching_cells
 from napari_unet.viewer.background import Background
 from napari_unet.viewer.notes import set_meaning
 from napari_unet.viewer.session import Session
+from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.dock import LiveUNet
 
 IMAGE, TRUTH = touching_cells((128, 128))
@@ -41,6 +42,22 @@ def viewer(make_napari_viewer: Any, host: Host, light_host: Host) -> Any:  # noq
     session.background.close()
     session.background = Background(light_host)
     return viewer
+
+
+@pytest.fixture
+def session(viewer: Any) -> Session:
+    """The session of the viewer."""
+    return Session.of(viewer)
+
+
+@pytest.fixture
+def data(viewer: Any, qtbot: Any) -> Iterator[DataPanel]:
+    """Where the image is chosen."""
+    panel = DataPanel(viewer)
+    qtbot.add_widget(panel.widget.native)
+    panel.follow()
+    yield panel
+    panel.leave()
 
 
 @pytest.fixture

@@ -28,22 +28,6 @@ SAID[tuple(np.argwhere(ndimage.binary_erosion(CELLS > 0, iterations=6))[0])] = 0
 
 
 @pytest.fixture
-def session(viewer: Any) -> Session:
-    """The session of the viewer."""
-    return Session.of(viewer)
-
-
-@pytest.fixture
-def data(viewer: Any, qtbot: Any) -> Iterator[DataPanel]:
-    """Where the image is chosen."""
-    panel = DataPanel(viewer)
-    qtbot.add_widget(panel.widget.native)
-    panel.follow()
-    yield panel
-    panel.leave()
-
-
-@pytest.fixture
 def panel(session: Session, data: DataPanel, qtbot: Any) -> Iterator[AdjustPanel]:
     """What is tested."""
     panel = AdjustPanel(session, data, lambda: REST)

@@ -32,22 +32,6 @@ FOUND[35:55, 5:55] = 5  # 4 and 5, merged
 
 
 @pytest.fixture
-def session(viewer: Any) -> Session:
-    """The session of the viewer."""
-    return Session.of(viewer)
-
-
-@pytest.fixture
-def data(viewer: Any, qtbot: Any) -> Iterator[DataPanel]:
-    """Where the image is chosen."""
-    panel = DataPanel(viewer)
-    qtbot.add_widget(panel.widget.native)
-    panel.follow()
-    yield panel
-    panel.leave()
-
-
-@pytest.fixture
 def panel(session: Session, data: DataPanel, qtbot: Any) -> Iterator[ScorePanel]:
     """What is tested."""
     panel = ScorePanel(session, data)
