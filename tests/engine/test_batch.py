@@ -718,6 +718,54 @@ def test_names_that_differ_in_their_folder_only_are_different(
         np.testing.assert_array_equal(written, expected)
 
 
+@pytest.mark.parametrize("way", ["kept", "overwrite", "gone", "moved away", "a copy"])
+def test_results_of_another_image_of_that_name_are_kept(
+    model: Segmenter, tmp_path: Path, way: str
+) -> None:
+    """Of an earlier batch into the same folder, unless its image is gone, or they are."""
+    first = save(tmp_path / "day1" / "a.tif", cells())
+    second = save(tmp_path / "day2" / "a.tif", cells(seed=1))
+    out, stricter = tmp_path / "out", replace(CPU, threshold=0.7)
+    (result,) = _done(segment_files(model, first.parent, out, CPU))[0].outputs
+    before = result.read_bytes()
+    if way == "gone":
+        first.unlink()
+    elif way == "moved away":
+        result.rename(tmp_path / "a_labels.tif")
+    elif way == "a copy":
+        shutil.copyfile(first, second)
+    options = BatchOptions(overwrite=way == "overwrite")
+    events = list(segment_files(model, second.parent, out, stricter, options))
+
+    if way != "kept":
+        assert names(events) == ["ItemStarted", "ItemDone", "BatchDone"]
+        expected = segment(model, read_image(second), stricter)
+        np.testing.assert_array_equal(read_labels(result), expected)
+        return
+    failed, _ = events
+    assert isinstance(failed, ItemFailed)
+    assert f"{second} has the name of {first}, of which {result} was made" in failed.reason
+    assert result.read_bytes() == before
+
+
+def test_a_batch_that_meanwhile_made_results_of_that_name_keeps_them(
+    model: Segmenter, tmp_path: Path
+) -> None:
+    """Also where there was nothing yet when the other one looked."""
+    images = [save(tmp_path / day / "a.tif", cells(seed=n)) for n, day in enumerate(("1", "2"))]
+    other = save(tmp_path / "2" / "0.tif", cells(seed=2))
+    out = tmp_path / "out"
+    events = []
+    for event in segment_files(model, other.parent, out, CPU):
+        events.append(event)
+        if isinstance(event, ItemDone):
+            list(segment_files(model, images[0], out, CPU))
+
+    assert names(events) == ["ItemStarted", "ItemDone", "ItemFailed", "BatchDone"]
+    expected = segment(model, read_image(images[0]), CPU)
+    np.testing.assert_array_equal(read_labels(out / "a_labels.tif"), expected)
+
+
 def test_a_device_that_is_not_there_stops_the_batch(model: Segmenter, tmp_path: Path) -> None:
     """Not every single image."""
     image = save(tmp_path / "a.tif", cells())

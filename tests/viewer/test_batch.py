@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from napari.layers import Image
+from npe2 import PluginManager
 from small_things import make_segmenter
 
 import napari_unet
@@ -123,6 +124,28 @@ def test_open_images_become_files(run: Any, viewer: Any, tmp_path: Path) -> None
     viewer.layers["worm/1"].data = 1 - pixels
     rows = run(folder=str(tmp_path / "out"), measure=True)
     assert [text.split(":")[0] for text in rows.values()] == ["done", "skipped", "skipped"]
+
+
+def test_results_of_another_open_image_of_that_name_are_kept(
+    run: Any, viewer: Any, messages: Any, tmp_path: Path
+) -> None:
+    """A layer has the name of its file alone, whatever its folder is."""
+    for day in ("1", "2"):
+        path = tmp_path / day / "a.tif"
+        path.parent.mkdir()
+        tifffile.imwrite(path, noise(40, 50, seed=int(day)))
+    PluginManager.instance().discover()
+    (first,) = viewer.open(tmp_path / "1" / "a.tif", plugin="napari")
+    out = tmp_path / "out"
+    assert run(folder=str(out))["a"].startswith("done: ")
+    before = (out / "a_labels.tif").read_bytes()
+    viewer.layers.remove(first)
+    viewer.open(tmp_path / "2" / "a.tif", plugin="napari")
+    (said,) = run(folder=str(out)).values()
+
+    assert f"has the name of {tmp_path / '1' / 'a.tif'}, of which" in said
+    assert (out / "a_labels.tif").read_bytes() == before
+    assert [severity for severity, _ in messages()] == ["warning"]
 
 
 def test_what_is_too_large_for_a_layer_is_told_where_to_go(

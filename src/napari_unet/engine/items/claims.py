@@ -16,6 +16,7 @@ from napari_unet.engine.items.item import BatchOptions, Item
 from napari_unet.engine.items.locks import ItemLocks
 from napari_unet.engine.items.manifest import (
     Record,
+    check_place,
     find_complete,
     find_foreign,
     identify,
@@ -88,6 +89,7 @@ class Claims:
                 return self.tally.complete(index, record)
             made_by, settings = self._made_by, self._settings
             order = again(place_order, item, self._config, options, made_by, settings)
+            self._check_place(item)
             outputs = order.outputs().values()
             foreign = [] if options.overwrite else again(find_foreign, item, outputs)
         except UNetError as error:
@@ -105,10 +107,12 @@ class Claims:
             if owner := again(self._locks.take, item.kept(".lock")):
                 return self.tally.skipped(index, f"{owner} is working on it")
             record = self._record(item)
+            if record is None:
+                self._check_place(item)
+                return None
         except UNetError as error:
+            self.give_back(index)
             return self.tally.failed(index, error)
-        if record is None:
-            return None
         self.give_back(index)
         return self.tally.complete(index, record)
 
@@ -135,6 +139,11 @@ class Claims:
         if self._options.overwrite:
             return None
         return again(find_complete, item, self._made_by, self._options)
+
+    def _check_place(self, item: Item) -> None:
+        """Raise an `InputError` if results of another image are there, and are to be kept."""
+        if not self._options.overwrite:
+            again(check_place, item)
 
     def _tidy(self, item: Item, record: Record) -> None:
         """Remove what a process left that was killed at the end; know copied results again."""

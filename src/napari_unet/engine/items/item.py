@@ -94,6 +94,11 @@ class Item:
     seen: str = ""
     clash: str = ""
 
+    @property
+    def source(self) -> str:
+        """The whole path of the image, which tells it from others of its name."""
+        return str(self.image.absolute())
+
     def open(self) -> ImageFile:
         """Open the image, without reading its pixels."""
         return open_image(self.image)

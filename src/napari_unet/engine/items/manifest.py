@@ -28,9 +28,11 @@ from napari_unet.engine.items.item import CHALLENGE, SUFFIX, BatchOptions, Item
 from napari_unet.engine.items.stamps import fingerprint, stamp, summed, summed_image
 from napari_unet.engine.outlinefile import OUTLINES
 from napari_unet.engine.segmenter import Segmenter
+from napari_unet.errors import InputError
 
 __all__ = [
     "Record",
+    "check_place",
     "explained",
     "find_complete",
     "find_foreign",
@@ -172,6 +174,27 @@ def find_foreign(item: Item, outputs: Iterable[Path]) -> list[Path]:
         for path, seen in there
         if record is None or not (record.earlier.get(path.name) == seen or record.is_result(path))
     ]
+
+
+def check_place(item: Item) -> None:
+    """Raise an `InputError` if an item's results would replace those of another image.
+
+    Of one that is still there, and holds something else: what was moved, copied or written anew
+    takes the place of what it was.
+    """
+    record, source = read_record(item), Path(item.source)
+    if record is None or not (Path(record.image).exists() and source.exists()):
+        return
+    folder = (item.folder / item.name).parent
+    there = [path for name, _ in record.outputs.values() if (path := folder / name).exists()]
+    if not there or source.samefile(record.image):
+        return
+    seen = item.seen or fingerprint(item.image)
+    if not record.is_of(record.made_by, seen, "" if item.seen else summed_image(item.image)):
+        raise InputError(
+            f"{item.image} has the name of {record.image}, of which {there[0]} was made; segment "
+            f"them into different folders, or give the folder that holds both."
+        )
 
 
 def find_outdated(

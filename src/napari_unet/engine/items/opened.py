@@ -23,14 +23,22 @@ class OpenItem(Item):
     ----------
     planes : tuple of array
         Its planes (C, Y, X); in the compute process each is a `Remote`.
+    file : str
+        What it was opened from, as a whole path; "" where that is no file.
     plane_axes, plane_shape, pixel_size
         As of an `ImageFile`.
     """
 
     planes: tuple[Any, ...]
+    file: str
     plane_axes: str
     plane_shape: tuple[int, ...]
     pixel_size: PixelSize
+
+    @property
+    def source(self) -> str:
+        """The file, or what the image is called."""
+        return self.file or str(self.image)
 
     def open(self) -> ImageFile:
         """Return what reads the planes."""

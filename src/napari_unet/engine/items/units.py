@@ -128,7 +128,7 @@ def _commit(order: Order, made: Path, objects: int | None) -> None:
     new = {kind: (path.name, str(stamp(made / path.name))) for kind, path in outputs.items()}
     sums = {path.name: summed(made / path.name) for path in outputs.values()}
     record = Record(
-        image=str(item.image),
+        image=item.source,
         fingerprint=order.fingerprint,
         made_by=order.made_by,
         settings=order.settings,

@@ -133,6 +133,7 @@ class _Source:
             "name": Path(self.file_name),
             "seen": self._fingerprint(stop),
             "planes": served_planes(self.stack, self.called),
+            "file": "" if self.path is None else str(Path(self.path).absolute()),
             "plane_axes": "".join(axis for _, axis in counted),
             "plane_shape": tuple(n for n, _ in counted),
             "pixel_size": self.size,
