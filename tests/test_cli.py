@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from PIL import Image
 from napari_unet import Segmenter
 from napari_unet.cli import main
 from napari_unet.cli.demo import has_screen
+from napari_unet.cli.output import complaining
 from napari_unet.core.config import PredictConfig, TrainConfig, knobs
 from napari_unet.engine.atomic import unfinished
 from napari_unet.engine.files import read_labels, write_labels
@@ -555,6 +557,17 @@ def test_a_disk_without_room_for_the_model_is_code_4(
     said = fails(train_arguments(cells, tmp_path / "m.unet"), 4, capsys)
     assert "m.unet: [Errno 28] No space left on device" in said
     assert not list(tmp_path.iterdir())
+
+
+def test_a_warning_is_one_line_like_any_other_complaint(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Without the line of the program that it comes from."""
+    with complaining():
+        warnings.simplefilter("default")
+        warnings.warn("The disk\nis full.", stacklevel=1)
+
+    assert capsys.readouterr().err == "napari-unet: The disk is full.\n"
 
 
 def test_a_file_that_is_no_model_is_code_3(

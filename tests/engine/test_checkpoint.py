@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Generator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -303,6 +304,28 @@ def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ModelFileError, match="state of the training could not be saved"):
         list(train([PAINTED], config(), checkpoint=tmp_path / "file" / "state"))
+
+
+def test_a_state_that_cannot_be_written_any_more_ends_no_training(tmp_path: Path) -> None:
+    """It is said, also where the training is stopped; and what is learned is the same."""
+    stopped, whole = (_without_its_disk(tmp_path / name) for name in ("stopped", "whole"))
+    with pytest.warns(UserWarning, match=r"could not be saved .* What is learned is kept"):
+        stopped.close()
+    with pytest.warns(UserWarning, match=r"could not be saved .* What is learned is kept"):
+        *_, last = whole
+
+    assert isinstance(last, Trained)
+    assert same_weights(last, uninterrupted("default")[-1])
+
+
+def _without_its_disk(folder: Path) -> Generator[TrainEvent, None, None]:
+    """Begin a training; then something else is in the place of the folder of its state."""
+    settings = config(steps=6, depth=1, base_channels=2)
+    events = train([PAINTED], settings, checkpoint=folder / "state")
+    list(itertools.islice(events, 2))
+    folder.rmdir()
+    folder.touch()
+    return events
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a limit that stands for a full disk")

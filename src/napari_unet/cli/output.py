@@ -6,10 +6,13 @@ import dataclasses
 import json
 import math
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-__all__ = ["PROGRAM", "Report", "complain", "progress_bar", "remark", "say"]
+__all__ = ["PROGRAM", "Report", "complain", "complaining", "progress_bar", "remark", "say"]
 
 PROGRAM = "napari-unet"
 BAR = "{l_bar}{bar}| {elapsed}{postfix}"
@@ -29,6 +32,25 @@ def remark(text: str) -> None:
 def complain(text: str) -> None:
     """Print what went wrong as one line on standard error."""
     remark(f"{PROGRAM}: {' '.join(text.split())}")
+
+
+@contextmanager
+def complaining() -> Iterator[None]:
+    """Print warnings as what else went wrong, without the line of code that they are from."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],  # noqa: ARG001 (the signature of warnings.showwarning)
+        filename: str,  # noqa: ARG001
+        lineno: int,  # noqa: ARG001
+        file: TextIO | None = None,  # noqa: ARG001
+        line: str | None = None,  # noqa: ARG001
+    ) -> None:
+        complain(str(message))
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def progress_bar() -> Any:

@@ -18,7 +18,7 @@ from napari_unet.cli.doubts import (
     pair_doubts,
 )
 from napari_unet.cli.interrupt import finishing_at_ctrl_c
-from napari_unet.cli.output import Report, complain, progress_bar, remark
+from napari_unet.cli.output import Report, complain, complaining, progress_bar, remark
 from napari_unet.cli.replacing import check_model_place, check_place, same_file
 from napari_unet.core.config import TrainConfig
 from napari_unet.errors import InputError
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         deque(events, maxlen=0)
         return 0
     try:
-        with closing(events), finishing_at_ctrl_c(mailbox):
+        with complaining(), closing(events), finishing_at_ctrl_c(mailbox):
             follow(events, report, keeper)
     except KeyboardInterrupt:
         if keeper.kept is None:

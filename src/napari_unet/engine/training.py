@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import os
+import warnings
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ from napari_unet.engine.pixelsize import with_pixel_size
 from napari_unet.engine.process.mailbox import Finish, Look, Mailbox, Repainted
 from napari_unet.engine.segmenter import Segmenter, check_segmenter
 from napari_unet.engine.starter import begins_with_starter
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, ModelFileError
 
 __all__ = ["train"]
 
@@ -81,7 +83,8 @@ def train(
         closed, and removed when the training has come to its end. If it is there at the start,
         the training goes on from it: stopped and resumed, it takes the very steps that it would
         have taken without a break (bit for bit on a CPU). Labels may be others then: they are
-        learned from, and `Prepared` says so.
+        learned from, and `Prepared` says so. If it cannot be written any more, a warning says so,
+        and the training goes on.
 
     Yields
     ------
@@ -95,7 +98,7 @@ def train(
         If nothing, or only one class, is labelled, images and Segmenter do not fit, or the
         checkpoint belongs to a training with other settings.
     ModelFileError
-        If the checkpoint is damaged or cannot be written.
+        If the checkpoint is damaged, or there can be no file at its place.
     DeviceError
         If the device does not exist or its memory is too small.
     JobError
@@ -109,6 +112,8 @@ def train(
         torch_errors("Use fewer base channels or a smaller depth, or train on the CPU."),
     ):
         file = Path(checkpoint) if checkpoint is not None and ranks.is_first else None
+        if file is not None:
+            state_file.make_place(file)
         given = state_file.identity(segmenter)
         saved = ranks.hand_out(None if file is None else state_file.load(file, config, segmenter))
         seen = None
@@ -201,7 +206,8 @@ class _Run:
             self.best = calibrate(self.best, self.data, known, scales=self.scales)
             score = compare(self.start if self.before[0] else None, self.best, self.data)
         if self.checkpoint is not None:
-            self.checkpoint.unlink(missing_ok=True)
+            with suppress(OSError):  # the disk may be gone, and the model is here
+                self.checkpoint.unlink()
         self.best, score = self.ranks.hand_out((self.best, score))
         steps = self.learner.step
         return Trained(steps=steps, seconds=self.budget.seconds, segmenter=self.best, score=score)
@@ -306,7 +312,7 @@ class _Run:
         self.next_saving = self.budget.seconds + max(10.0, took / SAVING_SHARE)
 
     def save(self) -> None:
-        """Write the state of the training, if there is a file for it."""
+        """Write the state of the training, if there is a file for it, and it can be written."""
         if self.checkpoint is None:
             return
         state = {
@@ -322,7 +328,11 @@ class _Run:
             "learned_from": [] if self.repainted else self.data.learned_from(),
             "log": self.log,
         }
-        state_file.save(self.checkpoint, self.config, state)
+        try:
+            state_file.save(self.checkpoint, self.config, state)
+        except ModelFileError as error:
+            text = f"{error} What is learned is kept, but cannot be resumed from here."
+            warnings.warn(text, stacklevel=2)
 
     def resume(self, saved: dict[str, Any]) -> None:
         """Go on where another run saved its state."""

@@ -17,12 +17,20 @@ from zipfile import BadZipFile, ZipFile
 import torch
 
 from napari_unet.core.config import TrainConfig
-from napari_unet.engine.atomic import write_atomically
+from napari_unet.engine.atomic import unfinished, write_atomically
 from napari_unet.engine.events import StepDone, Validated
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError, ModelFileError
 
-__all__ = ["identity", "load", "pack_segmenter", "save", "unpack_events", "unpack_segmenter"]
+__all__ = [
+    "identity",
+    "load",
+    "make_place",
+    "pack_segmenter",
+    "save",
+    "unpack_events",
+    "unpack_segmenter",
+]
 
 FORMAT = 5
 """Version of what a state means; another one is refused."""
@@ -52,6 +60,23 @@ DAMAGE = (
 State = dict[str, Any]
 
 
+def make_place(path: Path) -> None:
+    """Make the folder of a state; a disk that is full by then may have room later.
+
+    Raises
+    ------
+    ModelFileError
+        If no file can be made there.
+    """
+    file = unfinished(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        file.unlink()
+    except OSError as error:
+        raise _not_saved(path, error) from error
+
+
 def save(path: str | os.PathLike[str], config: TrainConfig, state: State) -> None:
     """Write the state of a training; the file is complete, or the one before.
 
@@ -75,9 +100,11 @@ def save(path: str | os.PathLike[str], config: TrainConfig, state: State) -> Non
     try:
         write_atomically(Path(path), lambda file: file.write(written.getbuffer()))
     except OSError as error:
-        raise ModelFileError(
-            f"The state of the training could not be saved to {path}: {error}."
-        ) from error
+        raise _not_saved(path, error) from error
+
+
+def _not_saved(path: str | os.PathLike[str], error: OSError) -> ModelFileError:
+    return ModelFileError(f"The state of the training could not be saved to {path}: {error}.")
 
 
 def identity(segmenter: Segmenter | None) -> str:
