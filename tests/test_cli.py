@@ -14,7 +14,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -24,13 +24,15 @@ import tifffile
 import zarr
 from PIL import Image
 
-from napari_unet import Segmenter
+from napari_unet import ModelFileError, Segmenter
 from napari_unet.cli import main
 from napari_unet.cli.demo import has_screen
 from napari_unet.cli.output import complaining
+from napari_unet.cli.train import Keeper
 from napari_unet.core.config import PredictConfig, TrainConfig, knobs
 from napari_unet.engine.atomic import unfinished
 from napari_unet.engine.files import read_labels, write_labels
+from napari_unet.engine.starter import starter_model
 from napari_unet.sample_data import painted_scribbles, touching_cells
 
 COMMANDS = ("demo", "train", "segment", "magnification", "evaluate", "export", "info", "benchmark")
@@ -557,6 +559,27 @@ def test_a_disk_without_room_for_the_model_is_code_4(
     said = fails(train_arguments(cells, tmp_path / "m.unet"), 4, capsys)
     assert "m.unet: [Errno 28] No space left on device" in said
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="what stands for a full disk")
+def test_a_disk_that_is_full_for_a_moment_ends_no_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model before stays, and the next one is saved; but the last one must be."""
+    path = tmp_path / "m.unet"
+    models = [replace(starter_model(), provenance={"steps": steps}) for steps in range(4)]
+    keeper = Keeper(path)
+    for model, steps_kept in zip(models[:3], (0, 0, 2), strict=True):
+        if steps_kept < model.provenance["steps"]:
+            unfinished(path).symlink_to("/dev/full")
+        keeper.keep(model)
+        assert Segmenter.load(path).provenance["steps"] == steps_kept
+    assert "could not be saved" in capsys.readouterr().err
+
+    unfinished(path).symlink_to("/dev/full")
+    with pytest.raises(ModelFileError, match="could not be saved"):
+        keeper.keep(models[3], last=True)
+    assert Segmenter.load(path).provenance["steps"] == 2
 
 
 def test_a_warning_is_one_line_like_any_other_complaint(

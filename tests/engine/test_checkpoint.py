@@ -306,6 +306,19 @@ def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         list(train([PAINTED], config(), checkpoint=tmp_path / "file" / "state"))
 
 
+def test_whoever_could_not_keep_the_model_has_its_state(tmp_path: Path) -> None:
+    """It is removed when the last event was taken, not before."""
+    settings = config(steps=6, depth=1, base_channels=2)
+    events = train([PAINTED], settings, checkpoint=tmp_path / "state")
+    assert any(isinstance(event, Trained) for event in events)
+    events.close()
+    again = list(train([PAINTED], settings, checkpoint=tmp_path / "state"))
+
+    assert "resumed" in str(again[0])
+    assert same_weights(again[-1], uninterrupted("default")[-1])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_state_that_cannot_be_written_any_more_ends_no_training(tmp_path: Path) -> None:
     """It is said, also where the training is stopped; and what is learned is the same."""
     stopped, whole = (_without_its_disk(tmp_path / name) for name in ("stopped", "whole"))

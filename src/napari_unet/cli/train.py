@@ -21,7 +21,7 @@ from napari_unet.cli.interrupt import finishing_at_ctrl_c
 from napari_unet.cli.output import Report, complain, complaining, progress_bar, remark
 from napari_unet.cli.replacing import check_model_place, check_place, same_file
 from napari_unet.core.config import TrainConfig
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, ModelFileError
 
 if TYPE_CHECKING:
     import argparse
@@ -128,14 +128,29 @@ class Keeper:
         self.path = path
         self.kept: Segmenter | None = None
         self.score: Score | None = None
+        self._complained = False
 
-    def keep(self, segmenter: Segmenter) -> None:
-        """Save a Segmenter unless it is the kept one."""
+    def keep(self, segmenter: Segmenter, *, last: bool = False) -> None:
+        """Save a Segmenter unless it is the kept one.
+
+        Raises
+        ------
+        ModelFileError
+            If the first or the last one cannot be saved; others are complained of, once.
+        """
         if segmenter is self.kept:
             return
-        if self.path is not None:
-            segmenter.save(self.path)
-        self.kept = segmenter
+        try:
+            if self.path is not None:
+                segmenter.save(self.path)
+        except ModelFileError as error:
+            if last or self.kept is None:
+                raise
+            if not self._complained:
+                complain(f"{error} The training goes on, and the next better model is saved.")
+            self._complained = True
+            return
+        self.kept, self._complained = segmenter, False
 
     def __str__(self) -> str:
         if self.kept is None:
@@ -165,7 +180,7 @@ def follow(events: Iterable[TrainEvent], report: Report, keeper: Keeper) -> None
             elif isinstance(event, Learned):
                 bar.set_postfix_str("fitting the model to what is painted")
             elif isinstance(event, Validated | Trained):
-                keeper.keep(event.segmenter)
+                keeper.keep(event.segmenter, last=isinstance(event, Trained))
                 if isinstance(event, Trained):
                     keeper.score = event.score
                 elif bar.disable:

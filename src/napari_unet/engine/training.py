@@ -80,11 +80,11 @@ def train(
         on, a `Look` is answered by `Previewed` events, `Finish` ends it as a used-up budget does.
     checkpoint : path, optional
         A file for the state of the training. It is written now and then and when the generator is
-        closed, and removed when the training has come to its end. If it is there at the start,
-        the training goes on from it: stopped and resumed, it takes the very steps that it would
-        have taken without a break (bit for bit on a CPU). Labels may be others then: they are
-        learned from, and `Prepared` says so. If it cannot be written any more, a warning says so,
-        and the training goes on.
+        closed, and removed after the last event. If it is there at the start, the training goes
+        on from it: stopped and resumed, it takes the very steps that it would have taken without
+        a break (bit for bit on a CPU). Labels may be others then: they are learned from, and
+        `Prepared` says so. If it cannot be written any more, a warning says so, and the training
+        goes on.
 
     Yields
     ------
@@ -191,6 +191,10 @@ class _Run:
             self.save()
             raise
         yield self.end()
+        # only now: whoever could not keep the model can go on from the state
+        if self.checkpoint is not None:
+            with suppress(OSError):  # the disk may be gone
+                self.checkpoint.unlink()
 
     def progress(self) -> float:
         """Return the used share of the budget before a step, or `OVER`."""
@@ -205,9 +209,6 @@ class _Run:
             known = self.start if self.knows_more else None
             self.best = calibrate(self.best, self.data, known, scales=self.scales)
             score = compare(self.start if self.before[0] else None, self.best, self.data)
-        if self.checkpoint is not None:
-            with suppress(OSError):  # the disk may be gone, and the model is here
-                self.checkpoint.unlink()
         self.best, score = self.ranks.hand_out((self.best, score))
         steps = self.learner.step
         return Trained(steps=steps, seconds=self.budget.seconds, segmenter=self.best, score=score)
