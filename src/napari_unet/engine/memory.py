@@ -150,16 +150,35 @@ def free_memory(device: torch.device) -> int:
         return int(free + reserved - used)
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
-    return min(int(psutil.virtual_memory().available), _left_in_group(Path("/sys/fs/cgroup")))
+    groups = _groups(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
+    return min(int(psutil.virtual_memory().available), *map(_left_in_group, groups))
+
+
+def _groups(root: Path, told: Path) -> list[Path]:
+    """Return the groups (Linux, cgroup 2) whose limits hold for this process, as it is told.
+
+    In a container that is the root. A job of a cluster is in a group of groups, and any of them may
+    have a limit.
+    """
+    try:
+        lines = told.read_text().splitlines()
+    except OSError:
+        lines = []
+    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
+    return [root / own, *(group for group in (root / own).parents if group.is_relative_to(root))]
 
 
 def _left_in_group(group: Path) -> int:
-    """Return what a limit of a container or a job of a cluster (Linux, cgroup 2) leaves."""
+    """Return what the limit of a group leaves."""
     try:
         limit = int((group / "memory.max").read_text())  # "max" where there is none
-        return max(limit - int((group / "memory.current").read_text()), 0)
+        used = int((group / "memory.current").read_text())
+        told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):
         return 1 << 62
+    # what was read of files counts as used, until somebody needs the room
+    files = sum(int(told.get(f"{kind}_file", 0)) for kind in ("active", "inactive"))
+    return max(limit - used + files, 0)
 
 
 Shape = Sequence[int]
