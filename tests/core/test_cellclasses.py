@@ -53,8 +53,11 @@ def test_the_class_of_an_object_has_the_largest_sum() -> None:
     labels = np.array([[1, 1, 1, 3, 4]])
     assert object_classes(probabilities, labels).tolist() == [0, 1, 0, 1, 2]
     assert object_classes(probabilities[:, :, None], labels[:, None]).tolist() == [0, 1, 0, 1, 2]
+    assert object_classes(probabilities, labels.astype(np.uint64)).tolist() == [0, 1, 0, 1, 2]
     nothing = object_classes(probabilities, np.zeros((1, 5), int))
     assert (nothing.tolist(), nothing.dtype) == ([0], np.uint8)
+    with pytest.raises(InputError, match=r"go up to 1099511627779, .* number them anew"):
+        object_classes(probabilities, labels + 2**40 - 1)
     with pytest.raises(InputError, match=r"shape \(3, 1, 5\), the labels \(1, 4\)"):
         object_classes(probabilities, labels[:, :4])
     for wrong in (labels - 2, labels / 1):

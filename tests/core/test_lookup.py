@@ -35,6 +35,12 @@ def test_rows_together_are_the_plane(labels: Any) -> None:
     assert set(np.flatnonzero(named(labels, 7))) == set(labels.ravel()) - {0}
 
 
+@pytest.mark.parametrize("dtype", ["u1", ">i2", "u8"])
+def test_labels_of_any_type_are_counted(dtype: str) -> None:
+    """Also those without a sign, as some programs write them."""
+    assert count_labels(np.array([[0, 2], [2, 3]], dtype), 4).tolist() == [1, 0, 2, 1, 0]
+
+
 def test_the_background_may_be_the_last_of_a_table() -> None:
     """As -1, in the numbers of hills."""
     assert look_up(np.array([5, 6, 0], np.int32), np.array([[-1, 0, 1]])).tolist() == [[0, 5, 6]]

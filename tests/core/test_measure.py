@@ -71,6 +71,20 @@ def test_numbers_may_have_gaps_and_pixels_may_be_missing() -> None:
     np.testing.assert_array_equal(found["intensity_max_0"], [1, np.nan])
 
 
+@pytest.mark.parametrize("far", [100, 2**40, 2**64 - 4])
+def test_numbers_may_be_as_high_as_any(far: int) -> None:
+    """Those of large data sets say where an object is from; a table up to them has no room."""
+    image, labels = touching_cells((64, 70))
+    expected = measure_objects(labels, image)
+    numbers = np.where(labels > 0, labels.astype(np.uint64) % 3 + np.uint64(far), 0)
+    found = measure_objects(numbers, image)
+
+    assert found["label"].tolist() == sorted({int(n) for n in np.unique(numbers)} - {0})
+    assert found["area"].sum() == expected["area"].sum()
+    for number, mean in zip(found["label"], found["intensity_mean_0"], strict=True):
+        assert mean == pytest.approx(image[numbers == number].mean(dtype=float))
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_a_plane_without_objects_has_the_same_columns(dtype: type) -> None:
     """So that tables of several planes fit together."""

@@ -46,6 +46,9 @@ ModelKind = Literal["cells", "classes"]
 
 Classes = Mapping[int, Any] | Sequence[Any] | NDArray[Any]
 
+MOST_OBJECTS = 1 << 26
+"""Highest label in a table of the classes of all labels up to it."""
+
 FULL = 65535
 """Probability 1 as a whole number: sums of those do not depend on their order."""
 
@@ -85,7 +88,7 @@ def class_sums(
     int64 array
         (K, count), indexed by label.
     """
-    flat = labels.ravel()
+    flat = labels.ravel().astype(np.intp, copy=False)  # as `count_labels` does
     count = max(count, int(flat.max(initial=0)) + 1)
     return np.array([np.bincount(flat, part.ravel(), count) for part in evidence]).astype(np.int64)
 
@@ -132,7 +135,7 @@ def object_classes(
     Raises
     ------
     InputError
-        If the shapes do not fit, or the labels are no whole numbers from 0 on.
+        If the shapes do not fit, or the labels are no whole numbers from 0 on, or too high.
     """
     probabilities, labels = np.asarray(probabilities), np.asarray(labels)
     are_labels = labels.dtype.kind in "iub" and labels.min(initial=0) >= 0
@@ -141,6 +144,11 @@ def object_classes(
             f"The probabilities have shape {probabilities.shape}, the labels {labels.shape} "
             f"({labels.dtype}); give the probabilities of background and classes, "
             f"(K + 1, *{labels.shape}), and whole numbers from 0 on."
+        )
+    if (most := labels.max(initial=0)) > MOST_OBJECTS:
+        raise InputError(
+            f"The labels go up to {most}, and each number up to the highest has a class; number "
+            f"them anew first, such as with skimage.segmentation.relabel_sequential."
         )
     return likeliest_classes(class_sums(class_evidence(probabilities), labels))
 

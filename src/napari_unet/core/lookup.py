@@ -24,7 +24,8 @@ def count_labels(labels: NDArray[np.integer], most: int) -> NDArray[np.int64]:
     """Return how many pixels have each of the labels 0 ... most."""
     counts = np.zeros(most + 1, dtype=np.int64)
     for rows in row_bands(labels):
-        found = np.bincount(labels[rows].ravel())
+        # it counts no unsigned numbers of 64 bits, before NumPy 2.4
+        found = np.bincount(labels[rows].ravel().astype(np.intp, copy=False))
         counts[: len(found)] += found
     return counts
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.overlaps import numbered
 from napari_unet.errors import InputError
 
 __all__ = ["ObjectSums", "measure_objects"]
@@ -48,8 +49,14 @@ def measure_objects(labels: NDArray[np.integer], image: Array) -> dict[str, Arra
             f"(C, Y, X) of the same pixels."
         )
     sums = ObjectSums(len(image), labels.shape)
-    sums.add(labels, image, (0, 0))
-    return sums.table()
+    if labels.max(initial=0) <= labels.size:
+        sums.add(labels, image, (0, 0))
+        return sums.table()
+    # a table up to the highest number may be far larger than the plane
+    regions = numbered(labels)
+    sums.add(regions.numbers, image, (0, 0))
+    table = sums.table()
+    return table | {"label": regions.ids[table["label"]]}
 
 
 class ObjectSums:
