@@ -57,6 +57,26 @@ def test_the_path_of_an_image_is_refused_in_words(call: Callable[[Any], Any]) ->
         call(Path("a.tif"))
 
 
+@pytest.mark.parametrize(
+    ("what", "call"),
+    [
+        ("image", lambda masked: unet.segment(starter_model(), masked)),
+        ("image", lambda masked: unet.segment_volume(starter_model(), masked[np.newaxis])),
+        ("image", lambda masked: unet.Annotation(masked, LABELS)),
+        ("labels", lambda masked: unet.Annotation(IMAGE, masked)),
+        ("truth", lambda masked: unet.metrics.iou(masked, LABELS)),
+        ("prediction", lambda masked: unet.metrics.seg_score(LABELS, masked)),
+    ],
+)
+def test_what_is_masked_counts_as_nothing_else_in_silence(
+    what: str, call: Callable[[Any], Any]
+) -> None:
+    """It is refused with what to do; where nothing is masked, an array is an array."""
+    call(np.ma.masked_array(LABELS, mask=np.zeros(LABELS.shape, bool)))
+    with pytest.raises(unet.InputError, match=f"The {what} has masked pixels.*Fill them first"):
+        call(np.ma.masked_array(LABELS, mask=np.eye(*LABELS.shape, dtype=bool)))
+
+
 def test_the_path_of_labels_is_refused_in_words() -> None:
     """They are read by another function than images."""
     with pytest.raises(unet.InputError, match=r"path of the labels.*read_labels\('b\.tif'\)"):

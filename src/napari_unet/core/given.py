@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import numpy as np
+
 from napari_unet.errors import InputError
 
-__all__ = ["check_pixels", "chosen", "is_path", "told"]
+__all__ = ["check_pixels", "check_unmasked", "chosen", "is_path", "told"]
 
 Config = TypeVar("Config")
 
@@ -22,11 +24,22 @@ def told(value: object) -> str:
 
 
 def check_pixels(what: str, value: object, read: str) -> None:
-    """`InputError` for a path where an array is meant; it says which function reads the file."""
+    """`InputError` for a path where an array is meant, or an array with masked pixels."""
     if is_path(value):
         raise InputError(
             f"{str(value)!r} is the path of the {what}; give the pixels, which "
             f"{read}({str(value)!r}) of napari_unet.engine.files returns."
+        )
+    check_unmasked(what, value)
+
+
+def check_unmasked(what: str, value: object) -> None:
+    """`InputError` for an array of NumPy with masked pixels, whose mask nobody would heed."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise InputError(
+            f"The {what} has masked pixels, which would count like all others. Fill them first: an "
+            f"image by .astype(float).filled(numpy.nan), for what is not a number counts as dark; "
+            f"labels by .filled(0)."
         )
 
 
