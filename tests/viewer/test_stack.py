@@ -10,7 +10,14 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_unet.errors import InputError
-from napari_unet.viewer.stack import ImageStack, shown_plane, spatial_metadata
+from napari_unet.viewer.batches.openbatch import _Source
+from napari_unet.viewer.stack import (
+    ImageStack,
+    knows_spacing,
+    plane_spacing,
+    shown_plane,
+    spatial_metadata,
+)
 
 CTYX = ("c", "t", "y", "x")
 
@@ -202,6 +209,33 @@ def test_a_rotated_image_keeps_its_angle() -> None:
     labels = Labels(np.zeros((30, 40), int), **spatial_metadata(image, ImageStack.of(image)))
 
     np.testing.assert_allclose(labels.rotate, image.rotate[1:, 1:])
+
+
+@pytest.mark.parametrize(
+    ("scale", "units", "spacing"),
+    [
+        ((1, 1, 1), ("pixel",) * 3, None),
+        ((3, 1, 1), ("pixel",) * 3, 3.0),
+        ((6, 4, 1), ("pixel",) * 3, 3.0),
+        ((2, 0.5, 0.5), ("um",) * 3, 4.0),
+        ((0.5, 0.5, 0.5), ("um",) * 3, 1.0),
+        ((0.001, 0.5, 0.5), ("mm", "um", "um"), 2.0),
+        ((1, 0.5, 0.5), ("pixel", "um", "um"), None),
+        ((1, 0.5, 0.5), ("um", "pixel", "pixel"), None),
+    ],
+)
+def test_the_distance_of_planes_is_the_same_in_a_layer_and_in_a_batch(
+    scale: Any, units: Any, spacing: float | None
+) -> None:
+    """Where somebody says it; pixels and micrometres cannot be compared."""
+    layer = Image(np.zeros((2, 5, 6)), scale=scale, units=units)
+    size = _Source.of(layer, "a").size
+
+    assert size.z_in_pixels == (None if spacing is None else pytest.approx(spacing))
+    assert plane_spacing(layer) == (size.z_in_pixels or 1.0)
+    assert knows_spacing(layer) == (spacing is not None)
+    time = Image(layer.data, scale=scale, units=units, axis_labels=("t", "y", "x"))
+    assert _Source.of(time, "a").size.z is None
 
 
 def test_the_shown_plane_follows_the_sliders() -> None:

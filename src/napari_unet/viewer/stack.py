@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -11,7 +12,7 @@ import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from napari_unet.engine.formats.source import UNKNOWN, PixelSize, length_unit
+from napari_unet.engine.formats.source import MICROMETRES, UNKNOWN, PixelSize, length_unit
 from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.errors import InputError
 
@@ -26,6 +27,7 @@ __all__ = [
     "knows_spacing",
     "one_of",
     "pixel_size",
+    "plane_depth",
     "plane_spacing",
     "shown_plane",
     "spatial_metadata",
@@ -199,15 +201,31 @@ def pixel_size(layer: Layer) -> PixelSize:
 
 
 def plane_spacing(image: Image) -> float:
-    """Return the distance of the planes of a stack, in pixels of a plane."""
-    scale = np.abs(spatial_metadata(image, ImageStack.of(image))["scale"])
-    return float(scale[-3] / np.sqrt(scale[-2] * scale[-1]))
+    """Return the distance of the planes of a stack, in pixels of a plane; 1 where not known."""
+    depth = plane_depth(image)
+    y, x = (abs(float(step)) for step in image.scale[-2:])
+    return 1.0 if math.isnan(depth) else depth / math.sqrt(y * x)
 
 
 def knows_spacing(image: Image) -> bool:
-    """Whether the distance of the planes has a unit of length, or is not that of new layers."""
-    depth = spatial_metadata(image, ImageStack.of(image))["units"][-3]
-    return bool(length_unit(depth)) or plane_spacing(image) != 1
+    """Whether anybody says how far apart the planes are."""
+    return not math.isnan(plane_depth(image))
+
+
+def plane_depth(image: Image) -> float:
+    """Return the distance of the planes of a stack, in the unit of Y and X; NaN where not known.
+
+    Pixels and micrometres cannot be compared; and one pixel in each direction is what new layers
+    have, of which nobody said anything.
+    """
+    spatial = spatial_metadata(image, ImageStack.of(image))
+    z, y, x = (abs(float(step)) for step in spatial["scale"][-3:])
+    deep, *units = (length_unit(unit) for unit in spatial["units"][-3:])
+    if units[0] != units[1] or bool(deep) != bool(units[0]):
+        return math.nan
+    if not deep:
+        return z if z != math.sqrt(y * x) else math.nan
+    return z * (MICROMETRES[deep] / MICROMETRES[units[0]])
 
 
 def spatial_metadata(image: Image, stack: ImageStack) -> dict[str, Any]:

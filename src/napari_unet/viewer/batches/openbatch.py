@@ -14,7 +14,7 @@ import numpy as np
 from napari.layers import Image
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.engine.formats.source import PixelSize, length_unit
+from napari_unet.engine.formats.source import PixelSize
 from napari_unet.engine.items.stamps import fingerprint
 from napari_unet.engine.process import batch_tasks
 from napari_unet.errors import InputError
@@ -25,7 +25,7 @@ from napari_unet.viewer.filenames import free_name
 from napari_unet.viewer.layers import image_layers
 from napari_unet.viewer.reading import served_planes
 from napari_unet.viewer.segmenting.checks import check_fits
-from napari_unet.viewer.stack import ImageStack, pixel_size
+from napari_unet.viewer.stack import ImageStack, knows_spacing, pixel_size, plane_depth
 
 if TYPE_CHECKING:
     from napari_unet.viewer.session import Session
@@ -112,13 +112,11 @@ class _Source:
         stack = ImageStack.of(layer)
         used = [i for i in range(layer.ndim) if stack.rgb or i != stack.channel_axis]
         axes = [LETTERS.get(str(layer.axis_labels[i]).lower(), "Q") for i in used[:-2]]
-        steps = [float(layer.scale[i]) for i in used]
-        units = [length_unit(layer.units[i]) for i in used]
         size = pixel_size(layer)
-        named = zip(axes, steps, units, strict=False)
-        depths = [step for axis, step, unit in named if (axis, unit) == ("Z", size.unit)]
-        if size.yx is not None and depths:
-            size = PixelSize.of(*size.yx, size.unit, depths[0])
+        if axes and axes[-1] != "T" and knows_spacing(layer):
+            # in pixels, where they have no unit
+            sides = size.yx or (abs(float(layer.scale[-2])), abs(float(layer.scale[-1])))
+            size = PixelSize.of(*sides, size.unit, plane_depth(layer))
         identity = f"{layer.unique_id} {id(stack.data)}"
         path = layer.source.path
         return cls(layer, layer.name, identity, path, file_name, stack, size, "".join(axes))
