@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,12 +64,24 @@ def test_nothing_is_overwritten_and_nothing_half_written_stays(
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):
         write_challenge(tmp_path / "file" / "01_RES", *linked)
-    many = np.arange(1, 65_538)[:, None] * [1, 0, 0, 0]
-    points = np.zeros((len(many), 4))
-    points[:, 0] = many[:, 0]
-    with pytest.raises(InputError, match="65537 tracks"):
-        write_challenge(tmp_path / "02_RES", linked.labels, many, points)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["01_RES", "file"]
+
+
+@pytest.mark.parametrize(("count", "dtype"), [(65_535, np.uint16), (65_536, np.uint32)])
+def test_a_movie_of_very_many_tracks_is_written_with_wider_numbers(
+    tmp_path: Path, count: int, dtype: Any
+) -> None:
+    """The challenge knows none, but hours of work are not refused for that."""
+    stack = np.zeros((2, 256, 512), np.uint32)
+    stack[:, ::2] = np.arange(1, 65_537).reshape(1, 128, 512)
+    stack[stack > count] = 0
+    linked = link_planes(stack, kind="tracks")
+    write_challenge(tmp_path / "01_RES", *linked)
+
+    assert len((tmp_path / "01_RES" / "res_track.txt").read_text().splitlines()) == count
+    mask = tifffile.imread(tmp_path / "01_RES" / "mask001.tif")
+    assert mask.dtype == dtype
+    np.testing.assert_array_equal(mask, linked.labels[1])
 
 
 def test_a_table_says_where_tracks_are(linked: Linked, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from napari_unet.errors import InputError
 __all__ = ["napari_tracks", "write_challenge", "write_points"]
 
 MOST = np.iinfo(np.uint16).max
-"""Tracks that the masks of the challenge can hold."""
+"""Highest number of a track that the masks of the challenge can hold."""
 
 
 def write_challenge(
@@ -32,7 +32,8 @@ def write_challenge(
 
     ``mask000.tif``, ``mask001.tif``, ... hold the labels of each plane, and ``res_track.txt`` a
     line ``L B E P`` for each track: number, first and last plane, parent. The layout knows no gaps,
-    so a track that is missed in a plane ends there, and one that it is the parent of begins.
+    so a track that is missed in a plane ends there, and one that it is the parent of begins. Masks
+    have 16 bits, as it says, but 32 where there are more than 65 535 tracks.
 
     Parameters
     ----------
@@ -46,17 +47,13 @@ def write_challenge(
     Raises
     ------
     InputError
-        If the folder exists, cannot be written, or there are more than 65 535 tracks.
+        If the folder exists, or cannot be written.
     """
     target = Path(folder)
     if target.exists():
         raise InputError(f"{target} exists already: choose another folder, or remove it.")
     table, numbers = _without_gaps(tracks, points)
-    if len(table) > MOST:
-        raise InputError(
-            f"There are {len(table)} tracks, and the masks of the Cell Tracking Challenge hold "
-            f"{MOST}: track fewer planes, or a part of the image."
-        )
+    dtype = np.uint16 if table[:, 0].max(initial=0) <= MOST else np.uint32
     beside = unfinished(target)
     digits = max(3, len(str(labels.shape[0] - 1)))
     try:
@@ -64,7 +61,7 @@ def write_challenge(
         for t in range(labels.shape[0]):
             plane = np.asarray(labels[t])
             lookup = numbers.get(t, np.zeros((2, 0), np.int64))
-            new = np.zeros(int(plane.max(initial=0)) + 1, np.uint16)
+            new = np.zeros(int(plane.max(initial=0)) + 1, dtype)
             new[lookup[0]] = lookup[1]
             tifffile.imwrite(beside / f"mask{t:0{digits}}.tif", new[plane], compression="zlib")
         text = "".join(f"{' '.join(map(str, row))}\n" for row in table.tolist())
