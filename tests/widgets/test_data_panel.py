@@ -266,6 +266,52 @@ def test_new_regions_are_chosen(hand: Any, viewer: Any) -> None:
     hand.wait_to_read(str(summarise([Annotation(IMAGE, SCRIBBLES, "scribbles", inside)])))
 
 
+def test_training_regions_go_with_their_image(viewer: Any, hand: Any, sample: Any) -> None:
+    """In those of another field, what is not painted on this one would be background."""
+    image, _ = sample
+    other = viewer.add_image(IMAGE.copy(), name="next field")
+    choice = hand.dock.panels.data.choice
+    choice._new_regions.native.click()
+    regions = viewer.layers["cells training regions"]
+    choice.image_box.value = other
+    assert choice.regions is None
+    spare = viewer.add_shapes(name="boxes")
+    choice.regions_box.value = spare
+    choice.image_box.value = image
+    assert choice.regions is regions
+    choice.image_box.value = other
+    assert choice.regions is spare
+    choice.regions_box.value = None
+    choice.image_box.value = image
+    choice.image_box.value = other
+    assert choice.regions is None
+    viewer.layers.remove(regions)
+    choice.image_box.value = image
+    assert choice.regions is None
+
+
+def test_training_regions_that_were_trained_on_are_chosen_with_their_image(
+    viewer: Any, open_dock: Any, sample: Any
+) -> None:
+    """Unless none are wanted; those that are chosen before any image are meant for the next one."""
+    image, _ = sample
+    other = viewer.add_image(IMAGE.copy(), name="next field")
+    spare, regions = viewer.add_shapes(name="boxes"), new_regions(viewer, image)
+    link(regions, image)  # as a training does
+    hand = open_dock()
+    choice = hand.dock.panels.data.choice
+    choice.regions_box.value = spare
+    choice.image_box.value = other
+    assert choice.regions is spare
+    choice.image_box.value = image
+    assert choice.regions is regions
+    choice.regions_box.value = None
+    viewer.window.remove_dock_widget(hand.dock.native)
+
+    choice = open_dock().dock.panels.data.choice
+    assert (choice.image, choice.regions) == (image, None)
+
+
 def test_the_sentence_follows_strokes_and_undo(hand: Any, sample: Any) -> None:
     """A moment after the brush is lifted."""
     _, labels = sample

@@ -2,7 +2,8 @@
 
 ::
 
-    layers to values        layers notes painted stack planes placement regions field reading
+    layers to values        layers notes painted stack planes placement field reading
+    training regions        regions imageregions
     what the user does      edits axisnames learning/ correcting/
     how layers look         colours cellclasses weightmap/
     one viewer's work       session session_job said jobs worker background shown

@@ -104,6 +104,8 @@ class LiveUNet(Container):  # type: ignore[type-arg]
             layer = None if kept is None else kept()
             if layer is not None and layer in box.choices:
                 box.value = layer
+        if shown.chosen[-1] is None:  # although the image was trained on with some
+            data.choice.regions_box.value = None
 
     def _keep_settings(self) -> None:
         """Keep them for the next dock."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from magicgui.widgets import ComboBox, Container, PushButton
-from magicgui.widgets.bases import Widget
 from napari.layers import Image, Labels, Shapes
 from psygnal import Signal
 
 from napari_unet.errors import InputError
 from napari_unet.viewer import layers, notes
+from napari_unet.viewer.imageregions import ImageRegions
 from napari_unet.viewer.regions import new_regions
-from napari_unet.widgets.parts import button, narrow, offer_anew, row
+from napari_unet.widgets.layer_box import layer_box, offer_anew, with_button
+from napari_unet.widgets.parts import button
 from napari_unet.widgets.telling import telling_errors
 
 if TYPE_CHECKING:
@@ -28,11 +28,12 @@ class LayerChoice:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self.image_box = _choice("Image", self._images, "The image to learn from and to segment.")
-        self.labels_box = _choice(
+        self._regions_of, self._had_image = ImageRegions(viewer), False
+        self.image_box = layer_box("Image", self._images, "The image to learn from and to segment.")
+        self.labels_box = layer_box(
             "Labels", self._labels, "The labels layer with painted cells and background."
         )
-        self.regions_box = _choice(
+        self.regions_box = layer_box(
             "Regions",
             self._regions,
             "A Shapes layer, optional: inside its boxes all is labelled, so that unpainted pixels "
@@ -44,8 +45,8 @@ class LayerChoice:
             "takes the next number).",
         )
         self._new_regions = button("New", "Draw boxes in which you have labelled everything.")
-        self.labels_row = _with_button(self.labels_box, self._new_labels)
-        self.regions_row = _with_button(self.regions_box, self._new_regions)
+        self.labels_row = with_button(self.labels_box, self._new_labels)
+        self.regions_row = with_button(self.regions_box, self._new_regions)
         self._new_labels.changed.connect(self._add_labels)
         self._new_regions.changed.connect(self._add_regions)
         self.image_box.changed.connect(self._on_image)
@@ -125,10 +126,14 @@ class LayerChoice:
         return [(layer.name, layer) for layer in self._viewer.layers if isinstance(layer, Shapes)]
 
     def _on_image(self, _: object = None) -> None:
+        if self._had_image or self.regions is None:  # otherwise they were chosen for this one
+            self.regions_box.value = self._regions_of.get(self.image)
+        self._had_image = self.image is not None
         self._choose_labels()
-        self.changed.emit()
+        self._on_other()
 
     def _on_other(self, _: object = None) -> None:
+        self._regions_of.put(self.image, self.regions)
         self.changed.emit()
 
     def _add_labels(self) -> None:
@@ -140,11 +145,3 @@ class LayerChoice:
             layer = new_regions(self._viewer, self.required_image())
             self.follow()
             self.regions_box.value = layer
-
-
-def _with_button(box: ComboBox, new: PushButton) -> Container[Widget]:
-    return row(box, new, label=box.label, tooltip=box.tooltip or "", stretch=(1, 0))
-
-
-def _choice(label: str, choices: Any, tooltip: str) -> ComboBox:
-    return narrow(ComboBox(label=label, nullable=True, choices=choices, tooltip=tooltip))

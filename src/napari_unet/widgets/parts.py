@@ -19,7 +19,6 @@ __all__ = [
     "button",
     "form",
     "narrow",
-    "offer_anew",
     "row",
     "sentence",
     "show_row",
@@ -45,17 +44,6 @@ def narrow(combo: ComboBox) -> ComboBox:
     native.setMinimumContentsLength(8)
     native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return combo
-
-
-def offer_anew(combo: ComboBox) -> None:
-    """Offer the layers that are there; what was chosen stays, whatever it is called now."""
-    chosen = combo.value
-    with combo.changed.blocked():  # magicgui looks for its name, and may choose another layer
-        combo.reset_choices()
-        if chosen in combo.choices:
-            combo.value = chosen
-    if combo.value is not chosen:
-        combo.changed.emit(combo.value)
 
 
 def unbroken(text: str) -> str:

@@ -9,7 +9,8 @@ from napari_unet.viewer.scores.comparison import Scope, possible_scopes
 from napari_unet.viewer.scores.scorable import possible_truths
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.data_panel import DataPanel
-from napari_unet.widgets.parts import narrow, offer_anew
+from napari_unet.widgets.layer_box import offer_anew
+from napari_unet.widgets.parts import narrow
 
 __all__ = ["ScoreChoice"]
 

@@ -1,0 +1,45 @@
+"""Which training regions go with which image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary, ref
+
+from napari.layers import Image, Shapes
+
+from napari_unet.viewer.notes import last_linked
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["ImageRegions"]
+
+
+class ImageRegions:
+    """Remembers what was chosen for each image; keeps no layer alive.
+
+    In the regions of another image, what is not painted would count as background.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Has the layers.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._chosen: WeakKeyDictionary[Image, ref[Shapes] | None] = WeakKeyDictionary()
+
+    def put(self, image: Image | None, regions: Shapes | None) -> None:
+        """Remember what is chosen for an image, if one is meant."""
+        if image is not None:
+            self._chosen[image] = None if regions is None else ref(regions)
+
+    def get(self, image: Image | None) -> Shapes | None:
+        """Return what was chosen for an image, or else was trained on with it, if it is open."""
+        shapes = [layer for layer in self._viewer.layers if isinstance(layer, Shapes)]
+        if image is None or image not in self._chosen:
+            return None if image is None else last_linked(shapes, image)
+        chosen = self._chosen[image]
+        layer = None if chosen is None else chosen()
+        return layer if layer in shapes else None
