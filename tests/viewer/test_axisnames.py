@@ -59,3 +59,34 @@ def test_the_chosen_image_is_named_and_no_other(viewer: Any, image: Any) -> None
 
     assert ImageStack.of(viewer.layers["movie"]).leading_names == ("time points",)
     assert ImageStack.of(image).leading_names == ("planes (z or time)",)
+
+
+def test_images_with_as_many_planes_are_named_along(viewer: Any, image: Any) -> None:
+    """Beside the slider that they share stands c already, which cannot be written once more."""
+    lower = viewer.add_image(np.zeros((2, 50, 60)), name="lower")
+    movie = viewer.add_image(np.zeros((5, 30, 40)), name="movie")
+    told = viewer.add_image(np.zeros((2, 30, 40)), name="told", axis_labels=("z", "y", "x"))
+    names = AxisNames(viewer, lambda: image)
+    names.follow()
+    for written in ("c", "ch", "channel"):  # letter by letter
+        viewer.dims.set_axis_label(0, written)
+    opened = viewer.add_image(np.zeros((2, 30, 40)), name="opened later")
+
+    assert [ImageStack.of(one).channels for one in (image, lower, opened)] == [2, 2, 2]
+    assert lower.axis_labels == ("channel", "-2", "-1")
+    assert ImageStack.of(movie).leading_names == ("planes (z or time)",)
+    assert ImageStack.of(told).leading_names == ("z planes",)
+
+
+def test_one_of_them_can_be_something_else(viewer: Any, image: Any) -> None:
+    """It is chosen, and the name is written over; the others keep theirs."""
+    movie = viewer.add_image(np.zeros((2, 30, 40)), name="two frames")
+    chosen = [image]
+    names = AxisNames(viewer, lambda: chosen[-1])
+    names.follow()
+    viewer.dims.set_axis_label(0, "c")
+    chosen.append(movie)
+    viewer.dims.set_axis_label(0, "t")
+
+    assert ImageStack.of(image).channels == 2
+    assert ImageStack.of(movie).leading_names == ("time points",)
