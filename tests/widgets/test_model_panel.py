@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QApplication, QFileDialog
+from qtpy.QtWidgets import (
+    QApplication,
+    QDialogButtonBox,
+    QFileDialog,
+    QLineEdit,
+    QMessageBox,
+)
 from small_things import make_segmenter
 
 from napari_unet.engine.segmenter import Segmenter
@@ -130,3 +136,45 @@ def test_the_buttons_ask_for_a_file(hand: Any, tmp_path: Path, button: str) -> N
     assert seen == [button.replace(" ...", " model")]
     assert hand.session.segmenter is model
     assert Segmenter.load(path).describe() == model.describe()
+
+
+def type_into_dialog(path: Path, answer: str, asked: list[str]) -> None:
+    """Save under a name as soon as a dialog asks for one, and answer the question that follows."""
+
+    def look() -> None:
+        box = QApplication.activeModalWidget()
+        if isinstance(box, QMessageBox):
+            asked.append(box.text())
+            found = box.button(QMessageBox.StandardButton[answer])
+            assert found is not None
+            found.click()
+            return
+        QTimer.singleShot(20, look)
+        if isinstance(box, QFileDialog):
+            line, buttons = box.findChild(QLineEdit), box.findChild(QDialogButtonBox)
+            assert line is not None
+            assert buttons is not None
+            line.setText(str(path))
+            save = buttons.button(QDialogButtonBox.StandardButton.Save)
+            assert save is not None
+            save.click()
+
+    QTimer.singleShot(0, look)
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_a_model_is_not_replaced_unasked(hand: Any, tmp_path: Path, answer: str) -> None:
+    """Though its ending was not typed, and the dialog knows of no file with the name without it."""
+    path = tmp_path / "mine.safetensors"
+    earlier, model = make_segmenter(seed=1), make_segmenter(seed=2)
+    earlier.save(path)
+    hand.session.segmenter = model
+    asked: list[str] = []
+    type_into_dialog(tmp_path / "mine", answer, asked)
+    hand.click("Save ...")
+
+    assert asked == ["mine.safetensors is there already. Replace it?"]
+    wanted = model if answer == "Yes" else earlier
+    for name, weight in Segmenter.load(path).weights.items():
+        np.testing.assert_array_equal(weight, wanted.weights[name])
+    assert hand.reads("Saved as mine.safetensors.") is (answer == "Yes")

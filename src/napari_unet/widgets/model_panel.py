@@ -12,6 +12,7 @@ from napari_unet.viewer.session import Session
 from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.history_table import HistoryTable
 from napari_unet.widgets.parts import button, row, sentence, stack
+from napari_unet.widgets.save_dialog import ask_where_to_save
 from napari_unet.widgets.telling import tell, telling_errors
 
 __all__ = ["ModelPanel"]
@@ -95,16 +96,12 @@ class ModelPanel:
             self._say("")
 
     def _ask_and_save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self.widget.native, "Save model", f"model{SUFFIX}", FILES
-        )
+        path = ask_where_to_save(self.widget.native, "Save model", f"model{SUFFIX}", FILES)
         if path:
             self.save(path)
 
     def _ask_and_export(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self.widget.native, "Export model", f"model{PACKAGE}", PACKAGES
-        )
+        path = ask_where_to_save(self.widget.native, "Export model", f"model{PACKAGE}", PACKAGES)
         if path:
             self.export(path)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtWidgets import QFileDialog
-
 from napari_unet.core.comparison import ERROR_COLOURS
 from napari_unet.errors import InputError
 from napari_unet.viewer.scores.score import CellScore, Row, Score
@@ -13,6 +11,7 @@ from napari_unet.viewer.scores.scoring import Scoring
 from napari_unet.viewer.session import Session
 from napari_unet.widgets.data_panel import DataPanel
 from napari_unet.widgets.parts import button, form, row, sentence, stack
+from napari_unet.widgets.save_dialog import ask_where_to_save
 from napari_unet.widgets.score_choice import ScoreChoice
 from napari_unet.widgets.score_table import ScoreTable
 from napari_unet.widgets.scroll import scroll_to
@@ -113,8 +112,6 @@ class ScorePanel:
         self._legend.visible, self._save.visible = score is not None, of_cells
 
     def _ask_and_save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self.widget.native, "Save table", "score.csv", "Tables (*.csv)"
-        )
+        path = ask_where_to_save(self.widget.native, "Save table", "score.csv", "Tables (*.csv)")
         if path:
             self.save(path)
