@@ -333,6 +333,15 @@ def test_a_training_without_a_budget_goes_on_until_stop(hand: Any, qtbot: Any) -
     hand.wait_until_idle()
 
 
+def test_no_button_comes_where_stop_is(hand: Any) -> None:
+    """Whoever clicks on it once more, because it takes a moment, must not resume."""
+    row = hand.button("Stop").parentWidget().layout()
+    places = {text: row.indexOf(hand.button(text)) for text in ("Finish", "Resume", "Stop")}
+
+    assert places["Stop"] == row.count() - 1
+    assert sorted(places.values()) == [1, 2, 3]
+
+
 def test_a_live_training_that_was_stopped_goes_on_live(hand: Any, qtbot: Any) -> None:
     """Though it began with a budget, and became live later."""
     panel = hand.dock.panels.training

@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QApplication
 
-from napari_unet.widgets.parts import sentence
+from napari_unet.widgets.parts import button, sentence
 
 
 @pytest.mark.parametrize(
@@ -27,3 +30,24 @@ def test_no_line_ends_within_a_number_or_before_its_unit(qtbot: Any, said: str, 
 
     assert text.native.text() == shown.replace("_", "\N{NO-BREAK SPACE}")
     assert text.value == said
+
+
+@pytest.mark.parametrize(("repeated", "clicks"), [(False, 1), (True, 2)])
+def test_a_double_click_is_one_click(qtbot: Any, repeated: bool, clicks: int) -> None:
+    """The second would stop what was begun, or dismiss the offer that came up."""
+    made = button("Segment all", "Begin.", repeated=repeated)
+    qtbot.add_widget(made.native)
+    made.native.show()
+    seen: list[str] = []
+    made.changed.connect(lambda: seen.append(made.text))
+    qtbot.mouseClick(made.native, Qt.MouseButton.LeftButton)
+    place, left = QPointF(made.native.rect().center()), Qt.MouseButton.LeftButton
+    for kind in (QEvent.Type.MouseButtonDblClick, QEvent.Type.MouseButtonRelease):
+        event = QMouseEvent(
+            kind, place, made.native.mapToGlobal(place), left, left, Qt.KeyboardModifier.NoModifier
+        )
+        QApplication.sendEvent(made.native, event)
+    assert len(seen) == clicks
+
+    qtbot.mouseClick(made.native, Qt.MouseButton.LeftButton)
+    assert len(seen) == clicks + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from magicgui.widgets import CheckBox
@@ -40,6 +41,8 @@ class CorrectPanel:
 
     def __init__(self, session: Session, data: DataPanel) -> None:
         self._session, self._viewer, self._data = session, session.viewer, data
+        self._said = sentence()
+        self._say = partial(tell, self._said)
         self._uncertain, self._flight = Uncertainty.of(session), Flight(session, self._say)
         self._accept = button(
             "Accept all in view",
@@ -55,10 +58,10 @@ class CorrectPanel:
             "Next uncertain place",
             "Move the view to where the network is least sure and nothing is painted: a stroke "
             "there teaches most. A key does the same.",
+            repeated=True,
         )
         self._show = CheckBox(text="Uncertainty")
         self._show.tooltip = "Show how unsure the network is: bright where it might as well guess."
-        self._said = sentence()
         self._said.visible = False
         self.widget = stack(
             row(self._accept, self._verify, stretch=(1, 1)),
@@ -142,9 +145,6 @@ class CorrectPanel:
             self._uncertain.show(self._data.image) if on else self._uncertain.hide()
         self.renew()
 
-    def _say(self, text: str) -> None:
-        tell(self._said, text)
-
     def fall_silent(self, _: object = None) -> None:
         """Say nothing any more."""
-        tell(self._said, "")
+        self._say("")

@@ -44,7 +44,8 @@ class JobBar:
         )
         self._bar = ProgressBar(min=0, max=100)
         self._bar.native.setTextVisible(True)
-        parts = (self._bar, self._finish, self._stop, self._resume)
+        # what comes and goes is not where Stop is clicked, perhaps twice
+        parts = (self._bar, self._finish, self._resume, self._stop)
         self.widget = row(*parts, stretch=(1, 0, 0, 0))
         self._finish.changed.connect(self.finish)
         self._stop.changed.connect(self.stop)

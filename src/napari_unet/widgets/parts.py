@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from magicgui.widgets import ComboBox, Container, Label, PushButton
 from magicgui.widgets.bases import Widget
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QLabel,
+    QPushButton,
     QSizePolicy,
 )
 
@@ -31,9 +32,21 @@ TOGETHER = re.compile(r"(?<=\d) (?=%|x \d|(\d{3}|px|s|µm|[kMGT]B)\b)|(?<=\d x) 
 """Blanks as in 12 345, 95 %, 30 px, and 128 x 128."""
 
 
-def button(text: str, tooltip: str) -> PushButton:
-    """Return a button with its explanation."""
-    return PushButton(text=text, tooltip=tooltip)
+class _OneClick(QObject):
+    """Lets a double click be one click: the second would meet what the first has changed."""
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802, ARG002 (Qt's)
+        """Take the second press away."""
+        return event is not None and event.type() == QEvent.Type.MouseButtonDblClick
+
+
+def button(text: str, tooltip: str, *, repeated: bool = False) -> PushButton:
+    """Return a button with its explanation; a double click is two only where it is ``repeated``."""
+    made = PushButton(text=text, tooltip=tooltip)
+    native: QPushButton = made.native
+    if not repeated:
+        native.installEventFilter(_OneClick(native))
+    return made
 
 
 def narrow(combo: ComboBox) -> ComboBox:
