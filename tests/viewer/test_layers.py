@@ -40,6 +40,21 @@ def test_scribbles_made_for_an_image_are_preferred(viewer: ViewerModel) -> None:
     assert layers.likely_labels(viewer, viewer.layers["cells"]) is ours
 
 
+def test_a_copy_of_labels_does_not_come_between_them_and_their_image(viewer: ViewerModel) -> None:
+    """Whoever keeps one, or corrects a segmentation, goes on with what was trained on last."""
+    from napari.layers._layer_actions import _duplicate_layer
+
+    image = viewer.layers["cells"]
+    ours = layers.new_scribbles(viewer, image)
+    viewer.layers.selection = {ours}
+    _duplicate_layer(viewer.layers)
+    (copy,) = (layer for layer in layers.labels_layers(viewer) if layer is not ours)
+    assert layers.likely_labels(viewer, image) is ours
+
+    notes.link(copy, image)  # as a training does
+    assert layers.likely_labels(viewer, image) is copy
+
+
 def test_labels_of_another_open_image_are_not_likely(viewer: ViewerModel) -> None:
     """Fields of one size lie one over the other, and each has labels of its own."""
     first = viewer.layers["cells"]

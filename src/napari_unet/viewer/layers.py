@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image, Labels
 
-from napari_unet.viewer.notes import METADATA, Meaning, belongs_to, is_linked, is_result, link
+from napari_unet.viewer.notes import (
+    METADATA,
+    Meaning,
+    belongs_to,
+    is_linked,
+    is_result,
+    last_linked,
+    link,
+)
 from napari_unet.viewer.planes import zeros
 from napari_unet.viewer.stack import ImageStack, finest, spatial_metadata
 
@@ -29,10 +37,11 @@ def labels_layers(viewer: ViewerModel) -> list[Labels]:
 
 
 def likely_labels(viewer: ViewerModel, image: Image | None) -> Labels | None:
-    """Return the labels layer that belongs to an image, if only one can.
+    """Return the labels layer that belongs to an image, if one does.
 
-    One that was made for another open image, or trained on with it, does not: of several fields,
-    all of one size, each would seem to have what is painted on the first.
+    The last that was made for it, or trained on with it; or else the only one that can. One that
+    was made for another open image, or trained on with it, does not: of several fields, all of one
+    size, each would seem to have what is painted on the first.
     """
     if image is None:
         return None
@@ -44,6 +53,8 @@ def likely_labels(viewer: ViewerModel, image: Image | None) -> Labels | None:
         if tuple(finest(layer).shape) == shape
         and not any(is_linked(layer, other) for other in others)
     ]
+    if (linked := last_linked(fitting, image)) is not None:
+        return linked
     ours = [layer for layer in fitting if belongs_to(layer, image)]
     for candidates in (ours, fitting):
         if len(candidates) == 1:
