@@ -17,7 +17,7 @@ from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.engine.host import Host
 from napari_unet.errors import InputError, JobError
 from napari_unet.sample_data import painted_scribbles, touching_cells
-from napari_unet.viewer.notes import set_meaning
+from napari_unet.viewer.notes import is_linked, set_meaning
 from napari_unet.viewer.session import TRAINING, Session
 
 IMAGE, TRUTH = touching_cells((128, 128))
@@ -204,6 +204,27 @@ def test_a_training_that_cannot_begin_leaves_the_stopped_one_resumable(
     qtbot.wait_until(lambda: len(steps) > seen + 4, timeout=100_000)
 
     assert len(session.record.seconds) > learned
+
+
+def test_a_model_that_cannot_go_on_is_told_before_anything_begins(
+    session: Session, layers: Any, steps: list[Any], finish: Any, qtbot: Any
+) -> None:
+    """Whoever chose an image of another kind still has the stopped training, and its curve."""
+    stop(session, layers, steps, finish, qtbot)
+    learned = session.record
+    image, labels = layers
+    colours = session.viewer.add_image(np.zeros((*IMAGE.shape, 3), np.uint8), rgb=True)
+    with pytest.raises(InputError, match=r"was trained on 1 channel\(s\), these images have 3"):
+        session.train(colours, labels, None, small())
+    kinds = session.viewer.add_labels(SCRIBBLES.clip(0, 2).astype(np.uint8))
+    set_meaning(kinds, "classes")
+    with pytest.raises(InputError, match="knows cells, but 2 classes are painted"):
+        session.train(image, kinds, None, small())
+
+    assert session.jobs.state == "idle"
+    assert session.resuming.possible
+    assert session.record is learned
+    assert not is_linked(labels, colours)
 
 
 def test_without_its_file_a_stopped_training_is_not_offered(

@@ -76,15 +76,15 @@ def check_labelled(annotations: Sequence[Annotation]) -> Summary:
     return summary
 
 
-def check_channels(planes: Sequence[Annotation], segmenter: Segmenter | None) -> None:
-    """Check that all planes have the same channels, those of the model to continue.
+def check_channels(counts: Iterable[int], segmenter: Segmenter | None) -> None:
+    """Check that all planes have the same number of channels, that of the model to continue.
 
     Raises
     ------
     InputError
         If not.
     """
-    channels = {plane.channels for plane in planes}
+    channels = set(counts)
     if len(channels) > 1:
         raise InputError(
             f"The images have different numbers of channels ({sorted(channels)}); train on images "

@@ -252,7 +252,7 @@ def prepare(
     """
     summary = check_labelled(annotations)
     planes = [plane for annotation in annotations for plane in annotation.planes()]
-    check_channels(planes, segmenter)
+    check_channels((plane.channels for plane in planes), segmenter)
     kind: ModelKind = "classes" if planes[0].meaning == "classes" else "cells"
     sizes = np.concatenate([object_diameters(plane) for plane in planes])
     # pieces of classes range from specks to networks through the whole image: count, not area

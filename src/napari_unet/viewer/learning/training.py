@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from napari.layers import Image, Labels, Shapes
 
@@ -14,6 +14,7 @@ from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import TrainConfig
 from napari_unet.engine.events import Learned, Prepared, Previewed, TrainEvent
 from napari_unet.engine.host import Host
+from napari_unet.engine.learning.checks import check_channels, check_classes
 from napari_unet.engine.process import tasks
 from napari_unet.engine.process.mailbox import Finish, Mailbox
 from napari_unet.engine.segmenter import Segmenter
@@ -65,7 +66,7 @@ class Training:
     Raises
     ------
     InputError
-        If layers do not fit or nothing is painted.
+        If layers do not fit, nothing is painted, or the model to go on from cannot learn from it.
     """
 
     def __init__(
@@ -86,6 +87,8 @@ class Training:
         self.finishing = False
         self._checkpoint, self._every = checkpoint, preview_every
         self._snapshots = [painted(s.image, s.labels, s.regions) for s in self._sources]
+        if start is not None:
+            _check_continued(start, self._snapshots)
         for source in self._sources:
             link(source.labels, source.image)
             if source.regions is not None:
@@ -212,6 +215,16 @@ class Stopped:
 def _layers(sources: Sequence[Source]) -> list[Layer]:
     layers = [(source.image, source.labels, source.regions) for source in sources]
     return [layer for three in layers for layer in three if layer is not None]
+
+
+def _check_continued(model: Segmenter, snapshots: Sequence[Painted]) -> None:
+    """Raise an `InputError` if a model cannot go on with what is painted."""
+    check_channels((snapshot.stack.channels for snapshot in snapshots), model)
+    classes = snapshots[0].meaning == "classes"
+    kind: Literal["cells", "classes"] = "classes" if classes else "cells"
+    planes = (labels for snapshot in snapshots for _, labels, _ in snapshot.planes)
+    count = max([2, *(int(labels.max()) for labels in planes)]) if classes else 2
+    check_classes(count, kind, model.kind, model.n_classes)
 
 
 def _drawn(snapshot: Painted) -> Masks:
