@@ -149,6 +149,31 @@ def test_classes_have_nothing_to_adjust(session: Session, panel: AdjustPanel, im
     assert "Lower finds more" in str(panel._editors["threshold"].tooltip)
 
 
+def test_an_image_that_became_another_has_no_result_to_adjust(
+    panel: AdjustPanel, image: Image
+) -> None:
+    """Cut in place: what was found of it is not of classes because of that."""
+    image.data = PIXELS[:64]
+    panel.renew()
+    assert "Segment first" in reads(panel)
+    assert panel._editors["threshold"].enabled
+
+
+def test_an_axis_that_is_named_as_it_cannot_be_hinders_nothing_else(
+    viewer: Any, session: Session, data: DataPanel, panel: AdjustPanel
+) -> None:
+    """C beside the slider of the second axis: the dock says that channels come first."""
+    image = viewer.add_image(np.stack([[PIXELS, PIXELS]] * 3), name="worm")
+    session.kept.put(image, (0, 0), SAID, SEGMENTER)
+    assert "These act at once on the last result." in reads(panel)
+    told: list[bool] = []
+    data.choice.changed.connect(lambda: told.append(True))
+    image.axis_labels = ("z", "c", "y", "x")
+
+    assert "Segment first" in reads(panel)
+    assert told
+
+
 @pytest.mark.usefixtures("image")
 def test_a_panel_that_was_left_does_not_act(
     viewer: Any, session: Session, panel: AdjustPanel, settle: Any

@@ -8,6 +8,7 @@ of waiting for its end.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.engine.events import PlaneDone
 from napari_unet.engine.process import tasks
 from napari_unet.engine.process.shared_memory import SharedArray
+from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import class_titles, classes_of, colour_by_class, show_classes
 from napari_unet.viewer.notes import linked_planes
 from napari_unet.viewer.segmenting.features import forget_features
@@ -144,8 +146,8 @@ class Rethreshold:
         return sum(work.objects.values()), len(work.objects)
 
     def kind(self, image: Image) -> ModelKind | None:
-        """Return what the model found of which something is kept of an image, if anything is."""
-        if not self._session.kept.planes(image):
+        """Return what was found of which something is kept of an image as it is, if anything is."""
+        if not self._fitting(image):
             return None
         return "cells" if self._usable(image) else "classes"
 
@@ -200,16 +202,23 @@ class Rethreshold:
             self._session.link(work.image, kind, work.config)
 
     def _usable(self, image: Image) -> dict[PlaneIndex, KeptPlane]:
-        """Return what is kept of the planes of an image as it is now, of models of cells."""
-        session, stack = self._session, ImageStack.of(image)
-        kept = {plane: session.kept.get(image, plane) for plane in session.kept.planes(image)}
-        return {
-            plane: known
-            for plane, known in kept.items()
-            if known is not None
-            and known.segmenter.kind == "cells"
-            and (len(plane), known.foreground.shape) == (len(stack.leading), stack.plane_shape)
-        }
+        """Return what models of cells said of the planes of an image as it is now."""
+        fitting = self._fitting(image).items()
+        return {plane: known for plane, known in fitting if known.segmenter.kind == "cells"}
+
+    def _fitting(self, image: Image) -> dict[PlaneIndex, KeptPlane]:
+        """Return what is kept of the planes of an image as it is now, if it can be understood."""
+        kept = self._session.kept
+        planes = {plane: kept.get(image, plane) for plane in kept.planes(image)}
+        with suppress(InputError):  # which the panel that chooses it says
+            stack = ImageStack.of(image)
+            now = len(stack.leading), stack.plane_shape
+            return {
+                plane: known
+                for plane, known in planes.items()
+                if known is not None and (len(plane), known.foreground.shape) == now
+            }
+        return {}
 
     def _on_kept(self) -> None:
         """Begin anew what is not done where a plane was segmented again, or is forgotten."""
@@ -299,7 +308,9 @@ class Rethreshold:
         return int(cells[cells > 0].min()) - 1 if cells.any() else otherwise
 
     def _layer(self, image: Image) -> Labels | None:
-        return next(iter(segmentations(self._session.viewer, image)), None)
+        with suppress(InputError):
+            return next(iter(segmentations(self._session.viewer, image)), None)
+        return None
 
     def _new_layer(self, work: _Work) -> Labels:
         """Make the layer again that the user deleted."""
