@@ -19,6 +19,7 @@ import napari_unet
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.files import read_labels
 from napari_unet.engine.formats.imagefile import open_image
+from napari_unet.engine.formats.source import PixelSize
 from napari_unet.errors import InputError
 from napari_unet.viewer.batches.beginning import BatchRequest, begin_batch
 from napari_unet.viewer.session import Session
@@ -146,6 +147,29 @@ def test_results_of_another_open_image_of_that_name_are_kept(
     assert f"has the name of {tmp_path / '1' / 'a.tif'}, of which" in said
     assert (out / "a_labels.tif").read_bytes() == before
     assert [severity for severity, _ in messages()] == ["warning"]
+
+
+@pytest.mark.parametrize(
+    ("axes", "scale", "units", "expected"),
+    [
+        ("tyx", (1.5, 1, 1), ("min", "pixel", "pixel"), PixelSize(frame=90.0)),
+        (
+            "tzyx",
+            (90, 2, 0.5, 0.5),
+            ("s", "um", "um", "um"),
+            PixelSize((0.5, 0.5), "micrometer", 2.0, 90.0),
+        ),
+    ],
+)
+def test_steps_between_planes_are_kept_in_files(
+    run: Any, viewer: Any, tmp_path: Path, axes: str, scale: Any, units: Any, expected: PixelSize
+) -> None:
+    """From section to section, and from frame to frame, also where pixels have no size."""
+    pixels = noise(*(2,) * (len(axes) - 2), 40, 50)
+    viewer.add_image(pixels, name="film", axis_labels=list(axes), scale=scale, units=units)
+    run(folder=str(tmp_path))
+
+    assert open_image(tmp_path / "film_labels.tif").pixel_size == expected
 
 
 def test_what_is_too_large_for_a_layer_is_told_where_to_go(

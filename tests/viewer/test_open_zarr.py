@@ -50,6 +50,20 @@ def test_labels_open_as_labels_in_their_size(viewer: Any, tmp_path: Path) -> Non
     assert layer.axis_labels == ("t", "y", "x")
 
 
+@pytest.mark.parametrize("viewer", ["model"], indirect=True)
+def test_the_time_between_frames_is_told(viewer: Any, tmp_path: Path) -> None:
+    """In seconds, so that files that are made of the layer have it, too."""
+    path = tmp_path / "film.ome.zarr"
+    size = PixelSize((0.5, 0.25), "micrometer", frame=90.0)
+    begin_zarr(path, (3, 90, 80), axes="TYX", pixel_size=size)
+    finish_zarr(path)
+
+    (layer,) = viewer.open(path, plugin=OURS)
+
+    assert layer.scale.tolist() == [90, 0.5, 0.25]
+    assert [str(unit) for unit in layer.units] == ["second", "micrometer", "micrometer"]
+
+
 def test_channels_come_first(viewer: Any, tmp_path: Path) -> None:
     """An image (T, C, Y, X) becomes a layer that the dock takes, with the right pixels."""
     path = tmp_path / "a.ome.zarr"

@@ -39,11 +39,15 @@ def read(path: Paths) -> list[LayerData]:
         return []
     order = sorted(range(len(image.axes)), key=lambda axis: image.axes[axis] != "C")
     levels = [da.from_zarr(group[name]).transpose(order) for name in image.paths]
+    scale, units = list(image.scale), [unit or "pixel" for unit in image.units]
+    if image.size.frame is not None:
+        time = image.axes.index("T")
+        scale[time], units[time] = image.size.frame, "second"
     shown = {
         "name": relative_name(folder, folder).name,
         "multiscale": True,
-        "scale": [image.scale[axis] for axis in order],
-        "units": [image.units[axis] or "pixel" for axis in order],
+        "scale": [scale[axis] for axis in order],
+        "units": [units[axis] for axis in order],
         "axis_labels": [image.axes[axis].lower() for axis in order],
     }
     return [(levels, shown, "labels" if image.is_labels else "image")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from napari.layers import Image
 
 from napari_unet.core.config import PredictConfig
-from napari_unet.engine.formats.source import PixelSize
+from napari_unet.engine.formats.source import PixelSize, seconds_in
 from napari_unet.engine.items.stamps import fingerprint
 from napari_unet.engine.process import batch_tasks
 from napari_unet.errors import InputError
@@ -111,15 +111,11 @@ class _Source:
     def of(cls, layer: Image, file_name: str) -> _Source:
         stack = ImageStack.of(layer)
         used = [i for i in range(layer.ndim) if stack.rgb or i != stack.channel_axis]
-        axes = [LETTERS.get(str(layer.axis_labels[i]).lower(), "Q") for i in used[:-2]]
-        size = pixel_size(layer)
-        if axes and axes[-1] != "T" and knows_spacing(layer):
-            # in pixels, where they have no unit
-            sides = size.yx or (abs(float(layer.scale[-2])), abs(float(layer.scale[-1])))
-            size = PixelSize.of(*sides, size.unit, plane_depth(layer))
+        axes = "".join(LETTERS.get(str(layer.axis_labels[i]).lower(), "Q") for i in used[:-2])
+        size = _size(layer, dict(zip(axes, used, strict=False)))
         identity = f"{layer.unique_id} {id(stack.data)}"
         path = layer.source.path
-        return cls(layer, layer.name, identity, path, file_name, stack, size, "".join(axes))
+        return cls(layer, layer.name, identity, path, file_name, stack, size, axes)
 
     def arguments(self, stop: threading.Event) -> dict[str, Any]:
         """Return what an `OpenItem` is made of; for a worker thread."""
@@ -154,3 +150,24 @@ class _Source:
                 seen = fingerprint(Path(self.path))
         digest.update(seen.encode())
         return digest.hexdigest()
+
+
+def _size(layer: Image, planes: Mapping[str, int]) -> PixelSize:
+    """Return how large pixels are, and the steps between planes and frames that are known.
+
+    Parameters
+    ----------
+    layer : Image
+        Has scale and units.
+    planes : mapping of str to int
+        Which of its axes has a letter, the slowest first.
+    """
+    size, depth, frame = pixel_size(layer), 0.0, 0.0
+    sides = size.yx or (0.0, 0.0)
+    if planes and [*planes][-1] != "T" and knows_spacing(layer):
+        depth = plane_depth(layer)
+        # in pixels, where they have no unit
+        sides = size.yx or (abs(float(layer.scale[-2])), abs(float(layer.scale[-1])))
+    if (t := planes.get("T")) is not None:
+        frame = float(layer.scale[t]) * seconds_in(layer.units[t])
+    return PixelSize.of(*sides, size.unit, depth, frame)
