@@ -42,6 +42,20 @@ def test_the_challenge_finds_its_masks_and_its_table(linked: Linked, tmp_path: P
         assert np.array_equal(plane > 0, linked.labels[t] > 0)
 
 
+@pytest.mark.parametrize("planes", [1, 3, 4])
+def test_masks_of_volumes_are_planes_and_no_colours(planes: int, tmp_path: Path) -> None:
+    """Other programs find as many pages as there are planes, however few."""
+    movie = np.zeros((2, planes, 8, 20), np.uint16)
+    movie[:, :, 2:6, 2:9] = 1
+    linked = link_planes(movie, kind="tracks")
+    write_challenge(tmp_path / "01_RES", *linked)
+
+    with tifffile.TiffFile(tmp_path / "01_RES" / "mask001.tif") as mask:
+        assert len(mask.pages) == planes
+        assert mask.pages.first.photometric == tifffile.PHOTOMETRIC.MINISBLACK
+        assert np.array_equal(mask.asarray().reshape(movie[1].shape), linked.labels[1])
+
+
 def test_a_movie_in_which_nothing_is_found_has_masks_and_no_tracks(tmp_path: Path) -> None:
     """It is a result like any other."""
     empty = link_planes(np.zeros((3, 8, 20), np.uint16), kind="tracks")

@@ -63,7 +63,12 @@ def write_challenge(
             lookup = numbers.get(t, np.zeros((2, 0), np.int64))
             new = np.zeros(int(plane.max(initial=0)) + 1, dtype)
             new[lookup[0]] = lookup[1]
-            tifffile.imwrite(beside / f"mask{t:0{digits}}.tif", new[plane], compression="zlib")
+            tifffile.imwrite(
+                beside / f"mask{t:0{digits}}.tif",
+                new[plane],
+                compression="zlib",
+                photometric="minisblack",  # three planes, or four, would be the parts of a colour
+            )
         text = "".join(f"{' '.join(map(str, row))}\n" for row in table.tolist())
         (beside / "res_track.txt").write_text(text, encoding="ascii")
         beside.rename(target)
