@@ -255,11 +255,21 @@ def test_a_table_says_the_classes_of_each_file(tmp_path: Path) -> None:
     assert read_classes(table, pairs("a", "b"), "classes") == [expected] * 2
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_has_the_separators_of_any_country(separator: str, tmp_path: Path) -> None:
+    """Excel writes semicolons where a comma is in numbers, and R puts names into quotes."""
+    table = tmp_path / "classes.csv"
+    rows = (('"label"', '"class"'), ("2", '"a, b; c"'), ("3", "dead"))
+    table.write_text("".join(f"{separator.join(row)}\n" for row in rows))
+
+    assert read_classes(table, pairs("a")) == [{2: "a, b; c", 3: "dead"}]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "has the columns none; it needs label and class"),
-        ("label;class\n1;a\n", "has the columns label;class; it needs"),
+        ("label|class\n1|a\n", r"has the columns label\|class; it needs"),
         ("label,class\nx,a\n", "row 2: the label is 'x'"),
         ("file,label,class\nc,1,a\n", "row 2: 'c' is the name of none of the images"),
         ("file,label,class\nb,1,a\na.tif\n", "row 3: there is no label; the row"),

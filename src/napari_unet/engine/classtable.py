@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath, PureWindowsPath
@@ -69,20 +70,28 @@ def read_classes(
 def _rows(path: Path) -> list[dict[str, str]]:
     try:
         # the mark in front that Excel writes is not part of the first name
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file)
-            columns = table.fieldnames or ()
-            rows = list(table)
+        text = path.read_bytes().decode("utf-8-sig")
+        separator = _separator(text.splitlines()[:1])
+        table = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+        columns = table.fieldnames or ()
+        rows = list(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as a table of classes: {error}.") from error
     if not {"label", "class"} <= set(columns):
         raise InputError(
-            f"{path} has the columns {', '.join(columns) or 'none'}; it needs "
-            f"label and class, separated by commas, and file where there are several images."
+            f"{path} has the columns {', '.join(columns) or 'none'}; it needs label and class, "
+            f"separated by commas, semicolons or tabs, and file where there are several images."
         )
     for number, row in enumerate(rows, start=2):
         _check_length(row, f"{path}, row {number}")
     return rows
+
+
+def _separator(header: list[str]) -> str:
+    """Return what separates the columns: Excel takes semicolons where a comma is in numbers."""
+    needed = {"label", "class"}
+    found = (one for one in ",;\t" if needed <= set(*csv.reader(header, delimiter=one)))
+    return next(found, ",")
 
 
 def _check_length(row: Mapping[str, str | None], where: str) -> None:
@@ -92,7 +101,7 @@ def _check_length(row: Mapping[str, str | None], where: str) -> None:
             cells = sum(cell is not None for cell in row.values())
             raise InputError(
                 f"{where}: there is no {column}; the row has {cells} of {len(row)} cells. Write "
-                f"all of them, with nothing between two commas where a cell is empty."
+                f"all of them, also those that are empty."
             )
 
 
