@@ -265,6 +265,15 @@ def test_a_table_has_the_separators_of_any_country(separator: str, tmp_path: Pat
     assert read_classes(table, pairs("a")) == [{2: "a, b; c", 3: "dead"}]
 
 
+def test_numbers_of_classes_are_whole_where_some_cells_have_none(tmp_path: Path) -> None:
+    """As pandas writes such a column; names that look alike stay what they are."""
+    table = tmp_path / "classes.csv"
+    table.write_text("label,class\n1,1.0\n2,\n3,2.0\n")
+    assert read_classes(table, pairs("a")) == [{1: "1", 2: "", 3: "2"}]
+    table.write_text("label,class\n1,1.0\n2,\n3,2.5\n")
+    assert read_classes(table, pairs("a")) == [{1: "1.0", 2: "", 3: "2.5"}]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath, PureWindowsPath
 
@@ -84,7 +85,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
         )
     for number, row in enumerate(rows, start=2):
         _check_length(row, f"{path}, row {number}")
-    return rows
+    return _with_whole_numbers(rows)
 
 
 def _separator(header: list[str]) -> str:
@@ -92,6 +93,13 @@ def _separator(header: list[str]) -> str:
     needed = {"label", "class"}
     found = (one for one in ",;\t" if needed <= set(*csv.reader(header, delimiter=one)))
     return next(found, ",")
+
+
+def _with_whole_numbers(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return rows with the class 3 for 3.0, as pandas writes numbers if some cells have none."""
+    if not all(re.fullmatch(r"(\d+\.0)?", row["class"]) for row in rows):
+        return rows
+    return [{**row, "class": row["class"].removesuffix(".0")} for row in rows]
 
 
 def _check_length(row: Mapping[str, str | None], where: str) -> None:
