@@ -275,6 +275,29 @@ def test_numbers_of_classes_are_whole_where_some_cells_have_none(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    ("written", "row"),
+    [
+        ("day 1.5", 0),
+        ("day 1.5.tif", 0),
+        ("day 2.5_labels", 1),
+        ("day", 2),
+        ("images/day.ome.tif", 2),
+        (str(Path("images", "day 2.5.tif").absolute()), 1),
+    ],
+)
+def test_an_image_is_found_by_its_name_with_dots_and_by_its_whole_path(
+    written: str, row: int, tmp_path: Path
+) -> None:
+    """As scripts write it, with and without the suffix."""
+    table = tmp_path / "classes.csv"
+    table.write_text(f"file,label,class\n{written},1,dead\n")
+
+    found = read_classes(table, pairs("day 1.5", "day 2.5", "day.ome"))
+
+    assert [bool(classes) for classes in found] == [number == row for number in range(3)]
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "has the columns none; it needs label and class"),

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath, PureWindowsPath
+from typing import TypeAlias
 
 from napari_unet.core.annotation import Meaning
 from napari_unet.engine.formats.labelnames import composed, without_label_word
@@ -16,6 +17,9 @@ from napari_unet.errors import InputError
 __all__ = ["read_classes"]
 
 AnyPath = str | os.PathLike[str]
+
+Place: TypeAlias = tuple[tuple[str, ...], set[str]]
+"""The folders that a file lies in, and what it may be called there."""
 
 
 def read_classes(
@@ -50,6 +54,7 @@ def read_classes(
     """
     classes: list[dict[int, str]] = [{} for _ in pairs]
     rows = _rows(Path(path))
+    places = [[_place(file.absolute()) for file in pair] for pair in pairs]
     for number, row in enumerate(rows, start=2):
         try:
             # pandas writes 3.0 where a column was not complete
@@ -58,8 +63,8 @@ def read_classes(
             raise InputError(
                 f"{path}, row {number}: the label is {row['label']!r}; labels are whole numbers."
             ) from error
-        for index in _meant(row.get("file"), pairs, f"{path}, row {number}"):
-            classes[index][label] = row["class"] or ""
+        for index in _meant(row.get("file"), places, f"{path}, row {number}"):
+            classes[index][label] = row["class"]
     if rows and "file" not in rows[0] and len(pairs) > 1 and meaning != "classes":
         raise InputError(
             f"{path} has no column file, and there are {len(pairs)} images, each with cells of its "
@@ -113,16 +118,16 @@ def _check_length(row: Mapping[str, str | None], where: str) -> None:
             )
 
 
-def _meant(name: str | None, pairs: Sequence[tuple[Path, Path]], where: str) -> list[int]:
+def _meant(name: str | None, places: Sequence[Sequence[Place]], where: str) -> list[int]:
     """Return which pairs of files a row is about."""
     if name is None:
-        return list(range(len(pairs)))
+        return list(range(len(places)))
     # a table that was written on Windows has its own separators
-    wanted = _parts(PureWindowsPath(name))
+    folders, names = _place(PureWindowsPath(name))
     found = [
         index
-        for index, pair in enumerate(pairs)
-        if any(_parts(file)[-len(wanted) :] == wanted for file in pair)
+        for index, pair in enumerate(places)
+        if any(names & own and _ends_with(inside, folders) for inside, own in pair)
     ]
     if len(found) != 1:
         raise InputError(
@@ -132,6 +137,13 @@ def _meant(name: str | None, pairs: Sequence[tuple[Path, Path]], where: str) -> 
     return found
 
 
-def _parts(path: PurePath) -> tuple[str, ...]:
-    parts = (*path.parts[:-1], without_label_word(path.stem))
-    return tuple(map(composed, parts))
+def _place(path: PurePath) -> Place:
+    *folders, name = map(composed, path.parts[bool(path.anchor) :] or ("",))
+    stem = PurePath(name).stem
+    bare = re.sub(r"\.ome$", "", stem, flags=re.IGNORECASE)
+    # a name without its suffix may have a dot in it
+    return tuple(folders), {name, stem, bare, without_label_word(bare)}
+
+
+def _ends_with(folders: tuple[str, ...], last: tuple[str, ...]) -> bool:
+    return not last or folders[-len(last) :] == last
