@@ -63,6 +63,7 @@ AXES: dict[str, tuple[tuple[int, ...], dict[str, Any], str]] = {
         "ZCYX->CZYX",
     ),
     "a shaped time series": ((6, 9, 8), {"metadata": {"axes": "TYX"}}, "TYX->CTYX"),
+    "axes in small letters": ((6, 9, 8), {"metadata": {"axes": "tyx"}}, "TYX->CTYX"),
     "independent images": ((6, 9, 8), {"metadata": {"axes": "QYX"}}, "QYX->CQYX"),
     "colour": ((9, 8, 3), {"photometric": "rgb"}, "YXS->SYX"),
     "a stack of colour": ((5, 9, 8, 3), {"photometric": "rgb"}, "QYXS->SQYX"),

@@ -274,7 +274,8 @@ def _named_axes(
 ) -> tuple[str, dict[int, int]]:
     """Return a letter per axis, and which axis ends before its end: colours before their alpha."""
     shape: tuple[int, ...] = series.get_shape(squeeze=False)
-    letters = list(series.get_axes(squeeze=False))
+    # tifffile keeps what a script wrote there
+    letters = [axis.upper() for axis in series.get_axes(squeeze=False)]
     kept = [i for i, axis in enumerate(letters) if shape[i] > 1 or axis in "YX"]
     axes = "".join(letters[i] for i in kept)
     shaped = tif.shaped_metadata
