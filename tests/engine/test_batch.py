@@ -281,6 +281,20 @@ def test_large_planes_are_done_in_blocks(
     assert not list(tmp_path.rglob("*.scratch"))
 
 
+@pytest.mark.parametrize("large", [1000, 10**9])
+def test_an_image_with_other_channels_is_refused_however_large(
+    model: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int
+) -> None:
+    """Such as a slide in colour, of a model that learned from grey images."""
+    monkeypatch.setattr(blocks, "LARGE", large)
+    colour = np.stack([cells()] * 3)
+    tifffile.imwrite(tmp_path / "a.tif", colour, photometric="minisblack", metadata={"axes": "CYX"})
+    *_, failed, _ = segment_files(model, tmp_path / "a.tif", tmp_path / "out", CPU)
+
+    assert isinstance(failed, ItemFailed)
+    assert failed.reason.startswith("The model was trained on 1 channel(s), the image has 3 (shape")
+
+
 @pytest.mark.parametrize("form", ["tiff", "ome-zarr"])
 def test_probabilities_of_classes_are_written_in_blocks(
     model: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Any

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from napari_unet.engine.checkedimage import checked_image
 from napari_unet.engine.items.large import find_part, predict_part
 from napari_unet.engine.items.order import Order
 from napari_unet.engine.items.scratch import Steps, opened, store_of
@@ -79,6 +80,7 @@ def stages(segmenter: Segmenter, order: Order) -> Generator[list[Task], None, No
 def _in_blocks(segmenter: Segmenter, order: Order, share: float) -> Iterator[list[Task]]:
     """Yield the work of large planes; to find the cells of a block takes the blocks around it."""
     image = opened(order)
+    checked_image(segmenter, image.data)
     cells = segmenter.kind == "cells"
     for plane in range(order.planes):
         store = store_of(segmenter, order, image, plane)
