@@ -733,6 +733,20 @@ def test_it_is_said_how_to_train_where_some_images_have_no_labels(tmp_path: Path
         pair_files([tmp_path / "01"], [tmp_path / "SEG"])
 
 
+def test_labels_that_lie_among_images_are_no_images(tmp_path: Path) -> None:
+    """Images, labels and training regions in one folder, or only the last in one of their own."""
+    tree(tmp_path / "data", "a.tif", "a_labels.tif", "a_region.png", "b.tif", "b_labels.tif")
+    tree(tmp_path / "data", "b_region.png", "c_img.tif", "c_masks.tif", "c_region.png")
+    tree(tmp_path / "done", "a.png", "b.png", "c.png")
+
+    images = [f"data/{name}.tif" for name in ("a", "b", "c_img")]
+    regions = [f"data/{name}_region.png" for name in "abc"]
+    assert pairs(tmp_path, ["data"], ["done"]) == [
+        (image, f"done/{name}.png") for image, name in zip(images, "abc", strict=True)
+    ]
+    assert pairs(tmp_path, ["data"], ["data/*_region.png"]) == [*zip(images, regions, strict=True)]
+
+
 def bowl(folder: Path, *names: str) -> dict[str, Any]:
     """Write images with one mask for each cell, and return the labels that they are."""
     written = {}

@@ -4,10 +4,11 @@ The name is the path inside the folder that was given, without its suffix and wi
 that it is of labels (`napari_unet.engine.formats.labelnames`). ``day1/a.tif`` is the image of
 ``day1/a.tif``, ``day1/a_labels.tif`` and ``day1/a-mask.png`` in the other folder, and
 ``day1/a.ome.zarr`` that of ``day1/a.ome.zarr/labels/cells``. In a folder given for both, files that
-say so are the labels and the others the images. A folder of masks with one cell each
-(`napari_unet.engine.formats.maskfolder`) is one file of labels. What is written beside labels needs
-no partner: ``a_probabilities.tif`` and what is in ``a_RES`` by `segment`, ``a_flows_cp_masks.tif``
-and others by Cellpose; nor does its ``a_seg.npy`` beside other labels of ``a``.
+say so are the labels and the others the images; among images, those that say so of another one are
+left out. A folder of masks with one cell each (`napari_unet.engine.formats.maskfolder`) is one file
+of labels. What is written beside labels needs no partner: ``a_probabilities.tif`` and what is in
+``a_RES`` by `segment`, ``a_flows_cp_masks.tif`` and others by Cellpose; nor does its ``a_seg.npy``
+beside other labels of ``a``.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ def pair_files(
     if len(first) == len(second) == 1:
         return [(first[0][0], second[0][0])]
     both = {file for file, _ in first} & {file for file, _ in second}
+    if not both_labels:
+        first = _without_labels(first)
     left = _by_key([(f, n) for f, n in first if f not in both or _key(n) == n.as_posix()])
     right = _by_key([(f, n) for f, n in second if f not in both or _key(n) != n.as_posix()])
     left = _met(left, right)
@@ -80,17 +83,21 @@ def pair_files(
 
 def labels_among(files: Sequence[Path], given: AnyPath) -> set[Path]:
     """Return which files of `find_images` are, by their names, labels of another one of them."""
-    names = {file: Path(composed(str(relative_name(file, given)))) for file in files}
-    others = {name.as_posix() for name in names.values()}
-    others |= {_renamed(name, without_image_word) for name in names.values()}
-    keys = {file: _key(name) for file, name in names.items()}
-    return {file for file, key in keys.items() if key != names[file].as_posix() and key in others}
+    named = [(file, Path(composed(str(relative_name(file, given))))) for file in files]
+    return set(files) - {file for file, _ in _without_labels(named)}
 
 
 def same_name(image: Path, labels: Path) -> bool:
     """Whether the names of two files alone would make them a pair."""
     first, second = (in_common(_called(file, file).name) for file in (image, labels))
     return first == second
+
+
+def _without_labels(files: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+    """Leave out files that are, by their names, labels of another one of them."""
+    others = {name.as_posix() for _, name in files}
+    others |= {_renamed(name, without_image_word) for _, name in files}
+    return [(f, n) for f, n in files if _key(n) == n.as_posix() or _key(n) not in others]
 
 
 def _without_partner(files: dict[str, Path], others: dict[str, Path]) -> list[Path]:
