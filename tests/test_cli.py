@@ -411,6 +411,26 @@ def test_regions_say_what_is_background(
     assert 0 < percent < 25
 
 
+def test_labels_are_those_of_their_planes_whatever_the_order_of_the_axes(
+    cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As Fiji saves them, time first, of a movie with depth first; nothing is in some planes."""
+    image, truth = (tifffile.imread(cells / kind / "a.tif") for kind in ("images", "truth"))
+    shown = np.array([[True, False, False], [True, True, False]])[..., None, None]  # T, Z
+    movie, labels = shown * image, shown * truth
+    region = np.broadcast_to(shown, labels.shape).astype(np.uint8)
+    options: dict[str, Any] = {"ome": True, "photometric": "minisblack"}
+    depth_first = options | {"metadata": {"axes": "ZTYX"}}
+    tifffile.imwrite(tmp_path / "movie.tif", movie.swapaxes(0, 1), **depth_first)
+    for name, pixels in (("labels.tif", labels), ("done.tif", region)):
+        tifffile.imwrite(tmp_path / name, pixels, **options, metadata={"axes": "TZYX"})
+    given = ["train", str(tmp_path / "movie.tif"), "--labels", str(tmp_path / "labels.tif")]
+    more = ["--region", str(tmp_path / "done.tif"), "-o", str(tmp_path / "m.unet"), *TINY]
+
+    assert main([*given, "--meaning", "instances", *more]) == 0
+    assert "same grey value" not in capsys.readouterr().err
+
+
 def test_what_cannot_be_trained_on_is_one_line(
     cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

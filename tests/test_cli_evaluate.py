@@ -47,6 +47,23 @@ def folders(tmp_path: Path) -> list[str]:
     return [str(tmp_path / "truth"), str(tmp_path / "predicted")]
 
 
+def test_a_stack_is_scored_plane_by_plane_whatever_the_order_of_its_axes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Time first in one file, depth in the other: each plane meets the same moment and depth."""
+    movie = np.zeros((2, 3, 20, 30), np.uint16)  # T, Z
+    for t, z in np.ndindex(2, 3):
+        movie[t, z, 2 : 8 + 4 * t, 3 : 9 + 5 * z] = 1
+    for axes, pixels in (("TZYX", movie), ("ZTYX", movie.swapaxes(0, 1))):
+        tifffile.imwrite(tmp_path / f"{axes}.tif", pixels, ome=True, metadata={"axes": axes})
+
+    for truth, predicted in (("TZYX", "ZTYX"), ("ZTYX", "TZYX"), ("ZTYX", "ZTYX")):
+        files = [str(tmp_path / f"{axes}.tif") for axes in (truth, predicted)]
+        assert main(["evaluate", *files, "--json"]) == 0
+        (*_, mean) = map(json.loads, capsys.readouterr().out.splitlines())
+        assert mean["scores"]["SEG"] == 1
+
+
 def test_every_object_has_a_line_that_says_what_became_of_it(
     folders: list[str], tmp_path: Path
 ) -> None:

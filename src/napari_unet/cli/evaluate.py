@@ -63,7 +63,7 @@ def add_to(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score; 5 if some images could not be."""
     from napari_unet.core.comparison import compare_objects
-    from napari_unet.engine.files import read_labels
+    from napari_unet.engine.files import plane_axes, read_labels
     from napari_unet.engine.formats.findfiles import relative_name
     from napari_unet.engine.formats.pairfiles import pair_files
     from napari_unet.engine.objecttable import object_table
@@ -82,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
     for truth, predicted in pair_files([args.truth], [args.predicted], both_labels=True):
         name = relative_name(truth, args.truth).as_posix()
         try:
-            parts = split(read_labels(truth), read_labels(predicted), ndim)
+            found = read_labels(predicted, planes=plane_axes(truth))
+            parts = split(read_labels(truth), found, ndim)
             table[name] = means(score(*part) for part in parts)
         except InputError as error:
             failed += 1

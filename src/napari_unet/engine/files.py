@@ -19,6 +19,7 @@ from napari_unet.engine.formats.tiffwriter import pieces, write_tiff
 from napari_unet.errors import InputError
 
 __all__ = [
+    "plane_axes",
     "read_image",
     "read_labels",
     "write_labels",
@@ -52,11 +53,35 @@ def read_image(path: AnyPath) -> Array:
     return _channels_first(pixels, axes, Path(path))
 
 
-def read_labels(path: AnyPath) -> NDArray[np.integer]:
+def plane_axes(path: AnyPath) -> str:
+    """Return a letter for each axis of planes in a file of labels, the slowest first.
+
+    Raises
+    ------
+    InputError
+        As for `read_labels`, but for what is wrong with its pixels.
+    """
+    path = Path(path)
+    if image_of_masks(path) is not None:
+        return ""
+    source = open_source(path, palette=True)
+    sizes = zip(source.axes, source.data.shape, strict=True)
+    return "".join(axis for axis, n in sizes if axis not in "CSYX" and n > 1)
+
+
+def read_labels(path: AnyPath, *, planes: str = "") -> NDArray[np.integer]:
     """Read labels; the numbers of a palette PNG are its indices, and grey colour counts as grey.
 
     Masks in a file ``_seg.npy`` of Cellpose are read without running what else it may hold. A
     folder of masks with one cell each is read as one.
+
+    Parameters
+    ----------
+    path : path
+        The file, or the folder of zarr or of masks.
+    planes : str, optional
+        A letter for each axis of planes in the order that they have elsewhere, as in the image
+        ("ZT"). Labels with the same axes in another order ("TZ") are returned in this one.
 
     Returns
     -------
@@ -74,7 +99,7 @@ def read_labels(path: AnyPath) -> NDArray[np.integer]:
     pixels, axes = _read(path, palette=True)
     if "SYX" in axes:
         axes = axes.replace("S", "Q")
-    channels = _channels_first(pixels, axes, path)
+    channels = _channels_first(pixels, axes, path, planes)
     if len(channels) > 1 and not ("S" in axes and (channels == channels[0]).all()):
         raise InputError(
             f"{path} has {len(channels)} channels, but labels are one number per pixel; "
@@ -159,12 +184,14 @@ def _read(path: Path, palette: bool) -> tuple[Array, str]:
     return pixels, axes
 
 
-def _channels_first(pixels: Array, axes: str, path: Path) -> Array:
+def _channels_first(pixels: Array, axes: str, path: Path, order: str = "") -> Array:
     """Return (C, Y, X) or (C, Z, Y, X) of an array whose axes have letters."""
     if "Y" not in axes or "X" not in axes:
         raise InputError(f"{path} has shape {pixels.shape}, which is not a picture.")
     channels = [i for i, axis in enumerate(axes) if axis in "CS"]
     planes = [i for i, axis in enumerate(axes) if axis not in "CSYX"]
+    if sorted(axes[i] for i in planes if pixels.shape[i] > 1) == sorted(order):
+        planes.sort(key=lambda i: order.find(axes[i]))
     pixels = pixels.transpose(*channels, *planes, axes.index("Y"), axes.index("X"))
     height, width = pixels.shape[-2:]
     counts = pixels.shape[: len(channels)], pixels.shape[len(channels) : -2]
