@@ -15,6 +15,7 @@ from napari_unet.core.annotation import Annotation
 from napari_unet.core.cellclasses import (
     ANY_CELL,
     class_evidence,
+    class_name,
     class_sums,
     class_targets,
     class_title,
@@ -128,6 +129,7 @@ def test_numbers_stay_what_they_are_and_names_are_ordered() -> None:
     assert order_classes([]) == ()
     assert [class_title(("dead", "2"), k) for k in (1, 2, 3)] == ["dead", "class 2", "class 3"]
     assert [class_title(("2", "dead"), k) for k in (1, 2)] == ["class 2", "dead"]
+    assert [class_name(("2", "dead"), k) for k in (1, 2, 3)] == ["2", "dead", "3"]
     with pytest.raises(InputError, match="a model can tell 253 apart"):
         order_classes(["999999999999"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from painting import config, disks
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.cellclasses import ANY_CELL, foreground, object_classes
 from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.engine.batch import segment_files
 from napari_unet.engine.classtable import read_classes
 from napari_unet.engine.events import PlaneDone, StepDone, Trained
+from napari_unet.engine.files import read_labels
 from napari_unet.engine.inference import predict, probabilities, segment, segment_into
+from napari_unet.engine.items.item import BatchOptions
 from napari_unet.engine.learning.calibration import calibrate
 from napari_unet.engine.learning.paintedplane import PaintedPlane
 from napari_unet.engine.learning.trainingset import TrainingSet, prepare
@@ -26,6 +31,7 @@ from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.starter import starter_model, with_classes
 from napari_unet.engine.training import train
 from napari_unet.errors import InputError
+from napari_unet.sample_data import touching_cells
 
 torch.set_num_threads(1)
 CPU = PredictConfig(device="cpu")
@@ -253,6 +259,22 @@ def test_a_table_says_the_classes_of_each_file(tmp_path: Path) -> None:
     expected = {1: "healthy", 3: "dividing"}
     assert read_classes(table, pairs("a")) == [expected]
     assert read_classes(table, pairs("a", "b"), "classes") == [expected] * 2
+
+
+def test_classes_that_are_numbers_are_the_same_in_what_a_batch_writes(tmp_path: Path) -> None:
+    """Its table of the objects says the classes of a next training."""
+    tifffile.imwrite(tmp_path / "a.tif", touching_cells((96, 96))[0])
+    model, out = with_classes(starter_model(), ("1", "2")), tmp_path / "out"
+    options = BatchOptions(measure="csv", outlines="geojson")
+    list(segment_files(model, tmp_path / "a.tif", out, CPU, options))
+
+    labels = out / "a_labels.tif"
+    (told,) = read_classes(out / "a_objects.csv", [(tmp_path / "a.tif", labels)])
+    assert list(told) == list(range(1, int(read_labels(labels).max()) + 1))
+    assert set(told.values()) <= {"1", "2"}
+    outlined = json.loads((out / "a_outlines.geojson").read_text())["features"]
+    kinds = {int(o["properties"]["name"]): o["properties"]["classification"] for o in outlined}
+    assert {label: kind["name"] for label, kind in kinds.items()} == told
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])

@@ -13,7 +13,7 @@ from small_things import make_segmenter
 
 from napari_unet.core.cellclasses import object_classes
 from napari_unet.core.config import PredictConfig, TrainConfig
-from napari_unet.core.summary import summarise
+from napari_unet.core.summary import grouped, summarise
 from napari_unet.engine.inference import probabilities
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
@@ -141,6 +141,23 @@ def test_classes_are_learned_and_shown(session: Session, layers: Any, finish: An
     finish(100)
     assert classes_of(layer) == {}
     assert not are_given(layer)
+
+
+def test_classes_that_are_numbers_are_the_same_in_the_result(
+    session: Session, layers: Any, finish: Any
+) -> None:
+    """The table has them as they are painted, to be compared; a sentence says what they are."""
+    image, _ = layers
+    session.segmenter = make_segmenter(n_classes=3, class_names=("1", "2"), seed=3)
+    session.segment(image, "whole layer", CPU)
+    finish(100)
+    layer = result(session.viewer)
+
+    shown = list(classes_of(layer).values())
+    assert set(shown) == {"1", "2"}
+    assert are_given(layer)
+    counted = ", ".join(f"{grouped(shown.count(name))} class {name}" for name in ("1", "2"))
+    assert f"({counted})" in session.said.of_result
 
 
 def test_another_threshold_keeps_the_classes(

@@ -22,6 +22,7 @@ __all__ = [
     "Classes",
     "ModelKind",
     "class_evidence",
+    "class_name",
     "class_sums",
     "class_targets",
     "class_title",
@@ -218,9 +219,14 @@ def order_classes(names: Collection[str]) -> tuple[str, ...]:
     return tuple(ordered)
 
 
+def class_name(names: Sequence[str], number: int) -> str:
+    """Return class ``number`` (1, 2, ...) as tables have it: its name, or the number as text."""
+    return (names[number - 1] if number <= len(names) else "") or str(number)
+
+
 def class_title(names: Sequence[str], number: int) -> str:
     """Return what to call class ``number`` (1, 2, ...): its name, or "class 2" for the name "2"."""
-    name = (names[number - 1] if number <= len(names) else "") or str(number)
+    name = class_name(names, number)
     return f"class {name}" if name.isdecimal() else name
 
 

@@ -16,14 +16,14 @@ from napari.utils.colormaps import label_colormap
 from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 
-from napari_unet.core.cellclasses import class_title, classes_by_label
+from napari_unet.core.cellclasses import class_name, class_title, classes_by_label
 from napari_unet.core.summary import counted
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.viewer.colours import MOST, are_given, given_colours
 
 __all__ = [
     "class_colours",
-    "class_titles",
+    "class_names",
     "classes_of",
     "colour_by_class",
     "counted_classes",
@@ -106,12 +106,12 @@ def colour_by_class(layer: Labels, segmenter: Segmenter) -> None:
     """
     known = _rows(layer) if segmenter.cell_classes > 1 else {}
     if known and max(known) <= MOST:
-        colours = dict(zip(_titles(segmenter), class_colours(segmenter), strict=True))
+        colours = dict(zip(_names(segmenter), class_colours(segmenter), strict=True))
         shown = np.tile(transform_color("gray"), (max(known) + 1, 1))
         shown[0] = 0
-        for label, title in known.items():
-            if title in colours:  # neighbours should not look like one cell
-                shown[label] = colours[title] * (*[SHADES[label % len(SHADES)]] * 3, 1)
+        for label, name in known.items():
+            if name in colours:  # neighbours should not look like one cell
+                shown[label] = colours[name] * (*[SHADES[label % len(SHADES)]] * 3, 1)
         layer.colormap = given_colours(shown)
     elif are_given(layer):
         layer.colormap = label_colormap()
@@ -125,16 +125,16 @@ def class_colours(segmenter: Segmenter) -> NDArray[np.float32]:
     return colours
 
 
-def class_titles(segmenter: Segmenter, classes: Sequence[int]) -> list[str]:
-    """Return what the classes of some cells are called."""
-    titles = ["", *_titles(segmenter)]
-    return [titles[number] for number in classes]
+def class_names(segmenter: Segmenter, classes: Sequence[int]) -> list[str]:
+    """Return the classes of some cells as they are painted, and written into a table."""
+    names = ["", *_names(segmenter)]
+    return [names[number] for number in classes]
 
 
 def counted_classes(segmenter: Segmenter, found: Counter[str]) -> str:
     """Say in brackets how many cells of each class were found; "" where none were told."""
-    titles = _titles(segmenter)
-    return f" ({counted(titles, [found[title] for title in titles])})" if found else ""
+    counts = [found[name] for name in _names(segmenter)]
+    return f" ({counted(segmenter.output_names[1:], counts)})" if found else ""
 
 
 def _rows(layer: Labels) -> dict[int, Any]:
@@ -153,6 +153,6 @@ def _values(column: Any) -> list[Any]:
     return [value if told else None for value, told in zip(column, column.notna(), strict=True)]
 
 
-def _titles(segmenter: Segmenter) -> list[str]:
+def _names(segmenter: Segmenter) -> list[str]:
     numbers = range(1, segmenter.cell_classes + 1)
-    return [class_title(segmenter.class_names, number) for number in numbers]
+    return [class_name(segmenter.class_names, number) for number in numbers]

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from napari_unet.core.cellclasses import class_title
+from napari_unet.core.cellclasses import class_name, class_title
 from napari_unet.core.outlines import Outline, outlines
 from napari_unet.engine.formats.imagefile import ImageFile
 from napari_unet.engine.items.link import LinkedPlanes
@@ -46,4 +46,4 @@ def _with_classes(
     objects = list(found)
     numbers = np.array([outline.label for outline in objects], np.int64) - labels.before[plane]
     for outline, number in zip(objects, classes_in(labels, plane, numbers), strict=True):
-        yield outline, class_title(names, int(number)) if number else ""
+        yield outline, class_name(names, int(number)) if number else ""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.cellclasses import class_title
+from napari_unet.core.cellclasses import class_name
 from napari_unet.core.measure import ObjectSums
 from napari_unet.core.measure3d import VolumeSums
 from napari_unet.engine.formats.imagefile import ImageFile
@@ -84,8 +84,8 @@ def classes_in(labels: Labels, plane: int, numbers: NDArray[np.integer]) -> NDAr
 def _with_class(columns: Columns, segmenter: Segmenter, told: NDArray[np.integer]) -> Columns:
     """Say the class of every object; "" where that is not known."""
     names = segmenter.class_names
-    titles = ["", *(class_title(names, n) for n in range(1, segmenter.n_classes))]
-    return {"label": columns["label"], "class": np.array(titles)[told], **columns}
+    written = ["", *(class_name(names, n) for n in range(1, segmenter.n_classes))]
+    return {"label": columns["label"], "class": np.array(written)[told], **columns}
 
 
 def _named(

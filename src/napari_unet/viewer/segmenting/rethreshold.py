@@ -24,7 +24,7 @@ from napari_unet.engine.events import PlaneDone
 from napari_unet.engine.process import tasks
 from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.errors import InputError
-from napari_unet.viewer.cellclasses import class_titles, classes_of, colour_by_class, show_classes
+from napari_unet.viewer.cellclasses import class_names, classes_of, colour_by_class, show_classes
 from napari_unet.viewer.notes import linked_planes
 from napari_unet.viewer.segmenting.features import forget_features
 from napari_unet.viewer.segmenting.kept import KeptPlane
@@ -264,7 +264,7 @@ class Rethreshold:
         known = self._session.kept.get(work.image, plane)
         if known is work.kept[plane] and not self.is_segmenting(work.image):
             work.numbered[plane], work.objects[plane] = asked.numbered, event.objects
-            work.classes[plane] = class_titles(known.segmenter, event.classes)
+            work.classes[plane] = class_names(known.segmenter, event.classes)
             outdate_errors(self._session.viewer, work.image)
             self._show(work, plane, cells)
             if not work.left:

@@ -23,7 +23,7 @@ from napari_unet.engine.process.lazy import Served
 from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.viewer.cellclasses import (
-    class_titles,
+    class_names,
     classes_of,
     colour_by_class,
     name_classes,
@@ -215,9 +215,9 @@ class Segmentation:
 
     def _tell_classes(self, event: PlaneDone, last: int) -> None:
         """Write the classes of the cells of a plane, of which the last number is known."""
-        titles = class_titles(self._segmenter, event.classes)
-        self.classes.update(titles)
-        show_classes(self._table, last - event.objects, event.objects, titles)
+        classes = class_names(self._segmenter, event.classes)
+        self.classes.update(classes)
+        show_classes(self._table, last - event.objects, event.objects, classes)
 
     def finish(self) -> None:
         """Name the layers for what they are; an unfinished result must not look finished."""

@@ -22,7 +22,7 @@ from napari_unet.engine.process.shared_memory import SharedArray
 from napari_unet.engine.starter import starter_model
 from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import (
-    class_titles,
+    class_names,
     colour_by_class,
     counted_classes,
     name_classes,
@@ -151,7 +151,7 @@ class VolumeJob(SessionJob[_Event]):
         set_meaning(layer, "instances")
         note_linked_planes(layer, "objects")
         name_classes(layer, ())
-        show_classes(layer, 0, event.done.objects, self._titles(event))
+        show_classes(layer, 0, event.done.objects, self._classes(event))
         colour_by_class(layer, self._segmenter)
         if any(is_result(layer, "probability", image) for layer in viewer.layers):
             self._show("probability", event.foreground)
@@ -181,7 +181,7 @@ class VolumeJob(SessionJob[_Event]):
             return f"{self.title}{doing}, {100 * done:.0f} % ...{self._oddities}"
         number, seconds = event.done.objects, time.monotonic() - self._began
         found = f"Found {number} 3D object{'s' * (number != 1)}"
-        found += counted_classes(self._segmenter, Counter(self._titles(event)))
+        found += counted_classes(self._segmenter, Counter(self._classes(event)))
         found += f" in {seconds:.1f} s."
         if not self._config.spacing and not knows_spacing(self._image):
             found += AS_PIXELS
@@ -196,9 +196,9 @@ class VolumeJob(SessionJob[_Event]):
     def close(self) -> None:
         """There is nothing to let go of."""
 
-    def _titles(self, event: _Found) -> list[str]:
-        """Return what the classes of the objects are called, where there are several."""
-        return class_titles(self._segmenter, event.done.classes)
+    def _classes(self, event: _Found) -> list[str]:
+        """Return the classes of the objects, where there are several."""
+        return class_names(self._segmenter, event.done.classes)
 
     def _show(self, kind: ResultKind, pixels: NDArray[Any]) -> Any:
         """Show pixels as a result of the image, and return its layer."""
