@@ -6,11 +6,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels, Shapes
 
 from napari_unet.core.annotation import Annotation
+from napari_unet.core.cellclasses import ModelKind
 from napari_unet.core.config import TrainConfig
 from napari_unet.engine.events import Learned, Prepared, Previewed, TrainEvent
 from napari_unet.engine.host import Host
@@ -221,7 +222,7 @@ def _check_continued(model: Segmenter, snapshots: Sequence[Painted]) -> None:
     """Raise an `InputError` if a model cannot go on with what is painted."""
     check_channels((snapshot.stack.channels for snapshot in snapshots), model)
     classes = snapshots[0].meaning == "classes"
-    kind: Literal["cells", "classes"] = "classes" if classes else "cells"
+    kind: ModelKind = "classes" if classes else "cells"
     planes = (labels for snapshot in snapshots for _, labels, _ in snapshot.planes)
     count = max([2, *(int(labels.max()) for labels in planes)]) if classes else 2
     check_classes(count, kind, model.kind, model.n_classes)
