@@ -37,7 +37,10 @@ class BatchTarget:
 
     def __init__(self, changed: Callable[[], object]) -> None:
         self.results = narrow(ComboBox(label="Results", choices=[LAYERS, FOLDER]))
-        self.results.tooltip = "Layers in the viewer, or files that can be larger than the memory."
+        self.results.tooltip = (
+            "Layers in the viewer, or files: these can be larger than the memory, and a batch that "
+            "was stopped goes on where it was."
+        )
         self.folder = LineEdit()
         self.folder.tooltip = "Gets a file for each image, in the subfolders that the images have."
         self._proposed = ""
