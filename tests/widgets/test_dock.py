@@ -48,6 +48,14 @@ def test_the_dock_opens_from_both_menus_and_from_the_palette(viewer: Any, way: s
     assert type(dock).__name__ == "LiveUNet"
 
 
+def test_the_sample_that_the_dock_names_is_in_the_menu(viewer: Any, open_dock: Any) -> None:
+    """Under the title that napari gives it there."""
+    titles = [action.text() for action in actions(viewer.window.file_menu)]
+    (sample,) = [title for title in titles if "U-Net" in title]
+
+    open_dock().wait_to_read(f"File > Open Sample > {sample}.")
+
+
 OPENING = """
 import sys, warnings
 warnings.simplefilter("error", UserWarning)

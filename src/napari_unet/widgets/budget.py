@@ -18,7 +18,7 @@ class Budget:
 
     def __init__(self) -> None:
         self._seconds = FloatSpinBox(value=preferences().seconds, min=0, max=1e7, step=15)
-        self._seconds.tooltip = "Train this long (0: no limit, until Stop). Live has no limit."
+        self._seconds.tooltip = "Train this long (0: until Finish or Stop). Live has no limit."
         self._seconds.native.setDecimals(0)
         self._steps = SpinBox(value=0, min=0, max=10**9, step=100)
         self._steps.tooltip = "Train at most this many steps (0: no limit). Live has no limit."

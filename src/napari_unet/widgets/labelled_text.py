@@ -31,7 +31,9 @@ COVERING = ("visible", "opacity", "blending")
 COUNTING_DELAY = 300
 """Milliseconds after the last stroke until what is labelled is counted again."""
 TURN_SECONDS = 0.008
-NO_IMAGE = "Open an image: File > Open File(s), or File > Open Sample > Live U-Net."
+NO_IMAGE = (
+    "Open an image: File > Open File(s), or File > Open Sample > Touching cells (Live U-Net)."
+)
 
 
 class LabelledText:

@@ -35,7 +35,7 @@ ACROSS = 0.9
 
 AS_PIXELS = (
     "A file does not say how far apart its planes are: they count as one pixel apart. If they are "
-    "not, give their distance in pixels (--spacing; Spacing in the settings of the dock)."
+    "not, give their distance in pixels (--spacing; spacing in the Settings of the dock)."
 )
 
 

@@ -48,7 +48,9 @@ class Resuming:
             If no training was stopped, or its layers do not fit any more.
         """
         if self._stopped is None or not self.possible:
-            raise InputError("No training was stopped that could go on; press Train.")
+            raise InputError(
+                "No training was stopped that could go on; press Train on current labels."
+            )
         return self._stopped.again(viewer)
 
     def needs(self, layer: Layer) -> bool:

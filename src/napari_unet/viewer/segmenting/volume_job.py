@@ -43,7 +43,7 @@ __all__ = ["VOLUME", "VolumeJob"]
 
 VOLUME = "Segmenting in 3D"
 AS_PIXELS = (
-    " Planes count as one pixel apart. If they are not, set Spacing in Settings, and do it again."
+    " Planes count as one pixel apart. If they are not, set spacing in Settings, and do it again."
 )
 
 GONE = "Stopped: the image was deleted, or has other pixels now."
