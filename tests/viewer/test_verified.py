@@ -140,7 +140,7 @@ def test_the_cell_under_the_cursor_is_meant_or_the_selected_one(labels: Labels) 
         assert cell_meant(labels, (0,), elsewhere) == 2
     for selected in (1, 9):
         labels.selected_label = selected
-        with pytest.raises(InputError, match=f"under the cursor, and label {selected} is no cell"):
+        with pytest.raises(InputError, match=f"under the mouse, and label {selected} is no cell"):
             cell_meant(labels, (0,), (0, 9, 1))
 
 

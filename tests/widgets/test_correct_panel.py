@@ -146,7 +146,7 @@ def test_a_key_accepts_the_object_under_the_cursor(desk: Desk) -> None:
 
     desk.viewer.cursor.position = (-50, 0)
     desk.panel.accept_at_cursor()
-    assert "lies under the cursor" in desk.said
+    assert "lies under the mouse" in desk.said
     assert notification_manager.records[-1].message == desk.said
 
 

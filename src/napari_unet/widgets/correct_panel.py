@@ -47,17 +47,17 @@ class CorrectPanel:
         self._accept = button(
             "Accept all in view",
             "Copy the predicted objects that you see into the labels, as one step for undo. What "
-            "is painted stays; a painted stroke becomes the whole cell. A key accepts one object.",
+            "is painted stays; a stroke becomes the whole cell. Key K: the object under the mouse.",
         )
         self._verify = button(
             "Verify all in view",
             "Mark the painted cells that you see: accepting never changes them. Once more takes "
-            "the marks away; a key does this for the cell under the cursor.",
+            "the marks away. Key G: the cell under the mouse.",
         )
         self._next = button(
             "Next uncertain place",
             "Move the view to where the network is least sure and nothing is painted: a stroke "
-            "there teaches most. A key does the same.",
+            "there teaches most. Key N does the same.",
             repeated=True,
         )
         self._show = CheckBox(text="Uncertainty")

@@ -41,8 +41,8 @@ class LayerChoice:
         )
         self._new_labels = button(
             "New",
-            "Make a labels layer to paint on: background with 1, cells with 2, 3, 4, ... (key m "
-            "takes the next number).",
+            "Make a labels layer to paint on: background with 1, cells with 2, 3, 4, ... (key M: "
+            "next number).",
         )
         self._new_regions = button("New", "Draw boxes in which you have labelled everything.")
         self.labels_row = with_button(self.labels_box, self._new_labels)

@@ -59,7 +59,7 @@ def dock_shortcuts(
 ) -> list[Shortcut]:
     """Return the keys of the dock.
 
-    A letter alone acts on what is under the cursor; with Shift it starts or ends more, so that no
+    A letter alone acts on what is under the mouse; with Shift it starts or ends more, so that no
     slip of a finger starts a training. Napari binds none of them in 2D or 3D, for any kind of
     layer, and none has Alt, which types special characters on macOS.
     """
@@ -68,9 +68,9 @@ def dock_shortcuts(
         Shortcut("Shift+W", "Watch me paint: live training on or off", live),
         Shortcut("Shift+Q", "Stop what is running", stop),
         Shortcut("Shift+S", "Segment what is in view", segment),
-        Shortcut("K", "Keep (accept) the object under the cursor: copy it into the labels", accept),
+        Shortcut("K", "Keep (accept) the object under the mouse: copy it into the labels", accept),
         Shortcut("Shift+K", "Keep (accept) all objects in view", accept_in_view),
-        Shortcut("G", "Good: mark the cell under the cursor as verified", verify),
+        Shortcut("G", "Good: mark the cell under the mouse as verified", verify),
         Shortcut("N", "Next: fly to the next uncertain place", fly),
     ]
 

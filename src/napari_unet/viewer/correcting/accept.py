@@ -141,7 +141,7 @@ def object_at(
     pixel = pixel_at(result, position)
     if pixel is None or not predicted[pixel]:
         raise InputError(
-            f"No object of layer {result.name!r} lies under the cursor: point at one and press "
+            f"No object of layer {result.name!r} lies under the mouse: point at one and press "
             f"the key again."
         )
     if kind == "cells":

@@ -112,7 +112,7 @@ def cell_meant(labels: Labels, plane: PlaneIndex, position: Sequence[float]) -> 
     if selected >= first and (painted == selected).any():
         return selected
     raise InputError(
-        f"No cell of layer {labels.name!r} lies under the cursor, and label {selected} is no cell "
+        f"No cell of layer {labels.name!r} lies under the mouse, and label {selected} is no cell "
         f"of this plane: point at a painted cell and press the key again."
     )
 
