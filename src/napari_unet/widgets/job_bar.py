@@ -39,8 +39,7 @@ class JobBar:
         )
         self._resume = button(
             "Resume",
-            "Go on with the training that was stopped, as if it had not been, with what is painted "
-            "now.",
+            "Go on with the training that was stopped, where it was, with what is painted now.",
         )
         self._bar = ProgressBar(min=0, max=100)
         self._bar.native.setTextVisible(True)

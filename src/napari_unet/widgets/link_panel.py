@@ -55,8 +55,8 @@ class LinkPanel:
             "Segment in 3D",
             "Segment sections along all three axes and find the objects in their mean: for "
             "objects about as thick as they are wide. Takes two to five times as long as the "
-            "planes alone. How far apart they are the scale of the layer says, or Spacing in "
-            "Settings.",
+            "planes alone. The scale of the layer, or spacing in Settings, says how far apart "
+            "planes are.",
         )
         self._proposed_for: int | None = None
         self._said = sentence()

@@ -22,9 +22,9 @@ from napari_unet.widgets.telling import telling_errors
 __all__ = ["SegmentPanel"]
 
 MAGNIFICATION = (
-    "How many times as large as the painted objects those of this image are, as when it was taken "
-    "with another objective. It counts for every image that is segmented, and a model that changes "
-    "puts it back to 1."
+    "How large the objects of this image are beside the painted ones, because of another "
+    "objective: 2 where they are twice as large. It counts for every image that is segmented, "
+    "and is 1 again once the model is trained or replaced."
 )
 
 
@@ -61,9 +61,9 @@ class SegmentPanel:
         native.setStyleSheet("min-width: 44px")  # napari's own is 90
         self._find = button(
             "Find",
-            "Take the magnification that follows from the size of the pixels, where that is known "
-            "and another than of the painted images. Otherwise try several on the shown plane, and "
-            "take the one where the model is surest of what it sees.",
+            "Where the pixels are known to be larger or smaller than those of the painted images, "
+            "take the magnification that follows from that. Otherwise try several on the plane in "
+            "view, and take the one at which the model is surest of what it sees.",
         )
         self._model = session.segmenter
         self._said, self._hint = sentence(), sentence()
