@@ -41,7 +41,7 @@ class ModelPanel:
         self._export = button(
             "Export ...",
             "Write the model for Fiji, ilastik, QuPath and other programs that run models of "
-            "bioimage.io. The plane in view goes with it, as an example.",
+            "bioimage.io. A part of the plane in view goes with it, as an example.",
         )
         self._model = session.segmenter
         self.history = HistoryTable(session)
