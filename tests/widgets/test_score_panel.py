@@ -167,7 +167,7 @@ def test_all_planes_are_offered_for_a_stack(panel: ScorePanel, viewer: Any, clic
     result.array[...] = np.stack([TRUTH, FOUND])
     result.finish(complete=True)
     assert panel._choice.truth.value is truth
-    assert scopes(panel) == ["plane in view", "all planes", "3D objects"]
+    assert scopes(panel) == ["current plane", "all planes", "3D objects"]
     panel._choice.scope.value = "planes"
     click()
 
@@ -175,7 +175,7 @@ def test_all_planes_are_offered_for_a_stack(panel: ScorePanel, viewer: Any, clic
     assert texts(panel._table)[0] == ["missed", "1: truth 2", "0.00", "400"]
     flat = viewer.add_image(np.zeros(TRUTH.shape), name="flat")
     panel._data.choice.image_box.value = flat
-    assert scopes(panel) == ["plane in view"]
+    assert scopes(panel) == ["current plane"]
     assert not panel._choice.scope.visible
 
 

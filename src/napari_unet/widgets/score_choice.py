@@ -15,7 +15,7 @@ from napari_unet.widgets.parts import narrow
 __all__ = ["ScoreChoice"]
 
 SCOPES: dict[Scope, str] = {
-    "plane": "plane in view",
+    "plane": "current plane",
     "planes": "all planes",
     "volumes": "3D objects",
 }
