@@ -393,3 +393,32 @@ def test_the_only_place_of_a_class_is_never_held_out(seed: int) -> None:
     blocks = hold_out([counts], ["a plane"], 3, seed, Seen())
     assert len(blocks) == 3
     assert BLOCK * 7 not in [block.x for block in blocks]
+
+
+@pytest.mark.parametrize("elsewhere", [0, 1], ids=["nothing", "background"])
+def test_a_held_out_block_is_learned_from_where_cells_are_painted_in_no_other(
+    elsewhere: int,
+) -> None:
+    """Of a model that is trained further on its image, when other labels are painted there."""
+    labels = scribbles((330, 330), 0)
+    first = training_set(annotate(labels))
+    block = first.held_out[0]
+    there = np.s_[block.y : block.y + BLOCK, block.x : block.x + BLOCK]
+    painted = np.where(labels > 0, elsewhere, 0)
+    painted[there] = labels[there]
+    start = Segmenter(
+        weights={},
+        in_channels=1,
+        n_classes=2,
+        base_channels=4,
+        depth=1,
+        seen=first.seen.record(),
+    )
+
+    data = training_set(annotate(painted), start=start)
+
+    known = data.planes[0].target[data.planes[0].weight > 0]
+    assert {0, 1} <= set(known.tolist())
+    assert len(data.draw_centre(np.random.default_rng(0))) == 3
+    assert (block.y, block.x) in data.seen.trained[next(iter(data.seen.trained))]
+    assert block not in data.held_out

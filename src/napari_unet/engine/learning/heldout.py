@@ -2,7 +2,8 @@
 
 A block that was held out once stays so, and a block that was trained on once is never held out, as
 long as one model is trained on and on: `Seen` goes with the model. So the scores of a model and of
-the one it was made from are both taken on pixels that neither was trained on.
+the one it was made from are both taken on pixels that neither was trained on. A block that was held
+out is trained on after all where most of what is painted of a class would be missing without it.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def hold_out(
     left: NDArray[np.intp] = np.sum(
         [count for plane in counts for count in plane.values()], axis=0, initial=0
     ) * np.ones(n_classes, dtype=np.intp)
-    floor = left * (1 - 2 * HELD_OUT)
+    floor, half = left * (1 - 2 * HELD_OUT), left / 2
     # one image may be given twice: its planes are held out together
     places: dict[tuple[str, Corner], list[int]] = {}
     for plane, labelled in enumerate(counts):
@@ -121,9 +122,13 @@ def hold_out(
             places.setdefault((keys[plane], corner), []).append(plane)
     held = [p for p in places if p[1] in seen.held_out.get(p[0], ())]
     fresh = [p for p in places if p not in held and p[1] not in seen.trained.get(p[0], ())]
-    chosen = {(plane, corner) for key, corner in held for plane in places[key, corner]}
-    for plane, corner in chosen:
-        left = left - counts[plane][corner]
+    chosen: set[tuple[int, Corner]] = set()
+    for key, corner in held:
+        lost = np.sum([counts[plane][corner] for plane in places[key, corner]], axis=0)
+        # cells that lie mostly in them are lost as wholes: of at most half, something is left
+        if (left - lost >= half).all():
+            chosen |= {(plane, corner) for plane in places[key, corner]}
+            left = left - lost
     wanted = min(MAX_BLOCKS, int(HELD_OUT * sum(map(len, counts))))
     for index in np.random.default_rng([seed, 1]).permutation(len(fresh)):
         key, corner = fresh[index]
