@@ -99,6 +99,17 @@ def test_of_a_model_that_knows_no_size_all_holes_are_filled_unless_told_otherwis
     assert not left[10, 10]
 
 
+@pytest.mark.parametrize(("diameter", "magnification"), [(2.4, 1.0), (9.0, 0.25)])
+def test_what_tiny_cells_enclose_is_not_filled(diameter: float, magnification: float) -> None:
+    """However small they are, 0.3 of one is less than the 49 pixels of a gap between many."""
+    config = PredictConfig(magnification=magnification, split=0.0)
+
+    found = find_cells(model(diameter=diameter), plane(), config)
+
+    assert found[22, 28] > 0
+    assert not found[20:27, 30:37].any()
+
+
 @pytest.mark.parametrize("downsample", [1, 3])
 def test_the_border_says_nothing_about_where_cells_are_cut(downsample: int) -> None:
     """Outlines are smoothed as much as the model's resolution wants, whatever is given back."""

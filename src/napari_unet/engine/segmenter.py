@@ -173,8 +173,11 @@ class Segmenter:
         return smallest if min_size >= 0 else (smallest + 1) // 2
 
     def largest_hole(self) -> int:
-        """Return the pixels of a hole to fill: 0.3 typical cells; 0 when their size is unknown."""
-        return 3 * round(0.1 * np.pi / 4 * self.diameter**2)
+        """Return the pixels of a hole to fill: 0.3 typical cells; 0 when their size is unknown.
+
+        Of cells as small as a spot it is one pixel, so that they are not taken for unknown.
+        """
+        return max(3 * round(0.1 * np.pi / 4 * self.diameter**2), 1) if self.diameter else 0
 
     def describe(self) -> str:
         """Say in a line what this model is."""
