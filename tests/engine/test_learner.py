@@ -218,6 +218,22 @@ def test_a_gradient_that_is_not_finite_is_never_applied(recipe: Recipe) -> None:
     assert [update.state()["bad_steps"] for update in updates] == [1, 0]
 
 
+def test_a_step_that_is_not_taken_says_nothing_of_silent_nodes() -> None:
+    """They have been silent for as many steps as before it."""
+    network = new_model().network()
+    update = Update(network, network, DEFAULT)
+    update.prepare(1, 0.01)
+    update.apply(sum(p.sum() for p in network.parameters()) * 0, torch.ones(1))
+    before = update.state()["idle"]
+    assert before.tolist() == [1] * len(before)
+
+    for _ in range(2):
+        update.apply((sum(p.sum() for p in network.parameters()) * 0).sqrt(), torch.ones(1))
+
+    assert update.state()["bad_steps"] == 2
+    assert torch.equal(update.state()["idle"], before)
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_learner_goes_back_to_where_its_state_was_taken(name: str) -> None:
     """And takes the same steps again, to the last bit."""

@@ -89,8 +89,8 @@ class Update:
         self.told[0] = torch.where(fine, loss, torch.nan)
         self.told[1].add_(~fine)
         if self._recipe.revive:
-            # what is 0 everywhere has a gradient of exactly 0
-            self._idle.add_(1).mul_(gradient[self._heard] == 0)
+            # what is 0 everywhere has a gradient of exactly 0; one that is no number tells nothing
+            self._idle.add_(fine).mul_((gradient[self._heard] == 0) | ~fine)
         if self._recipe.clip:
             # as torch.nn.utils.clip_grad_norm_ does
             gradient.mul_((self._recipe.clip / (norm + 1e-6)).clamp(max=1))
