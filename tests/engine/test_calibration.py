@@ -45,6 +45,47 @@ def test_a_network_that_prefers_one_class_is_set_right(trained: Segmenter, bias:
     assert after > before + 0.02
 
 
+def test_planes_without_cells_do_not_keep_those_of_others_from_being_looked_at(
+    trained: Segmenter,
+) -> None:
+    """As the first ones of a stack, on which somebody painted that nothing is there."""
+    nothing = Annotation(np.zeros_like(IMAGE), np.ones_like(TRUTH), "scribbles")
+    weights = dict(trained.weights)
+    weights["head.bias"] = weights["head.bias"] + np.float32([0, -3])
+    worse = replace(trained, weights=weights)
+
+    alone, behind = (
+        calibrate(worse, prepare(planes, CONFIG, trained, torch.device("cpu")), scales=2)
+        for planes in ([PAINTED], [nothing, nothing, PAINTED])
+    )
+
+    assert (behind.core, behind.split, behind.scales) == (alone.core, alone.split, alone.scales)
+    for name, values in alone.weights.items():
+        np.testing.assert_array_equal(behind.weights[name], values)
+    assert (behind.weights["head.bias"] != worse.weights["head.bias"]).any()
+
+
+def test_cells_in_two_places_far_from_each_other_are_looked_at(trained: Segmenter) -> None:
+    """In the middle between them, where nothing is painted, there is nothing to fit to."""
+    labels = np.zeros((960, 960), TRUTH.dtype)
+    labels[:192, :192] = labels[-192:, -192:] = TRUTH + 1
+    data = prepare(
+        [Annotation(np.tile(IMAGE, (5, 5)), labels, "scribbles")],
+        CONFIG,
+        trained,
+        torch.device("cpu"),
+    )
+    weights = dict(trained.weights)
+    weights["head.bias"] = weights["head.bias"] + np.float32([0, -3])
+    worse = replace(trained, weights=weights)
+
+    better = calibrate(worse, data)
+
+    before, after = (metrics.seg_score(TRUTH, segment(model, IMAGE)) for model in (worse, better))
+    assert (better.weights["head.bias"] != weights["head.bias"]).any()
+    assert after > before + 0.02
+
+
 @pytest.mark.parametrize("seed", [14, 29])
 def test_no_other_pair_is_clearly_better_at_any_threshold(trained: Segmenter, seed: int) -> None:
     """Cells that are one at a threshold are apart at the next, and then another pair is best."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ well. Not of a model that is trained further: many painted cells are those that 
 somebody accepted, so they cannot tell that the weights before are as good."""
 
 MAX_PLANES, WINDOW = 2, 448
-"""Planes that are looked at, and side in network pixels of what is looked at of each."""
+"""Planes with cells that are looked at, and side in network pixels of what is looked at of each."""
 
 Scores = NDArray[np.float64]
 
@@ -129,8 +130,9 @@ def calibrate(
 def _is_filled(segmenter: Segmenter, data: TrainingSet) -> bool:
     """Whether most of what lies around the painted cells is cells, as the network says."""
     network = segmenter.network(data.planes[0].image.device)
-    box, _ = _window(data, 0)
-    said = predict_window(network, data.planes[0].image, box)
+    first, *_ = _with_cells(data)
+    box, _ = _window(data, first)
+    said = predict_window(network, data.planes[first].image, box)
     return bool(foreground(said).mean() > FILLED)
 
 
@@ -155,7 +157,7 @@ def _fitted(segmenter: Segmenter, data: TrainingSet) -> tuple[Segmenter, Scores]
     """Return a model of cells with what fits best, and the scores of the painted cells."""
     network = segmenter.network(data.planes[0].image.device)
     views: list[_View] = []
-    for index in range(min(len(data.planes), MAX_PLANES)):
+    for index in _with_cells(data):
         box, cells = _window(data, index)
         said = predict_window(network, data.planes[index].image, box, segmenter.coarser_factors)
         model = at_working_resolution(segmenter, cells)
@@ -197,16 +199,31 @@ def _shifted(probability: NDArray[np.float32], threshold: float) -> NDArray[np.f
     return probability * odds / (probability * odds + 1 - probability)
 
 
+def _with_cells(data: TrainingSet) -> list[int]:
+    """Return the planes that are looked at: the first ones on which cells are painted."""
+    painted = (index for index, cells in enumerate(data.cells) if cells.any())
+    return list(islice(painted, MAX_PLANES))
+
+
 def _window(data: TrainingSet, index: int) -> tuple[tuple[slice, slice], NDArray[np.integer]]:
     """Return the part of a plane around its painted cells that is not too large to look at."""
     cells = data.cells[index]
-    box = []
-    for axis in (0, 1):
-        painted = np.flatnonzero(cells.any(axis=1 - axis))
-        middle = int(np.median(painted)) if len(painted) else cells.shape[axis] // 2
-        start = int(np.clip(middle - WINDOW // 2, 0, max(cells.shape[axis] - WINDOW, 0)))
-        box.append(slice(start, min(start + WINDOW, cells.shape[axis])))
-    return (box[0], box[1]), cells[box[0], box[1]]
+    y, x = (int(np.median(np.flatnonzero(cells.any(axis=axis)))) for axis in (1, 0))
+    box = _around(y, x, cells.shape)
+    if not cells[box].any():  # the middle of places far from each other: one of them
+        places = np.argwhere(cells)
+        y, x = places[np.square(places - (y, x)).sum(axis=1).argmin()].tolist()
+        box = _around(y, x, cells.shape)
+    return box, cells[box]
+
+
+def _around(y: int, x: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Return the part of a plane with a place in its middle, or as near to it as can be."""
+    height, width = shape
+    top, left = (
+        min(max(at - WINDOW // 2, 0), max(n - WINDOW, 0)) for at, n in ((y, height), (x, width))
+    )
+    return slice(top, min(top + WINDOW, height)), slice(left, min(left + WINDOW, width))
 
 
 def _scores(view: _View) -> list[Scores]:
