@@ -18,6 +18,7 @@ from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.normalise import grey_statistics
 from napari_unet.core.touching import where_cells_meet
+from napari_unet.core.unet import UNet
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.events import Learned, Previewed, StepDone, Trained, TrainEvent, Validated
 from napari_unet.engine.inference import probabilities, segment
@@ -26,6 +27,7 @@ from napari_unet.engine.learning.budget import Budget
 from napari_unet.engine.learning.heldout import BLOCK, Seen
 from napari_unet.engine.learning.paintedplane import PaintedPlane
 from napari_unet.engine.learning.trainingset import TrainingSet, prepare
+from napari_unet.engine.learning.verdict import compare
 from napari_unet.engine.process.mailbox import Finish, Look, Mailbox, Repainted
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.starter import starter_model
@@ -329,6 +331,42 @@ def test_cells_that_the_earlier_model_drew_do_not_say_whether_it_got_better(fact
     assert f"({both.score.drawn} drawn by the earlier model not counted)" in str(both.score)
     assert isinstance(drawn, Trained)
     assert drawn.score is None
+
+
+def bright_is_cell(downsample: int) -> Segmenter:
+    """A network that takes each pixel for a cell that is bright enough, whatever is around it."""
+    network = UNet(1, 2, 1, 1)
+    with torch.no_grad():
+        for weights in network.parameters():
+            weights.zero_()
+        for block in (*network.down, *network.merge):
+            for convolution in (block[0], block[2]):
+                convolution.weight[0, 0, 1, 1] = 1
+        network.head.weight[:, 0, 0, 0] = torch.tensor([-5.0, 5.0])
+        network.head.bias[:] = torch.tensor([3.7, -3.7])
+    shape = {"in_channels": 1, "n_classes": 2, "base_channels": 1, "depth": 1}
+    return Segmenter(weights={}, **shape, downsample=downsample, core=0.0, split=0.0).with_weights(
+        network
+    )
+
+
+def test_a_drawn_cell_is_known_though_its_rim_runs_through_network_pixels() -> None:
+    """Of a pair of pixels at its left, which the network sees as one, only the right one is its.
+
+    The others that were found there may have been taken away.
+    """
+    y, x = np.indices((720, 720))
+    image = ((y % 90 - 45.5) ** 2 + (x % 90 - 44.5) ** 2 < 34**2).astype(np.float32)
+    model = bright_is_cell(downsample=2)
+    accepted = segment(model, image)
+    assert accepted.max() == 64
+    assert accepted[46, 10:12].tolist() == [0, 1]
+    accepted[accepted % 2 == 0] = 0
+
+    data = prepare([Annotation(image, accepted)], config(), model, CPU)
+
+    assert len(data.held_out_cells[0]) > 3
+    assert compare(model, model, data) is None
 
 
 def test_classes_are_compared_by_overlap() -> None:

@@ -12,7 +12,7 @@ from scipy import ndimage
 from napari_unet.core.cellclasses import foreground
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.metrics import seg_score
-from napari_unet.core.resolution import coarse_box, refine
+from napari_unet.core.resolution import coarse_box, coarsen_labels, refine
 from napari_unet.core.tiles import widened
 from napari_unet.engine.cells import at_working_resolution, find_cells
 from napari_unet.engine.events import Score
@@ -118,8 +118,10 @@ def _drawn(
         if factor > 1:
             said = refine(said, factor, (rows.start, columns.start), (y, x), (height, width))
         found = find_cells(segmenter, foreground(said), PredictConfig())
-        row, column = np.argwhere(cell.mask)[np.count_nonzero(cell.mask) // 2] * factor
-        inside = labels[y, x] == labels[row, column]
+        # each of its network pixels tells its number, though at its rim not by all pixels in it
+        row, column = np.argwhere(cell.mask)[0] * factor
+        block = labels[row : row + factor, column : column + factor]
+        inside = labels[y, x] == coarsen_labels(block, factor)
         same = found == np.bincount(found[inside]).argmax()
         drawn[number] = np.array_equal(same, inside)
     return drawn
