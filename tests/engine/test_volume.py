@@ -113,14 +113,16 @@ def test_a_volume_may_have_channels_and_be_a_single_plane() -> None:
         assert labels.shape == shape[1:]
 
 
-def test_a_volume_may_be_a_list_of_planes() -> None:
-    """As one reads them from files."""
+def test_a_volume_may_be_a_list_of_planes_or_on_disk(tmp_path: Path) -> None:
+    """As one reads them from files, or where an array takes no further axis."""
     image = two_balls()[0][8:20, 20:76, 20:76]
+    stored = zarr.create_array(tmp_path / "a.zarr", shape=image.shape, dtype=image.dtype)
+    stored[...] = image
     expected = segment_volume(starter_model(), image, CPU)
     assert expected.labels.any()
-    np.testing.assert_array_equal(
-        segment_volume(starter_model(), list(image), CPU).labels, expected.labels
-    )
+    for given in (list(image), stored):
+        found = segment_volume(starter_model(), given, CPU)
+        np.testing.assert_array_equal(found.labels, expected.labels)
 
 
 def test_what_is_no_volume_is_refused() -> None:

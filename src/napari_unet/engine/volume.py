@@ -62,7 +62,7 @@ def segment_volume(segmenter: Segmenter, image: Any, config: PredictConfig | Non
     segmenter : Segmenter
         The trained network, of cells.
     image : array
-        (Z, Y, X), or (C, Z, Y, X).
+        (Z, Y, X), or (C, Z, Y, X), NumPy or on disk.
     config : PredictConfig, optional
         As for `napari_unet.segment`, and how far apart the planes are (1 by default).
 
@@ -89,7 +89,8 @@ def segment_volume(segmenter: Segmenter, image: Any, config: PredictConfig | Non
         raise InputError(
             f"The image has shape {tuple(image.shape)}; give (Z, Y, X) or (C, Z, Y, X)."
         )
-    volume = checked_image(segmenter, image[None] if len(image.shape) == 3 else image)
+    # no axis can be added to what is on disk; labels and probabilities take more memory anyway
+    volume = checked_image(segmenter, np.asarray(image)[None] if len(image.shape) == 3 else image)
     foreground = np.zeros(volume.shape[1:], np.float32)
     labels = np.zeros(volume.shape[1:], np.uint32)
     for _ in segmenting_planes(segmenter, volume, labels, foreground, spacing, config):
