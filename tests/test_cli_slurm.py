@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,15 @@ def test_one_job_that_runs_is_enough(tmp_path: Path) -> None:
     assert run.stderr == ""
 
 
+@pytest.fixture
+def hears_terminals() -> Iterator[None]:
+    """Let what is started hear of a terminal that closes, though nohup may run the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hears_terminals")
 @pytest.mark.parametrize("submitting", [0, 1])
 def test_a_command_that_is_told_to_end_cancels_its_jobs(tmp_path: Path, submitting: int) -> None:
     """As when the terminal is closed: they would start later, and for nobody.
