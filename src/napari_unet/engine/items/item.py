@@ -18,6 +18,7 @@ from typing import Literal, TypeAlias
 
 from napari_unet.core.config import check_fields
 from napari_unet.engine.formats.imagefile import ImageFile, open_image
+from napari_unet.engine.items.stamps import fingerprint, summed_image
 
 __all__ = ["CHALLENGE", "RECORDS", "SUFFIX", "BatchOptions", "Item", "Link", "Outlines"]
 
@@ -98,6 +99,14 @@ class Item:
     def source(self) -> str:
         """The whole path of the image, which tells it from others of its name."""
         return str(self.image.absolute())
+
+    def fingerprint(self) -> str:
+        """Return what tells the image, as it is now, from others; without reading it all."""
+        return self.seen or fingerprint(self.image)
+
+    def image_sum(self) -> str:
+        """Return the `summed_image` of the image, which takes long; "" where it is no file."""
+        return "" if self.seen else summed_image(self.image)
 
     def open(self) -> ImageFile:
         """Open the image, without reading its pixels."""

@@ -25,7 +25,7 @@ import napari_unet
 from napari_unet.core.config import PredictConfig
 from napari_unet.engine.atomic import write_atomically
 from napari_unet.engine.items.item import CHALLENGE, SUFFIX, BatchOptions, Item
-from napari_unet.engine.items.stamps import fingerprint, stamp, summed, summed_image
+from napari_unet.engine.items.stamps import stamp, summed
 from napari_unet.engine.outlinefile import OUTLINES
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
@@ -153,9 +153,9 @@ def find_complete(item: Item, made_by: str, options: BatchOptions) -> Record | N
         name, _ = record.outputs.get(kind, ("", ""))
         if not name.endswith(suffixes) or not is_result(folder / name):
             return None
-    seen = item.seen or fingerprint(item.image)
+    seen = item.fingerprint()
     # a sum takes long, and is needed where the time is another one
-    image_sum = "" if item.seen or record.fingerprint == seen else summed_image(item.image)
+    image_sum = "" if record.fingerprint == seen else item.image_sum()
     if not record.is_of(made_by, seen, image_sum):
         return None
     outputs = {
@@ -189,8 +189,7 @@ def check_place(item: Item) -> None:
     there = [path for name, _ in record.outputs.values() if (path := folder / name).exists()]
     if not there or source.samefile(record.image):
         return
-    seen = item.seen or fingerprint(item.image)
-    if not record.is_of(record.made_by, seen, "" if item.seen else summed_image(item.image)):
+    if not record.is_of(record.made_by, item.fingerprint(), item.image_sum()):
         raise InputError(
             f"{item.image} has the name of {record.image}, of which {there[0]} was made; segment "
             f"them into different folders, or give the folder that holds both."

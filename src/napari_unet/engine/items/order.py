@@ -13,7 +13,6 @@ from napari_unet.engine.blocks import LARGE, is_large
 from napari_unet.engine.formats.imagefile import ImageFile
 from napari_unet.engine.items.item import SUFFIX, BatchOptions, Item
 from napari_unet.engine.items.manifest import wanted
-from napari_unet.engine.items.stamps import fingerprint
 from napari_unet.errors import InputError
 
 __all__ = ["Order", "linked_shape", "place_order"]
@@ -107,7 +106,7 @@ def place_order(
     InputError, OSError
         If it cannot be read.
     """
-    seen = item.seen or fingerprint(item.image)
+    seen = item.fingerprint()
     image = item.open()
     spatial = tuple(image.data.shape[1:])
     if options.link:

@@ -39,7 +39,7 @@ from napari_unet.engine.items.scratch import (
     plane_of,
     results_folder,
 )
-from napari_unet.engine.items.stamps import fingerprint, stamp, summed, summed_image
+from napari_unet.engine.items.stamps import stamp, summed
 from napari_unet.engine.items.volumes import find_volumes, predict_section, sections_share
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
@@ -117,12 +117,12 @@ def finish_item(segmenter: Segmenter, order: Order) -> Steps:
 def _commit(order: Order, made: Path, objects: int | None) -> None:
     """Move complete results to their places; from a crash in between the next run learns all."""
     item, outputs = order.item, order.outputs()
-    if (item.seen or fingerprint(item.image)) != order.fingerprint:
+    if item.fingerprint() != order.fingerprint:
         raise InputError(f"{item.image} was changed while it was read; run the batch again.")
     if not order.options.overwrite and (foreign := find_foreign(item, outputs.values())):
         raise InputError(f"{foreign[0]} was made or changed meanwhile; move it away.")
     present = {path.name: seen for path in outputs.values() if (seen := stamp(path)) is not None}
-    image_sum = "" if item.seen else summed_image(item.image)
+    image_sum = item.image_sum()
     made_from = order.made_by, order.fingerprint, image_sum
     known = read_record(item)
     new = {kind: (path.name, str(stamp(made / path.name))) for kind, path in outputs.items()}
