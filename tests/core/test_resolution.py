@@ -16,6 +16,7 @@ from napari_unet.core.resolution import (
     MOST,
     TARGET_DIAMETER,
     WINDOW,
+    are_filled,
     choose_factor,
     coarse_box,
     coarse_shape,
@@ -183,6 +184,22 @@ def test_the_factor_brings_objects_to_a_size_the_network_sees() -> None:
     assert choose_factor(TARGET_DIAMETER) == 1
     assert choose_factor(2 * TARGET_DIAMETER) == 2
     assert choose_factor(5 * TARGET_DIAMETER) == 5
+
+
+def test_cells_that_fill_an_image_may_be_twice_as_large() -> None:
+    """What is learned of them are the lines between them."""
+    assert choose_factor(0.0, filled=True) == 1
+    assert choose_factor(2.9 * TARGET_DIAMETER, filled=True) == 1
+    assert choose_factor(4 * TARGET_DIAMETER, filled=True) == 2
+
+
+def test_cells_fill_planes_where_most_of_all_their_pixels_are_cells() -> None:
+    """Whatever numbers they have."""
+    filled, empty = np.full((10, 20), 7), np.zeros((10, 10), int)
+    filled[:2] = 0
+    assert are_filled([filled])
+    assert not are_filled([filled, empty])
+    assert not are_filled([empty])
 
 
 def patchwork(width: float, side: int = 120) -> NDArray[np.uint8]:

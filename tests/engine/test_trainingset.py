@@ -264,6 +264,15 @@ def test_the_resolution_follows_the_painted_objects() -> None:
     assert training_set(annotate(np.minimum(labels, 2)), downsample=1).downsample == 1
 
 
+def test_cells_that_fill_the_image_keep_the_resolution_of_the_lines_between_them() -> None:
+    """The same cells with room around them are learned more coarsely."""
+    y, x = np.indices((400, 400))
+    labels = np.where((y % 100 < 92) & (x % 100 < 92), 1 + y // 100 * 4 + x // 100, 0)
+    apart = np.where(labels % 2 == y // 100 % 2, labels, 0)
+    assert training_set(annotate(labels, "instances"), downsample=0).downsample == 1
+    assert training_set(annotate(apart, "instances"), downsample=0).downsample == 2
+
+
 def test_the_resolution_of_classes_follows_how_fine_they_are() -> None:
     """Unless it is told."""
     wide = np.indices((240, 240))[1] // 60 % 2 + 1

@@ -12,7 +12,7 @@ Coarse pixel ``j`` is the mean of pixels ``j f ... j f + f - 1``; its centre lie
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,9 @@ from napari_unet.core.lookup import count_labels
 from napari_unet.core.tiles import mirror_indices, read_mirrored
 
 __all__ = [
+    "FILLED",
     "TARGET_DIAMETER",
+    "are_filled",
     "choose_factor",
     "coarse_box",
     "coarse_pixels",
@@ -35,6 +37,9 @@ __all__ = [
 
 TARGET_DIAMETER = 46.0
 """Diameter in network pixels that objects should have at most, on average."""
+
+FILLED = 0.7
+"""Share of cells above which they fill an image: what is learned are the lines between them."""
 
 MOST = 3
 """Factor that painted classes may always have: nobody painted the texture that tells them apart."""
@@ -73,20 +78,30 @@ def coarse_box(box: tuple[slice, ...], factor: int, shape: tuple[int, ...]) -> t
     )
 
 
-def choose_factor(diameter: float) -> int:
+def choose_factor(diameter: float, *, filled: bool = False) -> int:
     """Choose the factor from the typical diameter of the painted objects.
 
     Parameters
     ----------
     diameter : float
         In image pixels; 0 when nothing is known.
+    filled : bool
+        Whether the objects are cells that fill the image. The lines between them are thin, and
+        half of the working resolution, with which it is averaged then, sees twice as far.
 
     Returns
     -------
     int
-        The diameter in units of `TARGET_DIAMETER`, rounded; at least 1.
+        The diameter in units of `TARGET_DIAMETER`, of twice that where filled, rounded; at least 1.
     """
-    return max(1, math.floor(diameter / TARGET_DIAMETER + 0.5))
+    return max(1, math.floor(diameter / (TARGET_DIAMETER * (2 if filled else 1)) + 0.5))
+
+
+def are_filled(planes: Iterable[NDArray[np.integer]]) -> bool:
+    """Return whether cells, the numbers above 0, fill planes (Y, X) by more than `FILLED`."""
+    counts = np.array([(np.count_nonzero(cells), cells.size) for cells in planes])
+    cells, pixels = counts.sum(axis=0)
+    return bool(cells > FILLED * pixels)
 
 
 def coarsest_factor(planes: Sequence[NDArray[np.integer]], diameter: float) -> int:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.cellclasses import foreground
 from napari_unet.core.overlaps import Numbered, Overlaps, numbered
+from napari_unet.core.resolution import FILLED
 from napari_unet.engine.cells import at_working_resolution, find_cells_of_each
 from napari_unet.engine.learning.trainingset import TrainingSet
 from napari_unet.engine.learning.window import predict_window
@@ -30,10 +31,6 @@ THRESHOLDS = (0.5, 0.4, 0.6, 0.3, 0.7)
 
 CLEARLY = 0.01
 """Less than this, a painted plane that the network has learned by heart does not tell."""
-
-FILLED = 0.7
-"""Share of cells above which several resolutions are averaged: an eighth of the pixels that were
-wrong between crowded cells are right then. Cells with wider background are told apart no better."""
 
 BY_HEART = 0.03
 """What several resolutions may score below one on painted cells, which the network knows by heart

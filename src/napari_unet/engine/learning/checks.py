@@ -23,6 +23,7 @@ __all__ = [
     "class_names",
     "listed",
     "object_diameters",
+    "painted_cells",
 ]
 
 
@@ -159,10 +160,15 @@ def class_names(
     return segmenter.n_classes, segmenter.class_names
 
 
+def painted_cells(plane: Annotation) -> NDArray[np.integer]:
+    """Return the painted cells of one plane, and 0 elsewhere."""
+    return np.where(plane.labels >= first_cell(plane.meaning), plane.labels, 0)
+
+
 def object_diameters(plane: Annotation) -> NDArray[np.float64]:
     """Return the diameters in image pixels of the painted objects of one plane."""
     if plane.meaning != "classes":
-        return diameters(np.where(plane.labels >= first_cell(plane.meaning), plane.labels, 0))
+        return diameters(painted_cells(plane))
     # of classes, objects are the connected pieces of every class but the largest one
     counts = np.bincount(plane.labels.ravel().astype(np.uint8))  # classes are at most 254
     counts[0] = 0

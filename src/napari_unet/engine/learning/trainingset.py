@@ -15,7 +15,7 @@ from napari_unet.core.augment import Plane
 from napari_unet.core.cellclasses import ANY_CELL, ModelKind
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.diameters import smallest_diameter, typical_diameter
-from napari_unet.core.resolution import choose_factor, coarsest_factor
+from napari_unet.core.resolution import are_filled, choose_factor, coarsest_factor
 from napari_unet.core.summary import Summary, summarise
 from napari_unet.engine.learning.checks import (
     check_channels,
@@ -23,6 +23,7 @@ from napari_unet.engine.learning.checks import (
     check_labelled,
     class_names,
     object_diameters,
+    painted_cells,
 )
 from napari_unet.engine.learning.heldout import Block, Seen, block_mask, cells_mostly_in, hold_out
 from napari_unet.engine.learning.lossweights import border_share, cell_balance, class_balance
@@ -268,7 +269,7 @@ def prepare(
     elif classes:
         factor = coarsest_factor([plane.labels for plane in planes], diameter)
     else:
-        factor = choose_factor(diameter)
+        factor = choose_factor(diameter, filled=are_filled(map(painted_cells, planes)))
     n_classes, names = class_names(summary, planes, kind, segmenter)
     return TrainingSet(
         planes,

@@ -14,7 +14,7 @@ from psygnal import Signal
 from napari_unet.core.annotation import first_cell
 from napari_unet.core.boundary import around
 from napari_unet.core.diameters import diameters, typical_diameter
-from napari_unet.core.resolution import choose_factor, coarse_pixels, coarse_shape
+from napari_unet.core.resolution import are_filled, choose_factor, coarse_pixels, coarse_shape
 from napari_unet.core.tiles import within
 from napari_unet.engine.process import tasks
 from napari_unet.engine.process.shared_memory import SharedArray
@@ -284,5 +284,6 @@ class LiveWeights:
             labels = np.asarray(finest(self._labels)[plane])
             cells = np.where(labels >= first_cell(self._meaning), labels, 0)
             if cells.any():
-                return choose_factor(typical_diameter(diameters(cells)))
+                size = typical_diameter(diameters(cells))
+                return choose_factor(size, filled=are_filled([cells]))
         return 0
