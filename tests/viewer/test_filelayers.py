@@ -58,6 +58,24 @@ def test_labels_of_all_planes_in_one_axis_get_an_image_like_them(tmp_path: Path)
         file_layers(tmp_path / "a.ome.tif", tmp_path / "b_labels.tif")
 
 
+@pytest.mark.parametrize("times", [2, 3])
+def test_labels_lie_on_an_image_whose_depth_comes_before_its_time(
+    tmp_path: Path, times: int
+) -> None:
+    """OME-Zarr has time first, in whatever order the image has them."""
+    movie(tmp_path / "a.ome.tif", 2, times, 20, 30, axes="ZTYX")
+    found = np.arange(2 * times, dtype=np.uint32)[:, None, None] * np.ones((20, 30), np.uint32)
+    array = begin_zarr(tmp_path / "a_labels.ome.zarr", (2, times, 20, 30), axes="ZTYX")
+    array[...] = found
+    finish_zarr(tmp_path / "a_labels.ome.zarr")
+    image, labels = file_layers(tmp_path / "a.ome.tif", tmp_path / "a_labels.ome.zarr")
+
+    assert image.axis_labels == labels.axis_labels == ("z", "t", "y", "x")
+    np.testing.assert_array_equal(labels.data, found.reshape(2, times, 20, 30))
+    alone = labels_layer(tmp_path / "a_labels.ome.zarr", "ZT")
+    np.testing.assert_array_equal(alone.data, labels.data)
+
+
 def test_a_file_that_goes_while_it_is_shown_is_named(tmp_path: Path) -> None:
     """Of several that are open, the user learns which."""
     movie(tmp_path / "a.ome.tif", 2, 20, 30, axes="TYX")

@@ -34,7 +34,8 @@ def file_layers(image: Path, labels: Path) -> tuple[Image, Labels]:
     InputError
         If one of them is gone, or damaged.
     """
-    below, above = _Opened.of(image), _Opened.of(labels)
+    below = _Opened.of(image)
+    above = _Opened.of(labels, order=below.letters)
     alike = below.sizes == above.sizes
     if not alike and prod(below.sizes) != prod(above.sizes):
         raise InputError(
@@ -44,15 +45,23 @@ def file_layers(image: Path, labels: Path) -> tuple[Image, Labels]:
     return _image_layer(below, flat=not alike), _labels_layer(above, flat=not alike)
 
 
-def labels_layer(labels: Path) -> Labels:
+def labels_layer(labels: Path, order: str = "") -> Labels:
     """Open labels.
+
+    Parameters
+    ----------
+    labels : Path
+        The file, or the folder of zarr.
+    order : str, optional
+        A letter for each axis of planes, in the order of the image ("ZT"): OME-Zarr has them in an
+        order of its own.
 
     Raises
     ------
     InputError
         If they are gone, or damaged.
     """
-    return _labels_layer(_Opened.of(labels), flat=False)
+    return _labels_layer(_Opened.of(labels, order=order), flat=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,13 +75,21 @@ class _Opened:
     planes: list[int]
 
     @classmethod
-    def of(cls, path: Path) -> _Opened:
+    def of(cls, path: Path, order: str = "") -> _Opened:
+        """Open a file; planes along the same axes as in ``order`` are counted in that order."""
         source = open_source(path)
         levels = zarr_levels(path) if is_zarr(path) else [source.data]
         shape, axes = source.data.shape, source.axes
         channels = [i for i, axis in enumerate(axes) if axis in "CS"]
         planes = [i for i, axis in enumerate(axes) if axis not in "CSYX" and shape[i] > 1]
+        if sorted(axes[i] for i in planes) == sorted(order):
+            planes.sort(key=lambda i: order.find(axes[i]))
         return cls(path, source, levels, channels, planes)
+
+    @property
+    def letters(self) -> str:
+        """A letter for each axis of planes."""
+        return "".join(self.source.axes[i] for i in self.planes)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -103,9 +120,7 @@ class _Opened:
 
     def spatial(self, *, flat: bool, channels: bool) -> dict[str, Any]:
         """Return names, steps and units of the axes of these arrays, colours aside."""
-        letters = (
-            "Q" * bool(self.planes) if flat else "".join(self.source.axes[i] for i in self.planes)
-        )
+        letters = "Q" * bool(self.planes) if flat else self.letters
         letters = "C" * (channels and not self.rgb) + letters + "YX"
         size = self.source.size
         y, x = size.yx or (1.0, 1.0)

@@ -91,7 +91,8 @@ class OpenFilesJob(FilesJob):
 
     def result(self, number: int, image: Path, labels: Path) -> Show:  # noqa: ARG002
         """Return what shows a result."""
-        return OpenFileResult(self._sources[number].layer, labels)
+        source = self._sources[number]
+        return OpenFileResult(source.layer, labels, source.plane_axes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,19 +118,22 @@ class _Source:
         path = layer.source.path
         return cls(layer, layer.name, identity, path, file_name, stack, size, axes)
 
+    @property
+    def plane_axes(self) -> str:
+        """A letter for each axis of more than one plane."""
+        sizes = zip(self.axes, self.stack.leading, strict=True)
+        return "".join(axis for axis, n in sizes if n > 1)
+
     def arguments(self, stop: threading.Event) -> dict[str, Any]:
         """Return what an `OpenItem` is made of; for a worker thread."""
-        counted = [
-            (n, axis) for n, axis in zip(self.stack.leading, self.axes, strict=True) if n > 1
-        ]
         return {
             "image": Path(f"layer {self.called!r}"),
             "name": Path(self.file_name),
             "seen": self._fingerprint(stop),
             "planes": served_planes(self.stack, self.called),
             "file": "" if self.path is None else str(Path(self.path).absolute()),
-            "plane_axes": "".join(axis for _, axis in counted),
-            "plane_shape": tuple(n for n, _ in counted),
+            "plane_axes": self.plane_axes,
+            "plane_shape": tuple(n for n in self.stack.leading if n > 1),
             "pixel_size": self.size,
         }
 

@@ -113,10 +113,12 @@ class OpenFileResult:
         What was segmented.
     labels : Path
         What became of it.
+    axes : str
+        A letter for each axis of planes of the image, in its order.
     """
 
-    def __init__(self, image: Image, labels: Path) -> None:
-        self._image, self._labels = weakref.ref(image), labels
+    def __init__(self, image: Image, labels: Path, axes: str) -> None:
+        self._image, self._labels, self._axes = weakref.ref(image), labels, axes
         self._opened: weakref.ref[Layer] | None = None
 
     def __call__(self, viewer: ViewerModel) -> None:
@@ -129,7 +131,7 @@ class OpenFileResult:
         """
         image, layer = self._image(), self._opened and self._opened()
         if layer is None or layer not in viewer.layers:
-            layer = labels_layer(self._labels)
+            layer = labels_layer(self._labels, self._axes)
             if image is not None:
                 _lie_on(layer, image)
             viewer.add_layer(layer)
