@@ -59,6 +59,23 @@ def test_a_pattern_lists_what_it_matches(tmp_path: Path, monkeypatch: pytest.Mon
     assert Path("c.zarr/thumbnail.png") not in find_images("**/*")
 
 
+def test_a_pattern_of_folders_lists_what_is_in_them(tmp_path: Path) -> None:
+    """Quoted, or on Windows, where no shell does it; but where it matches images, only these."""
+    tree(tmp_path, "day1/a.tif", "day2/deep/a.tif", "night/a.tif")
+    (tmp_path / "day notes.txt").write_text("not an image")
+
+    pattern = tmp_path / "day*"
+    names = [relative_name(path, pattern).as_posix() for path in find_images(pattern)]
+    assert names == ["day1/a", "day2/deep/a"]
+    tree(tmp_path, "day0.tif")
+    assert find_images(pattern) == [tmp_path / "day0.tif"]
+
+    tree(tmp_path / "bowl", "7f/images/7f.png", "7f/masks/0c.png", "7f/masks/1b.png")
+    bowl = tmp_path / "bowl"
+    (pair,) = pair_files([bowl / "*" / "images"], [bowl / "*" / "masks"])
+    assert pair == (bowl / "7f/images/7f.png", bowl / "7f/masks")
+
+
 def test_nothing_to_find_is_an_error(tmp_path: Path) -> None:
     """An empty folder, a pattern without matches and a missing file are told apart from success."""
     for path in (tmp_path, tmp_path / "*.tif", tmp_path / "gone.tif"):

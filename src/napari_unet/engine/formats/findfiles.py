@@ -30,7 +30,8 @@ def find_images(
     With ``labels``, a folder's files ``_seg.npy`` of Cellpose are listed, too, and a folder of
     masks with one cell each is listed instead of its image; without, the masks are left out.
 
-    A folder of zarr is one image, or the fields of its plate. Of folders and patterns, files with
+    A folder of zarr is one image, or the fields of its plate. A pattern that matches folders, and
+    no image, lists what is in them. Of folders and patterns, files with
     another suffix than an image's, unless the pattern names it, what is hidden (also macOS's
     ``._`` files) and what is partial are left out; the order is natural, ``a2`` before ``a10``.
     A subfolder that cannot be read is listed itself, so that it is missed where it is opened. One
@@ -44,14 +45,10 @@ def find_images(
     path = Path(path)
     if path.is_file():
         return [path]
-    if is_zarr(path):
-        found = set(zarr_images(path))
-    elif labels and image_of_masks(path) is not None:
-        found = {path}
-    elif path.is_dir():
-        found = set(_in_folder(path, links, labels=labels))
+    if path.is_dir():
+        found = set(_inside(path, links, labels=labels))
     elif glob.has_magic(str(path)):
-        found = set(_matching(path))
+        found = set(_matching(path, links, labels=labels))
     else:
         raise InputError(f"There is no file or folder {path}.")
     if not found:
@@ -72,6 +69,16 @@ def relative_name(file: Path, given: AnyPath) -> Path:
         stem = Path(last).stem
         name = re.sub(r"\.ome$", "", stem, flags=re.IGNORECASE) or stem
     return Path(*(ZARR_ENDING.sub("", folder) for folder in folders), name)
+
+
+def _inside(folder: Path, links: set[Path] | None, *, labels: bool) -> Iterator[Path]:
+    """Yield the images that a folder is, or that are in it."""
+    if is_zarr(folder):
+        yield from zarr_images(folder)
+    elif labels and image_of_masks(folder) is not None:
+        yield folder
+    else:
+        yield from _in_folder(folder, links, labels=labels)
 
 
 def _in_folder(folder: Path, links: set[Path] | None, *, labels: bool) -> Iterator[Path]:
@@ -98,7 +105,7 @@ def _in_folder(folder: Path, links: set[Path] | None, *, labels: bool) -> Iterat
     yield from (Path(error.filename) for error in closed)
 
 
-def _matching(pattern: Path) -> Iterator[Path]:
+def _matching(pattern: Path, links: set[Path] | None, *, labels: bool) -> Iterator[Path]:
     root = _root(pattern)
     named = {*SUFFIXES, pattern.suffix.lower()}
     found = [
@@ -107,12 +114,12 @@ def _matching(pattern: Path) -> Iterator[Path]:
         if not any(map(_is_left_out, path.relative_to(root).parts))
     ]
     zarrs = {path for path in found if is_zarr(path)}
-    for path in found:
-        if not zarrs.isdisjoint(path.parents):
-            continue
-        if path in zarrs:
-            yield from zarr_images(path)
-        elif path.suffix.lower() in named and _is_file(path):
+    found = [path for path in found if zarrs.isdisjoint(path.parents)]
+    images = [p for p in found if p in zarrs or (p.suffix.lower() in named and _is_file(p))]
+    for path in images or found:
+        if _is_folder(path):
+            yield from _inside(path, links, labels=labels)
+        elif images:
             yield path
 
 
