@@ -144,6 +144,15 @@ def deep_png(pixels: np.ndarray) -> bytes:
     )
 
 
+@pytest.mark.parametrize("side", [9500, 13400])
+def test_a_picture_may_be_larger_than_pillow_expects(side: int, tmp_path: Path) -> None:
+    """Of a scanned slide, beyond what it warns of and beyond what it refuses; nothing stays set."""
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.new("1", (side, side), 1).save(tmp_path / "slide.png", compress_level=1)
+    assert read_image(tmp_path / "slide.png").shape == (1, side, side)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
 @pytest.mark.parametrize("samples", [1, 2, 3, 4])
 def test_a_picture_keeps_all_of_its_bits_or_is_refused(samples: int, tmp_path: Path) -> None:
     """Cut to 8 bits, cells 1 to 255 would be background, and 256 to 511 one cell."""

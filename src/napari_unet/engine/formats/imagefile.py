@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from napari_unet.engine.formats.axisview import AxisView
 from napari_unet.engine.formats.cellposefile import is_cellpose, read_cellpose
@@ -136,7 +136,7 @@ def explained(path: Path) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise InputError(f"There is no file {path}.") from error
-    except (OSError, Image.DecompressionBombError, *DAMAGED) as error:
+    except (OSError, *DAMAGED) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} cannot be read as an image: {reason}.") from error
     except MemoryError as error:

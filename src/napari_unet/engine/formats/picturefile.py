@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,28 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from napari_unet.errors import InputError
 
-__all__ = ["read_picture"]
+__all__ = ["open_picture", "read_picture"]
+
+_opening = threading.Lock()
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Open a file with Pillow, also one that is larger than Pillow expects of a picture.
+
+    Beyond 89 megapixels it warns, and beyond 179 it refuses, as a web server wants it; microscopes
+    make larger ones.
+
+    Raises
+    ------
+    UnidentifiedImageError
+        If it is none that Pillow can read.
+    """
+    with _opening:
+        most, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = most
 
 
 def read_picture(path: Path, palette: bool) -> tuple[NDArray[Any], str]:
@@ -25,7 +47,7 @@ def read_picture(path: Path, palette: bool) -> tuple[NDArray[Any], str]:
     UnidentifiedImageError
         If it is none that Pillow can read.
     """
-    with Image.open(path) as image:
+    with open_picture(path) as image:
         if isinstance(image, ImageFile.StubImageFile):
             raise UnidentifiedImageError(f"{path} has a kind that Pillow knows, but cannot read")
         if getattr(image, "n_frames", 1) > 1:

@@ -13,8 +13,9 @@ import numpy as np
 import tifffile
 import zarr
 from numpy.typing import NDArray
-from PIL import Image, ImageSequence
+from PIL import ImageSequence
 
+from napari_unet.engine.formats.picturefile import open_picture
 from napari_unet.engine.formats.rawpixels import RawPixels
 from napari_unet.engine.formats.source import Source
 from napari_unet.engine.formats.tiffsize import tiff_pixel_size
@@ -252,7 +253,7 @@ def _decode(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path)
         )
     # Pillow brings its own decoders for the commonest compressions, of plain pages
     plain = series.axes.endswith(("YX", "YXS")) and tif.pages.first.photometric != 0
-    with Image.open(path) as image:
+    with open_picture(path) as image:
         pages = np.stack([np.array(page) for page in ImageSequence.Iterator(image)])
     if plain and pages.size == math.prod(shape) and pages.dtype == series.dtype:
         return pages.reshape(shape)
