@@ -283,6 +283,10 @@ SIZES: dict[str, tuple[dict[str, Any], PixelSize]] = {
         {"resolution": (300, 300), "resolutionunit": "INCH", "metadata": {"axes": "ZYX"}},
         PixelSize(),
     ),
+    "a printer's, saved by ImageJ": (
+        {"imagej": True, "resolution": (72, 72), "metadata": {"axes": "ZYX", "unit": "inch"}},
+        PixelSize(),
+    ),
 }
 
 

@@ -22,14 +22,16 @@ __all__ = [
 UNITS = {
     "angstrom": ("Å", "å"),
     "centimeter": ("cm",),
-    "inch": ("in", '"'),
     "meter": ("m",),
     "micrometer": ("µm", "μm", "um", "micron", "microns", "\\u00b5m", "micrometers"),
     "millimeter": ("mm",),
     "nanometer": ("nm",),
     "picometer": ("pm",),
 }
-"""Units of length as OME-Zarr writes them, as OME-XML does, and as others do."""
+"""Units of length as OME-Zarr writes them, as OME-XML does, and as others do.
+
+Inches are none: they come from the dots per inch of a printer, which ImageJ takes for a scale.
+"""
 
 MICROMETRES = {
     "picometer": 1e-6,
@@ -38,7 +40,6 @@ MICROMETRES = {
     "micrometer": 1.0,
     "millimeter": 1e3,
     "centimeter": 1e4,
-    "inch": 25400.0,
     "meter": 1e6,
 }
 
