@@ -8,7 +8,7 @@ from skimage.measure import label
 from napari_unet.core.unnumbered import seems_unnumbered
 from napari_unet.sample_data import touching_cells
 
-_, CELLS = touching_cells((256, 256))
+IMAGE, CELLS = touching_cells((256, 256))
 SQUARES = np.zeros((60, 120), int)
 for y, x in np.ndindex(5, 10):
     SQUARES[12 * y + 2 :, 12 * x + 2 :][:8, :8] = 1
@@ -21,6 +21,13 @@ def test_a_mask_and_classes_are_doubted() -> None:
     assert "1 number stands for 50 pieces" in seems_unnumbered(mask)
     assert "2 numbers stand for 50 pieces" in seems_unnumbered(classes)
     assert "1 number stands for 50 pieces" in seems_unnumbered(np.stack([mask] * 3))
+
+
+def test_an_image_is_told_from_labels() -> None:
+    """To number its pieces, or to call its greys classes, would be no remedy."""
+    greys = np.clip(IMAGE / IMAGE.max() * 255, 0, 255).astype(np.uint8)
+    assert "of a few pixels, like the grey values of an image" in seems_unnumbered(greys)
+    assert "skimage" not in seems_unnumbered(greys)
 
 
 def test_numbered_cells_are_not_doubted() -> None:

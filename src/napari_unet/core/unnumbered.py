@@ -1,4 +1,4 @@
-"""Labels in which one number stands for many objects: masks, and classes of pixels."""
+"""Labels in which one number stands for many objects: masks, classes of pixels, and images."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ __all__ = ["seems_unnumbered", "seems_unnumbered_to_learn"]
 
 MANY, EACH = 10, 3
 """So many pieces, and so many for each number, are more than what a brush or a cut leaves."""
+
+GREYS, SPECK = 30, 10
+"""More numbers than classes have, in pieces of fewer pixels than cells, are the greys of an image:
+smooth ones on black have pieces of 8 pixels."""
 
 
 def seems_unnumbered(labels: NDArray[np.integer], side: str = "truth") -> str:
@@ -39,6 +43,11 @@ def _doubt(labels: NDArray[np.integer], where: str, remedy: str) -> str:
     pieces: Any = label(labels, background=0, return_num=True)[1]
     if pieces < max(MANY, EACH * numbers):
         return ""
+    if numbers > GREYS and np.count_nonzero(labels) < SPECK * pieces:
+        return (
+            f"{where}{numbers} numbers stand for {pieces} pieces of a few pixels, like the grey "
+            f"values of an image. Give labels, in which each cell has a number."
+        )
     have = "1 number stands" if numbers == 1 else f"{numbers} numbers stand"
     return (
         f"{where}{have} for {pieces} pieces, and each number counts as one cell. If each piece is "
