@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from napari_unet.engine.memory import (
-    _groups,
-    _left_in_group,
-    cost_of_pass,
-    free_memory,
-    largest_output,
-)
+from napari_unet.engine.memory import cost_of_pass, free_memory, largest_output
 from napari_unet.engine.segmenter import Segmenter
 
 CPU = torch.device("cpu")
@@ -109,36 +102,6 @@ def test_a_tile_suits_every_depth(depth: int) -> None:
         assert side > 500 or free == 1 << 20
 
 
-def test_free_memory_is_what_the_system_says(tmp_path: Path) -> None:
-    """At most the limit of a container; "max" is none, and a missing file neither."""
+def test_free_memory_is_what_the_system_says() -> None:
+    """As far as anybody can know."""
     assert 0 < free_memory(CPU) < 1 << 50
-    assert _left_in_group(tmp_path) >= 1 << 50
-    (tmp_path / "memory.current").write_text("300\n")
-    (tmp_path / "memory.stat").write_text("anon 250\ninactive_file 0\nactive_file 0\n")
-    (tmp_path / "memory.max").write_text("max\n")
-    assert _left_in_group(tmp_path) >= 1 << 50
-    (tmp_path / "memory.max").write_text("1000\n")
-    assert _left_in_group(tmp_path) == 700
-    (tmp_path / "memory.max").write_text("200\n")
-    assert _left_in_group(tmp_path) == 0
-
-
-def test_files_that_were_read_take_no_memory_from_a_container(tmp_path: Path) -> None:
-    """The system keeps their pages, up to the limit, as long as nobody needs the room."""
-    (tmp_path / "memory.max").write_text("1000\n")
-    (tmp_path / "memory.current").write_text("990\n")
-    (tmp_path / "memory.stat").write_text("anon 90\nfile 900\ninactive_file 600\nactive_file 200\n")
-
-    assert _left_in_group(tmp_path) == 810
-
-
-def test_a_job_of_a_cluster_has_the_limits_of_all_groups_that_it_is_in(tmp_path: Path) -> None:
-    """Also where it sees those of other jobs; in a container it sees its own as the root."""
-    (tmp_path / "told").write_text("12:cpu:/a\n0::/slurm/job_7/step_0\n")
-    groups = _groups(tmp_path, tmp_path / "told")
-
-    step = tmp_path / "slurm" / "job_7" / "step_0"
-    assert groups == [step, step.parent, tmp_path / "slurm", tmp_path]
-    (tmp_path / "told").write_text("0::/\n")
-    assert _groups(tmp_path, tmp_path / "told") == [tmp_path]
-    assert _groups(tmp_path, tmp_path / "not there") == [tmp_path]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
+from napari_unet.engine.cgroups import cores_allowed, groups
 from napari_unet.errors import DeviceError, first_line, is_out_of_memory
 
 __all__ = ["describe", "is_fast_with_bfloat16", "select_device", "torch_errors"]
@@ -15,6 +16,11 @@ __all__ = ["describe", "is_fast_with_bfloat16", "select_device", "torch_errors"]
 if hasattr(os, "register_at_fork"):
     # where torch has computed, a forked process waits for ever for threads that it has not got
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+# torch counts the cores of the machine; of more threads than a container may use cores at a time,
+# all wait for those that have had their share
+if (_cores := min(map(cores_allowed, groups()))) < torch.get_num_threads():
+    torch.set_num_threads(_cores)
 
 
 def select_device(name: str = "auto") -> torch.device:

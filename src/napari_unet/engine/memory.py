@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -19,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from napari_unet.core.leanpass import lean_pass
 from napari_unet.core.tiles import smallest_output
 from napari_unet.core.unet import UNet, valid_size
+from napari_unet.engine.cgroups import groups, memory_left
 from napari_unet.engine.segmenter import Segmenter
 
 __all__ = ["Cost", "cost_of_pass", "free_memory", "largest_output"]
@@ -150,35 +150,7 @@ def free_memory(device: torch.device) -> int:
         return int(free + reserved - used)
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
-    groups = _groups(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
-    return min(int(psutil.virtual_memory().available), *map(_left_in_group, groups))
-
-
-def _groups(root: Path, told: Path) -> list[Path]:
-    """Return the groups (Linux, cgroup 2) whose limits hold for this process, as it is told.
-
-    In a container that is the root. A job of a cluster is in a group of groups, and any of them may
-    have a limit.
-    """
-    try:
-        lines = told.read_text().splitlines()
-    except OSError:
-        lines = []
-    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
-    return [root / own, *(group for group in (root / own).parents if group.is_relative_to(root))]
-
-
-def _left_in_group(group: Path) -> int:
-    """Return what the limit of a group leaves."""
-    try:
-        limit = int((group / "memory.max").read_text())  # "max" where there is none
-        used = int((group / "memory.current").read_text())
-        told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):
-        return 1 << 62
-    # what was read of files counts as used, until somebody needs the room
-    files = sum(int(told.get(f"{kind}_file", 0)) for kind in ("active", "inactive"))
-    return max(limit - used + files, 0)
+    return min(int(psutil.virtual_memory().available), *map(memory_left, groups()))
 
 
 Shape = Sequence[int]
