@@ -287,7 +287,7 @@ def test_an_image_with_other_channels_is_refused_however_large(
 ) -> None:
     """Such as a slide in colour, of a model that learned from grey images."""
     monkeypatch.setattr(blocks, "LARGE", large)
-    colour = np.stack([cells()] * 3)
+    colour = np.stack([cells(seed=seed) for seed in range(3)])
     tifffile.imwrite(tmp_path / "a.tif", colour, photometric="minisblack", metadata={"axes": "CYX"})
     *_, failed, _ = segment_files(model, tmp_path / "a.tif", tmp_path / "out", CPU)
 

@@ -65,6 +65,14 @@ def test_the_layer_holds_what_the_engine_finds(segmented: Any, viewer: Any) -> N
     np.testing.assert_array_equal(layer.data, expected)
 
 
+def test_grey_in_colours_is_grey_to_a_model_of_one_channel(segmented: Any, viewer: Any) -> None:
+    """As pictures mostly are that were saved by other programs; with or without an alpha."""
+    grey = (255 * picture(90, 120)).astype(np.uint8)
+    layer = segmented(viewer.add_image(np.dstack([grey] * 3), rgb=True, name="cells"), config=TILES)
+    expected = napari_unet.segment(Session.of(viewer).segmenter, grey, TILES)
+    np.testing.assert_array_equal(layer.data, expected)
+
+
 def test_the_result_streams_tile_by_tile(session: Session, finish: Any, viewer: Any) -> None:
     """After the first tiles a part of the layer is filled, and its name says that it is a part."""
     seen: list[tuple[str, int, bool]] = []

@@ -14,7 +14,9 @@ from napari.layers import Labels
 from small_things import make_segmenter
 
 from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.engine.events import Previewed
 from napari_unet.engine.host import Host
+from napari_unet.engine.starter import starter_model
 from napari_unet.errors import InputError, JobError
 from napari_unet.sample_data import painted_scribbles, touching_cells
 from napari_unet.viewer.notes import is_linked, set_meaning
@@ -75,6 +77,22 @@ def test_training_makes_a_model_and_says_how_it_went(
     assert session.said.of_training.endswith((" on held-out labels.", " to measure its quality."))
     assert len(session.record.seconds) == 3
     assert "cells" in session.record.prepared
+
+
+def test_a_model_of_one_channel_goes_on_with_grey_in_colours(
+    session: Session, layers: Any, steps: list[Any], finish: Any
+) -> None:
+    """As it segments it; with a preview."""
+    _, labels = layers
+    grey = (200 * IMAGE).astype(np.uint8)
+    colours = session.viewer.add_image(np.dstack([grey] * 3), rgb=True, name="colours")
+    session.segmenter = starter_model()
+    session.train(colours, labels, None, small(steps=10))
+    finish()
+    assert session.segmenter is not None
+    assert session.segmenter.in_channels == 1
+    assert session.segmenter.provenance["steps"] > 9
+    assert any(isinstance(step, Previewed) for step in steps)
 
 
 def test_the_bar_is_not_at_its_end_while_the_model_is_fitted(
@@ -213,7 +231,8 @@ def test_a_model_that_cannot_go_on_is_told_before_anything_begins(
     stop(session, layers, steps, finish, qtbot)
     learned = session.record
     image, labels = layers
-    colours = session.viewer.add_image(np.zeros((*IMAGE.shape, 3), np.uint8), rgb=True)
+    blue = np.zeros((*IMAGE.shape, 3), np.uint8) + np.array([0, 0, 200], np.uint8)
+    colours = session.viewer.add_image(blue, rgb=True)
     with pytest.raises(InputError, match=r"was trained on 1 channel\(s\), these images have 3"):
         session.train(colours, labels, None, small())
     kinds = session.viewer.add_labels(SCRIBBLES.clip(0, 2).astype(np.uint8))

@@ -6,7 +6,7 @@
     segmenting              inference volume findmagnification pixelsize
     a plane, tile by tile   plane tilerunner coarser magnified lazyplane memory
     a huge one, in blocks   blocks planestore
-    cells, without torch    cells checkedimage
+    cells, without torch    cells checkedimage greycolour
     many images             batch items/
     on other machines       cluster slurm daskexecutor clusterworker
     a model                 segmenter modelfile starter exporting/

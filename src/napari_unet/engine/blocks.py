@@ -93,7 +93,7 @@ def open_store(
     return PlaneStore.open(
         scratch,
         segmenter,
-        image,
+        checked_image(segmenter, image),
         config,
         tile_size=tile_size,
         side=side,
@@ -105,7 +105,7 @@ def predict_block(
     store: PlaneStore, segmenter: Segmenter, image: Any, box: Box, config: PredictConfig
 ) -> None:
     """Compute the probabilities of cells in a block, or for a model of classes the classes."""
-    for _ in _predict_tiles(store, segmenter, image, box, config):
+    for _ in _predict_tiles(store, segmenter, checked_image(segmenter, image), box, config):
         pass
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from napari_unet.core.given import check_pixels
+from napari_unet.engine.greycolour import COLOURS, GreyColour, is_grey
 from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.engine.segmenter import Segmenter, check_segmenter
 from napari_unet.errors import InputError
@@ -22,7 +23,10 @@ def as_array(image: Any) -> Any:
 
 
 def checked_image(segmenter: Segmenter, image: Any) -> Any:
-    """Return an image as (C, Y, X) or (C, Z, Y, X); `InputError` if the model cannot take it."""
+    """Return an image as (C, Y, X) or (C, Z, Y, X); `InputError` if the model cannot take it.
+
+    Of grey that is stored as colour, a model of one channel is given one.
+    """
     check_segmenter(segmenter)
     image = as_array(image)
     if len(image.shape) == 2:
@@ -34,13 +38,19 @@ def checked_image(segmenter: Segmenter, image: Any) -> Any:
         )
     if np.dtype(image.dtype).kind not in "iufb":
         raise InputError(f"The image has dtype {image.dtype}; convert it to real numbers first.")
-    if image.shape[0] != segmenter.in_channels:
-        raise InputError(
-            f"The model was trained on {segmenter.in_channels} channel(s), the image has "
-            f"{image.shape[0]} (shape {tuple(image.shape)}, channels first); choose the channels "
-            f"the model knows, or train a new one."
-        )
-    return image
+    if image.shape[0] == segmenter.in_channels:
+        return image
+    otherwise = (
+        f"The model was trained on {segmenter.in_channels} channel(s), the image has "
+        f"{image.shape[0]} (shape {tuple(image.shape)}, channels first); choose the channels the "
+        f"model knows, or train a new one."
+    )
+    if segmenter.in_channels == 1 and image.shape[0] == COLOURS:
+        if type(image) is not np.ndarray:
+            return GreyColour(image, otherwise)
+        if is_grey(image):
+            return image[:1]
+    raise InputError(otherwise)
 
 
 def check_room(dtype: np.dtype[Any], objects: int) -> None:

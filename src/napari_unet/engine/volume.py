@@ -162,7 +162,7 @@ def predicting_sections(
     """
     if not axes:
         return
-    predictor = plane_predictor(segmenter, config)
+    volume, predictor = checked_image(segmenter, volume), plane_predictor(segmenter, config)
     # sections across planes are as high as the volume is deep
     sizes = {axis: spacing if axis else 1.0 for axis in axes}
     of_volume = _statistics(volume)

@@ -13,6 +13,7 @@ from napari.layers import Image
 from numpy.typing import NDArray
 
 from napari_unet.engine.formats.source import MICROMETRES, UNKNOWN, PixelSize, length_unit
+from napari_unet.engine.greycolour import COLOURS, is_grey
 from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.errors import InputError
 
@@ -39,6 +40,9 @@ PlaneIndex = tuple[int, ...]
 CHANNELS = ("c", "ch", "channel", "channels")
 AXES = {"t": "time points", "time": "time points", "z": "z planes"}
 MOST_CHANNELS = 4
+
+LOOK = 512
+"""Side of what is looked at of an image, to tell whether it is grey."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,6 +129,18 @@ class ImageStack:
     def indices(self) -> Iterator[PlaneIndex]:
         """Yield the index of every plane."""
         return product(*(range(n) for n in self.leading))
+
+    def fits(self, channels: int) -> bool:
+        """Whether a model of so many channels can take it.
+
+        One of a single channel takes grey that is stored as colour; whether this is, is told by
+        its middle here, and of all else where it is read.
+        """
+        if channels != 1 or self.channels != COLOURS:
+            return channels == self.channels
+        plane = self.lazy_plane(tuple(n // 2 for n in self.leading))
+        y, x = (slice((n - min(n, LOOK)) // 2, (n + LOOK) // 2) for n in self.plane_shape)
+        return is_grey(plane[:, y, x])
 
     @property
     def in_memory(self) -> bool:

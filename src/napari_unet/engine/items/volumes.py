@@ -108,6 +108,7 @@ class _Volume:
         self._image, self._planes = image, planes
         channels, _, *plane = image.data.shape
         self.shape = (channels, len(planes), *plane)
+        self.dtype: np.dtype[Any] = np.dtype(image.data.dtype)
 
     def __getitem__(self, index: tuple[slice, slice, slice, slice]) -> NDArray[Any]:
         channels, deep, y, x = index

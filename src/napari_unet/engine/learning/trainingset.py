@@ -17,6 +17,7 @@ from napari_unet.core.config import TrainConfig
 from napari_unet.core.diameters import smallest_diameter, typical_diameter
 from napari_unet.core.resolution import are_filled, choose_factor, coarsest_factor
 from napari_unet.core.summary import Summary, summarise
+from napari_unet.engine.greycolour import grey_plane
 from napari_unet.engine.learning.checks import (
     check_channels,
     check_classes,
@@ -183,7 +184,8 @@ class TrainingSet:
         Raises
         ------
         InputError
-            If a class was painted that the network has no output for.
+            If a class was painted that the network has no output for, or a plane with other
+            channels.
         """
         for stroke in strokes:
             if self.kind == "classes":
@@ -198,6 +200,9 @@ class TrainingSet:
             plane = Annotation(
                 stroke.image, stroke.labels, stroke.meaning, stroke.region, stroke.classes
             )
+            if self.channels == 1:
+                plane = grey_plane(plane)
+            check_channels((self.channels, plane.channels), None)
             self._painted.append(self._painted_plane(plane))
             self._images.append(torch.from_numpy(self._painted[-1].image).to(self._device))
             self._tensors.append(None)
@@ -253,6 +258,8 @@ def prepare(
     """
     summary = check_labelled(annotations)
     planes = [plane for annotation in annotations for plane in annotation.planes()]
+    if 1 in {segmenter.in_channels if segmenter else 0, *(plane.channels for plane in planes)}:
+        planes = [grey_plane(plane) for plane in planes]
     check_channels((plane.channels for plane in planes), segmenter)
     kind: ModelKind = "classes" if planes[0].meaning == "classes" else "cells"
     sizes = np.concatenate([object_diameters(plane) for plane in planes])

@@ -152,7 +152,9 @@ class Preview:
         if field.plane not in self._statistics:
             self._statistics[field.plane] = grey_statistics(plane)
         y, x = within(field.box, box)
-        pixels = np.asarray(plane[:, box[0], box[1]])
+        assert self._model is not None  # as for `_with_context`
+        used = slice(0, self._model.in_channels)  # one, of grey that is stored as colour
+        pixels = np.asarray(plane[used, box[0], box[1]])
         with self._sharing:
             if self._closed:
                 return None
@@ -161,7 +163,7 @@ class Preview:
         return Look(
             key=key,
             pixels=pixels,
-            statistics=self._statistics[field.plane],
+            statistics=self._statistics[field.plane][used],
             inner=(y, x),
             out=out,
             every=self._every,

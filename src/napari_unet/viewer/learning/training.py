@@ -220,7 +220,8 @@ def _layers(sources: Sequence[Source]) -> list[Layer]:
 
 def _check_continued(model: Segmenter, snapshots: Sequence[Painted]) -> None:
     """Raise an `InputError` if a model cannot go on with what is painted."""
-    check_channels((snapshot.stack.channels for snapshot in snapshots), model)
+    known, stacks = model.in_channels, [snapshot.stack for snapshot in snapshots]
+    check_channels((known if stack.fits(known) else stack.channels for stack in stacks), model)
     classes = snapshots[0].meaning == "classes"
     kind: ModelKind = "classes" if classes else "cells"
     planes = (labels for snapshot in snapshots for _, labels, _ in snapshot.planes)

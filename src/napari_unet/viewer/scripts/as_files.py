@@ -212,7 +212,7 @@ def _images(work: Work) -> list[Image]:
     known = work.segmenter.in_channels if work.segmenter is not None else 0
     if work.sources:
         known = ImageStack.of(work.sources[0].image).channels
-    return [i for i in image_layers(work.viewer) if ImageStack.of(i).channels == known]
+    return [i for i in image_layers(work.viewer) if ImageStack.of(i).fits(known)]
 
 
 def _only_plane(work: Work) -> int | None:

@@ -24,7 +24,7 @@ PER_PIXEL = 48
 def check_fits(segmenter: Segmenter, image: Image) -> None:
     """Raise an `InputError` if an image has other channels than the model knows."""
     stack = ImageStack.of(image)
-    if stack.channels != segmenter.in_channels:
+    if not stack.fits(segmenter.in_channels):
         raise InputError(
             f"The model was trained on {segmenter.in_channels} channel(s) and cannot be used on "
             f"{image.name!r} ({stack.describe()}); train a new model there (New model)."
