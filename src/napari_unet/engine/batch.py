@@ -9,12 +9,13 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.given import chosen
 from napari_unet.engine.device import select_device
+from napari_unet.engine.formats.source import AnyPath
 from napari_unet.engine.items.claims import Claims
 from napari_unet.engine.items.errors import attempt, complete
 from napari_unet.engine.items.events import BatchEvent
 from napari_unet.engine.items.item import BatchOptions, Item
 from napari_unet.engine.items.order import Order
-from napari_unet.engine.items.plan import AnyPath, plan
+from napari_unet.engine.items.plan import plan
 from napari_unet.engine.items.tasks import Executor, Task, is_one_unit, stages
 from napari_unet.engine.measurements import check_writer
 from napari_unet.engine.outlinefile import OUTLINES, check_outline_writer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath, PureWindowsPath
@@ -12,11 +11,11 @@ from typing import TypeAlias
 
 from napari_unet.core.annotation import Meaning
 from napari_unet.engine.formats.labelnames import composed, without_label_word
+from napari_unet.engine.formats.source import AnyPath
 from napari_unet.errors import InputError
 
 __all__ = ["read_classes"]
 
-AnyPath = str | os.PathLike[str]
 
 Place: TypeAlias = tuple[tuple[str, ...], set[str]]
 """The folders that a file lies in, and what it may be called there."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from napari_unet.core.annotation import whole_numbers
 from napari_unet.engine.formats.axisview import AxisView
 from napari_unet.engine.formats.imagefile import explained, open_source
 from napari_unet.engine.formats.maskfolder import image_of_masks, read_masks
-from napari_unet.engine.formats.source import UNKNOWN, PixelSize
+from napari_unet.engine.formats.source import UNKNOWN, AnyPath, PixelSize
 from napari_unet.engine.formats.tiff import is_tiff, read_tiff
 from napari_unet.engine.formats.tiffwriter import pieces, write_tiff
 from napari_unet.errors import InputError
@@ -27,7 +26,6 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
-AnyPath = str | os.PathLike[str]
 
 
 def read_image(path: AnyPath) -> Array:

@@ -210,8 +210,7 @@ def _key(
     if segmenter.kind == "cells":
         known.append(asdict(cell_rules(segmenter, config)))
     digest = hashlib.blake2b(repr(known).encode(), digest_size=12)
-    for name in sorted(segmenter.weights):
-        digest.update(np.ascontiguousarray(segmenter.weights[name]).data)
+    segmenter.hash_weights(digest.update)
     return digest.hexdigest()
 
 

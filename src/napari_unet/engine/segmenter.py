@@ -20,6 +20,8 @@ from napari_unet.core.given import is_path, told
 from napari_unet.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
     from napari_unet.core.unet import UNet
@@ -138,6 +140,12 @@ class Segmenter:
         unet.load_state_dict(weights, assign=True)
         unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return unet.to(device).eval()
+
+    def hash_weights(self, update: Callable[[Any], object]) -> None:
+        """Tell the weights, and what they are called, to the ``update`` of a digest."""
+        for name, array in sorted(self.weights.items()):
+            update(name.encode())
+            update(np.ascontiguousarray(array).data)
 
     def with_weights(self, network: UNet, **provenance: Any) -> Segmenter:
         """Return a copy with the present weights of a network and more provenance."""

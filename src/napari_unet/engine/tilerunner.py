@@ -236,8 +236,7 @@ class _SameWeights:
     def __init__(self, segmenter: Segmenter) -> None:
         self.segmenter = segmenter
         digest = hashlib.blake2b(repr(segmenter.describe()).encode())
-        for name in sorted(segmenter.weights):
-            digest.update(np.ascontiguousarray(segmenter.weights[name]).data)
+        segmenter.hash_weights(digest.update)
         self._digest = digest.digest()
 
     def __eq__(self, other: object) -> bool:

@@ -12,12 +12,12 @@ from pathlib import Path
 from napari_unet.engine.formats.cellposefile import is_cellpose
 from napari_unet.engine.formats.imagefile import SUFFIXES
 from napari_unet.engine.formats.maskfolder import image_of_masks
+from napari_unet.engine.formats.source import AnyPath
 from napari_unet.engine.formats.zarrfile import is_zarr, outermost_zarr, zarr_images
 from napari_unet.errors import InputError
 
 __all__ = ["find_images", "relative_name"]
 
-AnyPath = str | os.PathLike[str]
 
 ZARR_ENDING = re.compile(r"(\.ome)?\.zarr$", re.IGNORECASE)
 

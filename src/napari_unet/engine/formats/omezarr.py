@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,13 +24,12 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_unet.engine.formats.axisview import AxisView
 from napari_unet.engine.formats.ngff import VERSION, coarser, multiscale_metadata
-from napari_unet.engine.formats.source import UNKNOWN, PixelSize, with_known_axes
+from napari_unet.engine.formats.source import UNKNOWN, AnyPath, PixelSize, with_known_axes
 from napari_unet.engine.formats.zarrfile import is_zarr
 from napari_unet.errors import InputError
 
 __all__ = ["begin_zarr", "finish_zarr", "unfinished"]
 
-AnyPath = str | os.PathLike[str]
 
 CHUNK = 1024
 """Side of the chunks of a plane, and of the plane that is coarse enough."""

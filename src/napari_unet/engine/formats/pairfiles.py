@@ -13,7 +13,6 @@ beside other labels of ``a``.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -28,12 +27,12 @@ from napari_unet.engine.formats.labelnames import (
     without_label_word,
 )
 from napari_unet.engine.formats.maskfolder import image_of_masks
+from napari_unet.engine.formats.source import AnyPath
 from napari_unet.engine.formats.zarrfile import is_zarr, outermost_zarr
 from napari_unet.errors import InputError, some_of
 
 __all__ = ["labels_among", "pair_files", "same_name"]
 
-AnyPath = str | os.PathLike[str]
 
 BESIDE_LABELS = re.compile(r"_probabilities$|_RES/[^/]+$")
 """What a batch writes beside labels."""

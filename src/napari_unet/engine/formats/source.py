@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 __all__ = [
     "MICROMETRES",
     "UNITS",
     "UNKNOWN",
+    "AnyPath",
     "PixelSize",
     "Source",
     "length_unit",
@@ -18,6 +20,9 @@ __all__ = [
     "silent_axes",
     "with_known_axes",
 ]
+
+AnyPath: TypeAlias = str | os.PathLike[str]
+"""Of a file or a folder, as anybody may give it."""
 
 UNITS = {
     "angstrom": ("Å", "å"),

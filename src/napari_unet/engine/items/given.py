@@ -10,12 +10,12 @@ from pathlib import Path
 
 from napari_unet.engine.formats.findfiles import find_images
 from napari_unet.engine.formats.pairfiles import labels_among
+from napari_unet.engine.formats.source import AnyPath
 from napari_unet.engine.items.item import RECORDS
 from napari_unet.errors import InputError, some_of
 
 __all__ = ["images_given"]
 
-AnyPath = str | os.PathLike[str]
 
 RESULT = re.compile(r"_((labels|probabilities)(\.tif|\.ome\.zarr)|RES)$")
 """How the pictures among the results end."""

@@ -117,8 +117,7 @@ def identify(
     for name in ("weights", "provenance", "seen"):
         del model[name]
     digest = hashlib.sha256(json.dumps([model, settings], sort_keys=True).encode())
-    for name, array in sorted(segmenter.weights.items()):
-        digest.update(name.encode() + array.tobytes())
+    segmenter.hash_weights(digest.update)
     return digest.hexdigest(), settings
 
 

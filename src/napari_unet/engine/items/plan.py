@@ -9,13 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_unet.engine.formats.findfiles import relative_name
+from napari_unet.engine.formats.source import AnyPath
 from napari_unet.engine.items.given import images_given
 from napari_unet.engine.items.item import CHALLENGE, SUFFIX, Item
 from napari_unet.errors import InputError
 
 __all__ = ["plan", "take_shard"]
-
-AnyPath = str | os.PathLike[str]
 
 
 def plan(

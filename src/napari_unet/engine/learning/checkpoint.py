@@ -112,8 +112,7 @@ def identity(segmenter: Segmenter | None) -> str:
     if segmenter is None:
         return ""
     digest = hashlib.sha256()
-    for name, array in sorted(segmenter.weights.items()):
-        digest.update(name.encode() + array.tobytes())
+    segmenter.hash_weights(digest.update)
     return digest.hexdigest()
 
 
