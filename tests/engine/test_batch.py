@@ -600,6 +600,8 @@ def test_an_image_in_several_files_is_segmented_once(model: Segmenter, tmp_path:
     assert [path.name for path in out.glob("*.tif")] == ["s_0_labels.tif"]
     skipped = [event for event in events if isinstance(event, ItemSkipped)]
     assert [event.item.image for event in skipped] == files[1:]
+    shards = [plan(tmp_path / "in", out, shard=f"{i}/2") for i in (1, 2)]
+    assert [[item.image for item in shard] for shard in shards] == [[files[0], files[2]], []]
     assert f"belongs to the image in {files[0]}" in skipped[0].reason
     assert not skipped[0].complete
     assert _done(segment_files(model, tmp_path / "in", out, CPU)) == []

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from napari_unet.engine.formats.findfiles import relative_name
 from napari_unet.engine.formats.source import AnyPath
+from napari_unet.engine.formats.tiffset import image_files
 from napari_unet.engine.items.given import images_given
 from napari_unet.engine.items.item import CHALLENGE, SUFFIX, Item
 from napari_unet.errors import InputError
@@ -24,7 +26,9 @@ def plan(
     shard: str = "",
     remark: Callable[[str], object] | None = None,
 ) -> list[Item]:
-    """Name the results of all images before anything starts; nothing is opened.
+    """Name the results of all images before anything starts.
+
+    Nothing is opened, but of a shard, to see whether several files are one image.
 
     Parameters
     ----------
@@ -35,7 +39,8 @@ def plan(
     folder : path
         Where to write.
     shard : str
-        "i/n": only every n-th item, from the i-th on. The n shards together are all items.
+        "i/n": only every n-th item, from the i-th on. The n shards together are all items; an
+        image in several files is in that of the first.
     remark : callable, optional
         Is told in a sentence how many results of batches with another folder are left out, in
         another how many labels, and in a third which folders are links.
@@ -64,7 +69,8 @@ def plan(
             f"All images given are results in {folder}, or of an earlier batch; give the images "
             f"themselves."
         )
-    return take_shard(_told_apart(left), shard)
+    told_apart = _told_apart(left)
+    return _whole_images(take_shard(told_apart, shard), told_apart) if shard else told_apart
 
 
 def take_shard(items: Sequence[Item], shard: str) -> list[Item]:
@@ -82,6 +88,24 @@ def take_shard(items: Sequence[Item], shard: str) -> list[Item]:
     if not 1 <= index <= count:
         raise InputError(f"The shard is {shard!r}; give i/n, such as 1/4 for the first of four.")
     return list(items[index - 1 :: count])
+
+
+def _whole_images(items: Sequence[Item], everything: Sequence[Item]) -> list[Item]:
+    """Leave out files of a shard whose image begins in another one, and is segmented there."""
+
+    def key(file: Path) -> str:
+        return os.path.normpath(_key(file))  # as `image_files` calls them
+
+    shard = {key(item.image) for item in items}
+    places = {key(item.image): number for number, item in enumerate(everything)}
+
+    def begins_here(item: Item) -> bool:
+        files = {key(item.image)}
+        with suppress(OSError):  # what cannot be read is missed where it is opened
+            files |= {key(file) for file in image_files(item.image)}
+        return min(files & places.keys(), key=places.__getitem__) in shard
+
+    return [item for item in items if begins_here(item)]
 
 
 def _told_apart(items: Sequence[Item]) -> list[Item]:
