@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +16,9 @@ import zarr
 from small_things import make_segmenter
 
 from napari_unet.core.config import PredictConfig
+from napari_unet.engine import lazyplane
 from napari_unet.engine.host import Host
+from napari_unet.engine.inference import segment, segment_into
 from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.engine.process import tasks
 from napari_unet.engine.process.lazy import MOST_PIXELS, Served
@@ -307,3 +310,49 @@ def test_a_plane_on_disk_can_be_seen_as_one_channel() -> None:
     as_floats = np.asarray(view, dtype=np.float32)
     np.testing.assert_array_equal(as_floats, plane[None])
     np.testing.assert_array_equal(view[:, 3:9, ::4], plane[None, 3:9, ::4])
+
+
+def test_of_planes_that_are_kept_whole_only_as_many_are_as_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stack of thousands of them would fill the memory, plane by plane."""
+    monkeypatch.setattr(lazyplane, "ROOM", 2 * 40 * 50)
+    stack = zarr.create_array({}, shape=(3, 40, 50), chunks=(1, 40, 50), dtype="uint8")
+    watched = Watched(stack)
+    first, second, third = (LazyPlane(watched, {0: z}, None) for z in range(3))
+
+    for plane in (first, second, second, third, third, second):
+        assert plane[:, :5, :6].shape == (1, 5, 6)
+    assert watched.read == [(40, 50)] * 3
+    assert first[:, :5, :6].shape == (1, 5, 6)
+    assert watched.read == [(40, 50)] * 4
+
+
+def test_a_stack_that_is_segmented_is_not_in_memory_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not even where each of its planes has to be read in one piece."""
+    monkeypatch.setattr(lazyplane, "ROOM", 0)
+    pixels = np.random.default_rng(0).normal(size=(1, 6, 60, 70)).astype(np.float32)
+    read: list[weakref.ref[Any]] = []
+
+    class Read(np.ndarray[Any, Any]):
+        """Pixels of a plane, which can be told to be gone."""
+
+    class Stored:
+        shape, dtype, ndim, chunks = pixels.shape, pixels.dtype, 4, (1, 1, 60, 70)
+
+        def __getitem__(self, index: Any) -> Any:
+            part = Read(pixels[index].shape, pixels.dtype)
+            part[...] = pixels[index]
+            read.append(weakref.ref(part))
+            return part
+
+    segmenter = make_segmenter()
+    labels = np.zeros(pixels.shape[1:], np.uint32)
+    most = 0
+    for _ in segment_into(segmenter, Stored(), labels, PredictConfig(device="cpu")):
+        most = max(most, sum(part() is not None for part in read))
+
+    assert most == 1
+    np.testing.assert_array_equal(labels, segment(segmenter, pixels, PredictConfig(device="cpu")))

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["LazyPlane", "Readable", "chunk_side", "middle_plane", "plane_at", "slice_of"]
 
+ROOM = 1 << 28
+"""Bytes of planes that are kept whole; the one that was read last is kept in any case."""
+
 
 class LazyPlane:
     """A plane of an array that is not in memory; nothing is read before it is indexed.
 
-    One that is stored in a single piece is read at the first index, and kept as long as this.
+    One that is stored in a single piece is read whole at the first index, and kept; of many such
+    planes, those that were read last.
 
     Parameters
     ----------
@@ -54,14 +60,15 @@ class LazyPlane:
         self.chunk = (chunk_side(data, y), chunk_side(data, x))
         # no pixel can be read without all others: a region of it would cost as much as the plane
         self._in_one_piece = self.chunk[0] >= self.shape[1] and self.chunk[1] >= self.shape[2]
-        self._whole: NDArray[Any] | None = None
 
     def __getitem__(self, index: tuple[slice, slice, slice]) -> NDArray[Any]:
         if not self._in_one_piece:
             return self._read(*index)
-        if self._whole is None:
-            self._whole = self._read(*(slice(0, n) for n in self.shape))
-        return self._whole[index]
+        whole = _kept.get(self)
+        if whole is None:
+            whole = self._read(*(slice(0, n) for n in self.shape))
+            _keep(self, whole)
+        return whole[index]
 
     def _read(self, channels: slice, *spans: slice) -> NDArray[Any]:
         where: dict[int, int | slice] = {**self._at, **dict(zip(self._axes, spans, strict=True))}
@@ -76,6 +83,22 @@ class LazyPlane:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         everything = slice(None)
         return np.array(self[everything, everything, everything], dtype=dtype, copy=copy)
+
+
+_kept: WeakKeyDictionary[LazyPlane, NDArray[Any]] = WeakKeyDictionary()  # the newest is the last
+_keeping = threading.Lock()
+
+
+def _keep(plane: LazyPlane, whole: NDArray[Any]) -> None:
+    """Keep a plane as long as it is there, and of the others what there is room for."""
+    with _keeping:
+        others = list(_kept.items())
+        _kept[plane] = whole
+        room = ROOM - whole.nbytes
+        for other, pixels in reversed(others):
+            room -= pixels.nbytes
+            if room < 0:
+                _kept.pop(other, None)
 
 
 class Readable:
