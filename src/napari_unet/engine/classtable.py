@@ -54,6 +54,7 @@ def read_classes(
     classes: list[dict[int, str]] = [{} for _ in pairs]
     rows = _rows(Path(path))
     places = [[_place(file.absolute()) for file in pair] for pair in pairs]
+    meant: dict[str | None, list[int]] = {}  # a file has a row for every cell
     for number, row in enumerate(rows, start=2):
         try:
             # pandas writes 3.0 where a column was not complete
@@ -62,7 +63,10 @@ def read_classes(
             raise InputError(
                 f"{path}, row {number}: the label is {row['label']!r}; labels are whole numbers."
             ) from error
-        for index in _meant(row.get("file"), places, f"{path}, row {number}"):
+        name = row.get("file")
+        if name not in meant:
+            meant[name] = _meant(name, places, f"{path}, row {number}")
+        for index in meant[name]:
             classes[index][label] = row["class"]
     if rows and "file" not in rows[0] and len(pairs) > 1 and meaning != "classes":
         raise InputError(
