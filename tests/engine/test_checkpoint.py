@@ -18,8 +18,8 @@ import torch
 from painting import config, disks
 
 from napari_unet.core.annotation import Annotation
-from napari_unet.engine import training
 from napari_unet.engine.events import Prepared, StepDone, Trained, TrainEvent, Validated
+from napari_unet.engine.learning import run
 from napari_unet.engine.learning.checkpoint import load, save
 from napari_unet.engine.process.mailbox import Mailbox, Repainted
 from napari_unet.engine.training import train
@@ -176,7 +176,7 @@ def test_strokes_that_nothing_was_measured_on_are_other_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A training that is stopped right after a stroke goes on as if it came in between."""
-    monkeypatch.setattr(training, "RENEWAL_GAP", 1e9)  # only the first stroke is looked at
+    monkeypatch.setattr(run, "RENEWAL_GAP", 1e9)  # only the first stroke is looked at
     file, mailbox = tmp_path / "state", Mailbox()
     events = train([PAINTED], config(steps=0), checkpoint=file, mailbox=mailbox)
     for number in (701, 702):
