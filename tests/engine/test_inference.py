@@ -432,7 +432,7 @@ def test_type_and_layout_of_the_image_do_not_matter(change: Any, knobs: dict[str
 
 
 @pytest.mark.parametrize(("downsample", "scales"), [(1, 1), (2, 1), (1, 2)])
-@pytest.mark.parametrize("rotations", [1, 3])
+@pytest.mark.parametrize("knobs", [{}, {"rotations": 3}, {"magnification": 1.41}], ids=str)
 @pytest.mark.parametrize(
     "image",
     [
@@ -445,18 +445,20 @@ def test_type_and_layout_of_the_image_do_not_matter(change: Any, knobs: dict[str
         pytest.param(
             np.where(picture((40, 50)) > 0, np.inf, -np.inf).astype(np.float16), id="both inf"
         ),
+        pytest.param(np.where(picture((40, 50)) > 0.2, -1.7e308, 5.0), id="more than float32"),
+        pytest.param(np.where(picture((40, 50)) > 0.2, -3.4e38, 3.4e38), id="as much as float32"),
     ],
 )
 def test_strange_images_have_finite_probabilities(
-    image: NDArray[Any], downsample: int, scales: int, rotations: int
+    image: NDArray[Any], downsample: int, scales: int, knobs: dict[str, Any]
 ) -> None:
     """Nothing is NaN, nothing warns, and a segmentation exists."""
     segmenter = make_segmenter(downsample=downsample, scales=scales)
     before = image.copy()
-    result = probabilities(segmenter, image, config(rotations=rotations))
+    result = probabilities(segmenter, image, config(**knobs))
     assert np.isfinite(result).all()
     np.testing.assert_allclose(result.sum(axis=0), 1, atol=1e-5)
-    assert segment(segmenter, image, config(rotations=rotations)).shape == image.shape
+    assert segment(segmenter, image, config(**knobs)).shape == image.shape
     np.testing.assert_array_equal(image, before)
 
 

@@ -8,6 +8,8 @@ percentiles. Each pixel is mapped alone, so a result does not depend on tiles.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,7 @@ __all__ = [
     "HIGHEST",
     "LOW",
     "LOWEST",
+    "as_float32",
     "grey_statistics",
     "normalise",
     "oddity",
@@ -43,6 +46,12 @@ FAR_BELOW = 2.0
 
 SAMPLE = 1 << 18
 """Pixels per channel that the statistics are taken from, on a regular grid."""
+
+
+def as_float32(image: Any) -> NDArray[np.float32]:
+    """Return grey values as float32; what that cannot hold is infinite, and so not finite."""
+    with np.errstate(over="ignore"):
+        return np.asarray(image, dtype=np.float32)
 
 
 def grey_statistics(image: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -104,7 +113,7 @@ def normalise(image: NDArray[np.floating], statistics: NDArray[np.float32]) -> N
     """
     median, width, offset, scale = (column[:, None, None] for column in statistics.T)
     with np.errstate(over="ignore"):  # a filler for missing pixels: not finite, like these
-        values = np.arcsinh((np.asarray(image, dtype=np.float32) - median) / width)
+        values = np.arcsinh((as_float32(image) - median) / width)
     values = (values - offset) / scale
     values = np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     clipped: NDArray[np.float32] = np.clip(values, LOWEST, HIGHEST, out=values)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.normalise import as_float32
 from napari_unet.core.tiles import within
 
 __all__ = ["MAGNIFICATIONS", "Resized", "resized_shape"]
@@ -58,8 +59,9 @@ class Resized:
         channels, *spans = index
         box = tuple(slice(*span.indices(n)) for span, n in zip(spans, self.shape[1:], strict=True))
         source = _source(box, self.shape[1:], self._full)
-        part = np.asarray(self._plane[(channels, *source)], dtype=np.float32)
-        return _resampled(part, source, box, self.shape[1:], self._full)
+        part = as_float32(self._plane[(channels, *source)])
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite stays so
+            return _resampled(part, source, box, self.shape[1:], self._full)
 
     def needed(self, box: Box) -> Box:
         """Return the resized pixels that `back` needs for a box of the plane."""

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.lookup import count_labels
+from napari_unet.core.normalise import as_float32
 from napari_unet.core.tiles import mirror_indices, read_mirrored
 
 __all__ = [
@@ -180,8 +181,7 @@ def coarsen(image: NDArray[np.generic], factor: int) -> NDArray[np.float32]:
         (..., ceil(Y / factor), ceil(X / factor)).
     """
     if factor == 1:
-        with np.errstate(over="ignore"):  # what float32 lacks is infinite, and so not finite
-            return np.asarray(image, dtype=np.float32)
+        return as_float32(image)
     height, width = coarse_shape(image.shape[-2:], factor)
     whole = read_mirrored(image, (slice(0, height * factor), slice(0, width * factor)))
     total = np.zeros((*image.shape[:-2], height, width), dtype=np.float32)

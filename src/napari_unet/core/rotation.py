@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.normalise import as_float32
 from napari_unet.core.tiles import lengths, within
 
 __all__ = ["Rotated", "rotated_shape"]
@@ -59,7 +60,7 @@ class Rotated:
         y, x = (slice(*span.indices(n)) for span, n in zip(spans, self.shape[1:], strict=True))
 
         def read(box: Box) -> Array:
-            part = np.asarray(self._plane[(channels, *box)], dtype=np.float32)
+            part = as_float32(self._plane[(channels, *box)])
             if self._instead is None:
                 return part
             return np.where(np.isfinite(part), part, self._instead[channels, :, None])

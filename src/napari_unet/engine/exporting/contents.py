@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_unet.core.normalise import HIGH, LOW, grey_statistics, of_stretched
+from napari_unet.core.normalise import HIGH, LOW, as_float32, grey_statistics, of_stretched
 from napari_unet.core.onnxgraph import onnx_model
 from napari_unet.core.portable import PortableNetwork, PortablePlan
 from napari_unet.core.tiles import read_mirrored
@@ -87,7 +87,7 @@ def _part(plane: Any, statistics: Floats, plan: PortablePlan) -> Floats:
         side = max(min(n, SIDE) // plan.step * plan.step, plan.smallest)
         start = max((n - side) // 2, 0)
         spans.append(slice(start, start + side))
-    part = read_mirrored(plane, spans).astype(np.float32)
+    part = as_float32(read_mirrored(plane, spans))
     finite: Floats = np.where(np.isfinite(part), part, statistics[:, :1, None])
     return finite
 
