@@ -15,6 +15,7 @@ from napari_unet.engine.starter import starter_model
 
 IMAGE = np.zeros((40, 50), np.float32)
 LABELS = np.zeros((40, 50), np.uint8)
+RNG = np.random.default_rng(0)
 
 WITH_A_MODEL: dict[str, Callable[[Any], Any]] = {
     "segment": lambda model: unet.segment(model, IMAGE),
@@ -66,6 +67,12 @@ def test_the_path_of_an_image_is_refused_in_words(call: Callable[[Any], Any]) ->
         ("labels", lambda masked: unet.Annotation(IMAGE, masked)),
         ("truth", lambda masked: unet.metrics.iou(masked, LABELS)),
         ("prediction", lambda masked: unet.metrics.seg_score(LABELS, masked)),
+        ("labels", lambda masked: unet.metrics.touching_cells(masked)),
+        ("labels", lambda masked: unet.boundary_weight_map(masked)),
+        ("labels", lambda masked: unet.link_planes(masked[np.newaxis])),
+        ("labels", lambda masked: unet.object_classes(np.zeros((3, 40, 50)), masked)),
+        ("image", lambda masked: unet.elastic_deform(masked, LABELS, rng=RNG)),
+        ("labels", lambda masked: unet.elastic_deform(IMAGE, masked, rng=RNG)),
     ],
 )
 def test_what_is_masked_counts_as_nothing_else_in_silence(
@@ -77,10 +84,21 @@ def test_what_is_masked_counts_as_nothing_else_in_silence(
         call(np.ma.masked_array(LABELS, mask=np.eye(*LABELS.shape, dtype=bool)))
 
 
-def test_the_path_of_labels_is_refused_in_words() -> None:
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda path: unet.Annotation(IMAGE, path),
+        lambda path: unet.metrics.touching_cells(path),
+        lambda path: unet.boundary_weight_map(path),
+        lambda path: unet.link_planes(path),
+        lambda path: unet.object_classes(np.zeros((3, 40, 50)), path),
+        lambda path: unet.elastic_deform(IMAGE, path, rng=RNG),
+    ],
+)
+def test_the_path_of_labels_is_refused_in_words(call: Callable[[Any], Any]) -> None:
     """They are read by another function than images."""
     with pytest.raises(unet.InputError, match=r"path of the labels.*read_labels\('b\.tif'\)"):
-        unet.Annotation(IMAGE, "b.tif")  # type: ignore[arg-type]
+        call("b.tif")
 
 
 @pytest.mark.parametrize(

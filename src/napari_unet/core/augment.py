@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from napari_unet.core.annotation import IGNORE
 from napari_unet.core.flow import Move, pick, reading
+from napari_unet.core.given import check_pixels
 from napari_unet.errors import InputError
 
 __all__ = ["Augmentation", "Patch", "Plane", "cut_patch", "elastic_deform"]
@@ -114,6 +115,8 @@ def elastic_deform(
     InputError
         If the shapes do not match or are empty, or ``grid`` < 2 or ``std`` < 0.
     """
+    check_pixels("image", image, "read_image")
+    check_pixels("labels", labels, "read_labels")
     image, labels = np.asarray(image), np.asarray(labels)
     if image.ndim not in (2, 3) or image.shape[-2:] != labels.shape or 0 in image.shape:
         raise InputError(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.borderterm import border_term, parts, reach
+from napari_unet.core.given import check_pixels
 from napari_unet.core.tiles import lengths, widened, within
 from napari_unet.errors import InputError
 
@@ -250,6 +251,7 @@ def _checked_box(box: Sequence[slice], shape: tuple[int, ...]) -> tuple[slice, .
 
 
 def _checked(labels: NDArray[np.integer], w0: float, sigma: float) -> NDArray[np.integer]:
+    check_pixels("labels", labels, "read_labels")
     labels = np.asarray(labels)
     if labels.dtype == bool:
         labels = labels.view(np.uint8)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.given import check_pixels
 from napari_unet.errors import InputError
 
 __all__ = [
@@ -138,6 +139,7 @@ def object_classes(
     InputError
         If the shapes do not fit, or the labels are no whole numbers from 0 on, or too high.
     """
+    check_pixels("labels", labels, "read_labels")
     probabilities, labels = np.asarray(probabilities), np.asarray(labels)
     are_labels = labels.dtype.kind in "iub" and labels.min(initial=0) >= 0
     if probabilities.shape[1:] != labels.shape or len(probabilities) < 2 or not are_labels:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_unet.core.given import check_pixels
 from napari_unet.core.linking import Ids, Kind, Linker, Links
 from napari_unet.core.necks3d import Necks
 from napari_unet.core.objectcuts import ObjectCuts
@@ -67,6 +68,7 @@ def link_planes(
     InputError
         If these are not integer labels of planes, the kind is another, or a number makes no sense.
     """
+    check_pixels("labels", labels, "read_labels")
     array = np.asarray(labels)
     out = np.zeros(array.shape, np.uint32)
     links = link_into(array, out, kind, Necks(depth=split, spacing=spacing))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_unet.core.given import check_pixels
 from napari_unet.errors import InputError
 
 __all__ = ["touching_cells", "where_cells_meet"]
@@ -36,6 +37,7 @@ def touching_cells(labels: ArrayLike, within: float = 2.0) -> NDArray[Any]:
     InputError
         If the labels are not one 2D plane of integers.
     """
+    check_pixels("labels", labels, "read_labels")
     plane = np.asarray(labels)
     if plane.ndim != 2 or plane.dtype.kind not in "iu":
         raise InputError(
