@@ -313,6 +313,17 @@ def test_another_model_or_another_rule_begins_anew(tmp_path: Path) -> None:
     assert len({store.folder for store in stores}) == len(knobs)
 
 
+def test_a_plane_that_cannot_be_read_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Each further attempt would leave another folder with the scratch files."""
+    image = on_disk(tmp_path / "image", picture()[None])
+    for chunk in (tmp_path / "image" / "c").rglob("*"):
+        if chunk.is_file():
+            chunk.write_bytes(b"no longer zarr")
+    with pytest.raises(RuntimeError, match="decompression"):
+        open_store(tmp_path / "scratch", model(), image, config(), side=64)
+    assert not list(tmp_path.glob("scratch/*"))
+
+
 def test_cells_are_not_numbered_before_all_blocks_are_found(tmp_path: Path) -> None:
     """The error says how many are missing."""
     store = open_store(tmp_path, model(), picture()[None], config(), side=64)

@@ -225,6 +225,8 @@ def _make(
 ) -> None:
     import zarr
 
+    # first, for pixels that cannot be read would leave what is begun behind
+    statistics, oddity = statistics_and_oddity(image)
     folder.parent.mkdir(parents=True, exist_ok=True)
     begun = Path(mkdtemp(dir=folder.parent, prefix=".begun-"))
 
@@ -238,7 +240,6 @@ def _make(
         create("probabilities", "f4", *(() if cells else (segmenter.n_classes,)))
     if segmenter.cell_classes > 1:
         create("evidence", "u2", segmenter.cell_classes)
-    statistics, oddity = statistics_and_oddity(image)
     np.save(begun / "statistics.npy", statistics)
     (begun / "plane.json").write_text(json.dumps({"tile_size": tile_size, "oddity": oddity}))
     try:
