@@ -8,6 +8,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 
+from napari_unet.viewer.imageregions import ImageRegions
 from napari_unet.viewer.layers import new_scribbles
 from napari_unet.viewer.learning.sources import Source, painted_sources
 from napari_unet.viewer.notes import link, mark_result
@@ -49,7 +50,7 @@ def test_painted_images_count_and_empty_ones_do_not(viewer: ViewerModel) -> None
     new_scribbles(viewer, second)
     viewer.add_labels(np.ones(PIXELS.shape, np.uint8))
 
-    assert as_sets(painted_sources(viewer)) == [{first, labels}]
+    assert as_sets(painted_sources(viewer, ImageRegions(viewer))) == [{first, labels}]
     assert third in viewer.layers
 
 
@@ -71,7 +72,7 @@ def test_no_more_labels_are_read_than_tell_what_is_painted(viewer: ViewerModel) 
         link(one, image)
     read.clear()
 
-    assert as_sets(painted_sources(viewer)) == [{image, new}]
+    assert as_sets(painted_sources(viewer, ImageRegions(viewer))) == [{image, new}]
     assert read == [*(f"c {z}" for z in range(6)), "b 0"]
 
 
@@ -84,21 +85,21 @@ def test_a_duplicate_is_not_trained_on_unasked(viewer: ViewerModel) -> None:
     copies = [duplicate(viewer, layer) for layer in (result, labels)]
     viewer.layers.remove(result)
 
-    assert as_sets(painted_sources(viewer)) == [{image, labels}]
+    assert as_sets(painted_sources(viewer, ImageRegions(viewer))) == [{image, labels}]
     viewer.layers.remove(labels)
-    assert painted_sources(viewer) == []
+    assert painted_sources(viewer, ImageRegions(viewer)) == []
     link(copies[0], image)  # as a training does
-    assert as_sets(painted_sources(viewer)) == [{image, copies[0]}]
+    assert as_sets(painted_sources(viewer, ImageRegions(viewer))) == [{image, copies[0]}]
 
 
 def test_of_several_labels_the_last_ones_count(viewer: ViewerModel) -> None:
     """Those made last, until older ones are trained with."""
     image = viewer.add_image(PIXELS)
     older, newer = painted(viewer, image), painted(viewer, image)
-    assert as_sets(painted_sources(viewer)) == [{image, newer}]
+    assert as_sets(painted_sources(viewer, ImageRegions(viewer))) == [{image, newer}]
     link(older, image)
 
-    assert as_sets(painted_sources(viewer)) == [{image, older}]
+    assert as_sets(painted_sources(viewer, ImageRegions(viewer))) == [{image, older}]
 
 
 def test_regions_go_with_the_image_they_were_trained_on_with(viewer: ViewerModel) -> None:
@@ -108,7 +109,7 @@ def test_regions_go_with_the_image_they_were_trained_on_with(viewer: ViewerModel
     link(regions, image)
     viewer.add_shapes(ndim=2, metadata=dict(regions.metadata))
 
-    assert as_sets(painted_sources(viewer)) == [{image, labels, regions}]
+    assert as_sets(painted_sources(viewer, ImageRegions(viewer))) == [{image, labels, regions}]
 
 
 def test_an_image_that_cannot_be_trained_on_is_passed_over(viewer: ViewerModel) -> None:
@@ -117,4 +118,4 @@ def test_an_image_that_cannot_be_trained_on_is_passed_over(viewer: ViewerModel) 
     image = viewer.add_image(PIXELS)
     labels = painted(viewer, image)
 
-    assert as_sets(painted_sources(viewer)) == [{image, labels}]
+    assert as_sets(painted_sources(viewer, ImageRegions(viewer))) == [{image, labels}]

@@ -290,6 +290,27 @@ def test_training_regions_go_with_their_image(viewer: Any, hand: Any, sample: An
     assert choice.regions is None
 
 
+def test_other_painted_images_are_trained_on_with_the_regions_chosen_for_them(
+    viewer: Any, open_dock: Any
+) -> None:
+    """Drawn but not trained on yet, they count; trained on, but no longer chosen, they do not."""
+    image = viewer.add_image(IMAGE, name="cells")
+    new_scribbles(viewer, image).data[:] = SCRIBBLES
+    other = viewer.add_image(IMAGE.copy(), name="next field")
+    data = open_dock().dock.panels.data
+    data.choice.image_box.value = image
+    data.choice._new_regions.native.click()
+    regions = viewer.layers["cells training regions"]
+    data.choice.image_box.value = other
+    assert [one.regions for one in data.others()] == [regions]
+
+    link(regions, image)  # as a training does
+    data.choice.image_box.value = image
+    data.choice.regions_box.value = None
+    data.choice.image_box.value = other
+    assert [one.regions for one in data.others()] == [None]
+
+
 def test_training_regions_that_were_trained_on_are_chosen_with_their_image(
     viewer: Any, open_dock: Any, sample: Any
 ) -> None:

@@ -32,7 +32,7 @@ class ImageRegions:
 
     def put(self, image: Image | None, regions: Shapes | None) -> None:
         """Remember what is chosen for an image, if one is meant."""
-        if image is not None:
+        if image is not None and regions is not self.get(image):
             self._chosen[image] = None if regions is None else ref(regions)
 
     def get(self, image: Image | None) -> Shapes | None:

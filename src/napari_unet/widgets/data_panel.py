@@ -124,7 +124,7 @@ class DataPanel:
 
     def _count_others(self) -> list[Source]:
         image, labels, _ = self.chosen()
-        sources = painted_sources(self._viewer)
+        sources = painted_sources(self._viewer, self.choice.image_regions)
         others = [one for one in sources if one.image is not image and one.labels is not labels]
         self.others_box.text = f"Also {len(others)} other painted image{'s' * (len(others) > 1)}"
         self.others_box.visible = bool(others)

@@ -28,7 +28,7 @@ class LayerChoice:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self._regions_of, self._had_image = ImageRegions(viewer), False
+        self.image_regions, self._had_image = ImageRegions(viewer), False
         self.image_box = layer_box("Image", self._images, "The image to learn from and to segment.")
         self.labels_box = layer_box(
             "Labels", self._labels, "The labels layer with painted cells and background."
@@ -127,13 +127,13 @@ class LayerChoice:
 
     def _on_image(self, _: object = None) -> None:
         if self._had_image or self.regions is None:  # otherwise they were chosen for this one
-            self.regions_box.value = self._regions_of.get(self.image)
+            self.regions_box.value = self.image_regions.get(self.image)
         self._had_image = self.image is not None
         self._choose_labels()
         self._on_other()
 
     def _on_other(self, _: object = None) -> None:
-        self._regions_of.put(self.image, self.regions)
+        self.image_regions.put(self.image, self.regions)
         self.changed.emit()
 
     def _add_labels(self) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from napari.layers import Image, Labels, Shapes
 
 from napari_unet.errors import InputError
+from napari_unet.viewer.imageregions import ImageRegions
 from napari_unet.viewer.layers import image_layers, labels_layers
 from napari_unet.viewer.notes import is_linked, last_linked, meaning_of
 from napari_unet.viewer.stack import ImageStack, finest
@@ -54,18 +55,24 @@ def _channels(source: Source) -> tuple[str, str]:
     return source.image.name, f"has {count} channel{'s' * (count != 1)}"
 
 
-def painted_sources(viewer: ViewerModel) -> list[Source]:
+def painted_sources(viewer: ViewerModel, regions: ImageRegions) -> list[Source]:
     """Return every open image with the labels that were made for it, or trained on with it, last.
 
     Labels that are empty, or no longer lie on the pixels of their image, do not count.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Has the layers.
+    regions : ImageRegions
+        Knows the training regions of each image.
     """
-    shapes = [layer for layer in viewer.layers if isinstance(layer, Shapes)]
     sources = []
     for image in image_layers(viewer):
         with suppress(InputError):  # what cannot be trained on is not
             labels = _last_painted(labels_layers(viewer), image)
             if labels is not None:
-                sources.append(Source(image, labels, last_linked(shapes, image)))
+                sources.append(Source(image, labels, regions.get(image)))
     return sources
 
 
