@@ -34,6 +34,7 @@ from napari_unet.engine.saving.session import (
     SavedImage,
     SavedLabels,
     SavedModel,
+    SavedRegions,
     SavedSession,
     read_json,
     read_session,
@@ -56,9 +57,18 @@ LABELS = SavedLabels(
     parts=2,
     cells=5,
 )
+REGIONS = SavedRegions(
+    name="finished",
+    ndim=3,
+    shapes=(("polygon", [[1.0, 2.5, 3.0], [1.0, 20.0, 3.0], [1.0, 2.5, 30.0]]),),
+    edge_width=2.0,
+    spatial={"scale": [2.0, 0.5, 0.5]},
+    image=LABELS.image,
+)
 THIS = replace(
     SavedSession.of_this_process(),
     labels=(LABELS, replace(LABELS, image=None)),
+    regions=(REGIONS, replace(REGIONS, image=None)),
     model="model.safetensors",
     history=(SavedModel(file="history-0.safetensors", time="2027-01-31T14:03:12", summary="ok"),),
 )
@@ -135,6 +145,7 @@ ODD = st.sampled_from(
     [None, -1, 1.5, "x", "../x", [], {}, [-1, 2], [1], True, 10**30, float("nan")]
 )
 PLACES = [(name,) for name in THIS.__slots__] + [("labels", 0, name) for name in LABELS.__slots__]
+PLACES += [("regions", 0, name) for name in REGIONS.__slots__]
 PLACES += [("labels", 0, "image", "shape"), ("history", 0, "file"), ("labels", 0, "unknown")]
 
 

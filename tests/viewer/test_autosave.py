@@ -16,10 +16,16 @@ from small_things import make_segmenter
 
 from napari_unet.core.config import TrainConfig
 from napari_unet.engine.saving.labels import SIDE, read_labels
-from napari_unet.engine.saving.session import SavedLabels, read_json, read_session
+from napari_unet.engine.saving.session import (
+    SavedLabels,
+    SavedRegions,
+    read_json,
+    read_session,
+)
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 from napari_unet.sample_data import painted_scribbles, touching_cells
+from napari_unet.viewer.imageregions import ImageRegions
 from napari_unet.viewer.layers import new_scribbles
 from napari_unet.viewer.notes import mark_result, set_meaning
 from napari_unet.viewer.saving import autosave
@@ -56,6 +62,12 @@ def layers_in(saving: Autosave) -> list[SavedLabels]:
     """What is said of the saved layers."""
     assert saving.folder is not None
     return list(read_session(saving.folder).labels)
+
+
+def drawn_in(saving: Autosave) -> list[SavedRegions]:
+    """What is said of the saved training regions."""
+    assert saving.folder is not None
+    return list(read_session(saving.folder).regions)
 
 
 def parts_in(saving: Autosave) -> int:
@@ -133,6 +145,35 @@ def test_what_a_break_keeps_waiting_is_saved_when_all_is_to_be_saved_now(
 
     assert_saved(saving, scribbles)
     assert layers_in(saving)[0].cells == STACK[0]
+
+
+@pytest.mark.usefixtures("hurried")
+def test_training_regions_are_saved_while_they_are_drawn(
+    viewer: Any, saving: Autosave, qtbot: Any
+) -> None:
+    """Once they are chosen for an image, by themselves; other shapes are none of ours."""
+    image = viewer.add_image(np.zeros(STACK, np.float32), name="cells")
+    regions = viewer.add_shapes(ndim=3, name="finished")
+    viewer.add_shapes([[[0, 0], [9, 9]]], shape_type="line", name="a scale bar")
+    ImageRegions(viewer).put(image, regions)
+
+    def corners() -> list[Any]:
+        try:
+            assert saving.folder is not None
+            return [np.array(one) for layer in drawn_in(saving) for _, one in layer.shapes]
+        except (AssertionError, InputError):
+            return []  # nothing is written yet
+
+    box = np.array([[1, 5, 5], [1, 5, 30], [1, 40, 30], [1, 40, 5]])
+    regions.add(box, shape_type="rectangle")
+    qtbot.wait_until(lambda: len(corners()) == 1, timeout=100_000)
+    regions.data = [box + 3]
+    qtbot.wait_until(lambda: np.array_equal(corners()[0], box + 3), timeout=100_000)
+
+    (saved,) = drawn_in(saving)
+    assert (saved.name, saved.image is not None and saved.image.name) == ("finished", "cells")
+    viewer.layers.remove(regions)
+    qtbot.wait_until(lambda: not corners(), timeout=100_000)
 
 
 def test_undone_erased_replaced_and_set_pixels_are_saved(

@@ -26,6 +26,7 @@ from napari_unet.engine.saving.labels import read_labels
 from napari_unet.engine.saving.session import SavedSession, read_session, write_session
 from napari_unet.errors import InputError, JobError
 from napari_unet.sample_data import painted_scribbles, touching_cells
+from napari_unet.viewer.imageregions import ImageRegions
 from napari_unet.viewer.layers import (
     image_layers,
     labels_layers,
@@ -36,6 +37,7 @@ from napari_unet.viewer.learning.history import Version
 from napari_unet.viewer.learning.record import Record
 from napari_unet.viewer.notes import is_linked, meaning_of, set_meaning
 from napari_unet.viewer.painted import check_same_grid
+from napari_unet.viewer.regions import new_regions, region_masks
 from napari_unet.viewer.saving.autosave import Autosave
 from napari_unet.viewer.saving.restore import Saved, dismiss, found, restore
 from napari_unet.viewer.session import Session
@@ -95,6 +97,7 @@ import napari
 import numpy as np
 from qtpy.QtCore import QTimer
 from napari_unet.engine.saving.session import read_session
+from napari_unet.viewer.regions import new_regions, region_masks
 from napari_unet.viewer.saving.autosave import Autosave
 from napari_unet.viewer.layers import new_scribbles
 from napari_unet.viewer.session import Session
@@ -250,6 +253,49 @@ def test_an_image_that_is_opened_again_lies_where_it_lay(
     check_same_grid(opened, labels, ImageStack.of(opened))
     assert likely_labels(viewer, opened) is labels
     session.close()
+
+
+def test_training_regions_come_back_on_their_image(
+    session: Session, painted: Labels, later: Session, crash: Callable[..., Path]
+) -> None:
+    """Each shape where it was drawn; without its image they come back, too."""
+    viewer = session.viewer
+    regions = new_regions(viewer, viewer.layers["cells"])
+    box = [[2, 5, 5], [2, 5, 30.5], [2, 40, 30.5], [2, 40, 5]]
+    regions.add(box, shape_type="rectangle")
+    regions.add([[0, 9, 9], [0, 9, 20], [0, 30, 9]], shape_type="polygon")
+    ImageRegions(viewer).put(viewer.layers["cells"], regions)
+    crash(session)
+    (saved,) = found()
+    assert saved.sentence.endswith(": 1 labels layer and training regions were saved.")
+    assert saved.description.endswith(", 1 labels layer (cells, 2 cells), training regions")
+    image = later.viewer.add_image(np.ones(STACK, np.float32), name="cells", scale=(4, 0.5, 0.5))
+    assert restore(later.viewer, later, saved) == []
+
+    restored = ImageRegions(later.viewer).get(image)
+    assert restored is not None
+    before, after = (region_masks(one, image) for one in (regions, restored))
+    assert before.keys() == after.keys() == {(0,), (2,)}
+    assert all(np.array_equal(before[plane], after[plane]) for plane in before)
+    assert (restored.name, restored.shape_type) == (regions.name, regions.shape_type)
+    assert painted.name in later.viewer.layers
+
+
+def test_what_is_missing_is_said_once(
+    session: Session, painted: Labels, later: Session, crash: Callable[..., Path]
+) -> None:
+    """Labels and training regions of one image that was no file."""
+    viewer = session.viewer
+    regions = new_regions(viewer, viewer.layers["cells"])
+    regions.add([[0, 9, 9], [0, 9, 20], [0, 30, 9]], shape_type="polygon")
+    ImageRegions(viewer).put(viewer.layers["cells"], regions)
+    crash(session)
+    (complaint,) = restore(later.viewer, later, found()[0])
+
+    assert complaint == (
+        "Image 'cells' could not be opened again (it was no file): open it yourself."
+    )
+    assert [layer.name for layer in later.viewer.layers] == [painted.name, regions.name]
 
 
 def test_models_and_curves_come_back(

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.layers import Shapes
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox
 
@@ -309,6 +310,20 @@ def test_other_painted_images_are_trained_on_with_the_regions_chosen_for_them(
     data.choice.regions_box.value = None
     data.choice.image_box.value = other
     assert [one.regions for one in data.others()] == [None]
+
+
+def test_training_regions_that_come_back_are_chosen(viewer: Any, hand: Any, sample: Any) -> None:
+    """After a crash, say, they are added when their image is chosen already; once is enough."""
+    image, _ = sample
+    regions = Shapes(ndim=2, name="restored")
+    link(regions, image)
+    viewer.add_layer(regions)
+    choice = hand.dock.panels.data.choice
+    assert (choice.image, choice.regions) == (image, regions)
+
+    choice.regions_box.value = None
+    viewer.add_shapes(name="boxes")
+    assert choice.regions is None
 
 
 def test_training_regions_that_were_trained_on_are_chosen_with_their_image(

@@ -7,7 +7,8 @@ from weakref import WeakKeyDictionary, ref
 
 from napari.layers import Image, Shapes
 
-from napari_unet.viewer.notes import last_linked
+from napari_unet.viewer.layers import image_layers
+from napari_unet.viewer.notes import is_linked, last_linked, link
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -32,8 +33,12 @@ class ImageRegions:
 
     def put(self, image: Image | None, regions: Shapes | None) -> None:
         """Remember what is chosen for an image, if one is meant."""
-        if image is not None and regions is not self.get(image):
-            self._chosen[image] = None if regions is None else ref(regions)
+        if image is None or regions is self.get(image):
+            return
+        self._chosen[image] = None if regions is None else ref(regions)
+        images = image_layers(self._viewer)
+        if regions is not None and not any(is_linked(regions, one) for one in images):
+            link(regions, image)  # so they are saved, and found again after a crash
 
     def get(self, image: Image | None) -> Shapes | None:
         """Return what was chosen for an image, or else was trained on with it, if it is open."""

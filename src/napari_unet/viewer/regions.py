@@ -18,10 +18,11 @@ from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest, spatial_met
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["Masks", "RegionMasks", "new_regions", "region_mask", "region_masks"]
+__all__ = ["LOOK", "Masks", "RegionMasks", "new_regions", "region_mask", "region_masks"]
 
 AREAS = ("rectangle", "polygon", "ellipse")
-COLOUR = "#ffd60a"
+LOOK = {"edge_color": "#ffd60a", "face_color": "transparent"}
+"""Of the layers that are made here."""
 
 SETTLED_MS = 200
 """Milliseconds after a shape was last moved until it is looked at."""
@@ -37,9 +38,8 @@ def new_regions(viewer: ViewerModel, image: Image) -> Shapes:
     layer = Shapes(
         ndim=len(stack.shape),
         name=f"{image.name} training regions",
-        edge_color=COLOUR,
-        face_color="transparent",
         edge_width=max(1, min(stack.plane_shape) // 200),
+        **LOOK,
         **spatial_metadata(image, stack),
     )
     viewer.add_layer(layer)

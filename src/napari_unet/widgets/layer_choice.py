@@ -104,6 +104,8 @@ class LayerChoice:
             self.image_box.value = images[0]
         if self.labels is None:
             self._choose_labels()
+        if self.regions is None:
+            self.regions_box.value = self.image_regions.get(self.image)
         self.changed.emit()
 
     def add_labels(self, meaning: notes.Meaning = "scribbles") -> None:

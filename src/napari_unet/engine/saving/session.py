@@ -21,6 +21,7 @@ __all__ = [
     "SavedImage",
     "SavedLabels",
     "SavedModel",
+    "SavedRegions",
     "SavedSession",
     "State",
     "read_json",
@@ -106,6 +107,45 @@ class SavedLabels:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SavedRegions:
+    """A layer of training regions.
+
+    Attributes
+    ----------
+    name : str
+        Of the layer.
+    ndim : int
+        How many axes it has.
+    shapes : tuple of (str, list)
+        Kind, and corners (N, ndim) as lists, of every shape.
+    edge_width : float
+        Of the lines.
+    spatial : dict
+        Scale, translation, units, ...
+    image : SavedImage or None
+        What it is drawn on.
+    """
+
+    name: str
+    ndim: int
+    shapes: tuple[tuple[str, list[list[float]]], ...]
+    edge_width: float
+    spatial: dict[str, Any]
+    image: SavedImage | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no session wrote; raises TypeError or ValueError."""
+        shapes = tuple((kind, corners) for kind, corners in self.shapes)  # JSON made them lists
+        object.__setattr__(self, "shapes", shapes)
+        _require(str, self.name, *(kind for kind, _ in shapes))
+        _require((int, float), self.edge_width)
+        _require(dict, self.spatial)
+        _require_counts(self.ndim)
+        if any(np.asarray(corners, float).shape[1:] != (self.ndim,) for _, corners in shapes):
+            raise ValueError(f"corners of shapes with {self.ndim} axes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SavedModel:
     """An earlier model: its file, when it was made (ISO 8601), and what was said of it."""
 
@@ -130,8 +170,10 @@ class SavedSession:
         When the session began and was saved last, in seconds since 1970.
     state : {"open", "closed", "restored", "dismissed"}
         "open" unless it ended well or the user dealt with it.
-    labels, model, history : tuple of SavedLabels, str or None, tuple of SavedModel
-        The layers, the file of the present model, the earlier models.
+    labels, regions : tuple of SavedLabels, tuple of SavedRegions
+        The layers.
+    model, history : str or None, tuple of SavedModel
+        The file of the present model, the earlier models.
     """
 
     pid: int
@@ -141,6 +183,7 @@ class SavedSession:
     saved: float
     state: State = "open"
     labels: tuple[SavedLabels, ...] = ()
+    regions: tuple[SavedRegions, ...] = ()
     model: str | None = None
     history: tuple[SavedModel, ...] = ()
 
@@ -186,9 +229,11 @@ def read_session(folder: Path) -> SavedSession:
     """
     content = read_json(folder / SESSION)
     try:
-        labels = tuple(_labels(**layer) for layer in content.pop("labels"))
+        labels = tuple(SavedLabels(**_with_image(layer)) for layer in content.pop("labels"))
+        drawn = content.pop("regions", ())  # which were not saved once
+        regions = tuple(SavedRegions(**_with_image(layer)) for layer in drawn)
         history = tuple(SavedModel(**model) for model in content.pop("history"))
-        return SavedSession(labels=labels, history=history, **content)
+        return SavedSession(labels=labels, regions=regions, history=history, **content)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise InputError(
             f"The saved session in {folder} cannot be read ({error}). Its labels are the npz "
@@ -220,9 +265,9 @@ def read_json(path: Path) -> dict[str, Any]:
     raise InputError(f"There is no readable {path.name} of format {FORMAT} in {path.parent}.")
 
 
-def _labels(**content: Any) -> SavedLabels:
-    image = content.pop("image")
-    return SavedLabels(image=None if image is None else SavedImage(**image), **content)
+def _with_image(layer: dict[str, Any]) -> dict[str, Any]:
+    image = layer["image"]
+    return {**layer, "image": None if image is None else SavedImage(**image)}
 
 
 def _require(kind: type | tuple[type, ...], *values: object) -> None:

@@ -24,6 +24,7 @@ from napari_unet.engine.saving.session import SavedLabels, SavedSession
 from napari_unet.viewer.layers import labels_layers
 from napari_unet.viewer.saving.changes import Changes
 from napari_unet.viewer.saving.savedlayers import saved_labels
+from napari_unet.viewer.saving.savedregions import DrawnRegions
 from napari_unet.viewer.stack import finest
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class _Messenger(QObject):
 
 
 class Autosave:
-    """Saves the labels, models and curves of a session; for the main thread, until `close`.
+    """Saves labels, regions, models and curves of a session; for the main thread, until `close`.
 
     Labels layers are saved once somebody paints on them or the program notes something with them;
     others, like those loaded from a file and only looked at, are not copied. Pixels are copied on
@@ -75,6 +76,7 @@ class Autosave:
         self._saver = Saver(root or default_root(), self._messenger.troubled.emit)
         self._this = SavedSession.of_this_process()
         self._changes: dict[Layer, Changes] = {}
+        self._regions = DrawnRegions(session.viewer)
         self._folders: dict[Layer, tuple[str, object]] = {}
         self._numbers = count()
         self._taken_away: list[SavedLabels | None] = []
@@ -128,6 +130,7 @@ class Autosave:
         self._note()
         for changes in self._changes.values():
             changes.leave()
+        self._regions.leave()
         self._saver.close()
         self._messenger.troubled.disconnect(show_warning)
 
@@ -140,6 +143,7 @@ class Autosave:
             (jobs.failed, self._save_soon),
             (session.history.changed, self._save_soon),
             (session.segmenter_changed, self._on_segmenter),
+            (self._regions.noticed, self._on_noticed),
         ]
         if viewer is not None:
             events = viewer.layers.events
@@ -236,9 +240,9 @@ class Autosave:
         # napari may have taken the layers away because it closes
         self._taken_away = self._taken_away if self._closed else []
         labels = tuple(saved for saved in (*described, *self._taken_away) if saved is not None)
-        self._this = replace(self._this, labels=labels)
+        self._this = replace(self._this, labels=labels, regions=self._regions.saved())
         model = self._session.segmenter
-        if labels or model is not None or self._noted:
+        if labels or self._this.regions or model is not None or self._noted:
             self._noted = True
             earlier = self._session.history
             history = tuple((v.segmenter, v.time.isoformat(), v.summary) for v in earlier)

@@ -28,6 +28,7 @@ from napari_unet.viewer.learning.history import Version
 from napari_unet.viewer.learning.record import Record
 from napari_unet.viewer.notes import link
 from napari_unet.viewer.saving.savedlayers import add_labels, find_image, put_where_it_was
+from napari_unet.viewer.saving.savedregions import add_regions
 from napari_unet.viewer.stack import finest
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["Saved", "dismiss", "found", "restore"]
 
 _log = logging.getLogger(__name__)
+
+REGIONS = "training regions"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,14 +77,18 @@ class Saved:
         """What was saved: "Fri 14:03, 2 labels layers (a.tif, 34 cells; b.tif, 1 cell), model"."""
         about = "; ".join(_about(layer) for layer in self.labels)
         layers = [f"{_layers(len(self.labels))} ({about})"] if self.labels else []
-        return ", ".join([self.time, *layers, *["model"] * (self.session.model is not None)])
+        regions = [REGIONS] if self.session.regions else []
+        models = ["model"] if self.session.model is not None else []
+        return ", ".join([self.time, *layers, *regions, *models])
 
     @property
     def sentence(self) -> str:
         """The same for somebody who does not expect it."""
         n, models = len(self.labels), int(self.session.model is not None)
-        things = " and ".join([_layers(n)] * bool(n) + ["a model"] * models)
-        verb = "was" if n + models == 1 else "were"
+        regions = [REGIONS] if self.session.regions else []
+        *first, last = [*[_layers(n)] * bool(n), *regions, *["a model"] * models]
+        things = f"{', '.join(first)} and {last}" if first else last
+        verb = "was" if n + models == 1 and not regions else "were"
         return f"Live U-Net did not end well at {self.time}: {things} {verb} saved."
 
 
@@ -100,7 +107,7 @@ def found(root: Path | None = None) -> list[Saved]:
         saved
         for saved in sessions
         if saved.session.state == "open"
-        and (saved.labels or saved.session.model)
+        and (saved.labels or saved.session.regions or saved.session.model)
         and not is_running(saved.session)
     ]
 
@@ -122,7 +129,7 @@ def restore(viewer: ViewerModel, session: Session, saved: Saved) -> list[str]:
     Parameters
     ----------
     viewer : napari viewer
-        Gets the labels layers, and their images if these are not open.
+        Gets the labels layers and training regions, and their images if these are not open.
     session : Session
         Gets the model, unless there is one already, with its curves, and the earlier models.
     saved : Saved
@@ -144,9 +151,10 @@ def restore(viewer: ViewerModel, session: Session, saved: Saved) -> list[str]:
     try:
         for layer, labels in pairs:
             image, complaint = _open_image(viewer, labels.image)
-            complaints += [complaint] * bool(complaint)
+            complaints.append(complaint)
             if image is not None:
                 link(layer, image)
+        complaints += _restore_regions(viewer, saved)
     finally:  # whatever a reader of images does, the labels are back
         try:
             _mark(saved, "restored")
@@ -154,7 +162,7 @@ def restore(viewer: ViewerModel, session: Session, saved: Saved) -> list[str]:
             complaints.append(str(error))
     if pairs:
         viewer.layers.selection.active = pairs[0][0]
-    return complaints
+    return [one for one in dict.fromkeys(complaints) if one]  # several are of one image
 
 
 def _restore_labels(
@@ -184,6 +192,16 @@ def _restore_labels(
                 f"Of labels {labels.name!r} only what was painted is restored; the rest is where "
                 f"it was loaded from."
             )
+
+
+def _restore_regions(viewer: ViewerModel, saved: Saved) -> Iterator[str]:
+    for regions in saved.session.regions:
+        image, complaint = _open_image(viewer, regions.image)
+        yield complaint
+        try:
+            add_regions(viewer, regions, image)
+        except InputError as error:
+            yield str(error)
 
 
 def _restore_models(session: Session, saved: Saved) -> Iterator[str]:

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-__all__ = ["add_labels", "find_image", "put_where_it_was", "saved_labels"]
+__all__ = [
+    "add_labels",
+    "find_image",
+    "put_where_it_was",
+    "saved_image",
+    "saved_labels",
+    "saved_spatial",
+]
 
 ARRAYS = ("scale", "translate", "rotate", "shear")
 SPATIAL = {*ARRAYS, "affine", "units", "axis_labels"}
@@ -48,8 +55,8 @@ def saved_labels(viewer: ViewerModel, layer: Labels, folder: str) -> SavedLabels
         dtype=np.dtype(data.dtype).str,
         meaning=meaning_of(layer),
         entry=_plain({**entry(layer), "classes": _classes(layer)}),
-        spatial=_spatial(layer),
-        image=None if image is None else _saved_image(image),
+        spatial=saved_spatial(layer),
+        image=None if image is None else saved_image(image),
     )
 
 
@@ -100,6 +107,28 @@ def put_where_it_was(image: Image, saved: SavedImage) -> None:
             setattr(image, name, saved.spatial[name])
 
 
+def saved_image(image: Image) -> SavedImage:
+    """Describe an image, so that it is found or opened again."""
+    shape = tuple(int(n) for n in finest(image).shape)
+    source = image.source
+    return SavedImage(
+        name=image.name,
+        shape=shape,
+        path=source.path,
+        reader=source.reader_plugin,
+        spatial=saved_spatial(image),
+    )
+
+
+def saved_spatial(layer: Layer) -> dict[str, Any]:
+    """Return where a layer lies, and what its axes are, as can be kept as JSON."""
+    spatial: dict[str, Any] = {name: np.asarray(getattr(layer, name)).tolist() for name in ARRAYS}
+    spatial["affine"] = np.asarray(layer.affine.affine_matrix).tolist()
+    spatial["units"] = [str(unit) for unit in layer.units]
+    spatial["axis_labels"] = [str(label) for label in layer.axis_labels]
+    return spatial
+
+
 def _classes(layer: Labels) -> list[tuple[int, str]]:
     with suppress(InputError):  # a table of something else must not keep the rest from it
         return list(classes_of(layer).items())
@@ -118,27 +147,6 @@ def _shape(image: Image) -> tuple[int, ...] | None:
     with suppress(InputError):  # an image that is none to the program is not painted on
         return ImageStack.of(image).shape
     return None
-
-
-def _saved_image(image: Image) -> SavedImage:
-    shape = tuple(int(n) for n in finest(image).shape)
-    source = image.source
-    return SavedImage(
-        name=image.name,
-        shape=shape,
-        path=source.path,
-        reader=source.reader_plugin,
-        spatial=_spatial(image),
-    )
-
-
-def _spatial(layer: Layer) -> dict[str, Any]:
-    """Return where a layer lies, and what its axes are, as can be kept as JSON."""
-    spatial: dict[str, Any] = {name: np.asarray(getattr(layer, name)).tolist() for name in ARRAYS}
-    spatial["affine"] = np.asarray(layer.affine.affine_matrix).tolist()
-    spatial["units"] = [str(unit) for unit in layer.units]
-    spatial["axis_labels"] = [str(label) for label in layer.axis_labels]
-    return spatial
 
 
 def _plain(noted: dict[str, Any]) -> dict[str, Any]:
