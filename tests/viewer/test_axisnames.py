@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_unet.viewer.axisnames import AxisNames
+from napari_unet.viewer.layers import new_scribbles
 from napari_unet.viewer.stack import ImageStack
 
 
@@ -29,6 +30,21 @@ def test_a_slider_that_is_named_c_goes_through_channels(viewer: Any, image: Any)
     names.leave()
     viewer.dims.set_axis_label(0, "t")
     assert image.axis_labels == ("-3", "-2", "-1")
+
+
+def test_what_is_drawn_on_an_image_is_named_along(viewer: Any, image: Any) -> None:
+    """Or the slider would go on showing what that says, and a mistake could not be put right."""
+    names = AxisNames(viewer, lambda: image)
+    names.follow()
+    viewer.dims.set_axis_label(0, "z")
+    scribbles = new_scribbles(viewer, image)
+    opened = viewer.add_labels(np.zeros((2, 30, 40), int), axis_labels=("z", "y", "x"))
+    viewer.add_labels(np.zeros((30, 40), int))
+    for written in ("c", "z", "t"):
+        viewer.dims.set_axis_label(0, written)
+        layers = (image, scribbles, opened)
+        assert [layer.axis_labels[0] for layer in layers] == [written] * 3
+        assert viewer.dims.axis_labels[0] == written
 
 
 def test_what_another_layer_says_of_its_axes_is_about_that_layer(viewer: Any, image: Any) -> None:

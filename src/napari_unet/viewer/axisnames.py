@@ -6,14 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from napari.layers import Image
+from napari.layers import Image, Labels
 
 from napari_unet.viewer.layers import image_layers
-from napari_unet.viewer.notes import is_result
+from napari_unet.viewer.notes import belongs_to, is_result
 from napari_unet.viewer.stack import finest
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Layer
     from napari.utils.events import Event
 
 __all__ = ["AxisNames"]
@@ -25,7 +26,7 @@ class AxisNames:
     Whether planes are channels, or time points, is read from the names of the axes of a layer. A
     name is for the image that is meant, and for others, open or opened later, that have as many
     planes there and say nothing of them: napari has one slider for all, and what stands beside it
-    already cannot be written again.
+    already cannot be written again. Labels and results take the name of their image.
 
     Parameters
     ----------
@@ -76,7 +77,9 @@ class AxisNames:
             if other is not image and alike and _is_unnamed(other, axis):
                 self._along.add(other)
         for one in (*self._along, image):
-            _rename(one, axis, name)
+            # napari shows beside the slider what the uppermost layer says
+            for layer in (*_drawn_on(self._viewer, one, axis), one):
+                _rename(layer, axis, name)
 
     def _on_inserted(self, event: Event) -> None:
         """Name the axes of an image that is opened as those of the ones that are like it."""
@@ -88,9 +91,24 @@ class AxisNames:
                     _rename(layer, axis, name)
 
 
-def _place(layer: Image, axis: int) -> tuple[int, int, int]:
+def _place(layer: Image | Labels, axis: int) -> tuple[int, int, int]:
     """Return how many axes there are, which is meant, and how many planes it counts."""
     return layer.ndim, axis, int(finest(layer).shape[layer.ndim + axis])
+
+
+def _drawn_on(viewer: ViewerModel, image: Image, axis: int) -> list[Layer]:
+    """Return what is drawn on an image, or found in it, and has the same axis."""
+    layers = [layer for layer in viewer.layers if axis >= -layer.ndim]
+    return [one for one in layers if belongs_to(one, image) or _says_the_same(one, image, axis)]
+
+
+def _says_the_same(layer: Layer, image: Image, axis: int) -> bool:
+    """Whether labels may be of an image: both say the same of an axis."""
+    return (
+        isinstance(layer, Labels)
+        and _place(layer, axis) == _place(image, axis)
+        and layer.axis_labels[axis] == image.axis_labels[axis]
+    )
 
 
 def _is_unnamed(layer: Image, axis: int) -> bool:
@@ -98,7 +116,7 @@ def _is_unnamed(layer: Image, axis: int) -> bool:
     return bool(layer.axis_labels[axis] == str(axis))
 
 
-def _rename(layer: Image, axis: int, name: str) -> None:
+def _rename(layer: Layer, axis: int, name: str) -> None:
     names = list(layer.axis_labels)
     names[axis] = name
     layer.axis_labels = names
