@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_unet.viewer.field import Field, shown_field
+from napari_unet.viewer.field import Field, View, shown_field
 
 
 def test_before_anything_is_drawn_the_whole_plane_is_in_view() -> None:
@@ -72,3 +72,21 @@ def test_looking_past_the_image_or_in_3d_takes_the_whole_plane(
     assert shown_field(viewer, image).box == whole
     viewer.dims.ndisplay = 3
     assert shown_field(viewer, image).box == whole
+
+
+def test_an_image_whose_axes_make_no_sense_is_looked_at_where_it_was(qtbot: Any) -> None:
+    """A name beside a slider is written letter by letter, and sometimes beside the wrong one."""
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((4, 2, 30, 50)))
+    view = View(viewer, image)
+    for names in [("z", "c", "y", "x"), ("c", "z", "y", "x")]:
+        image.axis_labels = names
+        viewer.dims.set_current_step(0, viewer.dims.current_step[0] - 1)
+        qtbot.wait(200)
+        assert not view.intact
+        assert len(view.field.plane) == 2
+
+    image.axis_labels = ("t", "z", "y", "x")
+    viewer.dims.set_current_step(0, 3)
+    qtbot.wait_until(lambda: view.field.plane[0] == 3, timeout=100_000)
+    view.close()

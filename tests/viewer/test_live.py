@@ -407,6 +407,25 @@ def test_data_of_another_shape_ends_a_live_training(
     live.set(False)
 
 
+def test_planes_that_are_taken_for_channels_end_a_live_training(
+    session: Session, layers: Any, messages: Any, qtbot: Any
+) -> None:
+    """It begins anew, with previews, once the name of the axis is put right."""
+    image, _ = layers
+    live, _ = live_on(session, layers)
+    qtbot.wait_until(lambda: len(session.record.seconds) > 5, timeout=100_000)
+    image.axis_labels = ("c", "y", "x")
+    session.viewer.dims.set_current_step(0, 1)
+    qtbot.wait_until(lambda: bool(live.waits_for), timeout=100_000)
+    image.axis_labels = ("z", "y", "x")
+    qtbot.wait_until(lambda: session.training is not None, timeout=100_000)
+    preview = preview_of(session)
+    assert preview is not None
+    qtbot.wait_until(lambda: bool(preview.data[1].any()), timeout=100_000)
+    assert messages() == []
+    live.set(False)
+
+
 def test_an_image_that_cannot_be_read_ends_previews_and_not_the_training(
     session: Session, viewer: Any, finish: Any, qtbot: Any
 ) -> None:

@@ -160,6 +160,19 @@ def test_what_is_no_image_is_refused_with_a_remedy() -> None:
         ImageStack.of(layer)
 
 
+def test_an_image_that_is_understood_otherwise_is_another_one() -> None:
+    """Or has other data; what its planes count makes no difference."""
+    image = Image(np.zeros((4, 2, 30, 50)), axis_labels=("t", "z", "y", "x"))
+    stack = ImageStack.of(image)
+    image.axis_labels = ("z", "t", "y", "x")
+    assert stack.is_of(image)
+    for names in [("c", "z", "y", "x"), ("z", "c", "y", "x")]:
+        image.axis_labels = names
+        assert not stack.is_of(image)
+    image.axis_labels, image.data = ("t", "z", "y", "x"), np.zeros((4, 2, 30, 50))
+    assert not stack.is_of(image)
+
+
 def test_channels_between_planes_are_refused_with_a_remedy() -> None:
     """Napari aligns layers by their last axes: labels would be painted on other planes."""
     viewer = ViewerModel()

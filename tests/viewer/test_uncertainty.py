@@ -98,6 +98,25 @@ def test_in_a_stack_it_is_of_the_plane_in_view(session: Session) -> None:
     assert [bool(data[z].any()) for z in range(3)] == [False, True, True]
 
 
+def test_a_stack_whose_axes_make_no_sense_is_left_as_it_is(session: Session) -> None:
+    """Until a name that was written beside the wrong slider is put right."""
+    viewer = session.viewer
+    stack = viewer.add_image(np.zeros((3, 2, *SHAPE)), name="worm")
+    for plane in [(0, 0), (1, 0)]:
+        session.kept.put(stack, plane, foreground(), make_segmenter())
+    viewer.dims.current_step = (0, 0, 0, 0)
+    Uncertainty.of(session).show(stack)
+    data = layer_of(viewer).data
+    stack.axis_labels = ("z", "c", "y", "x")
+    viewer.dims.set_current_step(0, 1)
+    assert not data[1].any()
+
+    stack.axis_labels = ("t", "z", "y", "x")
+    viewer.dims.set_current_step(0, 0)
+    viewer.dims.set_current_step(0, 1)
+    assert data[1, 0].any()
+
+
 def test_of_classes_the_winner_counts(session: Session, image: Image) -> None:
     """What is kept of them is the probability of the winning class."""
     session.kept.put(image, (), np.full(SHAPE, 0.5, np.float32), make_segmenter(kind="classes"))

@@ -335,6 +335,15 @@ def test_labels_of_another_shape_end_it(show: Any, viewer: Any, qtbot: Any) -> N
     qtbot.wait_until(lambda: not live._open, timeout=A_MINUTE)
 
 
+def test_planes_that_are_taken_for_channels_end_it(show: Any, viewer: Any) -> None:
+    """The map has a plane for each."""
+    live = show(cells((3, 150, 170)))
+    viewer.layers["cells"].axis_labels = ("c", "y", "x")
+    viewer.dims.set_current_step(0, 2)
+
+    assert not live._open
+
+
 def test_labels_that_do_not_fit_are_refused(show: Any, viewer: Any) -> None:
     """Classes, and labels of another image; no layer is added."""
     with pytest.raises(InputError, match=r"'painted' holds classes.*none for classes"):

@@ -10,7 +10,7 @@ from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest, shown_plane
+from napari_unet.viewer.stack import ImageStack, PlaneIndex, shown_plane
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -73,7 +73,8 @@ def whole_plane(viewer: ViewerModel, image: Image) -> Field:
 class View:
     """Follows what of an image is in view; for the main thread, until `close`.
 
-    Should the image be removed or be given other data, it stays looked at where it was last.
+    Should the image be removed, given other data or understood otherwise, it stays looked at where
+    it was last.
 
     Parameters
     ----------
@@ -91,7 +92,7 @@ class View:
     changed = Signal(object)  # with the new field
 
     def __init__(self, viewer: ViewerModel, image: Image) -> None:
-        self._viewer, self._image, self._data = viewer, image, finest(image)
+        self._viewer, self._image, self._stack = viewer, image, ImageStack.of(image)
         self.field = shown_field(viewer, image)
         self._timer = QTimer()
         self._timer.setSingleShot(True)
@@ -102,8 +103,8 @@ class View:
 
     @property
     def intact(self) -> bool:
-        """Whether the image is still open, with the data that it had."""
-        return self._image in self._viewer.layers and finest(self._image) is self._data
+        """Whether the image is still open, with the data that it had, understood as it was."""
+        return self._image in self._viewer.layers and self._stack.is_of(self._image)
 
     def look(self) -> None:
         """See what is in view now."""

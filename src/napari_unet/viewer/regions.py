@@ -13,7 +13,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 from skimage.draw import polygon2mask
 
-from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest, spatial_metadata
+from napari_unet.viewer.stack import ImageStack, PlaneIndex, spatial_metadata
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -95,7 +95,7 @@ class RegionMasks:
         self._settled.start()
 
     def _look(self) -> None:
-        if finest(self._image) is not self._stack.data:
+        if not self._stack.is_of(self._image):
             return
         outlines = _outlines(self._regions, self._image)
         if _are_equal(outlines, self._outlines):

@@ -115,6 +115,14 @@ class ImageStack:
             rgb=layer.rgb,
         )
 
+    def is_of(self, layer: Image) -> bool:
+        """Whether a layer still has the data that this was made of, and is understood alike."""
+        try:
+            now = ImageStack.of(layer)
+        except InputError:
+            return False
+        return now.data is self.data and now.channel_axis == self.channel_axis
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the labels that belong to the image: (*leading, Y, X)."""

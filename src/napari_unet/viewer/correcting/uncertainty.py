@@ -116,8 +116,11 @@ class Uncertainty:
         if image is None or image not in self._session.viewer.layers or deleted:
             self.hide()
             return
-        plane = shown_plane(self._session.viewer, image)
-        kept = kept_plane(self._session, image, plane)
+        try:
+            plane = shown_plane(self._session.viewer, image)
+            kept = kept_plane(self._session, image, plane)
+        except InputError:  # an axis was given a name that makes no sense, which the dock says
+            return
         done = (self._written.get(plane), self._asked)
         if kept is None or any(one is not None and one() is kept.foreground for one in done):
             return

@@ -117,7 +117,7 @@ class FollowedPainting:
 
     def _fits(self, index: int) -> bool:
         source, stack = self._sources[index], self._snapshots[index].stack
-        return finest(source.image) is stack.data and finest(source.labels).shape == stack.shape
+        return stack.is_of(source.image) and finest(source.labels).shape == stack.shape
 
     def _on_edit(self, index: int, edit: Edit) -> None:
         if (index, edit.plane) in self._numbers:

@@ -26,7 +26,7 @@ from napari_unet.viewer.cellclasses import class_colours, name_classes
 from napari_unet.viewer.colours import are_given, given_colours
 from napari_unet.viewer.field import Box, Field, View
 from napari_unet.viewer.segmenting.results import Result, hide
-from napari_unet.viewer.stack import ImageStack, PlaneIndex, finest
+from napari_unet.viewer.stack import ImageStack, PlaneIndex
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -132,7 +132,7 @@ class Preview:
 
     def _ask(self, field: Field) -> None:
         # given other data, the image is no longer what is trained on
-        if not self._unreadable and finest(self._image) is self._stack.data:
+        if not self._unreadable and self._stack.is_of(self._image):
             key = next(self._numbers)
             self._asked = (key, field)
             self._mailbox.put(partial(self._look, key, field))

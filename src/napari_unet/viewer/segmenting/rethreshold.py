@@ -171,7 +171,7 @@ class Rethreshold:
         if self._wanted is not None and not self.is_segmenting(self._wanted[0]):
             self._work, self._wanted = self._begin(*self._wanted), None
         work = self._work
-        if work is None or self.is_segmenting(work.image):
+        if work is None or self.is_segmenting(work.image) or not self._fitting(work.image):
             return
         if not work.left:
             self._link_again(work)
@@ -261,7 +261,7 @@ class Rethreshold:
         if asked is not self._asked:
             return
         self._asked = None
-        known = self._session.kept.get(work.image, plane)
+        known = self._fitting(work.image).get(plane)
         if known is work.kept[plane] and not self.is_segmenting(work.image):
             work.numbered[plane], work.objects[plane] = asked.numbered, event.objects
             work.classes[plane] = class_names(known.segmenter, event.classes)

@@ -203,6 +203,9 @@ class LiveWeights:
 
     def _renew(self, _: object = None) -> None:
         """Compute the shown plane anew, and the others when they are shown."""
+        if not self._stack.is_of(self._image):
+            self.close()
+            return
         plane = shown_field(self._viewer, self._image).plane
         self._left = {plane: self._left[plane]} if plane in self._left else {}
         if plane in self._left:
@@ -212,6 +215,9 @@ class LiveWeights:
     def _go_on(self, _: object = None) -> None:
         """Ask for the next box of the shown plane, unless an answer is still to come."""
         if not self._open or self._asked is not None:
+            return
+        if not self._stack.is_of(self._image):
+            self.close()
             return
         field = shown_field(self._viewer, self._image)
         if field.plane not in self._left:
