@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import dask.array as da
@@ -305,7 +307,11 @@ def test_labels_are_looked_through_again_only_after_an_edit(
 
 
 def live_on(
-    session: Session, layers: Any, regions: Any = None, **options: Any
+    session: Session,
+    layers: Any,
+    regions: Any = None,
+    telling: Callable[[], AbstractContextManager[None]] = nullcontext,
+    **options: Any,
 ) -> tuple[Live, list[Any]]:
     """Switch live mode on; return it, and what is chosen, to be changed."""
     chosen = [*layers, regions]
@@ -313,7 +319,7 @@ def live_on(
     def begin() -> None:
         session.train(*chosen, small(**options), live=True)
 
-    live = Live(session, begin, lambda: tuple(chosen))  # type: ignore[arg-type,return-value]
+    live = Live(session, begin, lambda: tuple(chosen), telling)  # type: ignore[arg-type,return-value]
     live.set(True)
     return live, chosen
 
@@ -424,6 +430,28 @@ def test_planes_that_are_taken_for_channels_end_a_live_training(
     qtbot.wait_until(lambda: bool(preview.data[1].any()), timeout=100_000)
     assert messages() == []
     live.set(False)
+
+
+def test_an_image_that_is_moved_off_its_labels_ends_a_live_training(
+    session: Session, layers: Any, qtbot: Any
+) -> None:
+    """What is painted is then seen on other pixels than those that it would be learned on."""
+    told: list[str] = []
+
+    @contextmanager
+    def telling() -> Iterator[None]:
+        try:
+            yield
+        except InputError as error:
+            told.append(str(error))
+
+    live, _ = live_on(session, layers, telling=telling)
+    qtbot.wait_until(lambda: len(session.record.seconds) > 5, timeout=100_000)
+    layers[0].translate = (0, 30, 0)
+    qtbot.wait_until(lambda: not live.on, timeout=100_000)
+    assert session.said.of_training.startswith("Trained ")
+    assert len(told) == 1
+    assert told[0].startswith("Labels layer 'painted' does not lie on image layer 'cells'")
 
 
 def test_an_image_that_cannot_be_read_ends_previews_and_not_the_training(

@@ -16,7 +16,7 @@ from napari_unet.viewer.cellclasses import classes_of
 from napari_unet.viewer.edits import Edit, Edits
 from napari_unet.viewer.learning.sources import Source
 from napari_unet.viewer.notes import meaning_of
-from napari_unet.viewer.painted import Painted
+from napari_unet.viewer.painted import Painted, check_same_grid
 from napari_unet.viewer.reading import read_plane
 from napari_unet.viewer.regions import Masks, RegionMasks
 from napari_unet.viewer.stack import PlaneIndex, finest
@@ -68,7 +68,7 @@ class FollowedPainting:
 
     @property
     def fits(self) -> bool:
-        """Whether the layers have the pixels or the shape that they had at the start."""
+        """Whether the images have the pixels that they had at the start, and labels lie on them."""
         return all(self._fits(index) for index in range(len(self._sources)))
 
     def follow(self, drawn: Iterable[Masks | None] = ()) -> None:
@@ -117,7 +117,13 @@ class FollowedPainting:
 
     def _fits(self, index: int) -> bool:
         source, stack = self._sources[index], self._snapshots[index].stack
-        return stack.is_of(source.image) and finest(source.labels).shape == stack.shape
+        if not stack.is_of(source.image):
+            return False
+        try:
+            check_same_grid(source.image, source.labels, stack)
+        except InputError:  # what is painted is seen on other pixels than it would be learned on
+            return False
+        return True
 
     def _on_edit(self, index: int, edit: Edit) -> None:
         if (index, edit.plane) in self._numbers:

@@ -118,7 +118,7 @@ class Training:
 
     @property
     def intact(self) -> bool:
-        """Whether its layers are open, with the pixels or the shape that they had at the start."""
+        """Whether its layers are open, with the pixels of the start, and lie on each other."""
         return self._is_open and self._painting.fits
 
     @property
