@@ -246,12 +246,32 @@ def test_a_model_that_cannot_go_on_is_told_before_anything_begins(
     assert not is_linked(labels, colours)
 
 
+@pytest.mark.parametrize("why", ["no such device", "stopped at once"])
+def test_a_training_that_learns_nothing_leaves_the_stopped_one_resumable(
+    session: Session, layers: Any, steps: list[Any], finish: Any, qtbot: Any, why: str
+) -> None:
+    """Also where that is known only once it runs: to the process that computes, or the user."""
+    stop(session, layers, steps, finish, qtbot)
+    learned, seen = len(session.record.seconds), len(steps)
+    session.train(*layers, None, small(device="cuda:99" if "device" in why else "cpu"))
+    if why == "stopped at once":
+        session.jobs.stop()
+    finish()
+    assert len(steps) == seen
+    assert session.resuming.possible
+    session.resume()
+    qtbot.wait_until(lambda: len(steps) > seen, timeout=100_000)
+
+    assert len(session.record.seconds) > learned
+
+
 def test_without_its_file_a_stopped_training_is_not_offered(
     session: Session, layers: Any, steps: list[Any], finish: Any, qtbot: Any
 ) -> None:
     """It would begin anew, and say that it goes on."""
     stop(session, layers, steps, finish, qtbot)
-    session.resuming.checkpoint.unlink()
+    assert session.resuming._stopped is not None
+    session.resuming._stopped.checkpoint.unlink()
 
     assert not session.resuming.possible
     with pytest.raises(InputError, match="No training was stopped"):

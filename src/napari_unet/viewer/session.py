@@ -232,10 +232,9 @@ class Session:
             config,
             self.segmenter,
             live=live,
-            checkpoint=self.resuming.checkpoint,
+            checkpoint=self.resuming.new_checkpoint(),
             preview_every=preview_every,
         )
-        self.resuming.begin_anew()  # now that there is no way back
         self._train(training)
 
     def resume(self) -> None:
@@ -252,7 +251,6 @@ class Session:
         self._train(self.resuming.again(self.viewer))
 
     def _train(self, training: Training) -> None:
-        self.resuming.forget()
         self.record = training.record
         self.start(TrainingJob(self, training))
 

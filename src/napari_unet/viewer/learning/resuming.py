@@ -17,27 +17,28 @@ __all__ = ["Resuming"]
 
 
 class Resuming:
-    """Keeps one stopped training, as long as it can go on.
-
-    Attributes
-    ----------
-    checkpoint : path
-        Where the training that runs keeps its state.
-    """
+    """Keeps one stopped training, as long as it can go on."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="live-unet-", ignore_cleanup_errors=True)
-        self.checkpoint = Path(self._folder.name, "training.state")
         self._stopped: Stopped | None = None
 
     @property
     def possible(self) -> bool:
         """Whether a training was stopped that can go on where it was."""
-        return self._stopped is not None and self.checkpoint.exists()
+        return self._stopped is not None and self._stopped.checkpoint.exists()
+
+    def new_checkpoint(self) -> Path:
+        """Return where the next training keeps its state; that of the stopped one stays."""
+        kept = None if self._stopped is None else self._stopped.checkpoint
+        first, second = (Path(self._folder.name, f"{name}.state") for name in ("one", "other"))
+        checkpoint = second if first == kept else first
+        checkpoint.unlink(missing_ok=True)
+        return checkpoint
 
     def keep(self, training: Training) -> None:
-        """Keep a training that was stopped, if it can go on."""
-        self._stopped = training.stopped()
+        """Keep a training that was stopped, if it can go on, instead of one stopped before."""
+        self._stopped = training.stopped() or self._stopped
 
     def again(self, viewer: ViewerModel) -> Training:
         """Return a training that goes on where the last one stopped, with what is painted now.
@@ -58,12 +59,8 @@ class Resuming:
         return self._stopped is not None and layer in self._stopped.layers
 
     def forget(self) -> None:
-        """Keep none, for its model or its layers are gone."""
+        """Keep none, for its model or its layers are gone, or another one has learned since."""
         self._stopped = None
-
-    def begin_anew(self) -> None:
-        """Let the next training begin at its beginning."""
-        self.checkpoint.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Delete what is kept."""

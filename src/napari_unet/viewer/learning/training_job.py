@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from napari_unet.engine.events import Learned, StepDone, Trained, TrainEvent
+from napari_unet.engine.events import Learned, Prepared, StepDone, Trained, TrainEvent
 from napari_unet.viewer.learning.history import Version
 from napari_unet.viewer.learning.training import Training
 from napari_unet.viewer.session_job import SessionJob
@@ -45,8 +45,11 @@ class TrainingJob(SessionJob[TrainEvent]):
         return self.training.events(self._session.host, stop)
 
     def on_event(self, event: TrainEvent) -> None:
-        """Take the model, once it has learned anything."""
+        """Take the model, once it has learned anything; a training stopped before is over then."""
         self.training.on_event(event)
+        if isinstance(event, Prepared):
+            return  # it may fail yet, for want of memory
+        self._session.resuming.forget()
         if event.segmenter.provenance.get("steps"):
             self._session.segmenter = event.segmenter
         if isinstance(event, Learned):
