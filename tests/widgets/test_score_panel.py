@@ -85,6 +85,24 @@ def texts(table: ScoreTable) -> list[list[str]]:
     return [[model.index(row, column).data() for column in columns] for row in rows]
 
 
+def test_every_image_has_its_own_truth(panel: ScorePanel, viewer: Any, image: Image) -> None:
+    """Of several fields, all of one size, that of one would score the others, too."""
+    box = panel._choice.truth
+    truth = viewer.add_labels(TRUTH.copy(), name="truth")
+    assert box.value is truth
+    field = viewer.add_image(np.zeros(TRUTH.shape), name="next field")
+    panel._data.choice.image_box.value = field
+    assert box.value is None
+    more = viewer.add_labels(TRUTH.copy(), name="truth of the next field")
+    assert box.value is more
+    panel._data.choice.image_box.value = image
+    assert box.value is truth
+    viewer.layers.remove(truth)
+    assert box.value is None
+    panel._data.choice.image_box.value = field
+    assert box.value is more
+
+
 @pytest.mark.usefixtures("image")
 def test_one_click_says_how_good_it_is_and_what_is_wrong(
     panel: ScorePanel, viewer: Any, click: Any

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from magicgui.widgets import ComboBox
-from napari.layers import Labels
+from weakref import WeakKeyDictionary, ref
 
+from magicgui.widgets import ComboBox
+from napari.layers import Image, Labels
+
+from napari_unet.viewer.layers import image_layers
+from napari_unet.viewer.notes import is_linked
 from napari_unet.viewer.scores.comparison import Scope, possible_scopes
 from napari_unet.viewer.scores.scorable import possible_truths
 from napari_unet.viewer.session import Session
@@ -39,6 +43,8 @@ class ScoreChoice:
 
     def __init__(self, session: Session, data: DataPanel) -> None:
         self._session, self._data = session, data
+        self._of: ref[Image] | None = None
+        self._chosen: WeakKeyDictionary[Image, ref[Labels]] = WeakKeyDictionary()
         self.truth = narrow(ComboBox(label="Truth", nullable=True, choices=self._truths))
         self.truth.tooltip = (
             "A labels layer that is right. Only layers with the size of the image are offered; "
@@ -71,14 +77,36 @@ class ScoreChoice:
         return [(SCOPES[scope], scope) for scope in scopes]
 
     def _on_layers(self) -> None:
-        """Offer the layers there are; choose the only one that nobody paints on."""
+        """Offer the layers there are; choose what is likely for another image than before."""
         offer_anew(self.truth)
-        if self.truth.value is None:
-            there = [layer for _, layer in self._truths(None)]
-            others = [layer for layer in there if layer is not self._data.choice.labels]
-            self.truth.value = others[0] if len(others) == 1 else None
+        image = self._data.choice.image
+        if not self._is_meant(image) or self.truth.value is None:
+            self._of = None if image is None else ref(image)
+            self.truth.value = self._likely(image)
         self._on_truth()
 
+    def _is_meant(self, image: Image | None) -> bool:
+        """Whether the truth that is chosen now was chosen for an image."""
+        return (None if self._of is None else self._of()) is image
+
+    def _likely(self, image: Image | None) -> Labels | None:
+        """Return what was chosen for an image before, or the only one that nobody paints on.
+
+        One of another image is not: of several fields, all have one size.
+        """
+        there = [layer for _, layer in self._truths(None)]
+        chosen = {one: truth() for one, truth in self._chosen.items()}
+        if image in chosen and chosen[image] in there:
+            return chosen[image]
+        others = [one for one in image_layers(self._session.viewer) if one is not image]
+        taken = {self._data.choice.labels, *(chosen.get(other) for other in others)}
+        free = [layer for layer in there if layer not in taken]
+        free = [layer for layer in free if not any(is_linked(layer, other) for other in others)]
+        return free[0] if len(free) == 1 else None
+
     def _on_truth(self) -> None:
+        image, truth = self._data.choice.image, self.truth.value
+        if image is not None and truth is not None and self._is_meant(image):
+            self._chosen[image] = ref(truth)
         self.scope.reset_choices()
         self.scope.visible = len(self.scope.choices) > 1
