@@ -6,7 +6,7 @@
     └── UNetError            anything this package raises on purpose
         ├── InputError       what was given cannot be used (also a ValueError)
         ├── ModelFileError   a model file is missing, damaged or of another kind
-        ├── DeviceError      the device is absent or ran out of memory
+        ├── DeviceError      the device is absent, failed, or ran out of memory
         └── JobError         the work broke off, or its process died
 
 None derives from `RuntimeError`: napari's stock generator worker swallows that type without a word.
@@ -24,6 +24,7 @@ __all__ = [
     "ModelFileError",
     "UNetError",
     "first_line",
+    "gpu_failure",
     "in_short",
     "is_out_of_memory",
     "some_of",
@@ -42,6 +43,10 @@ NO_MEMORY = (
 """What torch's allocators (on Linux, Windows and GPUs) and its library of convolutions say."""
 
 
+GPU_FAILED = ("CUDA error", "CUDA driver error", "cuDNN error", "HIP error")
+"""How torch begins to say so in versions that have no `AcceleratorError`."""
+
+
 class UNetError(Exception):
     """Base of every error this package raises on purpose."""
 
@@ -55,7 +60,7 @@ class ModelFileError(UNetError):
 
 
 class DeviceError(UNetError):
-    """The requested device is not there, or has not enough memory."""
+    """The requested device is not there, failed, or has not enough memory."""
 
 
 class JobError(UNetError):
@@ -80,6 +85,17 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     said = str(error).lower()
     return isinstance(error, RuntimeError) and any(words in said for words in NO_MEMORY)
+
+
+def gpu_failure(error: BaseException) -> DeviceError | None:
+    """Return what to tell where a GPU was lost, or cannot run this torch; None of other errors."""
+    said = isinstance(error, RuntimeError) and str(error).startswith(GPU_FAILED)
+    if not said and type(error).__name__ != "AcceleratorError":
+        return None
+    return DeviceError(
+        f"The GPU failed ({first_line(error)}). Start again; if it fails again, choose "
+        f"device='cpu', or install a torch build for this GPU."
+    )
 
 
 def some_of(names: Sequence[object]) -> str:

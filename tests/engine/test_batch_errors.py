@@ -71,7 +71,7 @@ def test_what_no_second_attempt_helps_is_not_tried_again() -> None:
 
 
 def test_each_lack_is_a_sentence_with_what_to_do() -> None:
-    """Disk, memory, and what nobody expected."""
+    """Disk, memory, device, and what nobody expected."""
     with pytest.raises(DeviceError, match=r"The disk is full \(share/a.tif\)"):
         again(Share(away=9, number=errno.ENOSPC).read)
     with pytest.raises(DeviceError, match="The disk is full"):  # as NumPy says it
@@ -87,6 +87,8 @@ def test_each_lack_is_a_sentence_with_what_to_do() -> None:
 
     with pytest.raises(DeviceError, match="Memory does not suffice"):
         again(fails, MemoryError())
+    with pytest.raises(DeviceError, match="The GPU failed"):
+        again(fails, RuntimeError("CUDA error: device-side assert triggered"))
     with pytest.raises(JobError, match="Unexpected KeyError: 'plane'"):
         again(fails, KeyError("plane"))
     with pytest.raises(JobError, match="itself"):

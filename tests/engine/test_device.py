@@ -80,6 +80,19 @@ def test_running_out_of_memory_says_what_to_do(error: Exception) -> None:
         raise error
 
 
+@pytest.mark.parametrize("kind", [getattr(torch, "AcceleratorError", RuntimeError), RuntimeError])
+def test_a_gpu_that_failed_is_told_from_a_mistake(kind: type[Exception]) -> None:
+    """Also by a version of torch that has no error of its own for it."""
+    error = kind("CUDA error: unspecified launch failure\nSearch for")
+    with (
+        pytest.raises(
+            DeviceError, match=r"^The GPU failed \(CUDA error: unspecified launch failure"
+        ),
+        torch_errors("Use a smaller tile."),
+    ):
+        raise error
+
+
 def test_the_cpus_own_allocator_is_understood() -> None:
     """It reports through a bare RuntimeError, which napari's worker would swallow."""
     with pytest.raises(DeviceError, match=r"Out of memory.*Buy some"), torch_errors("Buy some."):

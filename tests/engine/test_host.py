@@ -193,6 +193,18 @@ def test_running_out_of_memory_comes_with_a_remedy(host: Host, kind: str) -> Non
         list(host.run(toy_tasks.fail, kind))
 
 
+@pytest.mark.parametrize("kind", ["torch.AcceleratorError", "CUDA"])
+def test_a_process_in_which_the_gpu_failed_is_replaced(host: Host, kind: str) -> None:
+    """In the same one CUDA would fail again, whatever is asked of it."""
+    with closing(host.run(toy_tasks.process_id)) as run:
+        before = next(run)
+    with pytest.raises(DeviceError, match=r"^The GPU failed \(CUDA error: [^\n]*\)\. Start again;"):
+        list(host.run(toy_tasks.fail, kind))
+
+    with closing(host.run(toy_tasks.process_id)) as run:
+        assert next(run) != before
+
+
 def test_our_own_errors_stay_what_they_are(host: Host) -> None:
     """An InputError is for the user: same type, same words, no traceback."""
     with pytest.raises(InputError, match=r"^Paint at least one cell\.$") as caught:

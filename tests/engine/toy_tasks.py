@@ -132,12 +132,19 @@ def make_error(kind: str) -> Exception:
         import torch
 
         return torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    if kind == "torch.AcceleratorError":
+        import torch
+
+        return getattr(torch, "AcceleratorError", RuntimeError)(
+            "CUDA error: device-side assert triggered\nKernel errors"
+        )
     errors = {
         "ValueError": ValueError("3 is not a crowd"),
         "RuntimeError": RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
         "InputError": InputError("Paint at least one cell."),
         "TwoWordsError": TwoWordsError("two", "words"),
         "MemoryError": MemoryError(),
+        "CUDA": RuntimeError("CUDA error: no kernel image is available for execution\nMore"),
         "cpu": RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes."),
     }
     return errors[kind]

@@ -1,4 +1,4 @@
-"""Choose where to compute, in words, and translate torch's out-of-memory errors."""
+"""Choose where to compute, in words, and translate what torch says of devices that fail."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from napari_unet.engine.cgroups import cores_allowed, groups
-from napari_unet.errors import DeviceError, first_line, is_out_of_memory
+from napari_unet.errors import DeviceError, first_line, gpu_failure, is_out_of_memory
 
 __all__ = ["describe", "is_fast_with_bfloat16", "select_device", "torch_errors"]
 
@@ -79,10 +79,12 @@ def is_fast_with_bfloat16(device: torch.device) -> bool:
 
 @contextmanager
 def torch_errors(remedy: str) -> Iterator[None]:
-    """Turn out-of-memory errors into a `DeviceError` that ends with ``remedy``."""
+    """Turn out-of-memory errors into a `DeviceError` that ends with ``remedy``, and lost GPUs."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise DeviceError(f"Out of memory ({first_line(error)[:200]}). {remedy}") from error
+        if is_out_of_memory(error):
+            raise DeviceError(f"Out of memory ({first_line(error)[:200]}). {remedy}") from error
+        if (told := gpu_failure(error)) is not None:
+            raise told from error
+        raise

@@ -9,7 +9,14 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
-from napari_unet.errors import DeviceError, InputError, JobError, UNetError, is_out_of_memory
+from napari_unet.errors import (
+    DeviceError,
+    InputError,
+    JobError,
+    UNetError,
+    gpu_failure,
+    is_out_of_memory,
+)
 
 __all__ = ["again", "attempt", "complete", "is_disk_full"]
 
@@ -108,6 +115,8 @@ def _in_words(error: Exception) -> UNetError:
             "Memory does not suffice for this image. Close other programs, or set a smaller tile "
             "size."
         )
+    if (told := gpu_failure(error)) is not None:
+        return told
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
         return InputError(f"{name}{error.strerror or error}. Check the disk or network share.")

@@ -8,7 +8,8 @@ order                          answer
 =============================  ===============================================================
 ``("run", run, ticket)``       ``("event", run, bytes)`` and ``("warning", run, ...)``, then one
                                ``("ended", run)`` or ``("failed", run, bytes)``; or just
-                               ``("broken", run, bytes)`` if an import failed, to be replaced
+                               ``("broken", run, bytes)`` if an import or the device failed, to be
+                               replaced
 ``("stop", run)``              the same ``("ended", run)``, as soon as the generator is closed
 ``("ack", run)``               none: one more event may be sent
 ``("tell", run, bytes)``       none: a message for the generator's mailbox
@@ -40,7 +41,14 @@ from napari_unet.engine.process.channel import EventPickler, receive, send
 from napari_unet.engine.process.lazy import Index, asking
 from napari_unet.engine.process.mailbox import mailbox_of_this_run
 from napari_unet.engine.process.shared_memory import Request, Ticket
-from napari_unet.errors import DeviceError, JobError, UNetError, first_line, is_out_of_memory
+from napari_unet.errors import (
+    DeviceError,
+    JobError,
+    UNetError,
+    first_line,
+    gpu_failure,
+    is_out_of_memory,
+)
 
 __all__ = ["MAX_UNHANDLED_EVENTS", "main"]
 
@@ -190,7 +198,10 @@ def _serve(desk: _Desk, run: int, ticket: Ticket) -> None:
         with _relayed_warnings(desk, run), asking(partial(desk.read, run)):
             _stream(desk, run, ticket)
     except Exception as error:  # noqa: BLE001 (the job boundary: raised again in the program)
-        desk.answer("failed", run, _packed(_as_unet_error(error)))
+        told = _as_unet_error(error)
+        # CUDA works no more in a process in which it failed once, whatever is asked of it next
+        how = "broken" if isinstance(told, DeviceError) else "failed"
+        desk.answer(how, run, _packed(told))
     else:
         desk.answer("ended", run)
 
@@ -238,7 +249,7 @@ def _as_unet_error(error: Exception) -> UNetError:
             "other programs, or compute on the CPU; your painted labels are untouched."
         )
     else:
-        told = JobError(f"{type(error).__name__}: {error}")
+        told = gpu_failure(error) or JobError(f"{type(error).__name__}: {error}")
     told.add_note("".join(traceback.format_exception(error)))
     return told
 
