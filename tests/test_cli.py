@@ -456,8 +456,10 @@ def test_what_cannot_be_trained_on_is_one_line(
 
 
 @contextmanager
-def interrupted(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """The program in training, which was sent Ctrl-C once something was learned."""
+def interrupted(
+    arguments: list[str], how: signal.Signals = signal.SIGINT
+) -> Iterator[subprocess.Popen[str]]:
+    """The program in training, which was sent a signal once something was learned."""
     with subprocess.Popen(
         [*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -468,7 +470,7 @@ def interrupted(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
             validated |= event["event"] == "Validated"
             if validated and event["event"] == "StepDone":
                 break
-        process.send_signal(signal.SIGINT)
+        process.send_signal(how)
         yield process
 
 
@@ -525,9 +527,12 @@ def test_a_second_ctrl_c_keeps_the_best_model_so_far(cells: Path, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["m.unet"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
-def test_the_same_command_goes_on_after_ctrl_c(cells: Path, tmp_path: Path) -> None:
-    """With ``--checkpoint`` the steps that were taken are not taken again."""
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signal to one process")
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
+def test_the_same_command_goes_on_where_it_was_stopped(
+    how: str, cells: Path, tmp_path: Path
+) -> None:
+    """By Ctrl-C or by a batch system: no step is taken again."""
     output, state = tmp_path / "m.unet", tmp_path / "state"
     arguments = train_arguments(
         cells, output, "--steps", "60", "--checkpoint", str(state), "--json"
@@ -538,16 +543,16 @@ def test_the_same_command_goes_on_after_ctrl_c(cells: Path, tmp_path: Path) -> N
             (event,) = events(line)
             if event["event"] == "StepDone" and event["step"] == 5:
                 break
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.send_signal(getattr(signal, how))
+        rest, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert state.exists()
+    taken = sum(event["event"] == "StepDone" for event in events(rest)) + 5
     again = subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, check=True)
     told = events(again.stdout)
-    assert "resumed at step" in told[0]["message"]
+    assert f"resumed at step {taken};" in f"{told[0]['message']};"
     steps = [event["step"] for event in told if event["event"] == "StepDone"]
-    assert steps[0] > 1
-    assert steps[-1] == 60
+    assert steps == [*range(taken + 1, 61)]
     assert Segmenter.load(output).provenance["steps"] == 60
     assert not state.exists()
 
@@ -568,6 +573,20 @@ def test_a_reader_that_leaves_ends_the_program_quietly(cells: Path) -> None:
 
     assert process.returncode == 130
     assert err == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without a word")
+def test_a_training_that_is_told_to_end_keeps_the_best_model(cells: Path, tmp_path: Path) -> None:
+    """As with a second Ctrl-C; nothing half-written is left."""
+    output = tmp_path / "m.unet"
+    limitless = train_arguments(cells, output, "--steps", "0", "--seconds", "0", "--json")
+    with interrupted(limitless, signal.SIGTERM) as process:
+        _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == f"napari-unet: stopped; the best model so far is in {output}."
+    assert Segmenter.load(output).provenance["steps"] >= 1
+    assert [path.name for path in tmp_path.iterdir()] == ["m.unet"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")

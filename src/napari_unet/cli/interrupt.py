@@ -1,22 +1,25 @@
 """What Ctrl-C does while a command or a script trains, and other ways to stop a command.
 
-In a training the first Ctrl-C finishes early, and the next stops at once.
+In a training the first Ctrl-C finishes early, or where its state is kept, stops after a step; the
+next stops at once.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from napari_unet.cli.output import remark
 
 if TYPE_CHECKING:
     from napari_unet.engine.process.mailbox import Mailbox
 
-__all__ = ["finishing_at_ctrl_c", "stopping_when_told"]
+__all__ = ["finishing_at_ctrl_c", "stopping_between", "stopping_when_told"]
+
+E = TypeVar("E")
 
 TELLING = ("SIGTERM", "SIGHUP")
 """What a batch system sends before it kills, and a terminal that closes; Windows lacks one."""
@@ -56,11 +59,51 @@ def finishing_at_ctrl_c(mailbox: Mailbox | None) -> Iterator[None]:
 
 
 @contextmanager
+def stopping_between(events: Iterable[E]) -> Iterator[Iterator[E]]:
+    """Let Ctrl-C, and what ends a program, interrupt where an event was handled.
+
+    There a training is between two steps, and its state is saved when it is closed. The next Ctrl-C
+    interrupts at once. Where Ctrl-C has another meaning, it keeps that.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    numbers = _ending() + [signal.SIGINT] * (before is signal.default_int_handler)
+    taken = {number: signal.getsignal(number) for number in numbers}
+    told = False
+
+    def interrupted(number: int, _: object) -> None:
+        nonlocal told
+        told = True
+        if number == signal.SIGINT:
+            signal.signal(number, before)
+            # not here: a line may be written at this moment
+            text = "\nStopping after this step. Ctrl-C again stops at once."
+            Thread(target=remark, args=(text,)).start()
+
+    def handled() -> Iterator[E]:
+        for event in events:
+            yield event
+            if told:
+                raise KeyboardInterrupt
+
+    for number in taken:
+        signal.signal(number, interrupted)
+    try:
+        yield handled()
+    finally:
+        for number, handler in taken.items():
+            signal.signal(number, handler)
+
+
+def _ending() -> list[signal.Signals]:
+    """Return what ends this program by default; what is ignored, as by nohup, stays ignored."""
+    numbers = [getattr(signal, name) for name in TELLING if hasattr(signal, name)]
+    return [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+
+
+@contextmanager
 def stopping_when_told() -> Iterator[None]:
     """Let what ends a program do what Ctrl-C does: locks are given back, and jobs cancelled."""
-    numbers = [getattr(signal, name) for name in TELLING if hasattr(signal, name)]
-    # what is ignored, as by nohup, stays ignored
-    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    taken = _ending()
     for number in taken:
         signal.signal(number, signal.default_int_handler)
     try:

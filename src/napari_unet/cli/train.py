@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from napari_unet.cli.doubts import (
     number_doubts,
     pair_doubts,
 )
-from napari_unet.cli.interrupt import finishing_at_ctrl_c
+from napari_unet.cli.interrupt import finishing_at_ctrl_c, stopping_between
 from napari_unet.cli.output import Report, complain, complaining, progress_bar, remark
 from napari_unet.cli.replacing import check_model_place, check_place, same_file
 from napari_unet.core.config import TrainConfig
@@ -77,7 +77,7 @@ def add_to(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; 130 where Ctrl-C stopped it at once."""
+    """Train; 130 where it was stopped."""
     from napari_unet.engine.learning.ranks import placed
     from napari_unet.engine.process.mailbox import Mailbox
     from napari_unet.engine.segmenter import Segmenter
@@ -96,9 +96,10 @@ def run(args: argparse.Namespace) -> int:
     if start is not None and (doubt := continuing_doubt(config, start)):
         complain(doubt)
     report, keeper = Report(args.json), Keeper(Path(args.output))
-    # what goes on later, or in other processes, is stopped as it is
     ranks = placed()
-    mailbox = Mailbox() if ranks.count == 1 and not args.checkpoint else None
+    alone = ranks.count == 1
+    # what goes on later, or in other processes, is stopped as it is
+    mailbox = Mailbox() if alone and not args.checkpoint else None
     events = train(
         annotations, config, segmenter=start, mailbox=mailbox, checkpoint=args.checkpoint
     )
@@ -107,8 +108,14 @@ def run(args: argparse.Namespace) -> int:
         deque(events, maxlen=0)
         return 0
     try:
-        with complaining(), closing(events), finishing_at_ctrl_c(mailbox):
-            follow(events, report, keeper)
+        with (
+            complaining(),
+            closing(events),
+            finishing_at_ctrl_c(mailbox),
+            # other processes would wait for one that goes on
+            stopping_between(events) if alone else nullcontext(events) as stoppable,
+        ):
+            follow(stoppable, report, keeper)
     except KeyboardInterrupt:
         if keeper.kept is None:
             complain("stopped before anything was learned; no model was written.")
