@@ -6,7 +6,8 @@
     └── UNetError            anything this package raises on purpose
         ├── InputError       what was given cannot be used (also a ValueError)
         ├── ModelFileError   a model file is missing, damaged or of another kind
-        ├── DeviceError      the device is absent, failed, or ran out of memory
+        ├── DeviceError      the device is absent or ran out of memory
+        │   └── LostDeviceError  it failed, and can be used no more in this process
         └── JobError         the work broke off, or its process died
 
 None derives from `RuntimeError`: napari's stock generator worker swallows that type without a word.
@@ -21,6 +22,7 @@ __all__ = [
     "DeviceError",
     "InputError",
     "JobError",
+    "LostDeviceError",
     "ModelFileError",
     "UNetError",
     "first_line",
@@ -60,7 +62,11 @@ class ModelFileError(UNetError):
 
 
 class DeviceError(UNetError):
-    """The requested device is not there, failed, or has not enough memory."""
+    """The requested device is not there, or has not enough memory."""
+
+
+class LostDeviceError(DeviceError):
+    """A GPU failed: in this process, whatever is asked of it next fails as well."""
 
 
 class JobError(UNetError):
@@ -87,12 +93,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in said for words in NO_MEMORY)
 
 
-def gpu_failure(error: BaseException) -> DeviceError | None:
+def gpu_failure(error: BaseException) -> LostDeviceError | None:
     """Return what to tell where a GPU was lost, or cannot run this torch; None of other errors."""
     said = isinstance(error, RuntimeError) and str(error).startswith(GPU_FAILED)
     if not said and type(error).__name__ != "AcceleratorError":
         return None
-    return DeviceError(
+    return LostDeviceError(
         f"The GPU failed ({first_line(error)}). Start again; if it fails again, choose "
         f"device='cpu', or install a torch build for this GPU."
     )

@@ -27,7 +27,7 @@ from napari_unet.engine.batch import run_batch, segment_files
 from napari_unet.engine.files import read_image, read_labels, write_labels
 from napari_unet.engine.formats.imagefile import open_image
 from napari_unet.engine.formats.omezarr import begin_zarr, finish_zarr
-from napari_unet.engine.formats.source import PixelSize
+from napari_unet.engine.formats.source import UNKNOWN, PixelSize
 from napari_unet.engine.items import scratch, tasks
 from napari_unet.engine.items.events import (
     BatchDone,
@@ -40,9 +40,11 @@ from napari_unet.engine.items.events import (
 )
 from napari_unet.engine.items.item import BatchOptions
 from napari_unet.engine.items.manifest import identify
+from napari_unet.engine.items.opened import OpenItem
 from napari_unet.engine.items.order import place_order
 from napari_unet.engine.items.plan import plan, take_shard
 from napari_unet.engine.starter import starter_model
+from napari_unet.errors import LostDeviceError
 from napari_unet.sample_data import touching_cells
 
 CPU = PredictConfig(device="cpu")
@@ -792,3 +794,27 @@ def test_a_device_that_is_not_there_stops_the_batch(model: Segmenter, tmp_path: 
 def _done(events: Iterator[BatchEvent]) -> list[ItemDone]:
     """Run a batch and keep what was done."""
     return [event for event in events if isinstance(event, ItemDone)]
+
+
+class OnLostGPU:
+    """Pixels that a library keeps on a GPU, which is lost when they are asked for."""
+
+    shape, ndim, dtype = (1, 80, 96), 3, np.dtype(np.uint8)
+
+    def __array__(self, *_: object, **__: object) -> Any:
+        raise RuntimeError("CUDA error: unspecified launch failure\nFor debugging")
+
+
+def test_a_gpu_that_is_lost_ends_the_batch(model: Segmenter, tmp_path: Path) -> None:
+    """All other images would fail as well; what is done stays, and the locks are given back."""
+    sizes = {"plane_axes": "", "plane_shape": (), "pixel_size": UNKNOWN, "file": ""}
+    images = {"a": cells()[np.newaxis], "b": OnLostGPU(), "c": cells()[np.newaxis]}
+    items = [
+        OpenItem(image=Path(n), name=Path(n), folder=tmp_path, seen=n, planes=(pixels,), **sizes)
+        for n, pixels in images.items()
+    ]
+    with pytest.raises(LostDeviceError, match="The GPU failed"):
+        list(run_batch(items, model, CPU))
+
+    assert [path.name for path in tmp_path.glob("*.tif")] == ["a_labels.tif"]
+    assert not [*tmp_path.rglob("*.lock")]

@@ -20,7 +20,7 @@ from napari_unet.engine.items.tasks import Executor, Task, is_one_unit, stages
 from napari_unet.engine.measurements import check_writer
 from napari_unet.engine.outlinefile import OUTLINES, check_outline_writer
 from napari_unet.engine.segmenter import Segmenter, check_segmenter
-from napari_unet.errors import InputError, UNetError
+from napari_unet.errors import InputError, LostDeviceError, UNetError
 
 __all__ = ["run_batch", "segment_files"]
 
@@ -69,7 +69,7 @@ def segment_files(
     InputError
         If there is no image.
     DeviceError
-        If the device does not exist.
+        If the device does not exist; if a GPU fails, with which no other image could be segmented.
     """
     items = plan(images, folder, shard=shard)
     return run_batch(items, segmenter, config, options, executor=executor)
@@ -141,6 +141,8 @@ def _here(claims: Claims, index: int, order: Order) -> Iterator[BatchEvent]:
                     break
                 yield tally.reached(index, reached + share * task.share, note)
             reached += task.share
+    except LostDeviceError:
+        raise
     except UNetError as error:
         event: BatchEvent = tally.failed(index, error)
     else:

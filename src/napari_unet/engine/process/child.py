@@ -8,8 +8,7 @@ order                          answer
 =============================  ===============================================================
 ``("run", run, ticket)``       ``("event", run, bytes)`` and ``("warning", run, ...)``, then one
                                ``("ended", run)`` or ``("failed", run, bytes)``; or just
-                               ``("broken", run, bytes)`` if an import or the device failed, to be
-                               replaced
+                               ``("broken", run, bytes)`` to be replaced: an import or a GPU failed
 ``("stop", run)``              the same ``("ended", run)``, as soon as the generator is closed
 ``("ack", run)``               none: one more event may be sent
 ``("tell", run, bytes)``       none: a message for the generator's mailbox
@@ -44,6 +43,7 @@ from napari_unet.engine.process.shared_memory import Request, Ticket
 from napari_unet.errors import (
     DeviceError,
     JobError,
+    LostDeviceError,
     UNetError,
     first_line,
     gpu_failure,
@@ -199,8 +199,7 @@ def _serve(desk: _Desk, run: int, ticket: Ticket) -> None:
             _stream(desk, run, ticket)
     except Exception as error:  # noqa: BLE001 (the job boundary: raised again in the program)
         told = _as_unet_error(error)
-        # CUDA works no more in a process in which it failed once, whatever is asked of it next
-        how = "broken" if isinstance(told, DeviceError) else "failed"
+        how = "broken" if isinstance(told, LostDeviceError) else "failed"
         desk.answer(how, run, _packed(told))
     else:
         desk.answer("ended", run)
