@@ -226,7 +226,7 @@ def test_a_bad_file_fails_alone(
     folder.mkdir()
     good = (images / "a.tif").read_bytes()
     (folder / "1 cut.tif").write_bytes(good[:3000])
-    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(folder / "2 colour.png")
+    Image.new("RGB", (64, 64), "red").save(folder / "2 colour.png")
     (folder / "3 good.tif").write_bytes(good)
     output = tmp_path / "out"
 

@@ -218,7 +218,7 @@ def test_an_executor_gives_the_same_files(
     save(tmp_path / "in" / "4 movie.tif", *(cells(seed=seed) for seed in range(4)))
     (tmp_path / "in" / "3 bad.tif").write_bytes(b"II*\0")
     shutil.copytree(tmp_path / "in", tmp_path / "in2")
-    save(tmp_path / "in2" / "9 colour.tif", np.zeros((9, 9, 3), np.uint8))
+    save(tmp_path / "in2" / "9 colour.tif", np.arange(243, dtype=np.uint8).reshape(9, 9, 3))
     options = BatchOptions(probabilities=True, measure="csv")
     threads = Threads()
 
