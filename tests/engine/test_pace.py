@@ -30,3 +30,18 @@ def test_nothing_is_left_at_the_end(items: list[tuple[int, list[float]]]) -> Non
 
     assert last.pixels == last.all_pixels == sum(pixels for pixels, _ in items)
     assert last.seconds_left == 0
+
+
+def test_what_an_earlier_run_did_tells_nothing_of_the_speed() -> None:
+    """Or a slide of which nine tenths were there would be done in a second, for hours."""
+    pace = Pace(1)
+    pace.expect(0, 100)
+    pace.begin()
+    pace.know(0, 0.9)
+    before = pace.now()
+    pace.reach(0, 0.95)
+    after = pace.now()
+
+    assert (before.pixels, before.pixels_per_second, before.seconds_left) == (90, 0.0, None)
+    assert after.pixels == 95
+    assert after.seconds_left == 5 / after.pixels_per_second

@@ -132,15 +132,18 @@ def _here(claims: Claims, index: int, order: Order) -> Iterator[BatchEvent]:
     try:
         parts = attempt(stages, claims.segmenter, order)
         for task in (task for stage in parts for task in stage):
-            steps = attempt(task.unit, *task.arguments)
+            steps, told = attempt(task.unit, *task.arguments), False
             while True:
                 try:
                     share, note = next(steps)
                 except StopIteration as end:
                     objects = end.value
                     break
+                told = True
                 yield tally.reached(index, reached + share * task.share, note)
             reached += task.share
+            if not told:
+                tally.known(index, reached)
     except LostDeviceError:
         raise
     except UNetError as error:

@@ -22,6 +22,8 @@ def predict_part(
     segmenter: Segmenter, order: Order, plane: int, store: PlaneStore, box: Box
 ) -> Steps:
     """Predict a block of a plane."""
+    if store.is_predicted(box):
+        return None
     pixels = plane_of(opened(order), plane)
     predict_block(store, segmenter, pixels, box, order.config)
     yield 1.0, note_of(order, store.oddity)
@@ -30,7 +32,7 @@ def predict_part(
 
 def find_part(segmenter: Segmenter, order: Order, store: PlaneStore, boxes: Sequence[Box]) -> Steps:
     """Find the cells of some blocks of a plane, all of whose blocks are predicted."""
-    found = find_blocks(store, segmenter, boxes, order.config)
-    for done, _ in enumerate(found, start=1):
-        yield done / len(boxes), ""
+    left = [box for box in boxes if store.first_pixels(box) is None]
+    for done, _ in enumerate(find_blocks(store, segmenter, left, order.config), start=1):
+        yield done / len(left), ""
     return None

@@ -22,7 +22,7 @@ class Pace:
         self._total, self._ended = total, 0
         self._expected: dict[int, int] = {}
         self._reached: dict[int, int] = {}
-        self._pixels = self._all_pixels = 0
+        self._pixels = self._all_pixels = self._known = 0
         self._began: float | None = None
 
     def expect(self, item: int, pixels: int) -> None:
@@ -33,6 +33,12 @@ class Pace:
     def begin(self) -> None:
         """Start the clock: from now on pixels are segmented."""
         self._began = time.perf_counter()
+
+    def know(self, item: int, share: float) -> None:
+        """Note which share of an item was segmented by an earlier run, which took no time now."""
+        self._known -= self._pixels
+        self.reach(item, share)
+        self._known += self._pixels
 
     def reach(self, item: int, share: float) -> None:
         """Note which share of an item is segmented; it never falls."""
@@ -51,7 +57,7 @@ class Pace:
     def now(self) -> BatchProgress:
         """Return how far everything is."""
         seconds = 0.0 if self._began is None else time.perf_counter() - self._began
-        speed = self._pixels / seconds if seconds else 0.0
+        speed = (self._pixels - self._known) / seconds if seconds else 0.0
         return BatchProgress(
             items=self._ended,
             total=self._total,

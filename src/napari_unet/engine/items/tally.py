@@ -59,6 +59,10 @@ class Tally:
             note=note,
         )
 
+    def known(self, index: int, share: float) -> None:
+        """Note up to which share an item was done by an earlier run."""
+        self.pace.know(index, min(share, 1.0))
+
     def done(
         self, index: int, outputs: Iterable[Path], objects: int | None, seconds: float
     ) -> ItemDone:
