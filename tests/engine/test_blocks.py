@@ -382,4 +382,4 @@ def test_large_planes_of_a_stack_are_segmented_in_blocks(
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.zarr"]
     narrow = np.zeros((2, *SHAPE), np.uint8)
     with pytest.raises(InputError, match="can hold 255"):
-        list(segment_into(segmenter, image, narrow, config(), numbered=250))
+        list(segment_into(segmenter, image, narrow, config(), after=250))

@@ -119,7 +119,7 @@ def find_blocks(
 
 
 def write_block(
-    store: PlaneStore, out: Any, box: Box, *, where: Region = (), numbered: int = 0
+    store: PlaneStore, out: Any, box: Box, *, where: Region = (), after: int = 0
 ) -> None:
     """Write the final labels of a block.
 
@@ -133,7 +133,7 @@ def write_block(
         The block.
     where : tuple of slice
         Which plane of ``out``, where it has axes before (Y, X).
-    numbered : int
+    after : int
         Cell 1 gets the number after this one.
     """
     first = store.first_pixels(box)
@@ -141,7 +141,7 @@ def write_block(
         labels: NDArray[Any] = store.labels[box]
     else:
         labels = store.numbered(box, first)
-        labels[labels > 0] += np.uint32(numbered)
+        labels[labels > 0] += np.uint32(after)
     put(out, (*where, *box), labels)
 
 
@@ -158,7 +158,7 @@ def segment_large(
     scratch: str | os.PathLike[str],
     *,
     where: Region = (),
-    numbered: int = 0,
+    after: int = 0,
     side: int = BLOCK,
 ) -> Iterator[SegmentEvent]:
     """Segment a plane block by block into ``out``.
@@ -170,7 +170,7 @@ def segment_large(
     ----------
     segmenter, image, config, scratch, side
         As for `open_store`; also (Y, X).
-    out, where, numbered
+    out, where, after
         As for `write_block`.
 
     Yields
@@ -214,10 +214,10 @@ def segment_large(
             index += 1
             yield told(NOTHING, index)
         objects = store.number_cells()
-        check_room(out.dtype, numbered + objects)
+        check_room(out.dtype, after + objects)
         for box in boxes:
             index += 1
-            write_block(store, out, box, where=where, numbered=numbered)
+            write_block(store, out, box, where=where, after=after)
             yield told(box, index)
     classes: tuple[int, ...] = ()
     if segmenter.cell_classes > 1:

@@ -156,7 +156,7 @@ def segment_into(
     foreground: Array | None = None,
     *,
     evidence: Array | None = None,
-    numbered: int = 0,
+    after: int = 0,
     mailbox: Mailbox | None = None,
 ) -> Iterator[SegmentEvent]:
     """Segment plane by plane into ``labels``; show the foreground first, then the cells.
@@ -174,7 +174,7 @@ def segment_into(
     evidence : uint16 array, optional
         (K, *spatial) of a model for cells of K classes; also receives what their classes are told
         by, see `napari_unet.core.cellclasses.class_evidence`.
-    numbered : int
+    after : int
         The first cell gets the number after this one. Large planes are done block by block, on
         disk, unless ``foreground`` or ``evidence`` is given: memory does not grow with them.
     mailbox : Mailbox, optional
@@ -191,7 +191,7 @@ def segment_into(
         raise InputError(f"labels has shape {labels.shape}; give {image.shape[1:]}.")
     in_memory = foreground is not None or evidence is not None
     if is_large(image.shape[-2:]) and not in_memory:
-        yield from _block_by_block(segmenter, image, labels, config, numbered)
+        yield from _block_by_block(segmenter, image, labels, config, after)
         return
     predictor = plane_predictor(segmenter, config, mailbox)
     planes, index = _planes(image), 0
@@ -211,8 +211,8 @@ def segment_into(
         objects = 0
         classes: tuple[int, ...] = ()
         if segmenter.kind == "cells":
-            objects, classes = _write_cells(segmenter, probability, labels, where, config, numbered)
-            numbered += objects
+            objects, classes = _write_cells(segmenter, probability, labels, where, config, after)
+            after += objects
         yield PlaneDone(plane=number, planes=len(planes), objects=objects, classes=classes)
 
 
@@ -230,21 +230,21 @@ def _write_cells(
     labels: Array,
     where: Region,
     config: PredictConfig,
-    numbered: int,
+    after: int,
 ) -> tuple[int, tuple[int, ...]]:
     """Find the cells of a plane, and write them; return how many, and their classes if told."""
     cells = find_cells(segmenter, cells_in(probability), config)
     objects = int(cells.max(initial=0))
-    check_room(labels.dtype, numbered + objects)
+    check_room(labels.dtype, after + objects)
     region = (*where, *(slice(0, n) for n in cells.shape))
-    put(labels, region, np.where(cells > 0, cells + numbered, 0))
+    put(labels, region, np.where(cells > 0, cells + after, 0))
     if segmenter.cell_classes == 1:
         return objects, ()
     return objects, tuple(object_classes(probability, cells)[1:].tolist())
 
 
 def _block_by_block(
-    segmenter: Segmenter, image: Any, labels: Array, config: PredictConfig, numbered: int
+    segmenter: Segmenter, image: Any, labels: Array, config: PredictConfig, after: int
 ) -> Iterator[SegmentEvent]:
     """Segment planes that are too large for memory, one after the other."""
     planes = _planes(image)
@@ -252,10 +252,10 @@ def _block_by_block(
     with TemporaryDirectory(dir=beside and Path(beside).parent, prefix=".live-unet-") as folder:
         for number, (where, pixels) in enumerate(planes):
             for event in segment_large(
-                segmenter, pixels, labels, config, Path(folder), where=where, numbered=numbered
+                segmenter, pixels, labels, config, Path(folder), where=where, after=after
             ):
                 if isinstance(event, PlaneDone):
-                    numbered += event.objects
+                    after += event.objects
                     yield replace(event, plane=number + 1, planes=len(planes))
                     continue
                 yield replace(

@@ -59,7 +59,7 @@ def segment_plane(
     foreground: NDArray[np.float32] | None,
     plane: tuple[int, ...],
     config: PredictConfig,
-    numbered: int,
+    after: int,
     mailbox: Mailbox | None = None,
     evidence: NDArray[np.uint16] | None = None,
     *,
@@ -75,7 +75,7 @@ def segment_plane(
         (*leading, Y, X), shared with the program; ``plane`` is written.
     plane : tuple of int
         Index into the leading axes.
-    numbered : int
+    after : int
         Cells that the other planes have already.
     evidence : uint16 array, optional
         (K, Y, X) of the plane alone, shared with the program.
@@ -93,20 +93,20 @@ def segment_plane(
         config,
         part,
         evidence=evidence,
-        numbered=numbered,
+        after=after,
         mailbox=mailbox,
     ):
         if measure and isinstance(event, PlaneDone):
-            yield Measured(columns=_measured(out, np.asarray(image), numbered))
+            yield Measured(columns=_measured(out, np.asarray(image), after))
         yield event
 
 
 def _measured(
-    labels: NDArray[np.integer], image: NDArray[Any], numbered: int
+    labels: NDArray[np.integer], image: NDArray[Any], after: int
 ) -> dict[str, NDArray[Any]]:
-    """Measure the cells of a plane that are numbered from ``numbered`` + 1 on."""
-    columns = measure_objects(np.where(labels > numbered, labels - numbered, 0), image)
-    return columns | {"label": columns["label"] + numbered}
+    """Measure the cells of a plane that are numbered from ``after`` + 1 on."""
+    columns = measure_objects(np.where(labels > after, labels - after, 0), image)
+    return columns | {"label": columns["label"] + after}
 
 
 def find_magnification(
@@ -131,7 +131,7 @@ def number_cells(
     segmenter: Segmenter,
     config: PredictConfig,
     out: NDArray[np.integer],
-    numbered: int,
+    after: int,
     evidence: NDArray[np.uint16] | None = None,
 ) -> Iterator[PlaneDone]:
     """Find the cells of a plane in its probabilities again.
@@ -142,7 +142,7 @@ def number_cells(
         As for `napari_unet.engine.cells.find_cells`.
     out : integer array
         (Y, X), shared with the program; receives the numbers of the cells.
-    numbered : int
+    after : int
         The first cell gets the number after this one.
     evidence : uint16 array, optional
         (K, Y, X), by which the classes of the cells are told.
@@ -153,7 +153,7 @@ def number_cells(
         Once: how many there are, and their classes.
     """
     cells = find_cells(segmenter, foreground, config)
-    out[...] = np.where(cells > 0, cells + numbered, 0)
+    out[...] = np.where(cells > 0, cells + after, 0)
     classes: tuple[int, ...] = ()
     if evidence is not None:
         classes = tuple(likeliest_classes(class_sums(evidence, cells))[1:].tolist())
