@@ -126,10 +126,8 @@ def coarsest_factor(planes: Sequence[NDArray[np.integer]], diameter: float) -> i
         At least 1.
     """
     windows = _windows(planes)
-    for factor in range(max(MOST, choose_factor(diameter)), 1, -1):
-        if windows and _surviving(windows, factor) >= SURVIVING:
-            return factor
-    return 1
+    factors = range(max(MOST, choose_factor(diameter)), 1, -1) if windows else ()
+    return next((factor for factor in factors if _surviving(windows, factor) >= SURVIVING), 1)
 
 
 def _windows(planes: Sequence[NDArray[np.integer]]) -> list[NDArray[np.integer]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,12 @@ from napari_unet.errors import InputError
 
 __all__ = ["border_share", "cell_balance", "class_balance"]
 
-Counts = Sequence[Mapping[tuple[int, int], NDArray[np.intp]]]
-"""Of every plane, block by block: the pixels of each class, see `count_blocks`."""
+Counts = NDArray[np.number[Any]]
+"""Pixels of each class over all planes, and of cells whose class nobody told: (n_classes + 1,)."""
 
 
-def class_balance(counts: Counts, n_classes: int, exponent: float) -> NDArray[np.float32]:
-    """Return w_c by class over all planes: frequency ** -exponent, mean 1 over labelled pixels."""
-    total = np.zeros(n_classes + 1)
-    for blocks in counts:
-        total += sum(blocks.values(), np.zeros(n_classes + 1))
+def class_balance(total: Counts, exponent: float) -> NDArray[np.float32]:
+    """Return w_c by class: frequency ** -exponent, mean 1 over labelled pixels."""
     balance = np.zeros(256, dtype=np.float32)
     present = total > 0
     if present.sum() < 2:
@@ -30,19 +28,18 @@ def class_balance(counts: Counts, n_classes: int, exponent: float) -> NDArray[np
             "of the others, or set downsample=1."
         )
     raw = total[present] ** -exponent
-    values = np.array([*range(n_classes), ANY_CELL])
+    values = np.array([*range(len(total) - 1), ANY_CELL])
     balance[values[present]] = raw * total.sum() / (raw * total[present]).sum()
     return balance
 
 
-def cell_balance(counts: Counts, n_classes: int) -> NDArray[np.float32]:
+def cell_balance(total: Counts) -> NDArray[np.float32]:
     """Return by what to weigh the classes of cells, so that all count alike; 1 on average.
 
     A few cells of a rare kind would not be worth telling apart: to call all of them by the common
     one is right nearly everywhere.
     """
-    total = sum((count for plane in counts for count in plane.values()), np.zeros(n_classes + 1))
-    share, cells = np.ones(n_classes, dtype=np.float32), total[1:n_classes]
+    share, cells = np.ones(len(total) - 1, dtype=np.float32), total[1:-1]
     present = cells > 0
     share[1:][present] = cells.sum() / (present.sum() * cells[present])
     return share

@@ -124,9 +124,11 @@ class TrainingSet:
         config = self._config
         counts = [plane.blocks(self.n_classes) for plane in self._painted]
         recipe = recipe_named(config.recipe)
-        balance = class_balance(counts, self.n_classes, recipe.balance)
+        nothing = np.zeros(self.n_classes + 1)
+        total = sum((block for plane in counts for block in plane.values()), nothing)
+        balance = class_balance(total, recipe.balance)
         if self.kind == "cells" and self.n_classes > 2:
-            balance[: self.n_classes] *= cell_balance(counts, self.n_classes)
+            balance[: self.n_classes] *= cell_balance(total)
         border = border_share(self._painted, recipe.border_limit)
         keys = [plane.key for plane in self._painted]
         self.held_out: list[Block] = []
