@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gc
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +56,22 @@ def test_parts_become_one_parquet_file(tmp_path: Path) -> None:
         "bool",
         "double",
     ]
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_table_that_breaks_off_leaves_nothing_behind(tmp_path: Path, form: str) -> None:
+    """No file, and no complaint of a writer that nobody closed."""
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+
+    def parts() -> Iterator[Columns]:
+        yield part(1, 2, 3)
+        raise InputError("The next plane cannot be read.")
+
+    with pytest.raises(InputError):
+        write_table(tmp_path / f"objects.{form}", parts())
+    gc.collect()
+    assert not list(tmp_path.iterdir())
 
 
 def test_parquet_without_pyarrow_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,11 +96,9 @@ def _write_parquet(file: BinaryIO, parts: Iterable[Columns]) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    writer = None
-    for columns in parts:
-        table = pyarrow.table(dict(columns))
-        if writer is None:
-            writer = pyarrow.parquet.ParquetWriter(file, table.schema)
-        writer.write_table(table)
-    if writer is not None:
-        writer.close()
+    tables = (pyarrow.table(dict(columns)) for columns in parts)
+    first = next(tables)
+    with pyarrow.parquet.ParquetWriter(file, first.schema) as writer:
+        writer.write_table(first)
+        for table in tables:
+            writer.write_table(table)
