@@ -68,7 +68,7 @@ def test_workers_leave_the_environment_of_the_program_as_it_was() -> None:
 
 
 def test_workers_write_the_files_that_one_process_writes(
-    workers: DaskExecutor, tmp_path: Path
+    workers: DaskExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Byte by byte; a file that cannot be read is one failed item."""
     images = tmp_path / "images"
@@ -77,10 +77,11 @@ def test_workers_write_the_files_that_one_process_writes(
         tifffile.imwrite(images / f"{seed}.tif", touching_cells((128, 128), seed=seed)[0])
     (images / "bad.tif").write_bytes(b"not an image")
     tifffile.imwrite(images / "large.tif", touching_cells((300, 300), seed=9)[0])
-    usual = blocks.LARGE, scratch.BLOCK
     # what is larger is segmented in blocks, here and there
-    for run in (lambda f, *given: f(*given), workers._client.run):
-        run(toy_units.cut_into_blocks, 200 * 200, 128)
+    usual, cut = (blocks.LARGE, scratch.BLOCK), (200 * 200, 128)
+    monkeypatch.setattr(blocks, "LARGE", cut[0])
+    monkeypatch.setattr(scratch, "BLOCK", cut[1])
+    workers._client.run(toy_units.cut_into_blocks, *cut)
     options, config = BatchOptions(measure="csv"), PredictConfig(device="cpu")
     model = starter_model()
     done = {}
@@ -90,8 +91,7 @@ def test_workers_write_the_files_that_one_process_writes(
         )
         assert isinstance(last, BatchDone)
         done[where] = (last.done, last.failed), outputs(tmp_path / where)
-    for run in (lambda f, *given: f(*given), workers._client.run):
-        run(toy_units.cut_into_blocks, *usual)
+    workers._client.run(toy_units.cut_into_blocks, *usual)
     assert done["here"] == done["there"]
     assert done["here"][0] == (4, 1)
     assert len(done["here"][1]) > 6
