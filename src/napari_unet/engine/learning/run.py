@@ -97,18 +97,14 @@ class Run:
 
     def events(self, mailbox: Mailbox) -> Iterator[TrainEvent]:
         """Train, and tell what happens; the state is saved when this is closed."""
-        labelled = str(self._data.summary())
-        yield Prepared(
-            message=self._describe(labelled), segmenter=self._best, earlier=self._earlier
-        )
+        yield Prepared(message=self._describe(), segmenter=self._best, earlier=self._earlier)
         if self._best_iou is None:
             fine_tuned = self._data.held_out and self._before[0] and self._ranks.is_first
             # what a fine-tuned network has to keep up with
             self._best_iou = self._measured()[1] if fine_tuned else 0.0
         try:
             while True:
-                if self._read(mailbox):
-                    labelled = str(self._data.summary())
+                self._read(mailbox)
                 progress = self._ranks.agree(self._progress())
                 if progress == OVER:
                     break
@@ -118,11 +114,11 @@ class Run:
                 loss = self._learner.take_step(self._data, progress)
                 told: list[StepDone | Validated] = [self._step_done(loss)]
                 if self._learner.step == 1 or self._budget.validation_due(self._learner.step):
-                    told += self._validate(labelled)
+                    told += self._validate()
                 # nothing is left to do for this step when somebody closes this generator
                 yield from told
                 self._save_now_and_then()
-            yield from self._validate(labelled)
+            yield from self._validate()
             step, seconds = self._learner.step, self._budget.seconds
             yield Learned(step=step, seconds=seconds, segmenter=self._best)
         except GeneratorExit:
@@ -169,7 +165,8 @@ class Run:
         steps = self._learner.step
         return Trained(steps=steps, seconds=self._budget.seconds, segmenter=self._best, score=score)
 
-    def _describe(self, labelled: str) -> str:
+    def _describe(self) -> str:
+        labelled = self._data.summary()
         resolution = ""
         if self._data.downsample > 1:
             resolution = f", at 1/{self._data.downsample} of the resolution"
@@ -191,8 +188,8 @@ class Run:
             resumed += ", with other labels than before"
         return f"{labelled}; {held_out}; on {where}{resolution}{beginning}{resumed}"
 
-    def _read(self, mailbox: Mailbox) -> bool:
-        """Do what the program asks for; return whether the labels are others now."""
+    def _read(self, mailbox: Mailbox) -> None:
+        """Do what the program asks for."""
         strokes = []
         for message in mailbox.take():
             if isinstance(message, Repainted):
@@ -205,14 +202,12 @@ class Run:
             self._data.repaint(strokes)
             self._repainted = True
         if not self._repainted or self._budget.seconds < self._next_renewal:
-            return False
+            return
         self._repainted, self._next_renewal = False, self._budget.seconds + RENEWAL_GAP
-        try:
+        # all of a class may be erased for the moment: then go on with what there was
+        with suppress(InputError):
             self._data.renew()
-        except InputError:
-            return False  # all of a class was erased for the moment: go on with what there was
-        self._best_iou = 0.0  # other pixels are held out now, and the old figure says nothing
-        return True
+            self._best_iou = 0.0  # other pixels are held out now, and the old figure says nothing
 
     def _step_done(self, loss: float) -> StepDone:
         event = StepDone(
@@ -225,7 +220,7 @@ class Run:
         self._log.append((event.step, event.seconds, loss, event.progress, "step"))
         return event
 
-    def _validate(self, labelled: str) -> Iterator[Validated]:
+    def _validate(self) -> Iterator[Validated]:
         """Measure on the held-out blocks; keep the network unless it got worse."""
         if not self._ranks.is_first:
             return
@@ -242,7 +237,7 @@ class Run:
                 steps=steps + step,
                 seconds=round(seconds + self._budget.seconds, 2),
                 iou=round(iou, 4) if held_out else None,
-                labelled=labelled,
+                labelled=str(self._data.summary()),  # not at each stroke: it looks at all planes
                 recipe=self._config.recipe,
                 seed=self._config.seed,
                 version=napari_unet.__version__,
