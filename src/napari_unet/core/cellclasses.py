@@ -29,6 +29,7 @@ __all__ = [
     "class_title",
     "classes_by_label",
     "foreground",
+    "likeliest",
     "likeliest_classes",
     "object_classes",
     "order_classes",
@@ -95,8 +96,14 @@ def class_sums(
     return np.array([np.bincount(flat, part.ravel(), count) for part in evidence]).astype(np.int64)
 
 
+def likeliest(evidence: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the class 1 ... K with most evidence, of (K, ...); of equal ones the first."""
+    classes: NDArray[np.uint8] = evidence.argmax(axis=0).astype(np.uint8) + np.uint8(1)
+    return classes
+
+
 def likeliest_classes(sums: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return the class of every object: that with most evidence, of equal ones the first.
+    """Return the class of every object: the `likeliest`.
 
     Parameters
     ----------
@@ -109,7 +116,7 @@ def likeliest_classes(sums: NDArray[np.int64]) -> NDArray[np.uint8]:
         (n + 1,), indexed by label: 1 ... K, and 0 for the background and for labels of which there
         is no evidence.
     """
-    classes: NDArray[np.uint8] = sums.argmax(axis=0).astype(np.uint8) + np.uint8(1)
+    classes = likeliest(sums)
     classes[~sums.any(axis=0)] = 0
     classes[0] = 0
     return classes

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_unet.core.cellclasses import class_evidence, foreground
+from napari_unet.core.cellclasses import class_evidence, foreground, likeliest
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.islands import Box, cells_of_block
 from napari_unet.core.tiles import lengths, within
@@ -252,8 +252,7 @@ def _to_keep(
 ) -> dict[str, NDArray[Any]]:
     """Return what a store keeps of probabilities (K, *region), by the names of its arrays."""
     if segmenter.kind == "classes":
-        labels = values.argmax(axis=0).astype(np.uint8) + np.uint8(1)
-        return {"labels": labels} | ({"probabilities": values} if wanted else {})
+        return {"labels": likeliest(values)} | ({"probabilities": values} if wanted else {})
     kept: dict[str, NDArray[Any]] = {"probabilities": foreground(values)}
     if segmenter.cell_classes > 1:
         kept["evidence"] = class_evidence(values)

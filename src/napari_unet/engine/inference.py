@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.cellclasses import class_evidence, object_classes
+from napari_unet.core.cellclasses import class_evidence, likeliest, object_classes
 from napari_unet.core.cellclasses import foreground as cells_in
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.given import chosen
@@ -161,6 +161,9 @@ def segment_into(
 ) -> Iterator[SegmentEvent]:
     """Segment plane by plane into ``labels``; show the foreground first, then the cells.
 
+    Large planes are done block by block, on disk, unless ``foreground`` or ``evidence`` is given:
+    memory does not grow with them.
+
     Parameters
     ----------
     segmenter, image, config
@@ -175,8 +178,7 @@ def segment_into(
         (K, *spatial) of a model for cells of K classes; also receives what their classes are told
         by, see `napari_unet.core.cellclasses.class_evidence`.
     after : int
-        The first cell gets the number after this one. Large planes are done block by block, on
-        disk, unless ``foreground`` or ``evidence`` is given: memory does not grow with them.
+        The first cell gets the number after this one.
     mailbox : Mailbox, optional
         Where the user looks, as for `predict`.
 
@@ -291,5 +293,5 @@ def _write(
     if segmenter.kind == "cells":
         classes = (cells_in(values) >= config.threshold).astype(np.uint8)
     else:
-        classes = values.argmax(axis=0).astype(np.uint8) + np.uint8(1)
+        classes = likeliest(values)
     put(out, where, classes)

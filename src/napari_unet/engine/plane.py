@@ -53,7 +53,7 @@ class Piece:
     values : float32 array or None
         Their probabilities (K, *region).
     total : int
-        How many pieces the plane has.
+        How many pieces there are of the plane, or of the part of it that was asked for.
     """
 
     region: Region

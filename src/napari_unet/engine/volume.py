@@ -117,7 +117,8 @@ def segmenting_planes(
     volume : array
         (C, Z, Y, X).
     labels, foreground : uint32 array, float32 array
-        (Z, Y, X) zeros; receive the cells of each plane, 1 ... n, and the mean probability.
+        (Z, Y, X) zeros; receive the cells of each plane, 1 ... n, and the mean probability, as
+        `finding_cells` smooths it.
     evidence : uint16 array, optional
         As of `predicting_sections`.
     """

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_unet.core.cellclasses import foreground
+from napari_unet.core.cellclasses import foreground, likeliest
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.normalise import normalise
 from napari_unet.core.resolution import coarse_pixels, coarsen, refine
@@ -91,12 +91,11 @@ def _pieces(network: UNet, look: Look, model: Segmenter, device: torch.device) -
         origin = (y.start, x.start)
         values = refine(values, factor, origin, look.inner, (shape[0], shape[1]))
     if model.kind == "cells":
-        classes = values[1:].argmax(axis=0).astype(np.uint8) + 1
         cells = _cells(foreground(values), model)
-        look.out[...] = np.where(cells > 0, classes, 0)
+        look.out[...] = np.where(cells > 0, likeliest(values[1:]), 0)
         look.out[where_cells_meet(cells)] = model.n_classes
     else:
-        look.out[...] = values.argmax(axis=0).astype(np.uint8) + 1
+        look.out[...] = likeliest(values)
 
 
 def _cells(said: NDArray[np.float32], model: Segmenter) -> NDArray[np.integer]:
