@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import npe2
 import numpy as np
 import pytest
 import tifffile
@@ -435,6 +436,44 @@ def test_an_image_that_cannot_be_opened_again_is_told(
     (complaint,) = restore(viewer, session, found()[0])
 
     assert str(path) in complaint
+    assert [layer.data.max() for layer in labels_layers(viewer)] == [2]
+    assert found() == []
+    session.close()
+
+
+def test_a_reader_that_fails_in_its_own_way_is_told(
+    make_napari_viewer: Any, tmp_path: Path, crash: Callable[..., Path]
+) -> None:
+    """A plugin may raise anything; the labels are there, and are not offered once more."""
+
+    class NotMyFileError(Exception):
+        pass
+
+    def read(path: str) -> list[Any]:
+        if not Path(path).stat().st_size:
+            raise NotMyFileError("no scanner wrote it")
+        return [(np.zeros(STACK, np.float32), {"name": "scan"}, "image")]
+
+    path = tmp_path / "worm.scan"
+    path.write_text("pixels")
+    viewer = make_napari_viewer()
+    session = Session.of(viewer)
+    with npe2.DynamicPlugin("scanner") as plugin:
+
+        @plugin.contribute.reader(filename_patterns=["*.scan"])
+        def get_reader(path: str) -> Any:  # noqa: ARG001 (npe2 names it)
+            return read
+
+        (image,) = viewer.open(path, plugin="scanner")
+        new_scribbles(viewer, image).paint((0, 10, 10), 2)
+        crash(session)
+        viewer.layers.clear()
+        path.write_text("")
+        (complaint,) = restore(viewer, session, found()[0])
+
+    assert complaint == (
+        f"Image {path} could not be opened again (no scanner wrote it): open it yourself."
+    )
     assert [layer.data.max() for layer in labels_layers(viewer)] == [2]
     assert found() == []
     session.close()

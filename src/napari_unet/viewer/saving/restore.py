@@ -155,7 +155,7 @@ def restore(viewer: ViewerModel, session: Session, saved: Saved) -> list[str]:
             if image is not None:
                 link(layer, image)
         complaints += _restore_regions(viewer, saved)
-    finally:  # whatever a reader of images does, the labels are back
+    finally:  # whatever happens to the images, the labels are back
         try:
             _mark(saved, "restored")
         except InputError as error:
@@ -262,7 +262,7 @@ def _open_image(viewer: ViewerModel, saved: SavedImage | None) -> tuple[Image | 
         return None, f"Image {saved.name!r} could not be opened again ({where}): open it yourself."
     try:
         opened = viewer.open(saved.path, plugin=saved.reader or "napari")
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # noqa: BLE001 (a reader is anybody's program)
         return None, f"Image {saved.path} could not be opened again ({error}): open it yourself."
     for layer in reversed(opened):  # below the labels
         viewer.layers.move(viewer.layers.index(layer), 0)
