@@ -129,8 +129,8 @@ def test_what_is_painted_apart_is_not_joined(viewer: ViewerModel, image: Image) 
     told = accept_all(predict(viewer, image, wrong), labels)
 
     assert (told.joining, told.on_background) == (1, 1)
-    assert "1 object skipped: it joins painted cells." in told.sentence
-    assert "1 object skipped: it lies on painted background." in told.sentence
+    assert "1 object left out: it joins painted cells." in told.sentence
+    assert "1 object left out: it lies on painted background." in told.sentence
     np.testing.assert_array_equal(
         labels.data[np.isin(CELLS, (1, 2, 4))], strokes[np.isin(CELLS, (1, 2, 4))]
     )

@@ -75,11 +75,11 @@ class Accepted:
         why = []
         if self.joining:
             verb = "it joins" if self.joining == 1 else "they join"
-            why.append(f"{_objects(self.joining, 'object')} skipped: {verb} painted cells.")
+            why.append(f"{_objects(self.joining, 'object')} left out: {verb} painted cells.")
         if self.on_background:
             verb = "it lies" if self.on_background == 1 else "they lie"
             why.append(
-                f"{_objects(self.on_background, 'object')} skipped: {verb} on painted background."
+                f"{_objects(self.on_background, 'object')} left out: {verb} on painted background."
             )
         return " ".join([*(done or [NOTHING]), *why])
 
