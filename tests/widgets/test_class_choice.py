@@ -49,6 +49,7 @@ def test_the_field_follows_the_table_and_the_chosen_layer(hand: Any, sample: Any
     labels.features = {"index": [4], "class": ["dead"]}
     assert field(hand).text() == "dead"
     labels.features = {"index": [4], "class": [-1]}
+    assert field(hand).text() == "", "or it would hide what is wrong"
     assert "The class of label 4 is -1" in field(hand).placeholderText()
     hand.session.viewer.layers.remove(labels)
     assert not field(hand).isEnabled()

@@ -91,11 +91,10 @@ class ClassChoice:
         if layer is not None:
             try:
                 known = classes_of(layer)
+                self._edit.setPlaceholderText(f"of label {self._label}: any")
             except InputError as error:
                 self._edit.setPlaceholderText(str(error))
-                return
         self._known.setStringList(sorted(set(known.values())))
         self._shown = known.get(self._label, "")
-        self._edit.setPlaceholderText(f"of label {self._label}: any")
         if self._edit.text() != self._shown:
             self._edit.setText(self._shown)
