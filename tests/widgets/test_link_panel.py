@@ -42,6 +42,18 @@ def test_the_kind_follows_the_axes_of_the_image(viewer: Any, open_dock: Any) -> 
     assert kinds == ["tracks", "objects", "tracks", "tracks"]
 
 
+def test_the_kind_follows_the_name_that_is_written_beside_the_slider(
+    viewer: Any, open_dock: Any
+) -> None:
+    """The image is open and chosen by then."""
+    viewer.add_image(STACK, name="film")
+    kind = open_dock().dock.panels.link._kind
+    assert kind.value == "objects"
+    viewer.dims.set_axis_label(0, "t")
+
+    assert kind.value == "tracks"
+
+
 def test_what_was_chosen_for_an_image_stays(viewer: Any, open_dock: Any) -> None:
     """Whatever layers come and go, such as that of the tracks."""
     image = viewer.add_image(STACK, name="film")

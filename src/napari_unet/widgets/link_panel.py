@@ -58,7 +58,7 @@ class LinkPanel:
             "planes alone. The scale of the layer, or spacing in Settings, says how far apart "
             "planes are.",
         )
-        self._proposed_for: int | None = None
+        self._proposed_for: tuple[object, ...] | None = None
         self._said = sentence()
         self._said.visible = False
         self.widget = stack(row(self._link, self._kind, stretch=(1, 1)), self._in_3d, self._said)
@@ -97,14 +97,14 @@ class LinkPanel:
             self._session.segment_volume(self._data.image, self._settings())
 
     def _on_image(self) -> None:
-        """Propose what fits the axes of another image; of the same one the choice stays."""
+        """Propose what fits another image, or new names of its axes; else the choice stays."""
         image = self._data.choice.image
-        if image is None or id(image) == self._proposed_for:
+        if image is None:
             return
         try:
             names = ImageStack.of(image).leading_names
         except InputError:  # the panel that chooses it says why
             return
-        if names:
-            self._proposed_for = id(image)
+        if names and (image.unique_id, names) != self._proposed_for:
+            self._proposed_for = (image.unique_id, names)
             self._kind.value = "tracks" if "time points" in names else "objects"
