@@ -113,6 +113,18 @@ def test_a_model_that_cannot_be_exported_is_told_beside_it(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
+def test_with_a_model_from_elsewhere_nobody_is_told_to_paint_first(
+    hand: Any, tmp_path: Path
+) -> None:
+    """It can segment."""
+    make_segmenter().save(tmp_path / "model.safetensors")
+    assert hand.reads("Paint a few cells and some background, then train.")
+    hand.dock.panels.model.load(str(tmp_path / "model.safetensors"))
+    assert hand.reads("Segment with this model; or paint where it is wrong, and train on.")
+    hand.click("New model")
+    assert hand.reads("Paint a few cells and some background, then train.")
+
+
 @pytest.mark.parametrize("button", ["Save ...", "Load ...", "Export ..."])
 def test_the_buttons_ask_for_a_file(hand: Any, tmp_path: Path, button: str) -> None:
     """In a dialog of Qt, in which one can also think better of it."""

@@ -22,6 +22,7 @@ from napari_unet.widgets.telling import telling_errors
 __all__ = ["TrainPanel"]
 
 FIRST_STEPS = "Paint a few cells and some background, then train."
+NEXT_STEPS = "Segment with this model; or paint where it is wrong, and train on."
 
 
 class TrainPanel:
@@ -114,7 +115,7 @@ class TrainPanel:
         """Say what there is to say; an error of the last click is not."""
         waits = self.live.waits_for
         said = f"Live: paint {waits}." if waits else self._session.said.of_training
-        self._said.value = said or FIRST_STEPS
+        self._said.value = said or (NEXT_STEPS if self._session.segmenter else FIRST_STEPS)
 
     def _begin(self, *, live: bool) -> None:
         self._train.enabled = False  # napari may handle the next click while this one is handled
