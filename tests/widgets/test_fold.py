@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QCursor
 
 from napari_unet.widgets.fold import Fold
 from napari_unet.widgets.parts import button, sentence, stack
@@ -59,3 +61,26 @@ def test_a_longer_sentence_is_scrolled_to_its_end(qtbot: Any) -> None:
     for text in ("Short.", "Much longer, so that it takes several lines. " * 4):
         tell(said, text)
         qtbot.wait_until(is_seen, timeout=100_000)
+
+
+@pytest.mark.parametrize("which", [0, 2])
+def test_a_sentence_that_comes_and_goes_moves_nothing_under_the_mouse(
+    qtbot: Any, which: int
+) -> None:
+    """Or a click would meet the button below, or that above."""
+    said = sentence()
+    content = stack(button("New", ""), said, *(button(f"Below {n}", "") for n in range(20)))
+    scroll = Scroll(content)
+    qtbot.add_widget(scroll)
+    scroll.resize(300, 250)
+    scroll.show()
+    said.visible = False
+    qtbot.wait(50)
+    native = content[which].native
+    QCursor.setPos(native.mapToGlobal(native.rect().center()))
+    place = native.mapToGlobal(native.rect().center())
+    for text in ("You are looking at another layer, and not at this one: choose it. " * 3, ""):
+        said.value, said.visible = text, bool(text)
+        qtbot.wait(50)
+        assert said.native.isVisible() == bool(text)
+        assert native.mapToGlobal(native.rect().center()) == place

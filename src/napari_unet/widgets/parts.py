@@ -16,6 +16,8 @@ from qtpy.QtWidgets import (
     QSizePolicy,
 )
 
+from napari_unet.widgets.scroll import hold_still
+
 __all__ = [
     "button",
     "form",
@@ -65,12 +67,14 @@ def unbroken(text: str) -> str:
 
 
 class _Sentence(Label):
-    """A text that is shown `unbroken`, and read as it was said."""
+    """A text that is shown `unbroken`, read as it was said, and moves nothing under the mouse."""
 
     def get_value(self) -> str:
         return super().get_value().replace(UNBROKEN, " ")
 
     def set_value(self, value: str) -> None:
+        if value != self.get_value():
+            hold_still(self.native)
         super().set_value(unbroken(value))
 
 
