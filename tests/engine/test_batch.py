@@ -403,6 +403,25 @@ def test_an_image_that_changes_while_it_is_read_fails(model: Segmenter, tmp_path
     assert names(list(segment_files(model, image, tmp_path / "out", CPU)))[1] == "ItemDone"
 
 
+def test_an_image_that_goes_while_others_are_segmented_fails_alone(
+    model: Segmenter, tmp_path: Path
+) -> None:
+    """Somebody tidied up; those behind it are segmented."""
+    images = [save(tmp_path / "in" / f"{seed}.tif", cells(seed=seed)) for seed in range(3)]
+    events = []
+    for event in segment_files(model, images, tmp_path / "out", CPU):
+        events.append(event)
+        if isinstance(event, ItemStarted) and event.item.image == images[0]:
+            images[1].unlink()
+
+    (failed,) = (event for event in events if isinstance(event, ItemFailed))
+    assert failed.reason == f"There is no file {images[1]}."
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.tif")) == [
+        "0_labels.tif",
+        "2_labels.tif",
+    ]
+
+
 def test_a_result_that_comes_while_it_is_made_is_kept(model: Segmenter, tmp_path: Path) -> None:
     """Somebody else put it there after the batch had looked."""
     image, result = save(tmp_path / "a.tif", cells()), tmp_path / "out" / "a_labels.tif"

@@ -282,6 +282,25 @@ def test_another_file_of_torch_is_refused_with_a_remedy(tmp_path: Path, state: A
         load(tmp_path / "state", config())
 
 
+class Dangerous:
+    """Unpickling this makes a file."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+def test_opening_a_state_never_runs_code_from_it(tmp_path: Path) -> None:
+    """It may have come with a project of somebody else."""
+    mark, state = tmp_path / "executed", dict.fromkeys(("format", "config", "start", "best"))
+    torch.save({**state, "learner": Dangerous(mark)}, tmp_path / "state")
+    with pytest.raises(ModelFileError, match=r"is damaged or not the state.*Choose"):
+        load(tmp_path / "state", config())
+    assert not mark.exists()
+
+
 def test_a_state_of_another_version_may_be_deleted(tmp_path: Path) -> None:
     """It is one of ours for certain; what only looks like it may be somebody's work."""
     events = train([PAINTED], config(), checkpoint=tmp_path / "state")
