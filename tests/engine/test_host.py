@@ -73,6 +73,12 @@ def test_the_function_runs_in_one_child_that_is_kept(host: Host) -> None:
     assert pids != {os.getpid()}
 
 
+def test_what_a_run_leaves_takes_no_memory_in_the_next_one(host: Host) -> None:
+    """The process is kept; tensors that refer to each other are not."""
+    assert list(host.run(toy_tasks.leave_a_circle)) == [1]
+    assert list(host.run(toy_tasks.count_circles)) == [0]
+
+
 @posix
 def test_the_child_yields_the_processor_to_the_program(host: Host) -> None:
     """On few cores, painting comes first."""

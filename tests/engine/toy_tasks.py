@@ -1,14 +1,16 @@
 """Generators for the tests of the compute process and of the jobs: importable, quick, nasty."""
 
+import gc
 import os
 import signal
 import sys
 import time
 import warnings
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -148,6 +150,28 @@ def make_error(kind: str) -> Exception:
         "cpu": RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes."),
     }
     return errors[kind]
+
+
+class Circle:
+    """Something large that refers to itself, as errors and networks do."""
+
+    made: ClassVar[list["weakref.ref[Circle]"]] = []
+
+    def __init__(self) -> None:
+        self.me = self
+        self.made.append(weakref.ref(self))
+
+
+def leave_a_circle() -> Iterator[int]:
+    """Leave something behind that only a look at all there is finds."""
+    circle = Circle()
+    gc.collect()
+    yield len(circle.made)
+
+
+def count_circles() -> Iterator[int]:
+    """Tell how many are still there."""
+    yield sum(circle() is not None for circle in Circle.made)
 
 
 def leak_stop_iteration() -> Iterator[int]:
