@@ -336,7 +336,7 @@ def test_of_all_open_images_those_that_fit_the_model_are_segmented() -> None:
     viewer = ViewerModel()
     source = sample(viewer)
     viewer.add_image(IMAGE, name="more")
-    viewer.add_image(np.zeros((40, 50, 3)) + (0, 0, 1), name="photograph", rgb=True)
+    viewer.add_image(np.full((40, 50, 3), (0, 0, 1.0)), name="photograph", rgb=True)
     work = work_of(viewer, source, scope="all open images")
     *_, last = as_command_line(work).splitlines()
 
