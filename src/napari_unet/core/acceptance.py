@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import label
 
+from napari_unet.core.overlaps import numbered
+
 __all__ = ["Matching", "match_objects"]
 
 SHARE = 0.2
@@ -61,13 +63,12 @@ def match_objects(
     verified : collection of int
         Cells that are never completed.
     """
-    numbers = np.union1d(np.unique(predicted), 0)  # no table: a number may be a billion
-    objects = np.searchsorted(numbers, predicted)
+    objects, ids = numbered(predicted)
 
     def count(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-        return np.bincount(objects[mask], minlength=len(numbers))
+        return np.bincount(objects[mask], minlength=len(ids))
 
-    sizes = np.bincount(objects.ravel(), minlength=len(numbers))
+    sizes = np.bincount(objects.ravel(), minlength=len(ids))
     of_verified = np.isin(painted, list(verified))
     free = count(painted == 0) > 0
     free[0] = False

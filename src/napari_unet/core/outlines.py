@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.lookup import look_up, named
+from napari_unet.core.overlaps import numbered
 
 __all__ = ["Outline", "Piece", "outlines"]
 
@@ -30,9 +30,6 @@ Ring = NDArray[np.int32]
 Mask = NDArray[np.bool_]
 Part = tuple[int, int, Mask]
 """Rows and columns before a mask, and the mask."""
-
-MOST = 1 << 26
-"""Labels up to this one have a table."""
 
 RIGHT, DOWN, LEFT, UP = range(4)
 STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
@@ -74,29 +71,17 @@ def outlines(blocks: Callable[[], Iterable[Block]]) -> Iterator[Outline]:
     """
     left = Counter[int]()
     for _, labels in blocks():
-        left.update(_numbered(labels)[0].tolist())
+        left.update(numbered(labels).ids[1:].tolist())
     parts: defaultdict[int, list[Part]] = defaultdict(list)
     for (rows, columns), labels in blocks():
-        numbers, local = _numbered(labels)
-        for k, (y, x) in enumerate(ndimage.find_objects(local), start=1):
-            label = int(numbers[k - 1])
-            part = rows.start + y.start, columns.start + x.start, local[y, x] == k
+        regions = numbered(labels)
+        for k, (y, x) in enumerate(ndimage.find_objects(regions.numbers), start=1):
+            label = int(regions.ids[k])
+            part = rows.start + y.start, columns.start + x.start, regions.numbers[y, x] == k
             parts[label].append(part)
             left[label] -= 1
             if not left[label]:
                 yield Outline(label, _pieces(*_joined(parts.pop(label))))
-
-
-def _numbered(labels: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """Return the labels there are, and the plane with numbers 1 ... n instead of them."""
-    most = int(labels.max(initial=0))
-    if most > MOST:
-        numbers, local = np.unique(labels, return_inverse=True)
-        is_cell = (numbers > 0).astype(np.int32)
-        return numbers[numbers > 0], (np.cumsum(is_cell) * is_cell)[local].reshape(labels.shape)
-    found = named(labels, most)
-    table = np.cumsum(found, dtype=np.int32) * found
-    return np.flatnonzero(found), look_up(table, labels)
 
 
 def _joined(parts: list[Part]) -> Part:
@@ -114,11 +99,11 @@ def _joined(parts: list[Part]) -> Part:
 
 def _pieces(top: int, left: int, mask: Mask) -> tuple[Piece, ...]:
     """Return the pieces of an object."""
-    numbered, count = ndimage.label(mask)
+    local, count = ndimage.label(mask)
     pieces = []
-    for k, (y, x) in enumerate(ndimage.find_objects(numbered), start=1):
+    for k, (y, x) in enumerate(ndimage.find_objects(local), start=1):
         place = np.array([top + y.start, left + x.start], np.int32)
-        rings = [ring + place for ring in _rings(mask if count == 1 else numbered[y, x] == k)]
+        rings = [ring + place for ring in _rings(mask if count == 1 else local[y, x] == k)]
         pieces.append(Piece(rings[0], tuple(rings[1:])))
     return tuple(pieces)
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array, csr_array
 
 from napari_unet.core.given import check_unmasked
-from napari_unet.core.lookup import row_bands
+from napari_unet.core.lookup import look_up, named, row_bands
 from napari_unet.errors import InputError
 
 __all__ = [
@@ -76,9 +76,17 @@ class Numbered(NamedTuple):
 
 def numbered(labels: NDArray[Any]) -> Numbered:
     """Number the regions of labels, whose ids may be huge or negative."""
-    found = np.unique(labels)
-    objects = found[found != 0]
-    numbers = np.where(labels == 0, 0, np.searchsorted(objects, labels) + 1)
+    if labels.dtype == bool:
+        labels = labels.view(np.uint8)
+    most = int(labels.max(initial=0))
+    if labels.ndim and most <= labels.size and labels.min(initial=0) >= 0:
+        known = named(labels, most)
+        objects = np.flatnonzero(known).astype(labels.dtype)
+        numbers = look_up(np.cumsum(known, dtype=np.int64) * known, labels)
+    else:  # a table of them would be larger than the labels: sort those, which takes longer
+        found = np.unique(labels)
+        objects = found[found != 0]
+        numbers = np.where(labels == 0, 0, np.searchsorted(objects, labels) + 1)
     return Numbered(numbers, np.concatenate([np.zeros(1, labels.dtype), objects]))
 
 

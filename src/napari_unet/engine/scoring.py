@@ -122,7 +122,6 @@ def _score(
         truth = np.where(truth > 1, truth, 0)
     if not truth.any():
         return None
-    truth, predicted = _narrow(truth), _narrow(predicted)
     errors[...] = comparison.error_map(truth, predicted)
     return Agreement(
         metrics.seg_score(truth, predicted),
@@ -147,10 +146,3 @@ def _where_labelled(
     pairs = overlaps(np.where(scribbles > 1, scribbles, 0), objects.numbers).among_objects()
     judged[pairs.predicted[2 * pairs.shared >= pairs.truth_sizes[pairs.truth]]] = True
     return np.where(labelled & judged[objects.numbers], predicted, 0)
-
-
-def _narrow(labels: NDArray[Any]) -> NDArray[Any]:
-    """Return labels in a dtype that is quicker to sort, where their numbers allow it."""
-    if labels.min(initial=0) < 0:
-        return labels
-    return labels.astype(np.min_scalar_type(labels.max(initial=0)))

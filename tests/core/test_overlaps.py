@@ -1,0 +1,40 @@
+"""Regions by number, whatever their ids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from napari_unet.core.overlaps import numbered
+
+
+@given(
+    labels=st.sampled_from(["?", "u1", ">i2", "i4", "u8"]).flatmap(
+        lambda dtype: arrays(dtype, array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=5))
+    ),
+    few=st.booleans(),
+)
+def test_regions_are_numbered_in_the_order_of_their_ids(labels: Any, few: bool) -> None:
+    """Of any shape, also none; few low ids by a table, and others, some of them huge, sorted."""
+    if few and labels.dtype != bool:
+        labels = labels % np.array(4, labels.dtype)
+    numbers, ids = numbered(labels)
+
+    assert ids.tolist() == sorted(
+        {0, *map(int, labels.ravel().tolist())}, key=lambda n: (n != 0, n)
+    )
+    np.testing.assert_array_equal(ids[numbers], labels)
+
+
+@pytest.mark.parametrize("highest", [3, 10**9])
+def test_the_background_is_there_without_a_pixel(highest: int) -> None:
+    """So that an object is never number 0."""
+    numbers, ids = numbered(np.array([[2, highest], [highest, 2]]))
+
+    assert ids.tolist() == [0, 2, highest]
+    assert numbers.tolist() == [[1, 2], [2, 1]]
