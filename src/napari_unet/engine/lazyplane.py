@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 __all__ = ["LazyPlane", "Readable", "chunk_side", "middle_plane", "plane_at", "slice_of"]
 
-ROOM = 1 << 28
+ROOM = 1 << 30
 """Bytes of planes that are kept whole; the one that was read last is kept in any case."""
 
 
