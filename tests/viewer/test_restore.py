@@ -24,7 +24,12 @@ from small_things import make_segmenter
 from napari_unet.core.config import TrainConfig
 from napari_unet.engine.host import Host
 from napari_unet.engine.saving.labels import read_labels
-from napari_unet.engine.saving.session import SavedSession, read_session, write_session
+from napari_unet.engine.saving.session import (
+    SavedRegions,
+    SavedSession,
+    read_session,
+    write_session,
+)
 from napari_unet.errors import InputError, JobError
 from napari_unet.sample_data import painted_scribbles, touching_cells
 from napari_unet.viewer.imageregions import ImageRegions
@@ -402,8 +407,15 @@ def test_a_layer_that_makes_no_sense_keeps_no_other_from_coming_back(
     folder = crash(session)
     good = read_session(folder)
     huge = replace(good.labels[0], name="huge", shape=(2**30, 2**30, 2**30))
-    nowhere = replace(good.labels[0], name="nowhere", spatial={"units": ["apples"] * 3})
-    write_session(folder, replace(good, labels=(huge, nowhere, *good.labels)))
+    apples = {"units": ["apples"] * 3}
+    nowhere = replace(good.labels[0], name="nowhere", spatial=apples)
+    corners = [[0.0, 9.0, 9.0], [0.0, 9.0, 20.0], [0.0, 30.0, 9.0]]
+    blob = SavedRegions(
+        name="blob", ndim=3, shapes=(("blob", corners),), edge_width=1.0, spatial={}
+    )
+    drawn = replace(blob, name="drawn", shapes=(("polygon", corners),))
+    regions = (blob, replace(drawn, name="away", spatial=apples), drawn)
+    write_session(folder, replace(good, labels=(huge, nowhere, *good.labels), regions=regions))
     complaints = restore(later.viewer, later, found()[0])
 
     (labels,) = labels_layers(later.viewer)
@@ -412,6 +424,11 @@ def test_a_layer_that_makes_no_sense_keeps_no_other_from_coming_back(
         "Labels 'huge' were not restored",
         "Labels 'nowhere' were not restored",
     ]
+    assert [text.partition(":")[0] for text in complaints[-2:]] == [
+        "Training regions 'blob' were not restored",
+        "Training regions 'away' were not restored",
+    ]
+    assert "drawn" in later.viewer.layers
 
 
 @pytest.mark.parametrize("what", ["gone", "damaged", "of another shape"])

@@ -201,7 +201,7 @@ def _restore_regions(viewer: ViewerModel, saved: Saved) -> Iterator[str]:
         try:
             add_regions(viewer, regions, image)
         except InputError as error:
-            yield str(error)
+            yield f"Training regions {regions.name!r} were not restored: {error}"
 
 
 def _restore_models(session: Session, saved: Saved) -> Iterator[str]:

@@ -98,7 +98,7 @@ def add_regions(viewer: ViewerModel, saved: SavedRegions, image: Image | None) -
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
-            f"Training regions {saved.name!r} were not restored: napari cannot show them ({error})."
+            f"{saved.name!r} is not a layer that napari can show ({error})."
         ) from error
     if image is not None:
         link(layer, image)  # before it is seen, so that it is chosen with its image
