@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -132,6 +133,17 @@ def test_what_somebody_else_made_is_only_replaced_when_asked(
         assert not (tmp_path / "a_probabilities.tif").exists()
         assert main([*command, "--overwrite"]) == 0
         assert (read_labels(path) != mine).any()
+
+
+def test_where_it_was_computed_is_said(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody waits for a GPU that was not used; where nothing was computed, nothing is said."""
+    tifffile.imwrite(tmp_path / "a.tif", touching_cells((96, 96))[0])
+    command = ["segment", model, str(tmp_path / "a.tif"), "-o", str(tmp_path / "out")]
+    for words in (r" megapixels/s on CPU, \d+ threads?$", r"1 skipped, 0 failed in [\d.]+ s$"):
+        assert main([*command, "--device", "cpu"]) == 0
+        assert re.search(words, capsys.readouterr().out.strip())
 
 
 def test_images_and_results_may_share_a_folder(model: str, images: Path, tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def add_to(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Segment; 5 if some images failed."""
     from napari_unet.engine.batch import run_batch
+    from napari_unet.engine.device import describe, select_device
     from napari_unet.engine.items.item import BatchOptions
     from napari_unet.engine.items.plan import plan
     from napari_unet.engine.segmenter import Segmenter
@@ -91,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
         executor_from(args) as executor,
         closing(run_batch(items, segmenter, config, options, executor=executor)) as events,
     ):
-        return _tell(events, Report(args.json))
+        where = "" if executor else f" on {describe(select_device(config.device))}"
+        return _tell(events, Report(args.json), where)
 
 
 def _shard(text: str) -> str:
@@ -105,14 +107,14 @@ def _shard(text: str) -> str:
     return text
 
 
-def _tell(events: Iterator[BatchEvent], report: Report) -> int:
-    """Print what happens; return the exit code."""
+def _tell(events: Iterator[BatchEvent], report: Report, where: str) -> int:
+    """Print what happens, and where it was computed; return the exit code."""
     left, failed, total = 0, 0, 0
     said: set[str] = set()
     with progress_bar() as bar:
         for event in events:
             report.event(event)
-            result, remarks = _words(event)
+            result, remarks = _words(event, where)
             if result or remarks - said:
                 bar.clear()
             if result:
@@ -134,7 +136,7 @@ def _tell(events: Iterator[BatchEvent], report: Report) -> int:
     return 5 if failed else 0
 
 
-def _words(event: BatchEvent) -> tuple[str, set[str]]:
+def _words(event: BatchEvent, where: str) -> tuple[str, set[str]]:
     """Return what an event says on standard output, and what on the other."""
     from napari_unet.engine.items.events import (
         BatchDone,
@@ -154,7 +156,7 @@ def _words(event: BatchEvent) -> tuple[str, set[str]]:
         case ItemProgress() if event.note:
             return "", {event.note}
         case BatchDone():
-            return _summary(event), set()
+            return _summary(event, where), set()
     return "", set()
 
 
@@ -187,10 +189,10 @@ def _found(event: ItemDone) -> str:
     return f"{cells} in {event.seconds:.1f} s -> {', '.join(map(str, event.outputs))}"
 
 
-def _summary(event: BatchDone) -> str:
+def _summary(event: BatchDone, where: str) -> str:
     """Say in a line how the batch ended."""
     ended = f"{event.done} done, {event.skipped} skipped, {event.failed} failed"
-    speed = f", {_speed(event.progress)}" if event.progress.pixels else ""
+    speed = f", {_speed(event.progress)}{where}" if event.progress.pixels else ""
     return f"{ended} in {event.seconds:.1f} s{speed}"
 
 
