@@ -599,6 +599,28 @@ def test_a_layer_that_is_removed_meanwhile_ends_it(
     assert scoring.sentence.startswith(CHANGED)
 
 
+def test_an_axis_that_is_given_a_name_that_makes_no_sense_ends_it(
+    viewer: Any, scoring: Scoring, settle: Any, tmp_path: Path
+) -> None:
+    """The score of what was compared before can be read and saved."""
+    image = segmented(viewer, np.stack([np.stack([FOUND] * 2)] * 2))
+    truth = viewer.add_labels(np.stack([np.stack([TRUTH] * 2)] * 2), name="truth")
+
+    def misname() -> None:
+        if "3 of 4" in scoring.sentence:
+            image.axis_labels = ("z", "c", "y", "x")
+
+    scoring.told.connect(misname)
+    scoring.begin(image, truth, "planes")
+    settle()
+
+    assert scoring.sentence.startswith(CHANGED)
+    assert "(means of 3 planes)" in scoring.sentence
+    assert isinstance(scoring.score, CellScore)
+    scoring.score.save(tmp_path / "table.csv")
+    assert len((tmp_path / "table.csv").read_text().splitlines()) > 8
+
+
 def test_whoever_left_shows_nothing_any_more(
     viewer: Any, scoring: Scoring, session: Session, qtbot: Any
 ) -> None:

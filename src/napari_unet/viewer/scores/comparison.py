@@ -115,7 +115,8 @@ class Comparison(ABC):
         only: PlaneIndex | None = None,
     ) -> None:
         self._session, self.image, self._truth, self._predicted = session, image, truth, predicted
-        shape = ImageStack.of(image).shape
+        self._stack = ImageStack.of(image)
+        shape = self._stack.shape
         parts = list(np.ndindex(shape[: -self.ndim])) if only is None else [only]
         self.left, self.total = deque(parts), len(parts)
         self._errors = SharedArray.create(shape[-self.ndim :], np.uint8)
@@ -133,11 +134,11 @@ class Comparison(ABC):
     def intact(self) -> bool:
         """Whether the layers that are compared are still there, and nobody writes them."""
         layers = (self.image, self._truth, self._predicted)
-        shape = ImageStack.of(self.image).shape
+        shape = self._stack.shape
         return (
             all(layer in self._session.viewer.layers for layer in layers)
+            and self._stack.is_of(self.image)
             and tuple(finest(self._truth).shape) == shape == self._predicted.data.shape
-            and shape[-self.ndim :] == self._errors.array.shape
             and not is_written(self._session, self._predicted)
         )
 
@@ -193,6 +194,7 @@ class Comparison(ABC):
         return self.summed_up(
             image=self.image,
             trained_on=is_linked(self._truth, self.image),
+            leading=self._stack.shape[: -self.ndim],
             parts=self._scores,
             without_truth=self._without_truth,
             not_segmented=self._not_segmented,

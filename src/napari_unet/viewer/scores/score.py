@@ -20,7 +20,7 @@ from napari_unet.engine.atomic import write_atomically
 from napari_unet.engine.objecttable import object_table
 from napari_unet.engine.scoring import Agreement
 from napari_unet.errors import InputError
-from napari_unet.viewer.stack import ImageStack, PlaneIndex
+from napari_unet.viewer.stack import PlaneIndex
 
 if TYPE_CHECKING:
     from napari_unet.core.comparison import ObjectScore
@@ -47,14 +47,17 @@ class Score(ABC, Generic[P]):
         What was segmented.
     trained_on : bool
         Whether the model may have learned from the truth.
+    leading : tuple of int
+        How many planes, or volumes, there are along each axis.
     parts : mapping
-        What was found in every plane, or volume, that was compared; at least one.
+        What was found in every one that was compared; at least one.
     without_truth, not_segmented : int
         How many were left out because there was nothing to compare.
     """
 
     image: Image
     trained_on: bool
+    leading: tuple[int, ...]
     parts: Mapping[PlaneIndex, P]
     without_truth: int = 0
     not_segmented: int = 0
@@ -68,19 +71,17 @@ class Score(ABC, Generic[P]):
         """List the objects that were compared, if any, the worst first."""
         return []
 
-    def which(self, what: str, leading: tuple[int, ...], before: str = "") -> str:
+    def which(self, what: str, before: str = "") -> str:
         """Say which parts of the image these are the scores of.
 
         Parameters
         ----------
         what : str
             What a part is called.
-        leading : tuple of int
-            How many parts there are, along each axis.
         before : str
             What is said before the number of several.
         """
-        if not leading:
+        if not self.leading:
             return ""
         if len(self.parts) == 1 and not self.without_truth + self.not_segmented:
             (part,) = self.parts
@@ -162,10 +163,9 @@ class CellScore(Score[Agreement]):
         InputError
             If the file cannot be written.
         """
-        leading = self._leading
         content = object_table(
             [
-                (self.image.name, _number(part, leading), score.objects)
+                (self.image.name, _number(part, self.leading), score.objects)
                 for part, score in self.parts.items()
             ],
             in_3d=self.in_3d,
@@ -179,8 +179,8 @@ class CellScore(Score[Agreement]):
 
     def _which(self) -> str:
         if self.in_3d:
-            return " of 3D objects" + self.which("time point", self._leading, MEANS)
-        return self.which("plane", self._leading, MEANS)
+            return " of 3D objects" + self.which("time point", MEANS)
+        return self.which("plane", MEANS)
 
     def _about_classes(self, objects: Sequence[ObjectScore]) -> list[str]:
         """Say how many of the cells that were found have the right class."""
@@ -192,11 +192,6 @@ class CellScore(Score[Agreement]):
         if not told or not self.predicted_classes:
             return []
         return [f"Of {len(told)} found cells whose class is known, {sum(told)} have it."]
-
-    @property
-    def _leading(self) -> tuple[int, ...]:
-        leading = ImageStack.of(self.image).leading
-        return leading[:-1] if self.in_3d else leading
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -217,7 +212,7 @@ class ClassesScore(Score[tuple[ClassScore, ...]]):
         classes = together(self.parts.values())
         titles = [self.titles.get(one.label, f"class {one.label}") for one in classes]
         each = (f"{title} {one.iou:.2f}" for title, one in zip(titles, classes, strict=True))
-        which = self.which("plane", ImageStack.of(self.image).leading)
+        which = self.which("plane")
         said = [
             f"Mean IoU {mean_iou(classes):.2f}{which}: {', '.join(each)}.",
             f"{wrong_share(classes):.1%} of the labelled pixels have a wrong class.",
