@@ -369,6 +369,19 @@ def test_stacks_and_channels_are_named_before_anything_runs(viewer: Any, open_do
     hand.wait_to_read("20 x 30 px, 3 channels")
 
 
+def test_axes_that_make_no_sense_are_explained_in_the_dock_alone(
+    viewer: Any, open_dock: Any, messages: Any
+) -> None:
+    """Not with a notification for every letter that is written beside a slider."""
+    viewer.add_image(np.zeros((3, 2, 20, 30)))
+    hand = open_dock()
+    for written in ("c", "ch", "channel"):
+        viewer.dims.set_axis_label(1, written)
+    viewer.dims.set_axis_label(0, "z")
+    hand.wait_to_read("has the axes z, channel, -2, -1; channels come first.")
+    assert messages() == []
+
+
 def test_labels_that_do_not_fit_are_explained(hand: Any, viewer: Any) -> None:
     """In the dock, not only on a click."""
     hand.dock.panels.data.choice.labels = viewer.add_labels(np.zeros((5, 5), int), name="old")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels, Shapes
@@ -115,7 +116,7 @@ class LayerChoice:
         self.labels = layer
 
     def _choose_labels(self) -> None:
-        with telling_errors():
+        with suppress(InputError):  # which stands below; a notification came with every letter
             self.labels = layers.likely_labels(self._viewer, self.image)
 
     def _images(self, _: object) -> list[tuple[str, Image]]:
