@@ -135,6 +135,17 @@ def test_accepting_makes_labels_where_there_are_none(desk: Desk, kind: str, mean
     assert not labels.data.any()
 
 
+def test_what_a_result_shows_is_known_without_its_model(desk: Desk) -> None:
+    """Of a large stack not all is kept, and the model may be another one by now."""
+    layer = desk.predict("classes")
+    set_meaning(layer, "classes")  # as a segmentation does
+    desk.session.kept.forget(desk.image)
+    desk.panel.accept_in_view()
+
+    assert meaning_of(desk.data.labels) == "classes"
+    assert (desk.data.labels.data[CELLS > 0] == 2).all()
+
+
 def test_a_key_accepts_the_object_under_the_cursor(desk: Desk) -> None:
     """And says so where there is none."""
     desk.predict()

@@ -11,7 +11,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_unet.core.cellclasses import ModelKind
-from napari_unet.viewer.correcting.accept import accept, object_at, objects_in
+from napari_unet.viewer.correcting.accept import accept, kind_of, object_at, objects_in
 from napari_unet.viewer.correcting.flight import Flight
 from napari_unet.viewer.correcting.inview import field_to_correct, seen_result
 from napari_unet.viewer.correcting.picking import cursor
@@ -127,8 +127,7 @@ class CorrectPanel:
             image = self._data.image
             field = field_to_correct(self._viewer, image)
             result = seen_result(self._viewer, image, field)
-            model = (self._session.kept.get(image, field.plane) or self._session).segmenter
-            kind = "cells" if model is None else model.kind
+            kind = kind_of(result, self._session.kept.get(image, field.plane))
             chosen = choose(result, field, kind)
             labels = self._labels(kind)
             self._say(accept(result, labels, field.plane, chosen, kind).sentence)

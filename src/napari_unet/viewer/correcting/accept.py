@@ -21,13 +21,14 @@ from napari_unet.viewer.correcting.verified import verified_ids
 from napari_unet.viewer.field import Box
 from napari_unet.viewer.layers import set_visible
 from napari_unet.viewer.notes import is_result, meaning_of
+from napari_unet.viewer.segmenting.kept import KeptPlane
 from napari_unet.viewer.segmenting.results import UNFINISHED, segmentations
 from napari_unet.viewer.stack import PlaneIndex, finest
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["Accepted", "accept", "object_at", "objects_in", "shown_result"]
+__all__ = ["Accepted", "accept", "kind_of", "object_at", "objects_in", "shown_result"]
 
 ROOM = 64
 """Pixels around the objects in which strokes are looked at."""
@@ -109,6 +110,21 @@ def shown_result(viewer: ViewerModel, image: Image, plane: PlaneIndex) -> Labels
         f"Nothing is predicted in this plane of layer {image.name!r}, or its layer is hidden: "
         f"segment first, or show the layer."
     )
+
+
+def kind_of(result: Labels, known: KeptPlane | None) -> ModelKind:
+    """Return what a plane of a result shows.
+
+    Parameters
+    ----------
+    result : Labels
+        Whose meaning is that of what was segmented last.
+    known : KeptPlane or None
+        What is kept of the plane.
+    """
+    if known is not None:
+        return known.segmenter.kind
+    return "classes" if meaning_of(result) == "classes" else "cells"
 
 
 def objects_in(result: Labels, plane: PlaneIndex, box: Box, kind: ModelKind) -> NDArray[np.bool_]:
