@@ -7,12 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import tifffile
 
@@ -23,7 +27,7 @@ from napari_unet.engine.items import scratch, tasks
 from napari_unet.engine.items.events import BatchDone, ItemDone
 from napari_unet.engine.items.item import BatchOptions
 from napari_unet.engine.starter import starter_model
-from napari_unet.errors import InputError, JobError
+from napari_unet.errors import DeviceError, InputError, JobError
 from napari_unet.sample_data import touching_cells
 
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
@@ -158,6 +162,27 @@ def test_a_killed_worker_costs_only_its_task(tmp_path: Path) -> None:
         ((index, error),) = executor.map(toy_units.die, [()])
     assert isinstance(error, JobError)
     assert "died, one after the other. Perhaps memory does not suffice" in str(error)
+
+
+def test_a_worker_that_dies_while_it_starts_is_told_in_a_sentence() -> None:
+    """As where the system ends one of many for want of memory; nobody is left."""
+    before, over = set(psutil.Process().children(recursive=True)), threading.Event()
+
+    def kill() -> None:
+        while not over.wait(0.05):
+            for child in set(psutil.Process().children(recursive=True)) - before:
+                with suppress(psutil.Error):
+                    if "spawn_main" in " ".join(child.cmdline()):
+                        child.kill()
+
+    with ThreadPoolExecutor(1) as threads:
+        killing = threads.submit(kill)
+        try:
+            with pytest.raises(DeviceError, match=r"One of 1 workers died while it was started"):
+                local_workers(1).__enter__()
+        finally:
+            over.set()
+            killing.result()
 
 
 def test_a_worker_that_dies_of_a_model_has_a_successor(tmp_path: Path) -> None:

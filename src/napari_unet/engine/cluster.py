@@ -19,7 +19,7 @@ import torch
 
 from napari_unet.engine.daskexecutor import DEATHS, DaskExecutor
 from napari_unet.engine.slurm import check_slurm, slurm_settings, telling, wait_for_one
-from napari_unet.errors import InputError
+from napari_unet.errors import DeviceError, InputError, first_line
 
 __all__ = ["local_workers", "scheduler_at", "slurm_jobs"]
 
@@ -35,18 +35,17 @@ def local_workers(count: int) -> Iterator[DaskExecutor]:
     ----------
     count : int
         How many; where there are GPUs, as many as those.
+
+    Raises
+    ------
+    DeviceError
+        If one of them dies while it starts.
     """
     distributed = _dask("distributed")
-    settings = {
-        "threads_per_worker": 1,
-        "memory_limit": None,
-        "dashboard_address": "127.0.0.1:0",
-        "silence_logs": logging.CRITICAL,
-    }
     with (
         _own_environment(),
         _patient(),
-        _entered(partial(distributed.LocalCluster, n_workers=count, **settings)) as cluster,
+        _entered(partial(_started, distributed.LocalCluster, count)) as cluster,
         _entered(partial(_client, cluster)) as client,
     ):
         yield DaskExecutor(client, max(1, torch.get_num_threads() // count))
@@ -148,6 +147,23 @@ def _own_environment() -> Iterator[None]:
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ.update(before)
+
+
+def _started(make: Callable[..., AbstractContextManager[Any]], count: int) -> Any:
+    """Return processes that have started."""
+    try:
+        return make(
+            n_workers=count,
+            threads_per_worker=1,
+            memory_limit=None,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        )
+    except RuntimeError as error:
+        raise DeviceError(
+            f"One of {count} workers died while it was started ({first_line(error)}). Mostly the "
+            f"memory is too small for so many: give a smaller number, or no --workers."
+        ) from error
 
 
 def _patient() -> AbstractContextManager[None]:
