@@ -47,6 +47,23 @@ def folders(tmp_path: Path) -> list[str]:
     return [str(tmp_path / "truth"), str(tmp_path / "predicted")]
 
 
+def test_folders_of_masks_are_called_as_their_image_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the Data Science Bowl has them: each folder of masks is called masks."""
+    square = np.zeros((20, 20), np.uint16)
+    square[3:9, 3:9] = 255
+    for name in ("7f", "0c"):
+        for place in (f"bowl/{name}/images/{name}", f"bowl/{name}/masks/1"):
+            (tmp_path / place).parent.mkdir(parents=True)
+            Image.fromarray(square.astype(np.uint8)).save(tmp_path / f"{place}.png")
+        write_labels(tmp_path / "found" / name / "images" / f"{name}_labels.tif", square)
+    assert main(["evaluate", str(tmp_path / "bowl"), str(tmp_path / "found")]) == 0
+
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == ["image", "0c/images/0c", "7f/images/7f", "mean"]
+
+
 def test_a_stack_is_scored_plane_by_plane_whatever_the_order_of_its_axes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

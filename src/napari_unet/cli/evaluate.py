@@ -64,8 +64,7 @@ def run(args: argparse.Namespace) -> int:
     """Score; 5 if some images could not be."""
     from napari_unet.core.comparison import compare_objects
     from napari_unet.engine.files import plane_axes, read_labels
-    from napari_unet.engine.formats.findfiles import relative_name
-    from napari_unet.engine.formats.pairfiles import pair_files
+    from napari_unet.engine.formats.pairfiles import called, pair_files
     from napari_unet.engine.objecttable import object_table
 
     if args.classes and args.objects:
@@ -80,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     table: dict[str, Scores] = {}
     objects: list[tuple[str, int, list[ObjectScore]]] = []
     for truth, predicted in pair_files([args.truth], [args.predicted], both_labels=True):
-        name = relative_name(truth, args.truth).as_posix()
+        name = called(truth, args.truth).as_posix()
         try:
             found = read_labels(predicted, planes=plane_axes(truth))
             parts = split(read_labels(truth), found, ndim)

@@ -31,7 +31,7 @@ from napari_unet.engine.formats.source import AnyPath
 from napari_unet.engine.formats.zarrfile import is_zarr, outermost_zarr
 from napari_unet.errors import InputError, some_of
 
-__all__ = ["labels_among", "pair_files", "same_name"]
+__all__ = ["called", "labels_among", "pair_files", "same_name"]
 
 
 BESIDE_LABELS = re.compile(r"_probabilities$|_RES/[^/]+$")
@@ -86,9 +86,19 @@ def labels_among(files: Sequence[Path], given: AnyPath) -> set[Path]:
     return set(files) - {file for file, _ in _without_labels(named)}
 
 
+def called(file: Path, given: AnyPath) -> Path:
+    """Return the `relative_name` of a file, or of the image whose labels the folder is."""
+    name = Path(composed(str(relative_name(file, given))))
+    if (image := image_of_masks(file)) is not None:
+        place = Path() if file == Path(given) else name.with_name(image.parent.name)
+        return place / composed(image.stem)
+    inside = file.parent.name == "labels" and outermost_zarr(file.parent) != file.parent
+    return name.parent.parent if inside else name
+
+
 def same_name(image: Path, labels: Path) -> bool:
     """Whether the names of two files alone would make them a pair."""
-    first, second = (in_common(_called(file, file).name) for file in (image, labels))
+    first, second = (in_common(called(file, file).name) for file in (image, labels))
     return first == second
 
 
@@ -134,20 +144,10 @@ def _are_named(given: Sequence[AnyPath]) -> bool:
 
 def _listed(given: Sequence[AnyPath], *, labels: bool) -> list[tuple[Path, Path]]:
     found = [(file, path) for path in given for file in find_images(path, labels=labels)]
-    named = [(file, _called(file, path)) for file, path in found]
+    named = [(file, called(file, path)) for file, path in found]
     # Cellpose writes this file always, and others where it is asked to
     others = {_key(n) for f, n in named if not is_cellpose(f) and _key(n) != n.as_posix()}
     return [(f, n) for f, n in named if not (is_cellpose(f) and _key(n) in others)]
-
-
-def _called(file: Path, given: AnyPath) -> Path:
-    """Return the `relative_name` of a file, or of the image whose labels the folder is."""
-    name = Path(composed(str(relative_name(file, given))))
-    if (image := image_of_masks(file)) is not None:
-        place = Path() if file == Path(given) else name.with_name(image.parent.name)
-        return place / composed(image.stem)
-    inside = file.parent.name == "labels" and outermost_zarr(file.parent) != file.parent
-    return name.parent.parent if inside else name
 
 
 def _by_key(files: list[tuple[Path, Path]]) -> dict[str, Path]:
