@@ -146,6 +146,32 @@ def test_where_it_was_computed_is_said(
         assert re.search(words, capsys.readouterr().out.strip())
 
 
+HOMELESS = """
+import os, sys
+os.environ.pop("HOME", None)
+sys.modules["pwd"] = None  # nor does the system know one
+from napari_unet.cli import main
+sys.exit(main(["segment", sys.argv[1], "a.tif", "-o", "out", "--device", "cpu"]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a user without a folder is one of containers")
+def test_a_user_without_a_folder_can_segment(model: str, tmp_path: Path) -> None:
+    """As in a container that is run by the number of a user."""
+    tifffile.imwrite(tmp_path / "a.tif", touching_cells((96, 96))[0])
+    run = subprocess.run(
+        [sys.executable, "-c", HOMELESS, model],
+        cwd=tmp_path,
+        env={k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "NUMBA_"))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (run.returncode, run.stderr) == (0, "")
+    assert (tmp_path / "out" / "a_labels.tif").exists()
+
+
 def test_images_and_results_may_share_a_folder(model: str, images: Path, tmp_path: Path) -> None:
     """Results of the first run are no images of the second."""
     (tmp_path / "a.tif").write_bytes((images / "a.tif").read_bytes())

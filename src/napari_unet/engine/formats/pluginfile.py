@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import npe2
-import npe2.io_utils
 import numpy as np
 
 from napari_unet.engine.formats.source import (
@@ -33,6 +31,10 @@ def open_with_plugin(path: Path) -> Source | None:
     InputError
         If the reader fails, or gives no image or several.
     """
+    try:
+        import npe2
+    except RuntimeError:  # it looks for a folder of the user, who has none in some containers
+        return None
     manager = npe2.PluginManager.instance()
     manager.discover()
     names = {r.plugin_name for r in manager.iter_compatible_readers([str(path)])} - {OURS}
@@ -49,6 +51,8 @@ def open_with_plugin(path: Path) -> Source | None:
 
 
 def _read(path: Path, plugin: str) -> Source:
+    import npe2.io_utils
+
     try:
         layers = npe2.io_utils.read([str(path)], stack=False, plugin_name=plugin)
     except Exception as error:  # a reader is anybody's program
