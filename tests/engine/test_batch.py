@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from PIL import Image
 
 from napari_unet import InputError, PredictConfig, Segmenter, UNetError, segment
 from napari_unet.engine import blocks
@@ -558,6 +559,19 @@ def test_a_list_without_images_is_refused(tmp_path: Path) -> None:
     """It does not say that there were some."""
     with pytest.raises(InputError, match="no image in an empty list"):
         plan(tmp_path.glob("*.tif"), tmp_path / "out")
+
+
+def test_pictures_are_not_decoded_before_it_is_their_turn(model: Segmenter, tmp_path: Path) -> None:
+    """Of ten thousand, that would take minutes in which nothing happens; a damaged one fails."""
+    (tmp_path / "in").mkdir()
+    Image.fromarray(cells().astype(np.uint8)).save(tmp_path / "in" / "a.png")
+    whole = (tmp_path / "in" / "a.png").read_bytes()
+    (tmp_path / "in" / "b.png").write_bytes(whole[: len(whole) // 2])
+    events = list(segment_files(model, tmp_path / "in", tmp_path / "out", CPU))
+
+    assert names(events) == ["ItemStarted", "ItemDone", "ItemStarted", "ItemFailed", "BatchDone"]
+    assert "b.png cannot be read as an image" in str(events[-2])
+    assert events[0].progress.all_pixels == 2 * 80 * 96
 
 
 def test_shards_are_parts_of_the_whole(tmp_path: Path) -> None:

@@ -123,6 +123,8 @@ def test_pictures_are_read_without_their_alpha(case: str, tmp_path: Path) -> Non
 
     for read in (read_image, lambda path: open_image(path).data):
         np.testing.assert_array_equal(read(tmp_path / f"a.{suffix}"), expected(pixels))
+    described = open_image(tmp_path / f"a.{suffix}", decode=False)
+    assert described.data.shape == expected(pixels).shape
 
 
 def deep_png(pixels: np.ndarray) -> bytes:

@@ -61,11 +61,18 @@ class ImageFile:
         return self.pixel_size.width
 
 
-def open_image(path: str | os.PathLike[str]) -> ImageFile:
+def open_image(path: str | os.PathLike[str], *, decode: bool = True) -> ImageFile:
     """Open an image without reading it: TIFF, OME-Zarr and zarr.
 
     PNG, JPEG, BMP, and TIFF in a rare compression are read at once. Any other file is opened by
     an installed reader of napari, if there is one.
+
+    Parameters
+    ----------
+    path : path
+        The file, or the folder of zarr.
+    decode : bool
+        Whether PNG, JPEG and BMP are read, or only described: their pixels are zeros then.
 
     Raises
     ------
@@ -73,7 +80,7 @@ def open_image(path: str | os.PathLike[str]) -> ImageFile:
         If there is no such file, or it is cut short, damaged, or not one image.
     """
     path = Path(path)
-    source = open_source(path)
+    source = open_source(path, decode=decode)
     axes, data = source.axes, source.data
     if "Y" not in axes or "X" not in axes:
         raise InputError(f"{path} has shape {tuple(data.shape)}, which is not a picture.")
@@ -84,7 +91,7 @@ def open_image(path: str | os.PathLike[str]) -> ImageFile:
     planes = [i for i, axis in enumerate(axes) if axis not in "CSYX" and data.shape[i] > 1]
     groups = [channels, *([planes] if planes else []), [axes.index("Y")], [axes.index("X")]]
     view: Any = AxisView(data, groups, str(path), source.limits, keep=not planes)
-    if type(data) is np.ndarray:
+    if decode and type(data) is np.ndarray:
         view = np.asarray(view)
     return ImageFile(
         path=path,
@@ -107,8 +114,10 @@ def _check_channels_last(path: Path, axes: str, shape: tuple[int, ...]) -> None:
         )
 
 
-def open_source(path: Path, palette: bool = False) -> Source:
+def open_source(path: Path, palette: bool = False, *, decode: bool = True) -> Source:
     """Open a file with its axes as it has them; `palette` asks for the numbers of labels.
+
+    `decode` is as for `open_image`.
 
     Raises
     ------
@@ -122,7 +131,7 @@ def open_source(path: Path, palette: bool = False) -> Source:
             return open_tiff(path)
         if is_cellpose(path):
             return _open_cellpose(path, palette)
-        return _open_other(path, palette)
+        return _open_other(path, palette, decode=decode)
 
 
 @contextmanager
@@ -149,9 +158,9 @@ def _open_cellpose(path: Path, palette: bool) -> Source:
     return Source(*read_cellpose(path))
 
 
-def _open_other(path: Path, palette: bool) -> Source:
+def _open_other(path: Path, palette: bool, *, decode: bool) -> Source:
     try:
-        return Source(*read_picture(path, palette))
+        return Source(*read_picture(path, palette, decode=decode))
     except UnidentifiedImageError as error:
         if path.suffix.lower() in SUFFIXES:
             raise InputError(

@@ -14,6 +14,9 @@ from napari_unet.errors import InputError
 
 __all__ = ["open_picture", "read_picture"]
 
+GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "F")
+"""What Pillow calls pictures without colours."""
+
 _opening = threading.Lock()
 
 
@@ -36,8 +39,10 @@ def open_picture(path: Path) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = most
 
 
-def read_picture(path: Path, palette: bool) -> tuple[NDArray[Any], str]:
+def read_picture(path: Path, palette: bool, *, decode: bool = True) -> tuple[NDArray[Any], str]:
     """Return the pixels and a letter per axis; `palette` asks for the indices of one.
+
+    What is not to be decoded, which takes its time, is as many zeros, in no memory.
 
     Raises
     ------
@@ -61,15 +66,17 @@ def read_picture(path: Path, palette: bool) -> tuple[NDArray[Any], str]:
                 f"{path} has 16 bits for each of {cut}, of which only 8 can be read; save it as "
                 f"TIFF, or as grey of 16 bits without alpha."
             )
+        grey = image.mode in GREY or (palette and image.mode == "P")
+        if not decode:
+            shape = (image.height, image.width) if grey else (image.height, image.width, 3)
+            return np.broadcast_to(np.uint8(0), shape), "YX" if grey else "YXS"
         if most := _most(image):
             whole = np.array(image)
             top = 255 if image.mode == "L" else 65535
             pixels = (whole.astype(np.float64) * most / top).round().astype(whole.dtype)
         elif image.mode in ("LA", "La"):
             pixels = np.array(image)[..., 0]
-        elif image.mode in ("1", "L", "I", "I;16", "I;16B", "F", "RGB") or (
-            palette and image.mode == "P"
-        ):
+        elif grey or image.mode == "RGB":
             pixels = np.array(image)
         else:
             pixels = np.array(image.convert("RGB"))
