@@ -19,6 +19,7 @@ from napari_unet.engine.host import Host
 from napari_unet.engine.starter import starter_model
 from napari_unet.errors import InputError, JobError
 from napari_unet.sample_data import painted_scribbles, touching_cells
+from napari_unet.viewer.learning.sources import Source, check_alike
 from napari_unet.viewer.notes import is_linked, set_meaning
 from napari_unet.viewer.session import TRAINING, Session
 
@@ -93,6 +94,10 @@ def test_a_model_of_one_channel_goes_on_with_grey_in_colours(
     assert session.segmenter.in_channels == 1
     assert session.segmenter.provenance["steps"] > 9
     assert any(isinstance(step, Previewed) for step in steps)
+    check_alike([Source(colours, labels), Source(layers[0], labels)])
+    pink = session.viewer.add_image(np.dstack([grey, grey // 2, grey]), rgb=True)
+    with pytest.raises(InputError, match="one model cannot learn from both"):
+        check_alike([Source(layers[0], labels), Source(pink, labels)])
 
 
 def test_the_bar_is_not_at_its_end_while_the_model_is_fitted(

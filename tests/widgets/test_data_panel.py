@@ -594,7 +594,7 @@ def test_painted_images_of_two_kinds_are_told_with_the_way_out(
     """They are trained on together unless a box is unticked, of which nobody would think."""
     image, labels = sample
     link(labels, image)
-    pixels = np.stack([IMAGE] * 3, axis=-1) if what == "channels" else IMAGE
+    pixels = np.dstack([IMAGE, IMAGE / 2, IMAGE]) if what == "channels" else IMAGE
     other = viewer.add_image(pixels, name="axons", rgb=what == "channels", blending="additive")
     classes = new_scribbles(viewer, other, "scribbles" if what == "channels" else "classes")
     classes.data[...] = SCRIBBLES if what == "channels" else 1 + (SCRIBBLES > 1)

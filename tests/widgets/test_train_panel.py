@@ -75,7 +75,8 @@ def test_live_mode_that_cannot_begin_is_off_and_the_dock_says_why(
     hand: Any, sample: Any, viewer: Any, qtbot: Any
 ) -> None:
     """Beside the tick as beside the button: napari cuts the notification off, and it goes."""
-    colours = viewer.add_image(np.zeros((*sample[0].data.shape, 3), np.uint8), rgb=True, name="RGB")
+    blue = np.full((*sample[0].data.shape, 3), [0, 0, 99], np.uint8)
+    colours = viewer.add_image(blue, rgb=True, name="RGB")
     painted = viewer.add_labels(sample[1].data.copy(), name="painted RGB")
     set_meaning(painted, "scribbles")
     link(painted, colours)

@@ -35,7 +35,9 @@ def check_alike(sources: Sequence[Source]) -> None:
     """Raise an `InputError` if no model could learn from all of them."""
     first = sources[0]
     for other in sources[1:]:
-        for says in (_kind, _channels):
+        # grey that is stored as colour goes together with images of one channel
+        grey = all(ImageStack.of(source.image).fits(1) for source in (first, other))
+        for says in (_kind,) if grey else (_kind, _channels):
             (mine, one), (theirs, another) = says(first), says(other)
             if one != another:
                 raise InputError(
