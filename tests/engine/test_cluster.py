@@ -27,7 +27,7 @@ from napari_unet.engine.items import scratch, tasks
 from napari_unet.engine.items.events import BatchDone, ItemDone
 from napari_unet.engine.items.item import BatchOptions
 from napari_unet.engine.starter import starter_model
-from napari_unet.errors import DeviceError, InputError, JobError
+from napari_unet.errors import DeviceError, InputError, JobError, LostDeviceError
 from napari_unet.sample_data import touching_cells
 
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
@@ -141,6 +141,20 @@ def test_errors_come_back_as_they_are(workers: DaskExecutor) -> None:
     with pytest.raises(JobError, match=r"cannot do their part \(ZeroDivisionError: of nothing\)"):
         list(workers.map(toy_units.refuse, [(0,)]))
     assert list(workers.map(toy_units.refuse, [])) == []
+
+
+def test_a_worker_whose_gpu_failed_has_a_successor() -> None:
+    """It would fail whatever is next, and so quickly that it would get most of a batch."""
+    with local_workers(2) as executor:
+        ((_, error),) = executor.map(toy_units.lose_the_gpu, [(0,)])
+        assert isinstance(error, LostDeviceError)
+        process = int(str(error).split()[-1])
+        while psutil.pid_exists(process):
+            time.sleep(0.05)
+        numbers = range(1, 9)
+        results = dict(executor.map(toy_units.lose_the_gpu, [(number,) for number in numbers]))
+
+    assert sorted(results.values()) == list(numbers)
 
 
 def test_a_killed_worker_costs_only_its_task(tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ import torch
 from napari_unet.engine import blocks
 from napari_unet.engine.items import scratch
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, LostDeviceError
+
+LOST: list[int] = []
+"""Where the GPU of this process was lost."""
 
 
 def linger(folder: Path, number: int, seconds: float) -> int:
@@ -42,6 +45,14 @@ def refuse(number: int) -> None:
     if number:
         raise InputError(f"Image {number} cannot be read.")
     raise ZeroDivisionError("of nothing")
+
+
+def lose_the_gpu(number: int) -> int:
+    """Fail at number 0, and in the same process ever after."""
+    if number == 0 or LOST:
+        LOST.append(number)
+        raise LostDeviceError(f"The GPU failed in {os.getpid()}")
+    return number
 
 
 def die() -> None:

@@ -12,7 +12,7 @@ import torch
 from distributed import Worker, WorkerPlugin, get_worker
 
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.errors import JobError, UNetError
+from napari_unet.errors import JobError, LostDeviceError, UNetError
 
 __all__ = ["Model", "ModelPlugin", "call"]
 
@@ -81,6 +81,9 @@ def call(
         try:
             return function(*map(_model, arguments)), None
         except UNetError as error:
+            if isinstance(error, LostDeviceError):
+                # all that comes next would fail here, and quickly: a new process takes its place
+                worker.loop.add_callback(worker.close_gracefully, restart=True)
             return None, error
 
 
