@@ -22,7 +22,9 @@ COLOURS = 3
 
 def is_grey(pixels: NDArray[Any]) -> bool:
     """Whether (C, ...) has three channels, and these are equal."""
-    return len(pixels) == COLOURS and all(np.array_equal(pixels[0], one) for one in pixels[1:])
+    return len(pixels) == COLOURS and all(
+        np.array_equal(pixels[0], one, equal_nan=True) for one in pixels[1:]
+    )
 
 
 def grey_plane(plane: Annotation) -> Annotation:
