@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from napari_unet.core.leanpass import ROWS, lean_pass, skip_sides, strips
@@ -26,6 +26,7 @@ def network_and_image(
 
 
 @unhurried
+@example(base=3, depth=3, sides=(165, 20), batch=1, channels=1)
 @given(
     base=st.integers(1, 6),
     depth=st.integers(1, 3),
@@ -36,14 +37,18 @@ def network_and_image(
 def test_the_lean_pass_gives_what_the_plain_one_gives(
     base: int, depth: int, sides: tuple[int, int], batch: int, channels: int
 ) -> None:
-    """Any network and any sides, with and without strips."""
+    """Any network and any sides, with and without strips.
+
+    In double precision: random networks have logits of 16, of which float32 rounds off 1e-5.
+    """
     network, image = network_and_image(base, depth, sides, batch=batch, channels=channels)
+    network, image = network.double(), image.double()
     plain = network(image).detach()  # gradients are on: the plain pass
     with torch.no_grad():
         for in_strips in (False, True):
             lean = lean_pass(network, image, in_strips=in_strips)
             assert lean.shape == plain.shape
-            torch.testing.assert_close(lean, plain, rtol=0, atol=1e-5)
+            torch.testing.assert_close(lean, plain, rtol=0, atol=1e-11)
 
 
 def test_strips_of_a_real_tile_are_bit_for_bit_the_whole() -> None:
