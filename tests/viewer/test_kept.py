@@ -73,6 +73,20 @@ def test_an_image_can_be_forgotten(image: Image) -> None:
     assert kept.planes(other) == [()]
 
 
+def test_what_was_said_of_other_pixels_is_not_kept(image: Image) -> None:
+    """Such as those before an image was given new ones, by a camera or a console."""
+    kept, other = Kept(), Image(np.zeros((10, 10)))
+    kept.put(image, (0,), said(), SEGMENTER)
+    kept.put(other, (), said(), SEGMENTER)
+    image.data = np.ones((3, 10, 10))
+
+    assert kept.get(image, (0,)) is None
+    assert kept.planes(image) == []
+    assert kept.planes(other) == [()]
+    kept.put(image, (1,), said(), SEGMENTER)
+    assert kept.planes(image) == [(1,)]
+
+
 def test_a_change_is_told(image: Image) -> None:
     """When there is one."""
     kept, told = Kept(), []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from napari.layers import Layer
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.viewer.stack import PlaneIndex
+from napari_unet.viewer.stack import PlaneIndex, finest
 
 __all__ = ["Kept", "KeptPlane"]
 
@@ -64,6 +65,7 @@ class Kept:
     def __init__(self, budget: int = BUDGET) -> None:
         self._budget = budget
         self._planes: dict[tuple[str, PlaneIndex], KeptPlane] = {}  # the oldest first
+        self._said_of: dict[str, Any] = {}  # the pixels of an image
 
     def put(
         self,
@@ -81,6 +83,8 @@ class Kept:
         that alone is too large is not kept.
         """
         key = (str(image.unique_id), plane)
+        self._let_go_of_other_pixels(image)
+        self._said_of[key[0]] = finest(image)
         self._planes.pop(key, None)
         self._planes[key] = KeptPlane(foreground, segmenter, evidence, magnification)
         size = sum(kept.nbytes for kept in self._planes.values())
@@ -91,17 +95,31 @@ class Kept:
 
     def get(self, image: Layer, plane: PlaneIndex) -> KeptPlane | None:
         """Return what is kept of a plane, if anything."""
+        self._let_go_of_other_pixels(image)
         return self._planes.get((str(image.unique_id), plane))
 
     def planes(self, image: Layer) -> list[PlaneIndex]:
         """Return the planes of an image of which something is kept, in their order."""
+        self._let_go_of_other_pixels(image)
         identity = str(image.unique_id)
         return sorted(plane for owner, plane in self._planes if owner == identity)
 
     def forget(self, image: Layer) -> None:
         """Let go of all planes of an image, as when it left the viewer."""
-        planes = self.planes(image)
-        for plane in planes:
-            del self._planes[str(image.unique_id), plane]
-        if planes:
+        if self._drop(image):
             self.changed.emit()
+
+    def _let_go_of_other_pixels(self, image: Layer) -> None:
+        """Drop what was said of pixels that an image had before: a camera gives it others."""
+        said_of = self._said_of.get(str(image.unique_id))
+        if said_of is not None and said_of is not finest(image):
+            self._drop(image)
+
+    def _drop(self, image: Layer) -> bool:
+        """Drop all of an image; return whether there was any."""
+        identity = str(image.unique_id)
+        self._said_of.pop(identity, None)
+        dropped = [key for key in self._planes if key[0] == identity]
+        for key in dropped:
+            del self._planes[key]
+        return bool(dropped)

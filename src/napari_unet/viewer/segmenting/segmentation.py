@@ -195,7 +195,8 @@ class Segmentation:
             pixels = event.foreground[event.region]
             self._foreground.write(event.plane, event.region, pixels, now=now)
         if isinstance(event.event, PlaneDone):
-            if self._image in self._viewer.layers:  # else nothing would ever let go of it
+            # else nothing would ever let go of it, or it is of pixels that are gone
+            if self._image in self._viewer.layers and self.stack.is_of(self._image):
                 self._kept.put(
                     self._image,
                     event.plane,
