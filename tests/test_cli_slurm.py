@@ -127,6 +127,7 @@ def test_a_command_that_is_told_to_end_cancels_its_jobs(tmp_path: Path, submitti
     process.send_signal(signal.SIGHUP)
     _, said = process.communicate(timeout=100)
 
-    assert process.returncode == 130
+    # in a shell, both are 130: python -m ends as by Ctrl-C where that met the making of a dataclass
+    assert process.returncode in (130, -signal.SIGINT)
     assert said == "napari-unet: stopped.\n"
     assert (tmp_path / "cancelled").read_text() == "42\n"
