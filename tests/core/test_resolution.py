@@ -12,17 +12,19 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.core.resolution import (
+from napari_unet.core.coarseness import (
     MOST,
     TARGET_DIAMETER,
     WINDOW,
     are_filled,
     choose_factor,
+    coarsest_factor,
+)
+from napari_unet.core.resolution import (
     coarse_box,
     coarse_shape,
     coarsen,
     coarsen_labels,
-    coarsest_factor,
     read_coarse,
     refine,
 )

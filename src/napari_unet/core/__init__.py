@@ -8,7 +8,7 @@
     what is learned from    normalise augment flow
     the network             unet leanpass silent
     in other programs       portable onnxgraph
-    tiles and resolutions   tiles resolution resized rotation outward
+    tiles and resolutions   tiles resolution coarseness resized rotation outward
     cells of a plane        instances islands flood flood_numba necks necks_numba giveback
     cells through planes    linkstack linking pieces objectcuts necks3d
     what is known of them   diameters measure measure3d outlines uncertainty acceptance

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from napari_unet.core.cellclasses import foreground
+from napari_unet.core.coarseness import FILLED
 from napari_unet.core.overlaps import Numbered, Overlaps, numbered
-from napari_unet.core.resolution import FILLED
 from napari_unet.engine.cells import at_working_resolution, find_cells_of_each
 from napari_unet.engine.learning.trainingset import TrainingSet
 from napari_unet.engine.learning.window import predict_window

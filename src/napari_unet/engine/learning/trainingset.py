@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import IGNORE, Annotation
 from napari_unet.core.augment import Plane
 from napari_unet.core.cellclasses import ANY_CELL, ModelKind
+from napari_unet.core.coarseness import are_filled, choose_factor, coarsest_factor
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.diameters import smallest_diameter, typical_diameter
-from napari_unet.core.resolution import are_filled, choose_factor, coarsest_factor
 from napari_unet.core.summary import Summary, summarise
 from napari_unet.engine.greycolour import grey_plane
 from napari_unet.engine.learning.checks import (

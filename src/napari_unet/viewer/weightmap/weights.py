@@ -13,8 +13,9 @@ from psygnal import Signal
 
 from napari_unet.core.annotation import first_cell
 from napari_unet.core.boundary import around
+from napari_unet.core.coarseness import are_filled, choose_factor
 from napari_unet.core.diameters import diameters, typical_diameter
-from napari_unet.core.resolution import are_filled, choose_factor, coarse_pixels, coarse_shape
+from napari_unet.core.resolution import coarse_pixels, coarse_shape
 from napari_unet.core.tiles import within
 from napari_unet.engine.process import tasks
 from napari_unet.engine.process.shared_memory import SharedArray
