@@ -44,7 +44,6 @@ NO_MEMORY = (
 )
 """What torch's allocators (on Linux, Windows and GPUs) and its library of convolutions say."""
 
-
 GPU_FAILED = ("CUDA error", "CUDA driver error", "cuDNN error", "HIP error")
 """How torch begins to say so in versions that have no `AcceleratorError`."""
 

@@ -16,7 +16,6 @@ from napari_unet.errors import InputError
 
 __all__ = ["read_classes"]
 
-
 Place: TypeAlias = tuple[tuple[str, ...], set[str]]
 """The folders that a file lies in, and what it may be called there."""
 

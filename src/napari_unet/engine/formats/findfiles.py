@@ -18,7 +18,6 @@ from napari_unet.errors import InputError
 
 __all__ = ["find_images", "relative_name"]
 
-
 ZARR_ENDING = re.compile(r"(\.ome)?\.zarr$", re.IGNORECASE)
 
 

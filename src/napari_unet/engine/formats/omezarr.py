@@ -30,7 +30,6 @@ from napari_unet.errors import InputError
 
 __all__ = ["begin_zarr", "finish_zarr", "unfinished"]
 
-
 CHUNK = 1024
 """Side of the chunks of a plane, and of the plane that is coarse enough."""
 

@@ -33,7 +33,6 @@ from napari_unet.errors import InputError, some_of
 
 __all__ = ["called", "labels_among", "pair_files", "same_name"]
 
-
 BESIDE_LABELS = re.compile(r"_probabilities$|_RES/[^/]+$")
 """What a batch writes beside labels."""
 

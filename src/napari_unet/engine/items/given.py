@@ -16,7 +16,6 @@ from napari_unet.errors import InputError, some_of
 
 __all__ = ["images_given"]
 
-
 RESULT = re.compile(r"_((labels|probabilities)(\.tif|\.ome\.zarr)|RES)$")
 """How the pictures among the results end."""
 
