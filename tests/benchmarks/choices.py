@@ -1,7 +1,7 @@
 """Train on each kind of image with the default recipe, or with some of its choices made otherwise.
 
     python tests/benchmarks/choices.py --steps 1200 [--kinds nuclei phase ...] [--start random]
-        [--set fan_in=0 warm_up=20 scale=0.6 ...] [--trainings 3]
+        [--channels 32] [--set fan_in=0 warm_up=20 scale=0.6 ...] [--trainings 3]
 
 ``--set`` takes numbers of `napari_unet.engine.learning.recipe.Recipe` and of its augmentation. The
 budget is steps on one thread, so what else runs on the machine changes nothing but the time. Prints
@@ -63,13 +63,20 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1200, help="of each training")
     parser.add_argument("--trainings", type=int, default=1, help="of each kind, one after another")
     parser.add_argument("--start", choices=["starter", "random"], default="starter")
+    parser.add_argument("--channels", type=int, default=16, help="of the first level")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER")
     arguments = parser.parse_args()
     if not DATA.is_dir():
         sys.exit(f"There is no folder {DATA}; set NAPARI_UNET_DATA.")
     torch.set_num_threads(1)
     recipes.DEFAULT = changed(recipes.DEFAULT, arguments.set)
-    config = nu.TrainConfig(seconds=0, steps=arguments.steps, start=arguments.start, device="cpu")
+    config = nu.TrainConfig(
+        seconds=0,
+        steps=arguments.steps,
+        start=arguments.start,
+        base_channels=arguments.channels,
+        device="cpu",
+    )
     for name in arguments.kinds:
         kind, segmenter = KINDS[name](arguments.images), None
         for _ in range(arguments.trainings):

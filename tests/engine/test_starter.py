@@ -67,6 +67,19 @@ def test_other_models_begin_with_nothing(settings: dict[str, object]) -> None:
     assert not np.array_equal(first.segmenter.weights["bottom.2.weight"], stored)
 
 
+@pytest.mark.parametrize("base_channels", [32, 48])
+def test_wider_models_begin_with_what_it_knows(base_channels: int) -> None:
+    """Before the first step they say what it says."""
+    events = train([PAINTED], TrainConfig(seconds=0, steps=1, base_channels=base_channels))
+    first = next(events)
+    events.close()
+
+    assert "begins with the starter model" in first.message
+    assert first.segmenter.base_channels == base_channels
+    said = probabilities(first.segmenter, IMAGE)
+    np.testing.assert_allclose(said, probabilities(starter_model(), IMAGE), atol=1e-4)
+
+
 def test_images_with_channels_begin_with_it_and_so_do_classes() -> None:
     """Of classes all but the head, which says something else."""
     image = np.stack([IMAGE] * 2)

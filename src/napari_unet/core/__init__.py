@@ -6,7 +6,7 @@
     what is painted         annotation summary cellclasses doubt unnumbered
     what a mistake costs    boundary borderterm nearesttwo nearesttwo_numba nearesttwo_torch
     what is learned from    normalise augment flow
-    the network             unet leanpass silent
+    the network             unet leanpass silent wider
     in other programs       portable onnxgraph
     tiles and resolutions   tiles resolution coarseness resized rotation outward
     cells of a plane        instances islands flood flood_numba necks necks_numba giveback

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.config import TrainConfig
+from napari_unet.core.wider import wider
 from napari_unet.engine.segmenter import Segmenter
 
 __all__ = ["begins_with_starter", "starter_model", "with_classes", "with_starter_weights"]
@@ -48,20 +49,24 @@ def starter_model(channels: int = 1) -> Segmenter:
 
 
 def begins_with_starter(config: TrainConfig) -> bool:
-    """Tell whether a new model of these settings begins with the weights of the starter."""
-    same_size = (config.base_channels, config.depth) == (_stored().base_channels, _stored().depth)
-    return config.start == "starter" and config.recipe == "default" and same_size
+    """Tell whether a new model of these settings begins with what the starter knows.
+
+    It can where the network is as deep, and as wide or 2, 3, ... times as wide.
+    """
+    stored = _stored()
+    fits = config.depth == stored.depth and config.base_channels % stored.base_channels == 0
+    return config.start == "starter" and config.recipe == "default" and fits
 
 
 def with_starter_weights(new: Segmenter) -> Segmenter:
-    """Return a new model with the weights of the starter; of classes, all but those of the head."""
+    """Return a new model that says what the starter says; of classes, with a head of its own."""
     starter = starter_model(new.in_channels)
-    if new.kind == "classes":
-        own = {name: values for name, values in new.weights.items() if name.startswith(HEAD)}
-        return replace(new, weights={**starter.weights, **own})
     if new.cell_classes > 1:
         starter = with_classes(starter, new.class_names)
-    return replace(new, weights=starter.weights)
+    weights = wider(starter.weights, new.base_channels // starter.base_channels)
+    if new.kind == "classes":
+        weights |= {name: values for name, values in new.weights.items() if name.startswith(HEAD)}
+    return replace(new, weights=weights)
 
 
 def with_classes(segmenter: Segmenter, names: Sequence[str]) -> Segmenter:
