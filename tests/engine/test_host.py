@@ -22,7 +22,7 @@ from small_things import make_segmenter
 from napari_unet.engine.host import Host
 from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.engine.process.shared_memory import SharedArray
-from napari_unet.errors import DeviceError, InputError, JobError
+from napari_unet.errors import DeviceError, InputError, JobError, UNetError
 
 posix = pytest.mark.skipif(os.name != "posix", reason="kills with POSIX signals")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /dev/shm and /proc")
@@ -298,11 +298,13 @@ def test_closing_the_run_does_not_wait_for_the_end_of_a_long_computation(
 
 
 def test_closing_the_run_does_not_wait_for_a_generator_that_refuses_to_stop(host: Host) -> None:
-    """It loses its process, too."""
+    """It loses its process, too, and the next one starts before anything asks for it."""
     run = host.run(toy_tasks.refuse_to_stop)
     first = next(run)
     run.close()
 
+    assert host._child is not None
+    assert host._child.alive()
     with closing(host.run(toy_tasks.process_id)) as run:
         assert next(run) != first
 
@@ -340,14 +342,15 @@ def test_a_stop_between_events_keeps_the_process(host: Host) -> None:
     assert next(host.run(toy_tasks.process_id)) == pids[0]
 
 
-def test_an_error_while_closing_is_not_lost(host: Host) -> None:
+@pytest.mark.parametrize("error", [InputError, JobError])
+def test_an_error_while_closing_is_not_lost(host: Host, error: type[UNetError]) -> None:
     """It may be the only word about a file that was not written."""
     stop = threading.Event()
-    run = host.run(toy_tasks.fail_while_closing, stop=stop)
+    run = host.run(toy_tasks.fail_while_closing, error, stop=stop)
     next(run)
     stop.set()
 
-    with pytest.raises(InputError, match="disk is full"):
+    with pytest.raises(error, match="disk is full"):
         next(run)
 
 
@@ -360,6 +363,16 @@ def test_a_killed_child_is_explained_and_replaced(host: Host) -> None:
     with pytest.raises(JobError, match=r"SIGKILL.* out of memory.* labels are untouched.* again"):
         next(run)
     assert len(list(host.run(toy_tasks.count, 3))) == 3
+
+
+@posix
+def test_ctrl_c_in_a_terminal_is_for_the_program_alone(host: Host) -> None:
+    """The terminal sends it to both; the child goes on until the program tells it to stop."""
+    with closing(host.run(toy_tasks.process_id)) as run:
+        pid = next(run)
+        os.kill(pid, signal.SIGINT)
+
+        assert {next(run) for _ in range(100)} == {pid}
 
 
 @posix
@@ -594,10 +607,9 @@ def test_a_message_that_is_a_function_is_called_where_it_is_sent(host: Host) -> 
 def test_a_message_for_a_run_that_is_over_does_not_reach_the_next_one(host: Host) -> None:
     """What a stopped run did not take is forgotten."""
     first, second = Mailbox(), Mailbox()
-    first.put("taken")
-    events = host.run(toy_tasks.repeat_mail, first, 2)
-    assert next(events) == "taken"
-    events.close()
+    first.put("left")
+    with closing(host.run(toy_tasks.leave_mail, first)) as events:
+        next(events)
     second.put("mine")
     assert list(host.run(toy_tasks.repeat_mail, second, 1)) == ["mine"]
 

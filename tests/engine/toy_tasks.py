@@ -113,13 +113,13 @@ def refuse_to_stop() -> Iterator[int]:
         time.sleep(30)
 
 
-def fail_while_closing() -> Iterator[int]:
+def fail_while_closing(error: type[UNetError] = InputError) -> Iterator[int]:
     """Find out that the last file cannot be written."""
     try:
         while True:
             yield 0
     finally:
-        raise InputError("the disk is full")
+        raise error("the disk is full")
 
 
 def fail(kind: str) -> Iterator[int]:
@@ -261,6 +261,11 @@ def chatter() -> Iterator[int]:
     os.write(1, b"\x00" * 64)
     sys.__stdout__.write("more") if sys.__stdout__ else None
     yield len(sys.stdin.read())
+
+
+def leave_mail(mailbox: Mailbox) -> Iterator[int]:  # noqa: ARG001
+    """Never look into the mailbox."""
+    yield from process_id()
 
 
 def repeat_mail(mailbox: Mailbox, wanted: int) -> Iterator[Any]:

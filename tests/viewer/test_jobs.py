@@ -16,6 +16,7 @@ import pytest
 import toy_tasks
 from napari.utils import progress
 from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QThreadPool, QTimer
 
 from napari_unet.engine.host import Host
 from napari_unet.errors import InputError, JobError
@@ -288,6 +289,19 @@ def test_a_stop_closes_the_generator_in_the_thread(jobs: Jobs, diary: Diary, qtb
     assert closed_in != [threading.main_thread()]
 
 
+def test_an_error_while_a_stopped_job_is_closed_is_told(
+    jobs: Jobs, diary: Diary, qtbot: Any
+) -> None:
+    """It may be the only word about a file that was not written."""
+    jobs.start("Training", in_thread(toy_tasks.fail_while_closing), on_event=diary.on_event)
+    qtbot.wait_until(lambda: bool(diary.events))
+    jobs.stop()
+    wait_for_end(qtbot, diary)
+
+    assert diary.ends == [("failed", "idle")]
+    assert messages() == [("error", "the disk is full")]
+
+
 def test_stopping_when_nothing_runs_does_nothing(jobs: Jobs, diary: Diary, qtbot: Any) -> None:
     """A late click on Stop is harmless."""
     jobs.stop()
@@ -417,13 +431,17 @@ def test_the_progress_bar_follows_the_fraction(jobs: Jobs, diary: Diary, qtbot: 
 
 
 def test_the_generator_waits_for_a_slow_viewer(jobs: Jobs, diary: Diary, qtbot: Any) -> None:
-    """Events do not pile up while the main thread is busy, and a stop still gets through."""
+    """Events do not pile up while the main thread is busy, and the end still gets through."""
     made = []
+    closed = threading.Event()
 
     def produce(stop: threading.Event) -> Iterator[int]:  # noqa: ARG001
-        for index in range(10_000):
-            made.append(index)
-            yield index
+        try:
+            for index in range(10_000):
+                made.append(index)
+                yield index
+        finally:
+            closed.set()
 
     jobs.start("Training", produce, on_event=diary.on_event)
     qtbot.wait_until(lambda: bool(diary.events))
@@ -431,8 +449,9 @@ def test_the_generator_waits_for_a_slow_viewer(jobs: Jobs, diary: Diary, qtbot: 
     time.sleep(0.3)  # the main thread is busy painting
 
     assert len(made) - ahead <= 34
-    jobs.stop()
-    wait_for_end(qtbot, diary)
+    jobs.close()
+    assert closed.is_set()
+    assert diary.ends == [("stopped", "idle")]
 
 
 @in_a_window
@@ -484,6 +503,36 @@ def test_closing_right_after_starting_does_not_wait(
     assert diary.ends == [("stopped", "idle")]
     qtbot.wait(50)
     assert (diary.events, len(diary.ends)) == ([], 1)
+
+
+@in_a_window
+def test_a_viewer_that_closes_while_a_job_is_made_starts_none(jobs: Jobs, diary: Diary) -> None:
+    """Napari handles events while it makes a progress bar; one of them may close the window."""
+    begun, titles = [], []
+    jobs.started.connect(titles.append)
+    QTimer.singleShot(0, jobs.close)
+    jobs.start("Training", lambda stop: iter([begun.append(stop)]), on_event=diary.on_event)
+
+    assert diary.ends == [("stopped", "idle")]
+    assert not progress._all_instances
+    assert QThreadPool.globalInstance().waitForDone(10_000)
+    assert (begun, titles) == ([], [])
+
+
+def test_a_closed_viewer_hears_nothing_more(jobs: Jobs, diary: Diary, qtbot: Any) -> None:
+    """Neither of the event that was being handled, nor of a failure while all is put away."""
+    heard: list[Any] = []
+    jobs.event.connect(heard.append)
+
+    def close(event: int) -> None:
+        diary.on_event(event)
+        jobs.close()
+
+    jobs.start("Training", in_thread(toy_tasks.fail_while_closing), on_event=close)
+    wait_for_end(qtbot, diary)
+
+    assert diary.ends == [("failed", "idle")]
+    assert (diary.events, heard, messages()) == ([0], [], [])
 
 
 @in_a_window

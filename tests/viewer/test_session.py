@@ -20,6 +20,8 @@ from napari_unet.engine.starter import starter_model
 from napari_unet.errors import InputError, JobError
 from napari_unet.sample_data import painted_scribbles, touching_cells
 from napari_unet.viewer.learning.sources import Source, check_alike
+from napari_unet.viewer.learning.training import Training
+from napari_unet.viewer.learning.training_job import TrainingJob
 from napari_unet.viewer.notes import is_linked, set_meaning
 from napari_unet.viewer.session import TRAINING, Session
 
@@ -342,6 +344,32 @@ def test_one_job_at_a_time(session: Session, layers: Any, steps: list[Any], qtbo
 
     assert len(session.viewer.layers) == count
     assert session.title == TRAINING
+
+
+def test_a_job_that_was_made_for_a_viewer_that_closed_is_put_away(
+    session: Session, layers: Any
+) -> None:
+    """Napari handles events while layers are made for it."""
+    before = list(session.viewer.layers)
+    sources = [Source(*layers, None)]
+    training = Training(
+        session.viewer, sources, small(), None, live=False, checkpoint=None, preview_every=3.0
+    )
+    session.jobs.close()
+    with pytest.raises(JobError, match="viewer is closed"):
+        session.start(TrainingJob(session, training))
+
+    assert session.training is None
+    assert list(session.viewer.layers) == before
+
+
+def test_nothing_is_kept_of_an_image_that_was_removed(session: Session, layers: Any) -> None:
+    """Probabilities of a stack take gigabytes."""
+    image, _ = layers
+    session.kept.put(image, (), np.zeros(IMAGE.shape[-2:], np.float32), make_segmenter())
+    session.viewer.layers.remove(image)
+
+    assert session.kept.planes(image) == []
 
 
 def test_what_cannot_be_learned_is_said_in_one_sentence(
