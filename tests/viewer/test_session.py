@@ -19,6 +19,7 @@ from napari_unet.engine.host import Host
 from napari_unet.engine.starter import starter_model
 from napari_unet.errors import InputError, JobError
 from napari_unet.sample_data import painted_scribbles, touching_cells
+from napari_unet.viewer.background import Background
 from napari_unet.viewer.learning.sources import Source, check_alike
 from napari_unet.viewer.learning.training import Training
 from napari_unet.viewer.learning.training_job import TrainingJob
@@ -434,10 +435,11 @@ def test_a_killed_process_fails_the_training_and_keeps_what_was_painted(
 def test_closing_the_viewer_ends_what_runs_and_leaves_no_process(
     viewer: Any, work: str, qtbot: Any
 ) -> None:
-    """Whatever runs; the process of the viewer goes with it."""
+    """Whatever runs; the processes of the viewer go with it."""
     before = set(psutil.Process().children())
     session = Session.of(viewer)
-    session.host = Host(warm_up=())
+    session.host, session.background = Host(warm_up=()), Background(Host(warm_up=()))
+    session.background.start()
     image = viewer.add_image(np.stack([IMAGE] * 50), name="cells")
     labels = viewer.add_labels(np.stack([SCRIBBLES] * 50))
     set_meaning(labels, "scribbles")
