@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import pickle
+import re
 from typing import Any, Literal, get_origin
 
 import numpy as np
@@ -33,6 +35,14 @@ def test_every_field_is_a_knob_with_help(config: Any) -> None:
     for kind, default, help_ in described.values():
         assert get_origin(kind) is Literal or isinstance(default, kind)
         assert len(help_) > 3
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_help_explains_every_knob(config: Any) -> None:
+    """In a notebook, ``help(TrainConfig)`` says of each setting what it is, beside its default."""
+    page = inspect.getdoc(config) or ""
+    for name, (_, default, help_) in knobs(config).items():
+        assert re.search(rf"^{name} : .*, default {default!r}\n    {re.escape(help_)}$", page, re.M)
 
 
 @pytest.mark.parametrize("config", CONFIGS)

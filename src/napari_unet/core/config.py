@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import typing
 from dataclasses import dataclass
 from numbers import Number
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from napari_unet.errors import InputError
 
 __all__ = ["PredictConfig", "TrainConfig", "check_fields", "knobs"]
+
+_Config = TypeVar("_Config")
 
 
 def _knob(
@@ -22,6 +25,20 @@ def _knob(
     )
 
 
+def _with_knobs_in_help(config: type[_Config]) -> type[_Config]:
+    """Add the fields to the docstring: ``help`` is where a notebook looks for them."""
+    hints = typing.get_type_hints(config)
+    lines = [inspect.getdoc(config) or "", "", "Attributes", "----------"]
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        choices = ", ".join(f'"{choice}"' for choice in typing.get_args(hints[field.name]))
+        kind = f"{{{choices}}}" if choices else hints[field.name].__name__
+        lines.append(f"{field.name} : {kind}, default {field.default!r}")
+        lines.append(f"    {field.metadata['help']}")
+    config.__doc__ = "\n".join(lines)
+    return config
+
+
+@_with_knobs_in_help
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
     """How to train. Frozen and validated; unknown or illegal values raise `InputError`.
@@ -58,12 +75,13 @@ class TrainConfig:
         check_fields(self)
 
 
+@_with_knobs_in_help
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictConfig:
     """How to segment. Frozen and validated; unknown or illegal values raise `InputError`."""
 
     tile_size: int = _knob(0, "largest tile in network pixels (0 = automatic)", 0, 16384)
-    threshold: float = _knob(0.5, "probability from which a pixel is of a cell", 0, 1)
+    threshold: float = _knob(0.5, "minimum probability of the pixels of a cell", 0, 1)
     min_size: int = _knob(
         -1,
         "smallest cell in pixels (-1 = from the painted cells, 0 = keep all)",
@@ -83,7 +101,7 @@ class PredictConfig:
         -1,
         100,
     )
-    magnification: float = _knob(1.0, "how large objects are beside the painted ones", 0.25, 4)
+    magnification: float = _knob(1.0, "size of objects relative to the painted ones", 0.25, 4)
     spacing: float = _knob(0.0, "pixels between planes in 3D (0 = as in the image)", 0, 1000)
     rotations: int = _knob(1, "average over rotated copies (the paper: 7)", 1, 64)
     device: str = _knob("auto", "auto, cpu, cuda, cuda:1, mps")
