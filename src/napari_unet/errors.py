@@ -57,11 +57,11 @@ class InputError(UNetError, ValueError):
 
 
 class ModelFileError(UNetError):
-    """A model file is missing, damaged, or not one of ours."""
+    """A model file is missing, damaged, or from another program."""
 
 
 class DeviceError(UNetError):
-    """The requested device is not there, or has not enough memory."""
+    """The requested device does not exist, or does not have enough memory."""
 
 
 class LostDeviceError(DeviceError):
@@ -69,7 +69,7 @@ class LostDeviceError(DeviceError):
 
 
 class JobError(UNetError):
-    """A job broke off, or the process that ran it died."""
+    """A job failed, or the process that ran it died."""
 
 
 def first_line(error: BaseException) -> str:

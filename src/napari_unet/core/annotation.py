@@ -48,7 +48,7 @@ MAX_CLASSES = ANY_CELL
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotation:
-    """An image and what somebody painted on it.
+    """An image and the labels painted on it.
 
     Parameters
     ----------
@@ -57,13 +57,16 @@ class Annotation:
     labels : integer array
         (Y, X), or (Z, Y, X) for a stack.
     meaning : {"instances", "scribbles", "classes"}
-        What the numbers in ``labels`` say; see the table above.
+        What the numbers in ``labels`` say. Instances: 0 is background, every other number a
+        cell. Scribbles: 0 is not labelled, 1 background, every other number a cell. Classes: 0
+        is not labelled, 1, 2, ... are classes of pixels.
     region : bool array, optional
         Training regions, of the shape of ``labels`` (or of one plane): inside, unpainted pixels
         are background; outside, they are not labelled.
     classes : mapping or pandas.Series of label to class, or sequence indexed by label, optional
-        Of cells, what kind each is: a name, or a number from 1 on; those that are left out are
-        cells of any kind. For labels that are classes, their names. Kept as a dictionary of text.
+        For cells, the class of each: a name, or a number of at least 1; cells that are left out
+        may be of any class. For labels that are classes, their names. Kept as a dictionary of
+        text.
     pixel_size : float
         Width of a pixel of the image in micrometres; 0 when unknown. The model keeps it.
 

@@ -92,6 +92,8 @@ def elastic_deform(
 ) -> tuple[NDArray[np.float32], NDArray[np.integer]]:
     """Deform an image and its labels with the same smooth random field.
 
+    As in Ronneberger et al. 2015, section 3.1.
+
     Parameters
     ----------
     image : array

@@ -48,6 +48,7 @@ def boundary_weight_map(
 ) -> NDArray[np.float32]:
     """Compute ``w(x) = w_c(x) + w0 exp(-(d1(x) + d2(x))^2 / (2 sigma^2))``.
 
+    This is equation 2 of Ronneberger et al. 2015 (section 3).
     ``d1`` and ``d2`` are the distances from ``x`` to the nearest and the second nearest cell (0
     inside a cell). Cells that touch are first separated by a one-pixel background border
     (`separate_touching`). With fewer than two cells the second term is 0.

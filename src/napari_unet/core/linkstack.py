@@ -35,24 +35,24 @@ class Linked(NamedTuple):
 def link_planes(
     labels: ArrayLike, *, kind: Kind = "objects", split: float = 0.0, spacing: float = 1.0
 ) -> Linked:
-    """Number the objects of a stack of planes anew, so that each keeps its number.
+    """Renumber the objects of a stack of planes, so that each keeps its number.
 
-    What belongs together shares at least half of the smaller piece; see `napari_unet.core.linking`.
-    Then 3D objects are cut where they are narrow, if this is wanted.
+    Pieces of one object overlap by at least half of the smaller one (`napari_unet.core.linking`).
+    Then 3D objects are cut where they are narrow, if ``split`` is above 0.
 
     Parameters
     ----------
     labels : integer or boolean array
-        (Z, Y, X) or (T, Y, X), or (T, Z, Y, X): 0 background; in a plane every other label is an
-        object. Labels of different planes need not have anything to do with each other.
+        (Z, Y, X), (T, Y, X) or (T, Z, Y, X). 0 is background; in a plane, every other label is an
+        object. Labels of different planes need not be related.
     kind : {"objects", "tracks"}
-        ``"objects"``: all that overlaps is one 3D object, along Z. ``"tracks"``: along T, and what
-        divides ends; of (T, Z, Y, X) the 3D objects are tracked.
+        ``"objects"``: pieces that overlap along Z are one 3D object. ``"tracks"``: along T, and a
+        track ends where its cell divides; in (T, Z, Y, X), the 3D objects are tracked.
     split : float
         Depth of the necks at which 3D objects are cut, as `PredictConfig.split` of planes: 0.1 for
         nuclei; 0 cuts none.
     spacing : float
-        Distance of planes, in pixels of a plane; for ``split`` only.
+        Distance between planes, in pixels of a plane; used for ``split`` only.
 
     Returns
     -------

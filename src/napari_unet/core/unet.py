@@ -88,6 +88,8 @@ class UpConv(nn.ConvTranspose2d):
 class UNet(nn.Module):
     """The 2015 U-Net: valid convolutions, copy-and-crop, He initialisation, dropout.
 
+    As in Ronneberger et al. 2015, section 2 and Fig. 1.
+
     Parameters
     ----------
     in_channels : int

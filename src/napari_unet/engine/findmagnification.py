@@ -38,11 +38,11 @@ WINDOWS = 9
 def find_magnification(
     segmenter: Segmenter, images: Sequence[Any], config: PredictConfig | None = None
 ) -> float:
-    """Find how many times as large as the learned ones the objects of images are.
+    """Find how many times larger the objects of images are than those the model learned.
 
-    A network that sees objects of the size it knows is surer of itself. Parts of the images are
-    predicted at several magnifications, and of the probabilities the intersection over union is
-    computed that they expect of their own classes; the magnification where it is best is taken. The
+    A network is surer of itself when objects have the size it knows. Parts of the images are
+    predicted at several magnifications. From the probabilities follows the intersection over union
+    that they expect of their own classes, and the magnification with the best one is returned. The
     farther that is from 1, the better it must be.
 
     Parameters
@@ -51,7 +51,7 @@ def find_magnification(
         The trained network.
     images : sequence of arrays
         (Y, X), (C, Y, X) or (C, Z, Y, X), all taken at the same magnification. At most 9 windows
-        are looked at, of stacks in the plane in the middle.
+        are used, in stacks those of the middle plane.
     config : PredictConfig, optional
         Device, tile size and threshold; the rest is not used.
 

@@ -51,7 +51,15 @@ def probabilities(
     Returns
     -------
     float32 array
-        (K, Y, X), or (K, Z, Y, X) for a stack; sums to 1 over K.
+        (K, Y, X), or (K, Z, Y, X) for a stack; sums to 1 over K. For a model of
+        cells, the first is the background.
+
+    Raises
+    ------
+    InputError
+        If the image does not fit the network, or an argument is of another type.
+    DeviceError
+        If the device does not exist or a tile does not fit into its memory.
     """
     image = checked_image(segmenter, image)
     out = np.empty((segmenter.n_classes, *image.shape[1:]), dtype=np.float32)
@@ -77,8 +85,15 @@ def segment(
     Returns
     -------
     uint32 array
-        (Y, X) or (Z, Y, X). Of a model of cells: 0 background, 1 ... n cells, numbered through
-        all planes of a stack. Of a model of classes: the painted class of each pixel, 1 ... K.
+        (Y, X) or (Z, Y, X). For a model of cells: 0 background, 1 ... n cells, numbered across
+        all planes of a stack. For a model of classes: the class of each pixel, 1 ... K.
+
+    Raises
+    ------
+    InputError
+        If the image does not fit the network, or an argument is of another type.
+    DeviceError
+        If the device does not exist or a tile does not fit into its memory.
     """
     image = checked_image(segmenter, image)
     labels = np.zeros(image.shape[1:], dtype=np.uint32)

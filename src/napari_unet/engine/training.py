@@ -45,21 +45,21 @@ def train(
     Parameters
     ----------
     annotations : iterable of Annotation
-        Images with labels; all of one number of channels.
+        Images with labels; all with the same number of channels.
     config : TrainConfig, optional
         Budget, size of the network, recipe, seed, device.
     segmenter : Segmenter, optional
         Continue from this one (fine-tune); its architecture and working resolution are kept.
     mailbox : Mailbox, optional
-        What comes while the training runs: `Repainted` labels are trained on from the next step
+        Messages to the running training: `Repainted` labels are trained on from the next step
         on, a `Look` is answered by `Previewed` events, `Finish` ends it as a used-up budget does.
     checkpoint : path, optional
         A file for the state of the training. It is written now and then and when the generator is
-        closed, and removed after the last event. If it is there at the start, the training goes
-        on from it: stopped and resumed, it takes the very steps that it would have taken without
-        a break (bit for bit on a CPU). Labels may be others then: they are learned from, and
-        `Prepared` says so. If it cannot be written any more, a warning says so, and the training
-        goes on.
+        closed, and removed after the last event. If it exists at the start, the training
+        continues from it: stopped and resumed, it takes exactly the steps that it would have
+        taken without a break (bit for bit on a CPU). If labels were changed in between, they are
+        learned from, and `Prepared` says so. If the file can no longer be written, there is a
+        warning, and the training goes on.
 
     Yields
     ------

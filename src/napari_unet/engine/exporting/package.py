@@ -25,7 +25,7 @@ def export_model(
     name: str = "U-Net",
     fixed: bool = False,
 ) -> None:
-    """Write a model as a package that other programs run: a ``.zip`` of bioimage.io.
+    """Write a model as a package for other programs: a ``.zip`` of bioimage.io.
 
     It holds the network with all that is done around it (`napari_unet.core.portable`) as
     TorchScript and as ONNX, a description of what goes in and comes out, and a part of the image
@@ -36,8 +36,8 @@ def export_model(
     segmenter : Segmenter
         The trained network.
     image : array
-        (Y, X), (C, Y, X) or (C, Z, Y, X), like those that the model is for; of a stack, the plane
-        in the middle. A part of it is in the package, for everybody to see.
+        (Y, X), (C, Y, X) or (C, Z, Y, X), like those that the model is for; of a stack, the middle
+        plane is used. A part of it goes into the package, where everybody can see it.
     path : path
         The file.
     name : str
@@ -45,7 +45,7 @@ def export_model(
     fixed : bool
         False: the other program stretches the grey values of each image between two percentiles,
         much as this one does. True: all images are mapped as ``image`` is, for programs that see
-        an image in tiles only; then all must be taken with the same exposure.
+        only tiles of an image; then all must be taken with the same exposure.
 
     Raises
     ------
