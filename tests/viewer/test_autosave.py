@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -145,6 +147,25 @@ def test_what_a_break_keeps_waiting_is_saved_when_all_is_to_be_saved_now(
 
     assert_saved(saving, scribbles)
     assert layers_in(saving)[0].cells == STACK[0]
+
+
+@pytest.mark.usefixtures("hurried")
+def test_what_is_painted_while_the_rest_is_copied_is_saved(
+    saving: Autosave, scribbles: Labels, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself, on the plane that was copied already, too."""
+    monkeypatch.setattr(autosave, "COPY_SECONDS", 0.0)  # one piece at a time
+    monkeypatch.setattr(autosave, "BREATH_SECONDS", 0.3)
+    assert saving.save_now()
+    for column in (10, 30):
+        for plane in range(STACK[0]):
+            scribbles.paint((plane, 10, column), 2)
+        qtbot.wait_until(lambda: saving._round is not None)
+
+    def all_is_saved() -> bool:
+        return np.array_equal(pixels_in(saving), scribbles.data)
+
+    qtbot.wait_until(all_is_saved, timeout=20_000)
 
 
 @pytest.mark.usefixtures("hurried")
@@ -313,6 +334,22 @@ def test_a_layer_that_was_taken_away_is_saved_no_more(
     qtbot.wait(10)
 
 
+def test_a_layer_that_was_taken_away_is_not_kept_alive(viewer: Any, saving: Autosave) -> None:
+    """Labels of a large stack are gigabytes."""
+    image = viewer.add_image(np.zeros(STACK))
+    layer = new_scribbles(viewer, image)
+    layer.paint((2, 30, 40), 2)
+    assert saving.save_now()
+    alive = weakref.ref(layer)
+    viewer.layers.selection.active = image  # napari keeps what was active last
+    viewer.layers.remove(layer)
+    del layer
+    assert saving.save_now()
+    gc.collect()
+
+    assert alive() is None
+
+
 @pytest.mark.parametrize("viewer", ["window"], indirect=True)  # only that knows how to open files
 def test_what_is_noted_with_a_layer_is_saved(viewer: Any, saving: Autosave, tmp_path: Path) -> None:
     """Where it lies, what it means, and which image it belongs to."""
@@ -394,6 +431,29 @@ def test_trouble_with_the_disk_is_one_warning(
     assert_saved(saving, layer)
     saving.close()
     assert messages() == [(severity, message)]
+
+
+def test_no_more_is_copied_than_may_wait_for_a_slow_disk(
+    viewer: Any, session: Session, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large stack would be in memory twice."""
+    monkeypatch.setattr(autosave, "COPY_SECONDS", 0.0)  # one piece at a time
+    monkeypatch.setattr(autosave, "BREATH_SECONDS", 0.01)
+    monkeypatch.setattr(autosave, "MOST_WAITING", 1)
+    (tmp_path / "autosave").write_text("in the way")
+    saving = Autosave(session, tmp_path / "autosave")
+    layer = new_scribbles(viewer, viewer.add_image(np.zeros(STACK)))
+    for plane in range(STACK[0]):
+        layer.paint((plane, 10, 10), 2)
+    saving._save_soon()
+    qtbot.wait_until(lambda: saving._saver.waiting_bytes > 0)
+    qtbot.wait(200)
+    assert saving._saver.waiting_bytes == layer.data[0].nbytes
+
+    (tmp_path / "autosave").unlink()
+    assert saving.save_now()
+    assert_saved(saving, layer)
+    saving.close()
 
 
 def test_closing_saves_and_notes_that_all_is_well(saving: Autosave, scribbles: Labels) -> None:

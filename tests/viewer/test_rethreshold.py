@@ -202,16 +202,20 @@ def test_a_moving_slider_is_followed_on_its_way(
     settle()
 
 
-def test_the_count_goes_with_the_result_it_is_of(
-    session: Session, again: Rethreshold, settle: Any, stack: Image
+def test_a_plane_that_is_segmented_after_it_was_adjusted_stays_as_it_is(
+    viewer: Any, session: Session, again: Rethreshold, settle: Any, stack: Image
 ) -> None:
-    """Of a plane that was segmented again nothing was counted."""
+    """The wish was about the result before, and so was the count."""
     again.find(stack, CONFIG)
     settle()
     assert again.objects(stack) is not None
+    layer = result_of(viewer, stack)
+    layer.data[1] = 7
     session.kept.put(stack, (1,), stack.data[2], SEGMENTER)
+    settle()
 
     assert again.objects(stack) is None
+    assert (layer.data[1] == 7).all()
 
 
 def test_planes_of_which_nothing_is_kept_stay_and_share_no_number(
@@ -230,6 +234,21 @@ def test_planes_of_which_nothing_is_kept_stay_and_share_no_number(
     others = before[[0, 2]].max()
     np.testing.assert_array_equal(layer.data[1], np.where(cells > 0, cells + others, 0))
     assert again.objects(stack) == (cells.max(), 1)
+
+
+def test_numbers_are_shared_with_other_planes_where_few_are_left(
+    viewer: Any, session: Session, again: Rethreshold, settle: Any, stack: Image
+) -> None:
+    """Rather than that the layer becomes one of twice the size."""
+    layer = result_of(viewer, stack)
+    layer.data[0] = 60_000
+    session.kept.forget(stack)
+    session.kept.put(stack, (1,), stack.data[1], SEGMENTER)
+    again.find(stack, CONFIG)
+    settle()
+
+    np.testing.assert_array_equal(layer.data[1], find_cells(SEGMENTER, stack.data[1], CONFIG))
+    assert layer.data.dtype == np.uint16
 
 
 @pytest.mark.parametrize("kept", [3, 2])

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QLineEdit
 
 from napari_unet.sample_data import painted_scribbles, touching_cells
 from napari_unet.viewer.cellclasses import classes_of
+from napari_unet.viewer.layers import new_scribbles
 
 SCRIBBLES = painted_scribbles(touching_cells((128, 128))[1])
 
@@ -53,6 +54,21 @@ def test_the_field_follows_the_table_and_the_chosen_layer(hand: Any, sample: Any
     assert "The class of label 4 is -1" in field(hand).placeholderText()
     hand.session.viewer.layers.remove(labels)
     assert not field(hand).isEnabled()
+
+
+def test_what_was_typed_is_kept_when_other_labels_are_chosen(
+    hand: Any, sample: Any, viewer: Any, qtbot: Any
+) -> None:
+    """The field is left with the mouse, which Qt tells when the choice has been made already."""
+    image, labels = sample
+    other = new_scribbles(viewer, image)
+    choice = hand.dock.panels.data.choice
+    choice.labels, labels.selected_label = labels, 2
+    qtbot.keyClicks(field(hand), "dividing")
+    choice.labels = other
+
+    assert (classes_of(labels), classes_of(other)) == ({2: "dividing"}, {})
+    assert field(hand).text() == ""
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
