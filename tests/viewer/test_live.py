@@ -121,22 +121,6 @@ def test_a_preview_gives_way_to_the_result(
     assert any(isinstance(event, Previewed) for event in told)
 
 
-def test_a_deleted_preview_stays_away(
-    session: Session, layers: Any, told: list[Any], finish: Any, qtbot: Any
-) -> None:
-    """Whoever deletes it does not want it; the training goes on."""
-    session.train(*layers, None, small(), preview_every=0.1)
-    qtbot.wait_until(lambda: preview_of(session) is not None, timeout=100_000)
-    session.viewer.layers.remove(preview_of(session))
-    seen = len(told)
-    qtbot.wait_until(
-        lambda: len([e for e in told[seen:] if isinstance(e, Previewed)]) > 1, timeout=100_000
-    )
-    assert preview_of(session) is None
-    session.jobs.stop()
-    finish()
-
-
 def test_new_strokes_enter_a_live_training(
     session: Session, layers: Any, told: list[Any], finish: Any, qtbot: Any
 ) -> None:

@@ -19,6 +19,7 @@ from napari_unet.engine.process.mailbox import Look, Mailbox
 from napari_unet.engine.starter import starter_model, with_classes
 from napari_unet.viewer.cellclasses import class_colours
 from napari_unet.viewer.learning.preview import Preview
+from napari_unet.viewer.segmenting.results import Result
 
 MODEL = make_segmenter()
 
@@ -108,6 +109,21 @@ def test_no_memory_is_kept_for_a_preview_that_is_closed_while_it_is_read(
 
     assert taken == [None]
     assert not closed._outs
+
+
+def test_a_deleted_preview_stays_away_and_takes_no_result_with_it(
+    viewer: Any, preview: Any, mailbox: Mailbox
+) -> None:
+    """Whoever deletes it does not want it; the first may still be on its way."""
+    begun = preview(np.zeros((40, 50), np.float32))
+    image, shown = viewer.layers
+    result = Result(viewer, image, "segmentation", np.uint8)
+    viewer.layers.remove(shown)
+    (look,) = mailbox.take()
+    begun.show(Previewed(key=look.key, step=1, segmenter=MODEL))
+
+    assert list(viewer.layers) == [image, result.layer]
+    assert result.layer.visible
 
 
 def test_what_is_read_and_what_is_shown_do_not_meet(preview: Any, mailbox: Mailbox) -> None:

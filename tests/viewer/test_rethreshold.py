@@ -203,7 +203,7 @@ def test_a_moving_slider_is_followed_on_its_way(
 
 
 def test_a_plane_that_is_segmented_after_it_was_adjusted_stays_as_it_is(
-    viewer: Any, session: Session, again: Rethreshold, settle: Any, stack: Image
+    viewer: Any, session: Session, again: Rethreshold, settle: Any, finish: Any, stack: Image
 ) -> None:
     """The wish was about the result before, and so was the count."""
     again.find(stack, CONFIG)
@@ -212,6 +212,8 @@ def test_a_plane_that_is_segmented_after_it_was_adjusted_stays_as_it_is(
     layer = result_of(viewer, stack)
     layer.data[1] = 7
     session.kept.put(stack, (1,), stack.data[2], SEGMENTER)
+    session.jobs.start("Segmenting", lambda stop: iter(()), on_event=id)  # noqa: ARG005
+    finish()
     settle()
 
     assert again.objects(stack) is None
