@@ -39,6 +39,7 @@ def test_a_click_goes_back_to_an_earlier_model(hand: Any, qtbot: Any) -> None:
     assert bold(table) == [False, True]
     assert hand.session.segmenter is hand.session.history[0].segmenter
     assert hand.reads("Model: 1 channel to cells, 3 steps.")
+    assert hand.reads(f"The model of {time} is used now: {quality}.")
     hand.click("Train")
     hand.wait_until_idle()
     assert hand.session.segmenter.provenance["steps"] == 6

@@ -22,12 +22,12 @@ from napari_unet.errors import JobError
 from napari_unet.viewer.background import Background
 from napari_unet.viewer.batches.batch import Batch
 from napari_unet.viewer.jobs import Jobs
-from napari_unet.viewer.learning.history import History
+from napari_unet.viewer.learning.history import History, Version
 from napari_unet.viewer.learning.record import Record
 from napari_unet.viewer.learning.resuming import Resuming
 from napari_unet.viewer.learning.sources import Source
 from napari_unet.viewer.learning.training import Training
-from napari_unet.viewer.learning.training_job import TRAINING, TrainingJob
+from napari_unet.viewer.learning.training_job import RESUMABLE, TRAINING, TrainingJob
 from napari_unet.viewer.said import Said
 from napari_unet.viewer.segmenting.kept import Kept
 from napari_unet.viewer.segmenting.linking_job import LINKING, LinkingJob
@@ -161,8 +161,22 @@ class Session:
     def segmenter(self, segmenter: Segmenter | None) -> None:
         if segmenter is not self._segmenter:
             self._segmenter = segmenter
-            self.resuming.forget()  # it would go on with the model before
+            self._forget_stopped()  # it would go on with the model before
             self.segmenter_changed.emit()
+
+    def go_back(self, version: Version) -> None:
+        """Use a model that an earlier training left, or a later one again, and say so.
+
+        Raises
+        ------
+        JobError
+            If a job is running.
+        """
+        self.jobs.require_idle("Going back to a model")
+        if version.segmenter is not self._segmenter:
+            of = f"The model of {version.time:%H:%M} is used now"
+            self.said.of_training = f"{of}: {version.summary}."
+            self.segmenter = version.segmenter
 
     def take_model(self, segmenter: Segmenter | None) -> None:
         """Use a model from elsewhere, or none; what was said of the last training is not about it.
@@ -313,8 +327,13 @@ class Session:
             self.said.of_result = ""  # a job that runs finds it out, and says so
             self.told.emit()
         if self.resuming.needs(event.value):
-            self.resuming.forget()
+            self._forget_stopped()
             self.told.emit()
+
+    def _forget_stopped(self) -> None:
+        """Let go of the training that was stopped, and advise nobody to go on with it."""
+        self.resuming.forget()
+        self.said.of_training = self.said.of_training.removesuffix(RESUMABLE)
 
     def start(self, job: SessionJob[Any]) -> None:
         """Run a job that was made for this session; `JobError` if one is running."""

@@ -82,6 +82,5 @@ class HistoryTable(QTableWidget):
     def _on_click(self, row: int, _: int = 0) -> None:
         versions = list(reversed(list(self._session.history)))
         with telling_errors():
-            self._session.jobs.require_idle("Going back to a model")
             if row < len(versions):
-                self._session.segmenter = versions[row].segmenter
+                self._session.go_back(versions[row])

@@ -14,9 +14,11 @@ from napari_unet.viewer.session_job import SessionJob
 if TYPE_CHECKING:
     from napari_unet.viewer.session import Session
 
-__all__ = ["TRAINING", "TrainingJob"]
+__all__ = ["RESUMABLE", "TRAINING", "TrainingJob"]
 
 TRAINING = "Training"
+RESUMABLE = " Resume, then Finish, makes it better."
+"""Said of a training that was stopped, as long as it can go on."""
 
 
 class TrainingJob(SessionJob[TrainEvent]):
@@ -74,7 +76,7 @@ class TrainingJob(SessionJob[TrainEvent]):
             return "Stopped; nothing was learned yet."
         if model is not self.training.start:
             self._remember(f"{self.training.record.quality(None)} (stopped)")
-        better = " Resume, then Finish, makes it better." if self._session.resuming.possible else ""
+        better = RESUMABLE if self._session.resuming.possible else ""
         return f"Stopped; the best model so far is kept.{better}"
 
     def close(self) -> None:
