@@ -182,7 +182,7 @@ def test_a_flight_shows_about_eight_cells(
 
 def test_what_must_be_done_first_is_said(session: Session, image: Image, labels: Labels) -> None:
     """Segment, go back to 2D, choose labels of this image."""
-    with pytest.raises(InputError, match="Segment first: where the network is unsure is known"):
+    with pytest.raises(InputError, match="Segment first: only then is it known"):
         fly(session, image, labels)
     session.kept.put(image, (), foreground()[:50], make_segmenter())
     with pytest.raises(InputError, match="Segment first"):  # the image had other data then

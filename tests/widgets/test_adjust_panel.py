@@ -75,7 +75,7 @@ def test_each_knob_acts_on_the_last_result_at_once(
 ) -> None:
     """As a segmentation with all settings would; the panel counts the cells."""
     before = viewer.layers["cells segmentation"].data.copy()
-    assert "These act at once on the last result." in reads(panel)
+    assert "Changes here act on the last result at once." in reads(panel)
     panel._editors[name].value = value
     settle()
 
@@ -84,7 +84,7 @@ def test_each_knob_acts_on_the_last_result_at_once(
     wanted = find_cells(SEGMENTER, SAID, config)
     np.testing.assert_array_equal(viewer.layers["cells segmentation"].data, wanted)
     assert not np.array_equal(wanted, before)
-    assert f"last result: {wanted.max()} cells." in reads(panel)
+    assert f"last result at once: {wanted.max()} cells." in reads(panel)
 
 
 @pytest.mark.usefixtures("image")
@@ -121,7 +121,7 @@ def test_before_a_segmentation_there_is_nothing_to_act_on(
     viewer: Any, session: Session, panel: AdjustPanel
 ) -> None:
     """The panel says what to do; the values count for the first segmentation."""
-    assert "Segment first; then these act at once." in reads(panel)
+    assert "Segment first; then changes here take effect at once." in reads(panel)
     image = viewer.add_image(PIXELS, name="cells")
     panel._editors["threshold"].value = 0.75
     assert "Segment first" in reads(panel)
@@ -129,7 +129,7 @@ def test_before_a_segmentation_there_is_nothing_to_act_on(
     assert panel.over(REST).threshold == 0.75
 
     session.kept.put(image, (), SAID, SEGMENTER)
-    assert "These act at once on the last result." in reads(panel)
+    assert "Changes here act on the last result at once." in reads(panel)
     session.kept.forget(image)
     assert "Segment first" in reads(panel)
 
@@ -146,7 +146,7 @@ def test_classes_have_nothing_to_adjust(session: Session, panel: AdjustPanel, im
 
     session.kept.put(image, (), SAID, SEGMENTER)
     assert all(editor.enabled for editor in panel._editors.values())
-    assert "Lower finds more" in str(panel._editors["threshold"].tooltip)
+    assert "Lower values find more" in str(panel._editors["threshold"].tooltip)
 
 
 def test_an_image_that_became_another_has_no_result_to_adjust(
@@ -165,7 +165,7 @@ def test_an_axis_that_is_named_as_it_cannot_be_hinders_nothing_else(
     """C beside the slider of the second axis: the dock says that channels come first."""
     image = viewer.add_image(np.stack([[PIXELS, PIXELS]] * 3), name="worm")
     session.kept.put(image, (0, 0), SAID, SEGMENTER)
-    assert "These act at once on the last result." in reads(panel)
+    assert "Changes here act on the last result at once." in reads(panel)
     told: list[bool] = []
     data.choice.changed.connect(lambda: told.append(True))
     image.axis_labels = ("z", "c", "y", "x")

@@ -120,7 +120,7 @@ def test_with_a_model_from_elsewhere_nobody_is_told_to_paint_first(
     make_segmenter().save(tmp_path / "model.safetensors")
     assert hand.reads("Paint a few cells and some background, then train.")
     hand.dock.panels.model.load(str(tmp_path / "model.safetensors"))
-    assert hand.reads("Segment with this model; or paint where it is wrong, and train on.")
+    assert hand.reads("Segment with this model, or paint where it is wrong and train again.")
     hand.click("New model")
     assert hand.reads("Paint a few cells and some background, then train.")
 

@@ -23,18 +23,19 @@ __all__ = ["AdjustPanel"]
 
 AUTOMATIC = PredictConfig()
 ADJUSTED = {
-    "threshold": "How sure the network must be that a pixel belongs to a cell. Lower finds more "
-    "and larger cells, higher fewer and smaller ones.",
+    "threshold": "How sure the network must be that a pixel belongs to a cell. Lower values find "
+    "more and larger cells, higher values fewer and smaller ones.",
     "min_size": "Cells with fewer pixels are dropped. Automatic: a tenth of a typical painted "
-    "cell, less where small ones are painted, and half at the image's edge; 0 keeps all.",
-    "max_hole": "Holes inside a cell are filled up to this many pixels. Automatic: 0.3 of a "
-    "typical painted cell; 0 fills none.",
-    "border": "Between touching cells the network leaves a thin border; this many pixels of it "
-    "are given back to them. Automatic: 1.5 pixels of the model's resolution; 0 gives none.",
+    "cell, less if small cells are painted, and half of that at the edge of the image. 0 keeps "
+    "all.",
+    "max_hole": "Holes of up to this many pixels inside a cell are filled. Automatic: 0.3 of a "
+    "typical painted cell. 0 fills none.",
+    "border": "The network leaves a thin border between touching cells; cells grow by this many "
+    "pixels to close it. Automatic: 1.5 pixels of the model's resolution. 0 leaves the border.",
 }
-FIRST = "Segment first; then these act at once."
-NO_CELLS = "The model tells classes of pixels apart, not cells: there is nothing to adjust."
-LATER = "This image is being segmented; what is changed now acts when that has ended."
+FIRST = "Segment first; then changes here take effect at once."
+NO_CELLS = "This model finds classes of pixels, not cells: there is nothing to adjust."
+LATER = "This image is being segmented; changes take effect when it is done."
 
 
 class AdjustPanel:
@@ -61,7 +62,7 @@ class AdjustPanel:
             "max_hole": _pixels("Largest hole", 10**9),
             "border": _pixels("Border", 100, decimals=1),
         }
-        self._automatic = button("Automatic", "Put all four back to what is automatic.")
+        self._automatic = button("Automatic", "Set all four back to automatic.")
         self._said = sentence()
         below = row(self._said, self._automatic, stretch=(1, 0))
         self.widget = stack(form(*self._editors.values()), below)
@@ -109,10 +110,10 @@ class AdjustPanel:
         if image is None or kind is None:
             return FIRST
         if (found := self._rethreshold.objects(image)) is None:
-            return "These act at once on the last result."
+            return "Changes here act on the last result at once."
         cells, planes = found
         number = f"{cells} cell{'s' * (cells != 1)}" + f" in {planes} planes" * (planes > 1)
-        return f"These act at once on the last result: {number}."
+        return f"Changes here act on the last result at once: {number}."
 
     def _news(self) -> tuple[SignalInstance, ...]:
         return (self._data.choice.changed, self._session.kept.changed, self._rethreshold.told)

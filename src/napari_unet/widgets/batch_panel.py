@@ -39,7 +39,7 @@ class BatchPanel:
     ) -> None:
         self._session, self._data, self._settings = session, data, settings
         self.source, self.target = BatchSource(self._on_choice), BatchTarget(self._on_choice)
-        self._segment = button(SEGMENT, "Segment every image with the present model.")
+        self._segment = button(SEGMENT, "Segment every image with the current model.")
         self._said, self._reason = sentence(), sentence()
         self.table = BatchTable(self.open)
         self._form = form(

@@ -30,15 +30,15 @@ class BatchSource:
         self._changed = changed
         self._chosen: list[str] = []
         self.what = narrow(ComboBox(label="Segment", choices=[OPEN, FILES]))
-        self.what.tooltip = "All image layers, each with all its planes; or images on disk."
+        self.what.tooltip = "All open image layers with all their planes, or images on disk."
         self._path = LineEdit()
         self._path.tooltip = (
-            "A folder with its subfolders, a file, or a pattern like plates/*/*.tif: TIFF, "
-            "OME-TIFF, OME-Zarr, PNG, JPEG, BMP, and what an installed napari reader opens."
+            "A folder (with its subfolders), a file, or a pattern such as plates/*/*.tif. TIFF, "
+            "OME-TIFF, OME-Zarr, PNG, JPEG, BMP, and whatever an installed napari reader opens."
         )
         self._path.native.setPlaceholderText("folder, file or pattern")
-        self._folder = button("Folder", "Choose a folder; its subfolders are looked into, too.")
-        self._files = button("Files", "Choose one file or several.")
+        self._folder = button("Folder", "Choose a folder; its subfolders are included.")
+        self._files = button("Files", "Choose one or more files.")
         self.files_row = row(
             self._path,
             self._folder,

@@ -71,7 +71,7 @@ class BatchTable(ClickableTable):
 
     def __init__(self, on_click: Callable[[BatchRow], object]) -> None:
         self._rows = rows = _Rows()
-        tooltip = "Click a row to see its result, or why there is none."
+        tooltip = "Click a row to see the result, or why there is none."
         super().__init__(rows, tooltip, MOST_ROWS, lambda row: on_click(rows.batch.rows[row]))
         self._names = _Names(self)
         self.setItemDelegateForColumn(0, self._names)

@@ -38,13 +38,15 @@ class BatchTarget:
     def __init__(self, changed: Callable[[], object]) -> None:
         self.results = narrow(ComboBox(label="Results", choices=[LAYERS, FOLDER]))
         self.results.tooltip = (
-            "Layers in the viewer, or files: these can be larger than the memory, and a batch that "
-            "was stopped goes on where it was."
+            "Layers in the viewer, or files. Files can be larger than memory, and a stopped "
+            "batch continues where it was."
         )
         self.folder = LineEdit()
-        self.folder.tooltip = "Gets a file for each image, in the subfolders that the images have."
+        self.folder.tooltip = (
+            "One file per image is written here, in the same subfolders as the images."
+        )
         self._proposed = ""
-        self._choose = button("Choose", "Choose or make the folder for the results.")
+        self._choose = button("Choose", "Choose or create the folder for the results.")
         self.folder_row = row(
             self.folder,
             self._choose,
@@ -54,25 +56,25 @@ class BatchTarget:
         )
         self.format = narrow(ComboBox(label="Format", choices=list(FORMATS)))
         self.format.tooltip = (
-            "Automatic: OME-TIFF for images that are TIFF, PNG and the like; OME-Zarr for OME-Zarr "
-            "and for what is too large for a TIFF."
+            "Automatic: OME-TIFF for TIFF, PNG and similar images; OME-Zarr for OME-Zarr images "
+            "and for results too large for a TIFF."
         )
         self.link = narrow(ComboBox(label="Link planes", choices=list(LINKS)))
         self.link.tooltip = (
-            "Whether an object keeps its number through the planes of a stack. 3D objects: what "
-            "overlaps from section to section is one; all axes: sections XZ and YZ are "
-            "segmented, too. Tracks: a cell keeps its number until it divides or leaves; tables "
-            "of the tracks are written, too."
+            "Whether an object keeps its number through the planes of a stack. 3D objects: "
+            "objects that overlap from one plane to the next become one; all axes: XZ and YZ "
+            "sections are segmented, too. Tracks: a cell keeps its number until it divides or "
+            "leaves; tables of the tracks are also written."
         )
         self.outlines = narrow(ComboBox(label="Outlines", choices=list(OUTLINES)))
         self.outlines.tooltip = (
-            "Of every object, along the edges of its pixels, for ImageJ (.zip) or QuPath "
-            "(.geojson). Labels layers are saved so with File > Save Selected Layers, too."
+            "Also write the outline of every object, along its pixel edges, for ImageJ (.zip) or "
+            "QuPath (.geojson). For a labels layer, File > Save Selected Layers does the same."
         )
         self.measure = CheckBox(text="Measure objects")
         self.measure.tooltip = (
-            "Area, place and intensity of every object, and whether it touches the border: as CSV "
-            "beside the files, or as features of the layers (Layers > Metadata)."
+            "Area, position and intensity of every object, and whether it touches the border: as "
+            "CSV beside the files, or as features of the layers (Layers > Metadata)."
         )
         self.results.changed.connect(changed)
         self._choose.changed.connect(self._ask_folder)

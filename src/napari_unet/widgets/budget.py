@@ -18,10 +18,10 @@ class Budget:
 
     def __init__(self) -> None:
         self._seconds = FloatSpinBox(value=preferences().seconds, min=0, max=1e7, step=15)
-        self._seconds.tooltip = "Train this long (0: until Finish or Stop). Live has no limit."
+        self._seconds.tooltip = "Training time (0: until Finish or Stop). Live has no limit."
         self._seconds.native.setDecimals(0)
         self._steps = SpinBox(value=0, min=0, max=10**9, step=100)
-        self._steps.tooltip = "Train at most this many steps (0: no limit). Live has no limit."
+        self._steps.tooltip = "Maximum number of training steps (0: no limit). Live has no limit."
         self.widget = row(
             Label(value="Seconds"), self._seconds, Label(value="or steps"), self._steps,
             stretch=(0, 1, 0, 1),

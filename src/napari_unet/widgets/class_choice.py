@@ -25,9 +25,9 @@ class ClassChoice:
     def __init__(self) -> None:
         self.widget = LineEdit(label="Class")
         self.widget.tooltip = (
-            "The class of the selected label, optional: a name such as dividing. Cells of two or "
-            "more classes are told apart; one without a class teaches what a cell is, whatever its "
-            "class. It is kept in the features of the layer, in the column class."
+            "Class of the selected label, optional: a name such as dividing. With two or more "
+            "classes, the model learns to tell them apart; a cell without a class still teaches "
+            "what a cell is. Classes are kept in the features of the layer, in the column class."
         )
         self._edit: QLineEdit = self.widget.native
         self._known = QStringListModel(self._edit)

@@ -45,13 +45,14 @@ class CodePanel:
         self._scope = scope
         self._python = button(
             "Copy as Python",
-            "Copy a script that trains on these labels with these settings and then segments: for "
-            "a notebook, or to do it again later. It reads files, so it says what to save first.",
+            "Copy a script that trains on these labels with these settings and then segments, "
+            "for a notebook or to repeat it later. It reads files, so it says what to save "
+            "first.",
         )
         self._commands = button(
             "Copy as command line",
-            "Copy the same as commands for a terminal: for a server, or many images. They read "
-            "files, so they say what to save first.",
+            "Copy the same as terminal commands, for a server or many images. They read files, "
+            "so they say what to save first.",
         )
         self._said = sentence()
         self._said.visible = False

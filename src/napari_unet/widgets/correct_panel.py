@@ -46,22 +46,23 @@ class CorrectPanel:
         self._uncertain, self._flight = Uncertainty.of(session), Flight(session, self._say)
         self._accept = button(
             "Accept all in view",
-            "Copy the predicted objects that you see into the labels, as one step for undo. What "
-            "is painted stays; a stroke becomes the whole cell. Key K: the object under the mouse.",
+            "Copy the predicted objects in view into the labels, as one undo step. What you "
+            "painted stays; a stroke becomes the whole cell. Key K does it for the object under "
+            "the mouse.",
         )
         self._verify = button(
             "Verify all in view",
-            "Mark the painted cells that you see: accepting never changes them. Once more takes "
-            "the marks away. Key G: the cell under the mouse.",
+            "Mark the painted cells in view as verified: accepting never changes them. Press "
+            "again to remove the marks. Key G does it for the cell under the mouse.",
         )
         self._next = button(
             "Next uncertain place",
             "Move the view to where the network is least sure and nothing is painted: a stroke "
-            "there teaches most. Key N does the same.",
+            "there helps most. Key N does the same.",
             repeated=True,
         )
         self._show = CheckBox(text="Uncertainty")
-        self._show.tooltip = "Show how unsure the network is: bright where it might as well guess."
+        self._show.tooltip = "Show how unsure the network is: bright where it is only guessing."
         self._said.visible = False
         self.widget = stack(
             row(self._accept, self._verify, stretch=(1, 1)),

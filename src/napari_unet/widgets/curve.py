@@ -30,8 +30,8 @@ class TrainingCurve(pg.PlotWidget):  # type: ignore[misc]
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # there is nothing to do with keys
         self.setMinimumWidth(120)
         self.setToolTip(
-            "Grey: loss while training. Orange: loss on labelled blocks that are held out. "
-            "Green: overlap (IoU) with those blocks, 1 is perfect."
+            "Grey: training loss. Orange: loss on held-out labelled blocks. Green: overlap (IoU) "
+            "on those blocks; 1 is perfect."
         )
         plot = self.getPlotItem()
         plot.setMouseEnabled(x=False, y=False)

@@ -46,14 +46,14 @@ class DataPanel:
         self.text = LabelledText(viewer, self.choice, Session.of(viewer).background)
         self._meaning = narrow(ComboBox(label="Meaning", choices=MEANINGS))
         self._meaning.tooltip = (
-            "What the numbers in the labels layer say; it is kept in the layer. Scribbles and "
-            "classes: 0 is not labelled. It cannot change while a training runs."
+            "What the numbers in the labels layer mean; kept with the layer. In scribbles and "
+            "classes, 0 means not labelled. It cannot be changed during a training."
         )
         self._trains = False
         self.others_box = CheckBox(value=True)
         self.others_box.tooltip = (
-            "One model learns from all images that you painted on or trained with; untick to learn "
-            "from the chosen one alone."
+            "The model learns from all images you painted on or trained with; untick to learn "
+            "from the chosen one only."
         )
         choice, self.class_choice = self.choice, ClassChoice()
         meaning = (self._meaning, self.class_choice.widget)

@@ -29,17 +29,18 @@ class JobBar:
         self._session, self._live, self._said = session, live, said
         self._finish = button(
             "Finish",
-            "Good enough: end the training in a few seconds, as if its time were used up. The "
-            "model is measured and fitted to what is painted, and the plane in view is segmented.",
+            "Good enough: end the training within a few seconds, as if its time were up. The "
+            "model is scored and fitted to the painted cells, and the plane in view is "
+            "segmented.",
         )
         self._stop = button(
             "Stop",
-            "Stop what is running at once. Of a training, the best model so far is kept as it is; "
-            "Resume goes on with it.",
+            "Stop at once. The best model of a training so far is kept as it is; Resume "
+            "continues the training.",
         )
         self._resume = button(
             "Resume",
-            "Go on with the training that was stopped, where it was, with what is painted now.",
+            "Continue the stopped training where it was, with the labels as they are now.",
         )
         self._bar = ProgressBar(min=0, max=100)
         self._bar.native.setTextVisible(True)

@@ -32,18 +32,18 @@ class LayerChoice:
         self.image_regions, self._had_image = ImageRegions(viewer), False
         self.image_box = layer_box("Image", self._images, "The image to learn from and to segment.")
         self.labels_box = layer_box(
-            "Labels", self._labels, "The labels layer with painted cells and background."
+            "Labels", self._labels, "The labels layer with your painted cells and background."
         )
         self.regions_box = layer_box(
             "Regions",
             self._regions,
-            "A Shapes layer, optional: inside its boxes all is labelled, so that unpainted pixels "
-            "are background; outside, they are not labelled.",
+            "Optional: a Shapes layer. Inside its boxes everything is labelled, so unpainted "
+            "pixels there are background; outside, they are not labelled.",
         )
         self._new_labels = button(
             "New",
-            "Make a labels layer to paint on: background with 1, cells with 2, 3, 4, ... (key M: "
-            "next number).",
+            "Create a labels layer to paint on: background with 1, cells with 2, 3, 4, ... (key "
+            "M: next number).",
         )
         self._new_regions = button("New", "Draw boxes in which you have labelled everything.")
         self.labels_row = with_button(self.labels_box, self._new_labels)

@@ -42,21 +42,21 @@ class LinkPanel:
         self._session, self._data, self._settings = session, data, settings
         self._kind = narrow(ComboBox(choices=CHOICES))
         self._kind.tooltip = (
-            "3D objects, along Z: what overlaps from section to section is one, and is cut where "
-            "it is narrow if the model cuts cells there. Tracks, along T: a cell keeps its number "
-            "until it divides or leaves; they are also shown as a layer of tracks."
+            "3D objects, along Z: objects that overlap from one plane to the next become one, "
+            "and are cut at narrow places if the model cuts cells there. Tracks, along T: a cell "
+            "keeps its number until it divides or leaves; a tracks layer is also added."
         )
         self._link = button(
             "Link planes",
-            "Number the cells of the last segmentation anew, so that each keeps its number through "
+            "Renumber the cells of the last segmentation so that each keeps its number through "
             "all planes.",
         )
         self._in_3d = button(
             "Segment in 3D",
-            "Segment sections along all three axes and find the objects in their mean: for "
+            "Segment sections along all three axes and find the objects in their average: for "
             "objects about as thick as they are wide. Takes two to five times as long as the "
-            "planes alone. The scale of the layer, or spacing in Settings, says how far apart "
-            "planes are.",
+            "planes alone. The distance between planes comes from the scale of the layer, or "
+            "from spacing in Settings.",
         )
         self._proposed_for: tuple[object, ...] | None = None
         self._said = sentence()

@@ -32,16 +32,17 @@ class ModelPanel:
         self._about, self._said = sentence(), sentence()
         self._said.visible = False
         self._new = button(
-            "New model", "Forget the present model; the next training begins a new one."
+            "New model", "Discard the current model; the next training starts a new one."
         )
-        self._load = button("Load ...", "Load a model file; opening one never runs code from it.")
+        self._load = button("Load ...", "Load a model file. Opening one never runs code from it.")
         self._save = button(
-            "Save ...", "Save the model as one file: for later, for others, for the command line."
+            "Save ...",
+            ("Save the model as a single file: for later, for others, for the command line."),
         )
         self._export = button(
             "Export ...",
-            "Write the model for Fiji, ilastik, QuPath and other programs that run models of "
-            "bioimage.io. A part of the plane in view goes with it, as an example.",
+            "Export the model for Fiji, ilastik, QuPath and other programs that run bioimage.io "
+            "models. A part of the plane in view is included as an example.",
         )
         self._model = session.segmenter
         self.history = HistoryTable(session)

@@ -69,27 +69,27 @@ class Panels:
         self.shortcuts = Shortcuts(session.viewer, self._keys())
         self.adjust_fold = Fold(
             "Adjust the result",
-            "Threshold, sizes and borders: they act at once on the last result.",
+            "Threshold, sizes and borders: changes act on the last result at once.",
             self.adjust.widget,
         )
         self.link_fold = Fold(
             "3D objects and tracks",
-            "Of a stack: let every cell keep its number from plane to plane.",
+            "For stacks: let every cell keep its number from plane to plane.",
             self.link.widget,
         )
         self.batch_fold = Fold(
             "Batch",
-            "Segment all open images, or a folder of images, and see what became of each.",
+            "Segment all open images, or a folder of images, and see how each one went.",
             self.batch.widget,
         )
         self.score_fold = Fold(
             "Score against a labels layer",
-            "How good the last result is, where you know the truth, and which cells are wrong.",
+            "Compare the last result with labels you trust, and see which cells are wrong.",
             self.score.widget,
         )
         self.weights_fold = Fold(
             "Weight map",
-            "What a mistake costs in training: most on the thin borders between cells.",
+            "How much each pixel counts in training: most on the thin borders between cells.",
             self.weights.widget,
         )
 

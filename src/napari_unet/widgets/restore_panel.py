@@ -33,8 +33,8 @@ class RestorePanel:
         self._said = sentence()
         self._restore = button(
             "Restore",
-            "Add the saved labels and training regions as new layers, open their images if they "
-            "are not open, and take the saved model. Nothing that is open is changed.",
+            "Add the saved labels and training regions as new layers, open their images if "
+            "needed, and use the saved model. Nothing that is open is changed.",
         )
         self._dismiss = button(
             "Dismiss",

@@ -47,14 +47,15 @@ class ScoreChoice:
         self._chosen: WeakKeyDictionary[Image, ref[Labels]] = WeakKeyDictionary()
         self.truth = narrow(ComboBox(label="Truth", nullable=True, choices=self._truths))
         self.truth.tooltip = (
-            "A labels layer that is right. Only layers with the size of the image are offered; "
-            "their meaning counts, so what scribbles leave unlabelled is left out. The model "
-            "should not have learned from it."
+            "A labels layer you trust. Only layers with the size of the image are offered. Its "
+            "meaning counts: what scribbles leave unlabelled is not scored. The model should not "
+            "have been trained on it."
         )
         self.scope = narrow(ComboBox(choices=self._scopes))
         self.scope.tooltip = (
-            "The plane in view; every plane that is segmented and has a truth; or whole objects, "
-            "if both layers number them through the planes, as Link planes and Segment in 3D do."
+            "The plane in view; every plane that is segmented and has a truth; or whole 3D "
+            "objects, if both layers number them through the planes, as Link planes and Segment "
+            "in 3D do."
         )
         self.truth.changed.connect(self._on_truth)
 

@@ -50,7 +50,7 @@ class ScorePanel:
         self._table = ScoreTable(self.fly_to)
         self._save = button(
             "Save table ...",
-            "Save what became of every true and every predicted cell, with its place, as CSV.",
+            "Save the outcome and position of every true and every predicted cell as CSV.",
         )
         start = row(self._score, choice.scope, stretch=(1, 1))
         self.widget = stack(form(choice.truth), start, self._said, self._legend, self._save)

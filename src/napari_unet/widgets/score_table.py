@@ -61,8 +61,8 @@ class ScoreTable(ClickableTable):
     def __init__(self, on_click: Callable[[Row], object]) -> None:
         self._rows = rows = _Rows()
         tooltip = (
-            "What became of each cell, the worst first; in a stack, its plane comes before it. "
-            "Click a row to go there."
+            "The outcome for each cell, worst first; in a stack, the plane comes first. Click a "
+            "row to go there."
         )
         super().__init__(rows, tooltip, MOST_ROWS, lambda row: on_click(rows.rows[row]))
         self.columns.setResizeContentsPrecision(100)  # rows, not all of many thousands

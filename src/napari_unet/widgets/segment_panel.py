@@ -22,9 +22,9 @@ from napari_unet.widgets.telling import telling_errors
 __all__ = ["SegmentPanel"]
 
 MAGNIFICATION = (
-    "How large the objects of this image are beside the painted ones, because of another "
-    "objective: 2 where they are twice as large. It counts for every image that is segmented, "
-    "and is 1 again once the model is trained or replaced."
+    "Size of the objects here relative to the painted ones, if the images were taken with "
+    "another objective: 2 if they are twice as large. It applies to every image that is "
+    "segmented, and returns to 1 once the model is trained or replaced."
 )
 
 
@@ -46,11 +46,11 @@ class SegmentPanel:
     ) -> None:
         self._session, self._data, self._settings = session, data, settings
         self._scope = narrow(ComboBox(choices=["current plane", "whole layer", "all open images"]))
-        self._scope.tooltip = "What to segment; results go to layers of their own."
+        self._scope.tooltip = "What to segment. Results go into layers of their own."
         self._segment = button(
             "Segment",
-            "Segment with the present model, or with the starter model if there is none; the "
-            "result streams in tile by tile.",
+            "Segment with the current model, or with the starter model if there is none. The "
+            "result appears tile by tile.",
         )
         self._probability = CheckBox(text="Probabilities")
         self._probability.tooltip = "Also show how sure the network is, as an image layer."
@@ -61,9 +61,9 @@ class SegmentPanel:
         native.setStyleSheet("min-width: 44px")  # napari's own is 90
         self._find = button(
             "Find",
-            "Where the pixels are known to be larger or smaller than those of the painted images, "
-            "take the magnification that follows from that. Otherwise try several on the plane in "
-            "view, and take the one at which the model is surest of what it sees.",
+            "If the pixel sizes of this image and of the painted ones are known, compute the "
+            "magnification from them. Otherwise try several on the plane in view, and take the "
+            "one at which the model is surest.",
         )
         self._model = session.segmenter
         self._said, self._hint = sentence(), sentence()

@@ -31,14 +31,14 @@ class SettingsPanel:
         self._of_training = ConfigForm(training, TRAINING)
         self._of_prediction = ConfigForm(PredictConfig(device=training.device), PREDICTION)
         content = stack(
-            Label(value="<b>New models</b> (the present one keeps its own)"),
+            Label(value="<b>New models</b> (the current one keeps its own)"),
             self._of_new_models.widget,
             Label(value="<b>Training</b>"),
             self._of_training.widget,
             Label(value="<b>Segmenting</b>"),
             self._of_prediction.widget,
         )
-        self.fold = Fold("Settings", "What rarely needs a change.", content)
+        self.fold = Fold("Settings", "Settings that rarely need changing.", content)
         self.widget = self.fold.widget
 
     def set_configs(self, training: TrainConfig, prediction: PredictConfig) -> None:

@@ -21,10 +21,7 @@ __all__ = ["Shortcut", "Shortcuts", "dock_shortcuts"]
 
 Call = Callable[[], object]
 
-WHERE = (
-    "Keys work while the mouse is over the image; they act on the viewer, whatever layer is "
-    "selected."
-)
+WHERE = "These keys work while the mouse is over the image, whichever layer is selected."
 
 
 @dataclass(frozen=True, slots=True)

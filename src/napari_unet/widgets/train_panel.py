@@ -22,7 +22,7 @@ from napari_unet.widgets.telling import telling_errors
 __all__ = ["TrainPanel"]
 
 FIRST_STEPS = "Paint a few cells and some background, then train."
-NEXT_STEPS = "Segment with this model; or paint where it is wrong, and train on."
+NEXT_STEPS = "Segment with this model, or paint where it is wrong and train again."
 
 
 class TrainPanel:
@@ -54,14 +54,14 @@ class TrainPanel:
         )
         self._train = button(
             "Train on current labels",
-            "Learn from what is painted now; painting can go on meanwhile. Training again goes on "
-            "from the present model.",
+            "Train on what is painted now; you can go on painting meanwhile. Training again "
+            "continues from the current model.",
         )
         self._train.native.setMinimumHeight(36)
         self._live = CheckBox(text="Live")
         self._live.tooltip = (
-            "Keep training while you paint: new strokes are learned from within two seconds. The "
-            "preview shows what the network makes of the field in view."
+            "Keep training while you paint: new strokes are used within two seconds. The preview "
+            "shows the current segmentation of the part in view."
         )
         self._said = sentence()
         self.job = JobBar(session, self.live, self._said)

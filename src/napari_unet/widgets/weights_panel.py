@@ -16,12 +16,12 @@ from napari_unet.widgets.weights_switch import WeightsSwitch
 __all__ = ["WeightsPanel"]
 
 W0 = (
-    "How much more a mistake between two cells that nearly touch costs than one elsewhere (the "
-    "paper: 10). Training uses it; the map follows at once."
+    "How much more a pixel between two nearly touching cells counts than others (the paper: 10). "
+    "Training uses it; the map follows at once."
 )
 SIGMA = (
-    "How far apart cells may lie for the border between them to count, in pixels that the network "
-    "sees (the paper: 5). Training uses it; the map follows at once."
+    "How far apart cells may be for the border between them to count more, in pixels of the "
+    "network (the paper: 5). Training uses it; the map follows at once."
 )
 
 

@@ -39,8 +39,8 @@ class WeightsSwitch:
         self._starts = False
         self._box = CheckBox(text="Show while painting")
         self._box.tooltip = (
-            "What a mistake costs in training: most on the thin borders between cells, nothing "
-            "where nothing is labelled."
+            "How much each pixel counts in training: most on the thin borders between cells, "
+            "nothing where nothing is labelled."
         )
         self._said = sentence()
         self._said.visible = False

@@ -29,7 +29,7 @@ AT_ONCE = 1 << 22
 
 _Foreground: TypeAlias = "weakref.ref[NDArray[np.float32]]"
 
-SEGMENT_FIRST = "Segment first: where the network is unsure is known once it has segmented"
+SEGMENT_FIRST = "Segment first: only then is it known where the network is unsure"
 
 
 class Uncertainty:
