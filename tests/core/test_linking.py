@@ -91,6 +91,82 @@ def test_the_tables_say_what_the_labels_hold(kind: Any, stack: Labels) -> None:
             assert np.allclose((y, x), np.mean(inside, axis=1))
 
 
+def drifting(seed: int) -> Labels:
+    """Planes that keep a part of the one before or of the one before that, where pieces split."""
+    rng = np.random.default_rng(seed)
+    planes = list(rng.integers(0, rng.integers(2, 5), (5, 6, 8)))
+    for t in range(1, 5):
+        kept = planes[max(t - rng.integers(1, 3), 0)]
+        planes[t] = np.where(rng.random((6, 8)) < rng.choice([0.2, 0.6, 0.9]), kept, planes[t])
+        right = planes[t][:, rng.integers(1, 8) :]
+        right[right == 1] = 9
+    return np.stack(planes)
+
+
+def iou(one: set[int], other: set[int]) -> float:
+    """Intersection over union."""
+    return len(one & other) / len(one | other)
+
+
+def partners(pixels: set[int], earlier: dict[Any, set[int]], kind: str) -> list[Any]:
+    """Return which earlier pieces one belongs together with; of tracks only the most alike."""
+    least = 0.5 if kind == "objects" else 0.1
+    shares = {one: len(its & pixels) / min(len(its), len(pixels)) for one, its in earlier.items()}
+    found = [one for one, share in shares.items() if share >= least]
+    return found if kind == "objects" else sorted(found, key=lambda n: -iou(earlier[n], pixels))[:1]
+
+
+def by_the_book(stack: Labels, kind: str) -> tuple[dict[Any, Any], set[Any]]:
+    """Return for every piece one that stands for its object, and all children with their parents.
+
+    As the module says it, with sets of pixels, piece by piece.
+    """
+    last: dict[Any, set[int]] = {}
+    lost: dict[Any, set[int]] = {}
+    object_of: dict[Any, Any] = {}
+    family = set()
+    for t, plane in enumerate(stack):
+        numbers = [n for n in dict.fromkeys(plane.ravel().tolist()) if n]
+        now = {(t, n): set(np.flatnonzero(plane == n).tolist()) for n in numbers}
+        heirs: dict[Any, list[Any]] = {}
+        for piece, pixels in now.items():
+            object_of[piece] = piece
+            for one in partners(pixels, last, kind) or partners(pixels, lost, kind):
+                heirs.setdefault(one, []).append(piece)
+        for one, its in heirs.items():
+            before = (last | lost)[one]
+            best = max(its, key=lambda piece: iou(before, now[piece]))
+            alike, together = iou(before, now[best]), set().union(*(now[piece] for piece in its))
+            if kind == "objects":
+                joined = {object_of[piece] for piece in its}
+                object_of |= {
+                    p: object_of[one] for p, found in object_of.items() if found in joined
+                }
+            elif alike > 0.5 or alike >= iou(before, together):
+                object_of[best] = object_of[one]
+            else:
+                family |= {(piece, object_of[one]) for piece in its}
+        lost = {one: its for one, its in last.items() if one not in heirs}
+        last = now
+    return object_of, family
+
+
+@KINDS
+@given(seed=st.integers(0, 10_000))
+def test_planes_are_linked_as_the_module_says(kind: Any, seed: int) -> None:
+    """Written once more, piece by piece: which pieces are one object, and which are daughters."""
+    stack = drifting(seed)
+    object_of, family = by_the_book(stack, kind)
+
+    labels, tracks, _ = link_planes(stack, kind=kind)
+
+    number_of = {(t, n): int(labels[t][stack[t] == n][0]) for t, n in object_of}
+    pairs = {(object_of[piece], number) for piece, number in number_of.items()}
+    assert len(pairs) == len(set(object_of.values())) == len(set(number_of.values()))
+    told = {(number, parent) for number, _, _, parent in tracks.tolist() if parent}
+    assert told == {(number_of[child], number_of[parent]) for child, parent in family}
+
+
 def test_a_moving_disk_keeps_its_number() -> None:
     """Also where another one is, that appears later and leaves again."""
     stack = disks(*[[(10, 8 + 5 * t, 6)] + [(30, 40, 5)] * (1 < t < 4) for t in range(6)])

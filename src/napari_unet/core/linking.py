@@ -14,8 +14,9 @@ with the plane before the last::
 
 In a track every plane holds one piece. Of several objects that a piece may continue it takes the
 one with the largest intersection over union. An object that several pieces would continue divides,
-unless one of them is so like it that the intersection over union is above a half: then that one
-continues it, and the others begin tracks without a parent.
+unless one of them is so like it that the intersection over union is above a half, or no less like
+it than all of them together: then that one continues it, and the others begin tracks without a
+parent.
 """
 
 from __future__ import annotations
