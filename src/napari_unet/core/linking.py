@@ -175,9 +175,7 @@ class Linker:
         ids = np.zeros(n, np.int64)
         if self._kind == "objects":
             continued = np.ones(pairs.now.size, bool)
-            # the oldest of the ids counts: numpy keeps the last of several values
-            oldest_last = np.argsort(-before[pairs.before], kind="stable")
-            ids[pairs.now[oldest_last]] = before[pairs.before[oldest_last]]
+            ids[pairs.now] = before[pairs.before]  # of several, any: they turn out to be one
             self._merged.append(np.stack([before[pairs.before], ids[pairs.now]]))
         else:
             continued = _continued(pairs)
