@@ -38,7 +38,6 @@ class VolumeSums:
         """Add a plane: its labels (Y, X), its pixels (C, Y, X), and its number through all."""
         self._sums.add(labels, image, (0, 0))
         area = np.bincount(labels.ravel(), minlength=len(self._depth))
-        area[0] = 0
         self._depth += area * float(plane % self._deep)
         here = area > 0
         self._first[here] = np.minimum(self._first[here], plane)
