@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from napari_unet.core.giveback import (
     give_border_back,
 )
 from napari_unet.core.instances import CellRules, instances, instances_of_each
+from napari_unet.core.lookup import row_bands
 
 unhurried = settings(deadline=None, max_examples=60)
 SURE, NOT = 0.98, 0.02
@@ -180,7 +181,8 @@ def test_ids_are_consecutive_and_cells_are_connected(
         assert ndimage.label(labels == cell, np.ones((3, 3)))[1] == 1
 
 
-def test_holes_are_filled() -> None:
+@pytest.mark.parametrize("core", [0.0, 0.8])
+def test_holes_are_filled(core: float) -> None:
     """Small and large holes inside one cell, but not a bay, and not another cell's room."""
     mask = np.zeros((30, 60), dtype=bool)
     mask[3:27, 3:27] = True
@@ -189,7 +191,7 @@ def test_holes_are_filled() -> None:
     mask[3:27, 33:57] = True
     mask[6:24, 36:54] = False
     mask[12:18, 42:48] = True  # a cell inside the second ring
-    labels = instances(foreground(mask), border=0)
+    labels = instances(foreground(mask), core=core, border=0)
     assert labels.max() == 3
     assert labels[6, 6] == labels[15, 15] == labels[4, 4] != 0
     assert labels[4, 22] == 0
@@ -227,6 +229,17 @@ def test_a_core_is_at_least_a_quarter_of_the_smallest_cell(side: int, cells: int
     assert instances(probability, core=0.8, min_size=50).max() == cells
 
 
+@pytest.mark.parametrize(("side", "cells"), [(2, 2), (1, 1)])
+def test_a_core_that_the_edge_cuts_is_a_quarter_of_the_smallest_such_cell(
+    side: int, cells: int
+) -> None:
+    """Of 12 pixels, that is 3."""
+    probability = np.full((20, 40), NOT, dtype=np.float32)
+    probability[:10, 5:35] = 0.6
+    probability[:2, 8 : 8 + side] = probability[:2, 28 : 28 + side] = SURE
+    assert instances(probability, core=0.8, min_size=50, cut_size=12).max() == cells
+
+
 def test_touching_cells_get_their_border_back() -> None:
     """The one-pixel gap that training put between them goes to the two; the outline stays."""
     mask = two_squares(1)
@@ -248,13 +261,22 @@ def test_a_pixel_as_near_to_several_cells_goes_to_the_upper_one() -> None:
     assert give_border_back(cross, 1)[1, 1] == 2
 
 
-def test_in_a_plane_of_many_rows_no_row_is_special() -> None:
+@pytest.mark.parametrize(
+    ("wide", "border", "tiles"), [(1, 1.5, (600, 4)), (3, 4.0, (40, 6))], ids=["thin", "wide"]
+)
+def test_in_a_plane_of_many_rows_no_row_is_special(
+    wide: int, border: float, tiles: tuple[int, int]
+) -> None:
     """It is looked at some rows at a time, and nobody can see where two parts meet."""
     cells = np.ones((6, 14), dtype=bool)
     cells[0, :6] = cells[1, 7:] = cells[:, [6, 13]] = False  # borders of one pixel
-    labels = instances(foreground(np.tile(cells, (600, 4))[:, :-1])).astype(int)
-    assert labels[6:-6].all()
-    np.testing.assert_array_equal(labels[12:-6], labels[6:-12] + 8)
+    cells = cells.repeat(wide, axis=0).repeat(wide, axis=1)
+    high, plane = len(cells), np.tile(cells, tiles)[:, :-wide]
+    _, second, *_ = row_bands(plane)
+    assert wide == 1 or second.start % high == wide + 1, "they do not meet within a border"
+    labels = instances(foreground(plane), border=border).astype(int)
+    assert labels[high:-high].all()
+    np.testing.assert_array_equal(labels[2 * high : -high], labels[high : -2 * high] + 2 * tiles[1])
 
 
 def test_cells_further_apart_stay_apart() -> None:
@@ -278,12 +300,30 @@ def test_the_border_says_nothing_about_where_cells_are_cut() -> None:
     np.testing.assert_array_equal(none[mask], wide[mask])
 
 
+def cell_downhill(
+    labels: NDArray[np.int32], far: NDArray[np.float64], place: tuple[int, int]
+) -> int:
+    """Return the cell that steps to the nearest neighbour lead to; of equals the upper or left."""
+    while not labels[place]:
+        y, x = place
+        place = min(place, (y - 1, x), (y, x - 1), (y, x + 1), (y + 1, x), key=lambda at: far[at])
+        if place == (y, x):
+            break
+    return int(labels[place])
+
+
 @unhurried
 @given(
     labels=arrays(
-        np.int32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3)
+        np.int32,
+        st.tuples(st.integers(1, 9), st.integers(1, 9)),
+        elements=st.integers(0, 3),
+        fill=st.just(0),
     ),
     border=st.sampled_from([0.5, 1.0, 1.5, 2.0, 2.3, 4.0, 20.0]),
+)
+@example(  # to one pixel, a cell two pixels away grows over three
+    labels=np.array([[0, 2, 0, 1, 0], [0, 0, 0, 0, 1], [2, 0, 0, 0, 1]], np.int32), border=2.0
 )
 def test_only_what_lies_between_two_cells_is_given_back(
     labels: NDArray[np.int32], border: float
@@ -303,8 +343,11 @@ def test_only_what_lies_between_two_cells_is_given_back(
     grown = give_border_back(labels, border)
     np.testing.assert_array_equal(grown[labels > 0], labels[labels > 0])
     assert not grown[(labels == 0) & ~between].any()
-    beside = ndimage.binary_dilation(labels > 0)
-    assert grown[between & beside].all()
+    far = np.pad(
+        np.where(between, exact, np.where(labels > 0, 0, np.inf)), 1, constant_values=np.inf
+    )
+    for place in np.argwhere(between):
+        assert grown[tuple(place)] == cell_downhill(np.pad(labels, 1), far, tuple(place + 1))
 
 
 def test_the_threshold_decides() -> None:
