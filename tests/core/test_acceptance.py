@@ -52,12 +52,13 @@ def test_an_outline_that_spills_into_a_neighbour_does_not_join_it() -> None:
 
 def test_a_thin_stroke_at_a_slant_is_one_stroke() -> None:
     """Its pixels touch at their corners only; one of six in the object is no stroke in it."""
-    painted = np.zeros((8, 10), int)
-    painted[np.arange(6), np.arange(3, 9)] = 4
-    predicted = np.zeros((8, 10), int)
+    predicted, painted = np.zeros((2, 8, 10), int)
     predicted[:, :4] = 7
-
+    painted[np.arange(6), np.arange(3, 9)] = 4
     assert match(predicted, painted).new.tolist() == [False, True]
+
+    painted[5] = 0  # but one of five is
+    assert match(predicted, painted).partner.tolist() == [0, 4]
 
 
 def test_an_object_on_two_painted_cells_would_join_them() -> None:

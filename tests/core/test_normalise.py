@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from scipy import stats
 
 from napari_unet.core.normalise import (
     SAMPLE,
@@ -69,6 +70,21 @@ def test_gain_and_offset_of_the_camera_do_not_matter() -> None:
         image * np.array([3.0, 700.0])[:, None, None] + np.array([100.0, -5.0])[:, None, None]
     )
     np.testing.assert_allclose(apply(brighter), apply(image), atol=1e-4)
+
+
+@pytest.mark.parametrize("spread", [1.0, 3.0], ids=["noise is linear", "a tenth of all is"])
+def test_grey_values_become_what_every_model_was_trained_on(spread: float) -> None:
+    """Written once more with SciPy: a saved model would not notice other values, but find less."""
+    image = np.exp(spread * np.random.default_rng(0).normal(size=(1, 80, 80)))
+    image[0, :2, :5] = [[-1e9], [1e9]]  # broken pixels
+    low, median, high = np.percentile(image, [1, 50, 99.8])
+    noise = 3 * stats.median_abs_deviation(image, axis=None, scale="normal")
+    assert (noise > (high - low) / 10) == (spread == 1)
+    width = max(noise, (high - low) / 10)
+    dark, bright = np.arcsinh((np.array([low, high]) - median) / width)
+    expected = (np.arcsinh((image - median) / width) - dark) / (bright - dark)
+    assert expected.min() < -2 < 4 < expected.max()
+    np.testing.assert_allclose(apply(image), np.clip(expected, -2, 4), rtol=1e-3, atol=1e-4)
 
 
 def test_a_hot_pixel_does_not_darken_the_rest() -> None:

@@ -112,6 +112,15 @@ def test_what_is_labelled_needs_no_visit() -> None:
     assert near(most_uncertain(plane, labelled, 20), 150, 60)
 
 
+def test_what_is_further_than_half_a_cell_from_labels_is_worth_a_visit() -> None:
+    """Also where all around it is labelled."""
+    y, x = np.mgrid[:200, :240]
+    distance = np.hypot(y - 150, x - 60)
+
+    assert near(most_uncertain(blobs((150, 60, 0.9)), distance > 20, 20), 150, 60)
+    assert most_uncertain(blobs((150, 60, 0.9)), distance > 12, 20) is None
+
+
 def test_where_the_network_is_sure_there_is_nowhere_to_go() -> None:
     """Nor where everything is labelled."""
     assert most_uncertain(blobs((40, 50, 0.09)), NOTHING, 20) is None
