@@ -130,6 +130,18 @@ def test_a_dab_of_background_among_strokes_is_no_cell() -> None:
     assert key(with_strokes(cells(1, 2, 3, 4)), "scribbles") is None
 
 
+def test_one_piece_of_background_is_no_cell_if_it_is_unlike_them() -> None:
+    """Far larger, far smaller, or long and thin."""
+    large, small, thin = (cells(2, 3, 4) for _ in range(3))
+    large[90:190, 20:180] = 1
+    small[100:104, 100:104] = 1
+    thin[100:108, 20:80] = 1
+    for labels in (large, small, thin):
+        assert key(labels, "scribbles") is None
+    small[96:116, 96:116] = 1  # no longer small
+    assert key(small, "scribbles") == "1 is a cell"
+
+
 def test_a_stray_pixel_is_no_stroke() -> None:
     """A cell stays a cell if the brush slipped once."""
     labels = cells(*range(1, 13))

@@ -64,6 +64,16 @@ def test_who_got_a_new_start_is_heard_again() -> None:
     assert deaf() < before / 2
 
 
+def test_new_weights_are_as_large_as_those_of_a_new_network_and_sum_to_nothing() -> None:
+    """He's deviation, less the mean of nine: so what is behind them hears what it is used to."""
+    convolution = torch.nn.Conv2d(32, 64, 3)
+    weights = fresh_weights(convolution, torch.Generator().manual_seed(0))
+
+    assert weights.shape == convolution.weight.shape
+    assert weights.sum((2, 3)).abs().max() < 1e-5
+    assert float(weights.std()) == pytest.approx((2 / (32 * 9) * 8 / 9) ** 0.5, rel=0.02)
+
+
 def test_every_rectified_convolution_is_found() -> None:
     """All but the head, each with all its nodes read somewhere."""
     network = UNet(3, 4, 4, 3)
