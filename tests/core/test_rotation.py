@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.core.rotation import Rotated, rotated_shape
+from napari_unet.core.tiles import lengths
 
 Floats = NDArray[np.float32]
 
@@ -27,7 +28,9 @@ def all_of(turned: Rotated) -> Floats:
 def back(turned: Rotated, canvas: Floats, box: Box) -> Floats:
     """Turn back a box from no more of the canvas than it needs."""
     needed = turned.needed(box)
-    return turned.back(canvas[(slice(None), *needed)], needed, box)
+    part = canvas[(slice(None), *needed)]
+    assert part.shape[1:] == lengths(needed), "it needs what is not there"
+    return turned.back(part, needed, box)
 
 
 def there_and_back(image: Floats, angle: float) -> Floats:
