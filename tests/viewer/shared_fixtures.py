@@ -12,6 +12,10 @@ from npe2 import PluginManifest
 from small_things import LastingHost
 
 from napari_unet.engine.host import Host
+from napari_unet.viewer.learning import live
+
+LOOKS_MS = 400
+"""Live mode has looked several times by then whether it can begin, or goes on."""
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -21,6 +25,12 @@ def manifests_read_once() -> Iterator[None]:
         read = cache(PluginManifest.from_file.__func__)
         patch.setattr(PluginManifest, "from_file", classmethod(read))
         yield
+
+
+@pytest.fixture(autouse=True)
+def live_mode_looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for no look of live mode longer than needed."""
+    monkeypatch.setattr(live, "RETRY_MS", LOOKS_MS // 4)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import dask.array as da
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
+from shared_fixtures import LOOKS_MS
 
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.engine.events import Previewed, StepDone
@@ -283,7 +284,7 @@ def test_labels_are_looked_through_again_only_after_an_edit(
     live = Live(session, pytest.fail, lambda: (image, labels, None))
     live.set(True)
     Stack.reads = 0
-    qtbot.wait(1600)
+    qtbot.wait(LOOKS_MS)
     assert Stack.reads < 10
     labels.data_setitem((np.array([7]), np.array([3]), np.array([3])), 2)
     qtbot.wait_until(lambda: live.waits_for == "some background with label 1", timeout=100_000)
@@ -323,7 +324,7 @@ def test_a_training_that_breaks_off_switches_live_mode_off(
     else:
         session.jobs.stop()
     qtbot.wait_until(lambda: not live.on, timeout=100_000)
-    qtbot.wait(1600)
+    qtbot.wait(LOOKS_MS)
     assert session.jobs.state == "idle"
     assert len(messages()) == (end == "fails")
 
@@ -336,7 +337,7 @@ def test_live_mode_ends_with_the_window(session: Session, layers: Any, qtbot: An
     live, _ = live_on(session, layers)
     session.viewer.close()
     qtbot.wait_until(lambda: session.closed, timeout=100_000)
-    qtbot.wait(900)
+    qtbot.wait(LOOKS_MS)
     assert not live.on
     assert not live._timer.isActive()
 

@@ -14,6 +14,7 @@ from shared_fixtures import (  # noqa: F401 (fixtures)
     lasting_host,
     lasting_light_host,
     light_host,
+    live_mode_looks_often,
     manifests_read_once,
     messages,
 )

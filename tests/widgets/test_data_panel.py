@@ -8,6 +8,7 @@ import pytest
 from napari.layers import Shapes
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox
+from shared_fixtures import LOOKS_MS
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.summary import summarise
@@ -233,7 +234,7 @@ def test_a_live_training_goes_on_while_its_layers_are_renamed(
     qtbot.wait_until(lambda: bool(hand.session.record.seconds), timeout=100_000)
     training = hand.session.training
     image.name, labels.name = "image 1", "labels 1"
-    qtbot.wait(700)
+    qtbot.wait(LOOKS_MS)
 
     assert hand.session.training is training
     assert training.live

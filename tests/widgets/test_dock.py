@@ -16,6 +16,7 @@ from napari.settings import get_plugin_settings, get_settings
 from napari.utils import progress
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QMenu, QProgressBar, QPushButton, QScrollArea
+from shared_fixtures import LOOKS_MS
 from small_things import make_segmenter
 
 from napari_unet.core.annotation import Annotation
@@ -525,7 +526,7 @@ def test_a_window_closed_while_live_mode_is_on_ends_it(
     if painted:
         hand.wait_to_read("Step ")
     viewer.close()
-    qtbot.wait(900)
+    qtbot.wait(LOOKS_MS)
 
     assert not live._timer.isActive()
     assert not live.on

@@ -7,12 +7,9 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox
+from shared_fixtures import LOOKS_MS
 
-from napari_unet.viewer.learning.live import RETRY_MS
 from napari_unet.viewer.notes import link, set_meaning
-
-LOOK_MS = 3 * RETRY_MS
-"""Live mode has looked again by then whether it can begin."""
 
 
 def questions() -> list[QMessageBox]:
@@ -38,9 +35,9 @@ def ask_and(hand: Any, sample: Any, qtbot: Any) -> Callable[[str], int]:
 
         set_meaning(sample[1], "instances")  # which a few scribbles are not
         sample[1].data = np.where(sample[1].data < 4, sample[1].data, 0)
-        QTimer.singleShot(LOOK_MS, look)
+        QTimer.singleShot(LOOKS_MS, look)
         hand.dock.panels.training.set_live(True)
-        qtbot.wait_until(lambda: bool(seen), timeout=2 * LOOK_MS)
+        qtbot.wait_until(lambda: bool(seen), timeout=100_000)
         return seen[0]
 
     return answer
@@ -63,7 +60,7 @@ def test_live_mode_is_off_where_the_question_is_cancelled(
     """The dock shows it so, and nothing is asked again."""
     panel = hand.dock.panels.training
     assert ask_and("Cancel") == 1
-    qtbot.wait(LOOK_MS)
+    qtbot.wait(LOOKS_MS)
 
     assert not questions()
     assert not panel.live.on
@@ -83,7 +80,7 @@ def test_live_mode_that_cannot_begin_is_off_and_the_dock_says_why(
     link(sample[1], sample[0])
     panel = hand.dock.panels.training
     panel._live.native.click()
-    qtbot.wait(LOOK_MS)
+    qtbot.wait(LOOKS_MS)
 
     assert "one model cannot learn from both" in panel._said.value
     assert not panel._live.value
