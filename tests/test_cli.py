@@ -12,8 +12,8 @@ import sys
 import time
 import warnings
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -27,6 +27,7 @@ from PIL import Image
 from napari_unet import ModelFileError, Segmenter
 from napari_unet.cli import main
 from napari_unet.cli.demo import has_screen
+from napari_unet.cli.interrupt import stopping_between, stopping_when_told
 from napari_unet.cli.output import complaining
 from napari_unet.cli.train import Keeper
 from napari_unet.core.config import PredictConfig, TrainConfig, knobs
@@ -507,6 +508,26 @@ def test_ctrl_c_is_no_mistake_while_the_arguments_are_read() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert (ended.returncode, ended.stderr) == (130, "napari-unet: stopped.\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")
+@pytest.mark.parametrize("ignored", [False, True])
+@pytest.mark.parametrize(
+    "taking", [lambda: stopping_between([]), stopping_when_told], ids=["train", "segment"]
+)
+def test_signals_are_taken_for_a_while_and_only_where_they_end_a_program(
+    ignored: bool, taking: Callable[[], AbstractContextManager[object]]
+) -> None:
+    """What nohup ignores stays ignored; a script that calls the command gets all of them back."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        meant = {number: signal.getsignal(number) for number in signal.valid_signals()}
+        with taking():
+            assert (signal.getsignal(signal.SIGHUP) == meant[signal.SIGHUP]) == ignored
+            assert signal.getsignal(signal.SIGTERM) != meant[signal.SIGTERM]
+        assert {number: signal.getsignal(number) for number in meant} == meant
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")

@@ -344,7 +344,10 @@ def test_trouble_is_told_once_and_saving_goes_on(
     trouble: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A disk that takes nothing, then does; the newest pixels are saved, though not given again."""
+    """A disk that takes nothing, then does; the newest pixels are saved, though not given again.
+
+    Trouble that comes after is told, too.
+    """
     monkeypatch.setattr(saver, "RETRY_SECONDS", 0.05)
     (tmp_path / "autosave").write_text("a file is in the way")
     saving = open_saver()
@@ -364,6 +367,12 @@ def test_trouble_is_told_once_and_saving_goes_on(
     assert saving.folder is not None
     read = read_labels(saving.folder / "labels-0", SHAPE, np.uint16)
     np.testing.assert_array_equal(read.pixels[0], pixels(4))
+
+    saving.folder.rename(tmp_path / "away")
+    saving.folder.write_text("a file is in the way again")
+    saving.put("labels-0", Corner((0,), 0, 0), pixels(5))
+    assert not saving.wait(5)
+    assert len(trouble) == 2
 
 
 def test_a_model_that_cannot_be_saved_keeps_nothing_else_from_it(
