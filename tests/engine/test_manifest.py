@@ -69,7 +69,7 @@ def test_a_record_comes_back_as_it_was(item: Item) -> None:
     assert content["image"] == str(item.image)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 99}', '{"format": 1}', "\xff"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 1}', "\xff"])
 def test_a_damaged_record_is_none(item: Item, text: str) -> None:
     """Nothing is concluded from it, so the result is somebody else's."""
     record_of(item)
@@ -78,6 +78,15 @@ def test_a_damaged_record_is_none(item: Item, text: str) -> None:
     assert read_record(item) is None
     assert find_complete(item, "me", OPTIONS) is None
     assert find_foreign(item, [item.output("labels", ".tif")])
+
+
+def test_a_record_of_another_version_is_none(item: Item) -> None:
+    """What it says may mean something else."""
+    record_of(item)
+    place = item.kept(".json")
+    place.write_text(place.read_text().replace('"format": 1', '"format": 2'))
+
+    assert read_record(item) is None
 
 
 def test_complete_is_only_what_this_run_would_make(item: Item) -> None:
