@@ -79,6 +79,16 @@ def test_what_a_run_leaves_takes_no_memory_in_the_next_one(host: Host) -> None:
     assert list(host.run(toy_tasks.count_circles)) == [0]
 
 
+def test_what_lies_in_the_present_folder_is_no_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Napari may be started in a folder of scripts, of which one is called json.py."""
+    (tmp_path / "json.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    with Host(warm_up=()) as host:
+        assert len(list(host.run(toy_tasks.count, 3))) == 3
+
+
 @posix
 def test_the_child_yields_the_processor_to_the_program(host: Host) -> None:
     """On few cores, painting comes first."""
