@@ -25,6 +25,7 @@ WINDOW = pytest.mark.parametrize("viewer", ["window"], indirect=True)
 CPU = PredictConfig(device="cpu")
 VOLUME = two_balls()[0][4:28, 20:76, 20:76]
 SCALE = (SPACING * 0.5, 0.5, 0.5)
+GONE = "Stopped: the image was deleted, or has other pixels or axes now."
 
 
 def result(viewer: Any, kind: str = "segmentation") -> Any:
@@ -117,9 +118,23 @@ def test_a_volume_whose_pixels_are_replaced_meanwhile_is_not_finished(
     image.data = VOLUME[:4].copy()
     finish()
 
-    assert session.said.of_result == "Stopped: the image was deleted, or has other pixels now."
+    assert session.said.of_result == GONE
     assert [layer.name for layer in viewer.layers] == ["ovule"]
     assert session.kept.planes(image) == []
+    assert messages() == []
+
+
+def test_a_volume_whose_planes_are_called_channels_meanwhile_is_not_finished(
+    viewer: Any, session: Session, finish: Any, messages: Any
+) -> None:
+    """A layer of the image as it is now has no planes for what would be found."""
+    image = viewer.add_image(VOLUME[:4].copy(), name="ovule", scale=SCALE)
+    session.segment_volume(image, CPU)
+    image.axis_labels = ("c", "y", "x")
+    finish()
+
+    assert session.said.of_result == GONE
+    assert [layer.name for layer in viewer.layers] == ["ovule"]
     assert messages() == []
 
 

@@ -335,6 +335,15 @@ def test_labels_of_another_shape_end_it(show: Any, viewer: Any, qtbot: Any) -> N
     qtbot.wait_until(lambda: not live._open, timeout=A_MINUTE)
 
 
+def test_labels_with_fewer_planes_end_it(show: Any, viewer: Any) -> None:
+    """Although no pixel of the planes that are left has changed."""
+    live = show(cells((3, 150, 170)))
+    viewer.layers["painted"].data = viewer.layers["painted"].data[:2].copy()
+    viewer.dims.set_current_step(0, 2)
+
+    assert not live._open
+
+
 def test_planes_that_are_taken_for_channels_end_it(show: Any, viewer: Any) -> None:
     """The map has a plane for each."""
     live = show(cells((3, 150, 170)))

@@ -34,7 +34,7 @@ from napari_unet.viewer.segmenting.checks import check_fits, check_room
 from napari_unet.viewer.segmenting.oddities import Oddities, plane_title
 from napari_unet.viewer.segmenting.results import Result, hide
 from napari_unet.viewer.session_job import SessionJob
-from napari_unet.viewer.stack import ImageStack, finest, knows_spacing, plane_spacing
+from napari_unet.viewer.stack import ImageStack, knows_spacing, plane_spacing
 
 if TYPE_CHECKING:
     from napari_unet.viewer.session import Session
@@ -46,7 +46,7 @@ AS_PIXELS = (
     " Planes count as one pixel apart. If they are not, set spacing in Settings, and do it again."
 )
 
-GONE = "Stopped: the image was deleted, or has other pixels now."
+GONE = "Stopped: the image was deleted, or has other pixels or axes now."
 TOO_FAR = " Planes are too far apart to look across them, so they were looked at alone."
 
 
@@ -107,9 +107,8 @@ class VolumeJob(SessionJob[_Event]):
 
     @property
     def wanted(self) -> bool:
-        """Whether the image is still there, with the pixels that are segmented."""
-        image = self._image
-        return image in self._session.viewer.layers and finest(image) is self._stack.data
+        """Whether the image is still there, with the pixels and planes that are segmented."""
+        return self._image in self._session.viewer.layers and self._stack.is_of(self._image)
 
     @property
     def about(self) -> Image | None:

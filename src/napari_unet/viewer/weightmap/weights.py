@@ -166,8 +166,14 @@ class LiveWeights:
             (dims.ndisplay, self._go_on),
         ]
 
+    @property
+    def _fits(self) -> bool:
+        """Whether image and labels still have the pixels, and planes, that the map is made for."""
+        of_labels = tuple(finest(self._labels).shape)
+        return self._stack.is_of(self._image) and of_labels == self._stack.shape
+
     def _on_edit(self, edit: Edit) -> None:
-        if tuple(finest(self._labels).shape) != self._stack.shape:
+        if not self._fits:
             self.close()
             return
         if not self._chosen:
@@ -204,7 +210,7 @@ class LiveWeights:
 
     def _renew(self, _: object = None) -> None:
         """Compute the shown plane anew, and the others when they are shown."""
-        if not self._stack.is_of(self._image):
+        if not self._fits:
             self.close()
             return
         plane = shown_field(self._viewer, self._image).plane
@@ -217,7 +223,7 @@ class LiveWeights:
         """Ask for the next box of the shown plane, unless an answer is still to come."""
         if not self._open or self._asked is not None:
             return
-        if not self._stack.is_of(self._image):
+        if not self._fits:
             self.close()
             return
         field = shown_field(self._viewer, self._image)
