@@ -89,8 +89,11 @@ def test_numbers_of_numpy_are_numbers() -> None:
     config = PredictConfig(threshold=np.float32(0.25), min_size=np.int64(30))
     assert config == PredictConfig(threshold=0.25, min_size=30)
     assert (type(config.threshold), type(config.min_size)) == (float, int)
+    assert TrainConfig(validate=np.bool_(False)) == TrainConfig(validate=False)
     with pytest.raises(InputError, match=r"min_size .* is 1\.5"):
         PredictConfig(min_size=np.float64(1.5))
+    with pytest.raises(InputError, match=r"steps .* is True"):
+        TrainConfig(steps=np.bool_(True))
 
 
 @pytest.mark.parametrize("config", CONFIGS)

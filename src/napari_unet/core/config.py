@@ -6,7 +6,6 @@ import dataclasses
 import inspect
 import typing
 from dataclasses import dataclass
-from numbers import Number
 from typing import Any, Literal, TypeVar
 
 from napari_unet.errors import InputError
@@ -130,7 +129,7 @@ def check_fields(config: Any) -> None:
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
         value, kind = getattr(config, field.name), hints[field.name]
-        if isinstance(value, Number) and hasattr(value, "item"):  # one of NumPy's
+        if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a scalar of NumPy
             value = value.item()
             object.__setattr__(config, field.name, value)
         where = f"{type(config).__name__}.{field.name}"
