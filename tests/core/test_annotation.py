@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import IGNORE, Annotation, Target, encode
 from napari_unet.core.boundary import boundary_weight_map, separate_touching
-from napari_unet.core.summary import Summary, summarise
+from napari_unet.core.summary import Summary, in_cells, summarise
 from napari_unet.core.unet import weighted_cross_entropy
 from napari_unet.errors import InputError
 
@@ -128,6 +128,7 @@ def test_a_summary_says_it_in_words() -> None:
     assert str(Summary(1_234_567, 1_000, 0, 9)) == (
         "1 234 567 px background, 1 000 cells, 0 % unlabelled"
     )
+    assert [in_cells(n) for n in (0, 1, 12_345)] == ["0 cells", "1 cell", "12 345 cells"]
 
 
 def test_a_summary_of_classes_names_each() -> None:

@@ -115,7 +115,7 @@ def grouped(n: int) -> str:
 
 def in_cells(n: int) -> str:
     """Count cells in words."""
-    return "1 cell" if n == 1 else f"{n} cells"
+    return "1 cell" if n == 1 else f"{grouped(n)} cells"
 
 
 def counted(titles: Sequence[str], counts: Sequence[int]) -> str:
