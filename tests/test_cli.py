@@ -27,6 +27,7 @@ from PIL import Image
 from napari_unet import ModelFileError, Segmenter
 from napari_unet.cli import main
 from napari_unet.cli.demo import has_screen
+from napari_unet.cli.failures import failure
 from napari_unet.cli.interrupt import stopping_between, stopping_when_told
 from napari_unet.cli.output import complaining
 from napari_unet.cli.train import Keeper
@@ -661,6 +662,26 @@ def test_a_file_that_is_no_model_is_code_3(
 
     assert "a.tif" in fails(["segment", image, image, "-o", str(tmp_path)], 3, capsys)
     assert "a.tif" in fails(["info", image], 3, capsys)
+
+
+def test_what_a_device_cannot_do_is_code_4_and_a_mistake_is_none() -> None:
+    """Also where no part of the command knows the errors of torch, as in a benchmark."""
+    import torch
+
+    for error in (
+        torch.OutOfMemoryError("CUDA out of memory. Tried...\nmore"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:115] DefaultCPUAllocator: not enough memory"),
+        MemoryError(),
+    ):
+        assert failure(error) == (
+            "Out of memory. Close other programs, or use what has more of it.",
+            4,
+        )
+    lost = failure(RuntimeError("CUDA error: unspecified launch failure\nSearch for"))
+    assert lost is not None
+    assert lost[0].startswith("The GPU failed (CUDA error: unspecified launch failure). ")
+    assert lost[1] == 4
+    assert failure(RuntimeError("shapes differ")) is None
 
 
 def test_scores_are_a_table_with_a_mean(

@@ -20,12 +20,12 @@ from napari_unet.cli.benchmark import add_to as add_benchmark
 from napari_unet.cli.demo import add_to as add_demo
 from napari_unet.cli.evaluate import add_to as add_evaluate
 from napari_unet.cli.export import add_to as add_export
+from napari_unet.cli.failures import failure
 from napari_unet.cli.info import add_to as add_info
 from napari_unet.cli.magnification import add_to as add_magnification
 from napari_unet.cli.output import PROGRAM, complain
 from napari_unet.cli.segment import add_to as add_segment
 from napari_unet.cli.train import add_to as add_train
-from napari_unet.errors import DeviceError, InputError, ModelFileError, UNetError
 
 __all__ = ["main"]
 
@@ -45,9 +45,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = _understood(argv)
         return int(args.run(args))
-    except UNetError as error:
-        complain(str(error))
-        return _exit_code(error)
     except BrokenPipeError:
         # the reader of the output is gone; nor may Python flush into the closed pipe at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -55,13 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("stopped.")
         return STOPPED
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        complain(f"{where}{error.strerror or error}. Check the disk and the rights to it.")
-        return 4
-    except MemoryError:
-        complain("out of memory.")
-        return 4
+    except Exception as error:
+        told = failure(error)
+        if told is None:
+            raise
+        complain(told[0])
+        return told[1]
 
 
 def _understood(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -82,14 +78,6 @@ def _open_closed_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - to the end of the program
-
-
-def _exit_code(error: UNetError) -> int:
-    from napari_unet.engine.items.errors import is_disk_full
-
-    if isinstance(error, DeviceError) or is_disk_full(error):
-        return 4
-    return 3 if isinstance(error, InputError | ModelFileError) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
