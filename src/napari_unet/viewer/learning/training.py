@@ -132,9 +132,11 @@ class Training:
         return self.start is None and len(self.record.seconds) < min(LEAST_STEPS, asked)
 
     def stopped(self) -> Stopped | None:
-        """Return what can go on later, if its layers are open and its state is kept."""
+        """Return what can go on later, if it learned and its layers and its state are there."""
         if self._checkpoint is None or not self._checkpoint.exists() or not self._is_open:
             return None
+        if not self.record.seconds:
+            return None  # a step that nobody was told of is no reason to drop one stopped before
         return Stopped(
             self._sources, self.config, self.start, self.live, self._checkpoint, self._every
         )
