@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from napari_unet.core.overlaps import numbered
+from napari_unet.core.overlaps import numbered, overlaps
+from napari_unet.errors import InputError
 
 
 @given(
@@ -38,3 +39,13 @@ def test_the_background_is_there_without_a_pixel(highest: int) -> None:
 
     assert ids.tolist() == [0, 2, highest]
     assert numbers.tolist() == [[1, 2], [2, 1]]
+
+
+@pytest.mark.parametrize("masked", ["truth", "prediction"])
+def test_masked_labels_are_refused(masked: str) -> None:
+    """What is masked would count all the same."""
+    labels = {name: np.eye(3, dtype=np.uint8) for name in ("truth", "prediction")}
+    labels[masked] = np.ma.masked_array(labels[masked], mask=labels[masked] > 0)
+
+    with pytest.raises(InputError, match=masked):
+        overlaps(labels["truth"], labels["prediction"])
