@@ -83,7 +83,7 @@ def test_what_is_complete_is_skipped_and_what_is_stale_made_anew(
     assert "skipped" not in " ".join(lines())
     first = read_labels(tmp_path / "a_labels.tif")
     for same in ((), ("--tile-size", "60"), ("--device", "cpu")):
-        skipped = "skipped, is complete (--overwrite makes it anew)"
+        skipped = "skipped, is complete (--overwrite makes it again)"
         assert all(skipped in line for line in lines(*same))
     assert "skipped" not in " ".join(lines("--measure", "csv"))
     np.testing.assert_array_equal(read_labels(tmp_path / "a_labels.tif"), first)

@@ -26,8 +26,8 @@ def add_to(commands: Commands) -> None:
         "benchmark",
         "[MODEL] [--device NAME] [--json]",
         "measure how fast this machine segments and trains",
-        "On the sample image, with a model of yours or the starter model, and a new one of its "
-        "size. Takes a quarter of a minute; nothing else should run meanwhile.",
+        "Uses the sample image, your model or the starter model, and a new model of the same size. "
+        "Takes a quarter of a minute, during which nothing else should run.",
         "--device cpu",
     )
     parser.add_argument("model", nargs="?", metavar="MODEL", help="a model file")

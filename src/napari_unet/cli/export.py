@@ -24,8 +24,8 @@ def add_to(commands: Commands) -> None:
         "export",
         "MODEL IMAGE -o FILE.zip [--name TEXT] [--fixed] [--json]",
         "write a model for Fiji, ilastik, QuPath and others",
-        "A package of bioimage.io with the network as TorchScript and ONNX. A part of the image "
-        "is in it, by which a program can tell whether it computes the same.",
+        "A package of bioimage.io with the network as TorchScript and ONNX. It "
+        "contains a part of the image, with which other programs can check their results.",
         "cells.safetensors image.tif -o cells.zip",
     )
     add = parser.add_argument

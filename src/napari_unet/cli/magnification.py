@@ -21,9 +21,9 @@ def add_to(commands: Commands) -> None:
         commands,
         "magnification",
         "MODEL IMAGES... [--device NAME] [--json]",
-        "find how many times as large as the painted objects those of images are",
-        "For images that were taken with another objective, all of them with the same one. Prints "
-        "the number to give to 'segment --magnification': the one where the model is surest.",
+        "find how much larger objects are than the painted ones",
+        "For images that were all taken with the same other objective. Prints the number to give "
+        "to 'segment --magnification': the one at which the model is surest of itself.",
         "cells.safetensors images/",
     )
     parser.add_argument("model", metavar="MODEL", help="a model file")

@@ -39,8 +39,8 @@ def add_to(commands: Commands) -> None:
         "segment",
         "MODEL IMAGES... -o DIR [settings]",
         "segment images with a trained model",
-        "Folders keep their subfolders. What is complete is skipped; where an image fails, the "
-        "rest goes on (exit code 5).",
+        "Folders keep their subfolders. Complete results are skipped; if an image fails, the rest "
+        "goes on (exit code 5).",
         "cells.safetensors images/ -o segmented/ --measure csv",
     )
     add = parser.add_argument
@@ -60,7 +60,7 @@ def add_to(commands: Commands) -> None:
         help=f"outlines: {', '.join(OUTLINES)}",
     )
     add("--link", choices=LINKS, default="", metavar="KIND", help=f"planes: {', '.join(LINKS)}")
-    add("--overwrite", action="store_true", help="make everything anew")
+    add("--overwrite", action="store_true", help="make all results again")
     add("--shard", type=_shard, default="", metavar="I/N", help="every N-th image, from the I-th")
     add_workers(parser)
     add_json(parser)
@@ -171,7 +171,7 @@ def _anyway(event: ItemSkipped) -> str:
     """Say how to have it all the same, where results are there."""
     if not event.outputs:
         return ""
-    return f" (--overwrite {'makes it anew' if event.complete else 'replaces it'})"
+    return f" (--overwrite {'makes it again' if event.complete else 'replaces it'})"
 
 
 def _show(bar: Any, progress: BatchProgress) -> None:

@@ -42,8 +42,8 @@ def add_to(commands: Commands) -> None:
         "train",
         "IMAGES... --labels PATH... --meaning WORD -o MODEL [settings]",
         "train a U-Net on labelled images",
-        "Files or folders, paired by name (a.tif with a.tif or a_labels.tif). The best is kept in "
-        "MODEL; Ctrl-C finishes early.",
+        "Files or folders, paired by name (a.tif with a.tif or a_labels.tif). The best "
+        "model is kept; Ctrl-C finishes early.",
         "images/ --labels labels/ --meaning instances -o cells.safetensors",
     )
     add = parser.add_argument

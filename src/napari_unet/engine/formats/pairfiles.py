@@ -71,10 +71,10 @@ def pair_files(
         names = some_of(lonely) or "any file"
         some = ""
         if pairs and without_labels and not (images_named or without_image or both_labels):
-            some = " Where some images have no labels, give the files of labels, not their folder."
+            some = " If some images have no labels, give the files of labels, not their folder."
         raise InputError(
-            f"There is no partner for {names}. An image and its labels have the same name, the "
-            f"labels optionally with _labels or _mask behind it.{some}"
+            f"There is no partner for {names}. An image and its labels have the same name, "
+            f"to which that of the labels may add _labels or _mask.{some}"
         )
     return [(left[key], right[key]) for key in left if key in right]
 

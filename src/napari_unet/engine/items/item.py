@@ -57,7 +57,7 @@ class BatchOptions:
         that are found along all three axes; or into tracks, which are also written as a table and
         as the Cell Tracking Challenge has them.
     overwrite : bool
-        Make everything anew, and replace what others made or changed.
+        Make all results again, and replace what others made or changed.
     """
 
     format: Literal["auto", "tiff", "ome-zarr"] = "auto"
