@@ -62,7 +62,7 @@ def test_a_training_replaces_nothing_but_models(
 
     complaint = refused(training(folder, folder / name), capsys)
 
-    assert f"{folder / name} is there and is no model of this program" in complaint
+    assert f"{folder / name} exists and is not a model of this program" in complaint
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
@@ -86,7 +86,7 @@ def test_a_table_replaces_nothing_but_such_tables(
 
     complaint = refused(scoring(folder, flag, str(folder / name)), capsys)
 
-    assert f"{folder / name} is there and is no table of 'evaluate'" in complaint
+    assert f"{folder / name} exists and is not a table of 'evaluate'" in complaint
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
@@ -266,6 +266,6 @@ def test_an_export_replaces_nothing_but_packages(
     command = ["export", str(model), str(image), "-o"]
 
     complaint = refused([*command, str(raw)], capsys)
-    assert f"{raw} is there and is no package of this program" in complaint
+    assert f"{raw} exists and is not a package of this program" in complaint
     assert raw.read_bytes() == before
     assert main([*command, str(package)]) == main([*command, str(package)]) == 0

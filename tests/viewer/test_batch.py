@@ -229,7 +229,7 @@ def test_a_batch_that_is_stopped_goes_on_where_it_was(
     done = states(session).count("done")
     assert 1 <= done < 4
     assert states(session).count("stopped") == 4 - done
-    assert "Stopped; begin it again to do the rest." in session.batch.sentence
+    assert "Stopped; start it again to do the rest." in session.batch.sentence
     assert len(list((folder.parent / "results").glob("*"))) == done + 1  # the records
 
     session.segmenter = make_segmenter(base_channels=16)

@@ -231,7 +231,7 @@ def test_layers_come_back_as_they_were(
         np.testing.assert_array_equal(after.translate, before.translate)
         assert meaning_of(after) == meaning_of(before)
     assert complaints == [
-        "Image 'cells' could not be opened again (it was no file): open it yourself."
+        "Image 'cells' could not be opened again (it did not come from a file): open it yourself."
     ]
 
 
@@ -299,7 +299,7 @@ def test_what_is_missing_is_said_once(
     (complaint,) = restore(later.viewer, later, found()[0])
 
     assert complaint == (
-        "Image 'cells' could not be opened again (it was no file): open it yourself."
+        "Image 'cells' could not be opened again (it did not come from a file): open it yourself."
     )
     assert [layer.name for layer in later.viewer.layers] == [painted.name, regions.name]
 

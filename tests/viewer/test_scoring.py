@@ -502,7 +502,7 @@ def test_a_stack_with_nothing_to_compare_says_so(
     scoring.begin(image, truth, "planes")
     settle()
 
-    assert scoring.sentence.startswith("No plane has both something true in layer 'truth' and")
+    assert scoring.sentence.startswith("No plane is both labelled in layer 'truth' and")
     assert scoring.score is None
     assert not any(is_result(layer, "errors") for layer in viewer.layers)
 
@@ -659,7 +659,7 @@ def test_the_camera_flies_to_an_object_in_its_plane(
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], (2 * one.y, 2 * one.x))
     assert viewer.scene.camera.zoom > 1
     viewer.dims.ndisplay = 3
-    with pytest.raises(InputError, match="In 3D a place cannot be flown to"):
+    with pytest.raises(InputError, match="In 3D the view cannot move to a place"):
         scoring.fly_to(rows[0])
     viewer.dims.ndisplay = 2
     viewer.layers.remove(image)

@@ -97,7 +97,7 @@ def test_the_dock_says_which_planes_have_odd_grey_values(
     finish()
 
     said = session.said.of_result
-    assert f" Layer 'worm', plane 2: {odd} Grey values are odd in 1 more plane." in said
+    assert f" Layer 'worm', plane 2: {odd} Grey values are unusual in 1 more plane." in said
 
 
 def test_the_dock_says_that_memory_is_too_small_for_the_tiles(

@@ -194,7 +194,7 @@ def test_planes_too_far_apart_to_look_across_are_spoken_of(
     session.segment_volume(image, CPU)
     finish()
 
-    assert "Planes are too far apart to look across them" in session.said.of_result
+    assert "Planes are too far apart for sections across them" in session.said.of_result
 
 
 def test_the_dock_says_which_planes_have_odd_grey_values(
@@ -211,7 +211,7 @@ def test_the_dock_says_which_planes_have_odd_grey_values(
 
     odd = (
         " Z plane 3: All pixels of the plane have the same grey value: look at the image. "
-        "Grey values are odd in 1 more plane."
+        "Grey values are unusual in 1 more plane."
     )
     assert session.said.of_result.startswith("Found ")
     assert session.said.of_result.endswith(odd)
@@ -237,10 +237,10 @@ def test_a_stop_leaves_the_segmentation_as_it_was(
 
 def test_what_is_no_volume_is_refused_in_one_sentence(viewer: Any, session: Session) -> None:
     """A plane, a movie, and a model of classes."""
-    with pytest.raises(InputError, match="is no volume"):
+    with pytest.raises(InputError, match="is not a volume"):
         session.segment_volume(viewer.add_image(VOLUME[0]), CPU)
     movie = viewer.add_image(VOLUME, axis_labels=("t", "y", "x"))
-    with pytest.raises(InputError, match="is no volume: 3D objects are found in planes along Z"):
+    with pytest.raises(InputError, match="is not a volume: 3D objects are found in planes along Z"):
         session.segment_volume(movie, CPU)
     session.segmenter = make_segmenter(kind="classes")
     with pytest.raises(InputError, match="3D objects are cells"):

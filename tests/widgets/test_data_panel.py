@@ -520,7 +520,7 @@ def test_an_answer_without_a_way_on_names_one(
     assert hand.session.jobs.state == "idle"
     ((severity, message),) = messages()
     assert severity == "error"
-    assert message.startswith("Draw a training region around the part that is finished")
+    assert message.startswith("Draw a training region around the part that is fully labelled")
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_what_was_missing_is_missed_no_more_once_it_is_there(viewer: Any, open_d
     ("button", "panel", "said"),
     [
         ("Accept all in view", "correction", "Nothing is predicted in this plane of layer 'cells'"),
-        ("Segment in 3D", "link", "Layer 'cells' (128 x 128 px, 1 channel) is no volume"),
+        ("Segment in 3D", "link", "Layer 'cells' (128 x 128 px, 1 channel) is not a volume"),
         ("Copy as Python", "code", "Copied as Python."),
     ],
 )

@@ -80,7 +80,7 @@ def test_restoring_takes_one_click(
 ) -> None:
     """The labels are there, the offer goes away, and what came back is told."""
     _, widget = opened(root)
-    assert "Live U-Net did not end well at " in text_in(widget)
+    assert "Live U-Net did not close properly at " in text_in(widget)
     assert "1 labels layer was saved." in text_in(widget)
     click(qtbot, widget, "Restore")
 

@@ -39,7 +39,7 @@ def continuing_doubt(config: TrainConfig, model: Segmenter) -> str:
     if not given:
         return ""
     return (
-        f"{', '.join(given)}: without effect, because a model that is continued keeps its size, "
+        f"{', '.join(given)}: no effect, because a continued model keeps its size, "
         f"resolution and weights. Leave --continue out to begin a new one."
     )
 
@@ -51,7 +51,7 @@ def pair_doubts(pairs: Sequence[tuple[Path, Path]]) -> Iterator[str]:
     for image, labels in pairs:
         if not same_name(image, labels):
             yield (
-                f"{image} and {labels} have different names, and are trained on as a pair because "
+                f"{image} and {labels} have different names, and are used as a pair because "
                 f"there is one of each."
             )
 

@@ -60,7 +60,7 @@ def check_model_place(path: Path) -> None:
     check_place(path)
     if path.exists() and not is_model(path):
         raise InputError(
-            f"{path} is there and is no model of this program, so it is not replaced; give "
+            f"{path} exists and is not a model of this program, so it is not replaced; give "
             f"another name behind -o, or move it away."
         )
 
@@ -78,7 +78,7 @@ def check_package_place(path: Path) -> None:
     check_place(path)
     if path.exists() and not is_package(path):
         raise InputError(
-            f"{path} is there and is no package of this program, so it is not replaced; give "
+            f"{path} exists and is not a package of this program, so it is not replaced; give "
             f"another name behind -o, or move it away."
         )
 
@@ -96,7 +96,7 @@ def check_table_places(paths: list[Path]) -> None:
         check_place(path)
         if path.exists() and not _is_table(path):
             raise InputError(
-                f"{path} is there and is no table of 'evaluate', so it is not replaced; give "
+                f"{path} exists and is not a table of 'evaluate', so it is not replaced; give "
                 f"another name, or move it away."
             )
         if any(same_file(path, other) for other in paths[:number]):

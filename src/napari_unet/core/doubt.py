@@ -125,8 +125,8 @@ def _of_instances(labels: NDArray[Any], painted: float, has_regions: bool) -> li
                 yes="instances",
                 no=None,
                 remedy=(
-                    "Draw a training region around the part that is finished (Regions: New). Or "
-                    "paint some background with label 1, cells with 2, 3, ..., and choose the "
+                    "Draw a training region around the part that is fully labelled (Regions: New). "
+                    "Or paint some background with label 1, cells with 2, 3, ..., and choose the "
                     "meaning scribbles."
                 ),
             )

@@ -119,7 +119,7 @@ def _check_reachable(path: Path) -> None:
             pass
     except OSError as error:
         raise ModelFileError(
-            f"{path} cannot be opened: {error.strerror}. Look at the rights of the file and its "
+            f"{path} cannot be opened: {error.strerror}. Check the permissions of the file and its "
             f"folders."
         ) from error
 

@@ -84,7 +84,7 @@ def begin_zarr(
             f"axis, the last two Y and X."
         )
     if path.exists() and not is_zarr(path):
-        raise InputError(f"{path} is there and is no zarr folder; choose another name.")
+        raise InputError(f"{path} exists and is not a zarr folder; choose another name.")
     axes, shape = with_known_axes(axes, shape)
     sides = (*[1] * (len(shape) - 2), CHUNK, CHUNK)
     # OME-Zarr has the axes in this order

@@ -113,7 +113,7 @@ class ChildProcess:
     def obituary(self) -> str:
         """Say how the process ended and what to do, in one sentence."""
         return (
-            f"The computation broke off because its process {_end_in_words(self._process.poll())}; "
+            f"The computation ended because its process {_end_in_words(self._process.poll())}; "
             "your painted labels are untouched, so start it again, with a smaller tile size or "
             "network if this happens twice."
         )

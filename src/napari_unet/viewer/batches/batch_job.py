@@ -152,7 +152,7 @@ class FilesJob(SessionJob[batch_tasks.BatchTold]):
 
     def stopped(self) -> str:
         """Say what was done until it was stopped."""
-        self._batch.end("Stopped; begin it again to do the rest.")
+        self._batch.end("Stopped; start it again to do the rest.")
         return self._batch.sentence
 
     def failed(self, error: Exception) -> str:

@@ -33,7 +33,7 @@ __all__ = ["Accepted", "accept", "kind_of", "object_at", "objects_in", "shown_re
 ROOM = 64
 """Pixels around the objects in which strokes are looked at."""
 
-NOTHING = "Nothing to accept: all that is predicted here is labelled already."
+NOTHING = "Nothing to accept: everything predicted here is already labelled."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ def check_flight(viewer: ViewerModel, image: Image) -> None:
     if image not in viewer.layers:
         raise InputError(f"Layer {image.name!r} is not open any more: choose another image.")
     if viewer.dims.ndisplay != 2:
-        raise InputError("In 3D a place cannot be flown to: go back to the 2D view first.")
+        raise InputError("In 3D the view cannot move to a place: go back to the 2D view first.")
 
 
 def look_at(

@@ -89,7 +89,7 @@ class Saved:
         *first, last = [*[_layers(n)] * bool(n), *regions, *["a model"] * models]
         things = f"{', '.join(first)} and {last}" if first else last
         verb = "was" if n + models == 1 and not regions else "were"
-        return f"Live U-Net did not end well at {self.time}: {things} {verb} saved."
+        return f"Live U-Net did not close properly at {self.time}: {things} {verb} saved."
 
 
 def found(root: Path | None = None) -> list[Saved]:
@@ -258,7 +258,8 @@ def _open_image(viewer: ViewerModel, saved: SavedImage | None) -> tuple[Image | 
     if saved is None or image is not None:
         return image, ""
     if saved.path is None or not Path(saved.path).exists():
-        where = "it was no file" if saved.path is None else f"{saved.path} is not there"
+        no_file = "it did not come from a file"
+        where = no_file if saved.path is None else f"{saved.path} is not there"
         return None, f"Image {saved.name!r} could not be opened again ({where}): open it yourself."
     try:
         opened = viewer.open(saved.path, plugin=saved.reader or "napari")
@@ -279,7 +280,7 @@ def _mark(saved: Saved, state: State) -> None:
         mark(saved.folder, state)
     except OSError as error:
         raise InputError(
-            f"It could not be noted in {saved.folder} that this session was {state} ({error}); "
+            f"Could not record in {saved.folder} that this session was {state} ({error}); "
             f"it will be offered again. Delete the folder if you do not need it."
         ) from error
 

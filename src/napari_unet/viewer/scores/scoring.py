@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BROKEN_OFF", "CHANGED", "Scoring"]
 
-BROKEN_OFF = "Scoring was broken off: press Score again."
+BROKEN_OFF = "Scoring was interrupted: press Score again."
 CHANGED = "The layers changed while they were compared: press Score again."
 
 OUTDATED = "The segmentation has changed since: press Score again. Before:"
@@ -144,8 +144,8 @@ class Scoring:
             self._outlines.follow(work.errors)
         self._watch(None if self.score is None else work.errors)
         nothing = (
-            f"No {work.part} has both something true in layer {work.truth_name!r} and a "
-            f"segmentation: segment the whole layer, or choose other labels."
+            f"No {work.part} is both labelled in layer {work.truth_name!r} and "
+            f"segmented: segment the whole layer, or choose other labels."
         )
         if self.score is not None:
             # both may be chosen no more while this is read

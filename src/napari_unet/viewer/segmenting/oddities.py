@@ -36,7 +36,8 @@ class Oddities:
         title = ", ".join(where)
         said = f" {title[0].upper()}{title[1:]}: {oddity}" if title else f" {oddity}"
         more = len(self._told) - 1
-        return said + f" Grey values are odd in {more} more plane{'s' * (more > 1)}." * (more > 0)
+        others = f" Grey values are unusual in {more} more plane{'s' * (more > 1)}."
+        return said + others * (more > 0)
 
 
 def plane_title(stack: ImageStack, index: PlaneIndex) -> str:

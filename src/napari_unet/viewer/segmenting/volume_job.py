@@ -47,7 +47,9 @@ AS_PIXELS = (
 )
 
 GONE = "Stopped: the image was deleted, or has other pixels or axes now."
-TOO_FAR = " Planes are too far apart to look across them, so they were looked at alone."
+TOO_FAR = (
+    " Planes are too far apart for sections across them, so each plane was segmented by itself."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +92,7 @@ class VolumeJob(SessionJob[_Event]):
         self._stack = ImageStack.of(image)
         if not self._stack.has_depth:
             raise InputError(
-                f"Layer {image.name!r} ({self._stack.describe()}) is no volume: 3D objects are "
+                f"Layer {image.name!r} ({self._stack.describe()}) is not a volume: 3D objects are "
                 f"found in planes along Z, or along T and Z."
             )
         self._segmenter = session.segmenter or starter_model(self._stack.channels)
