@@ -674,7 +674,7 @@ def test_what_a_device_cannot_do_is_code_4_and_a_mistake_is_none() -> None:
         MemoryError(),
     ):
         assert failure(error) == (
-            "Out of memory. Close other programs, or use what has more of it.",
+            "Out of memory. Close other programs, or use a machine with more.",
             4,
         )
     lost = failure(RuntimeError("CUDA error: unspecified launch failure\nSearch for"))

@@ -20,9 +20,9 @@ def failure(error: Exception) -> tuple[str, int] | None:
         return str(error), _exit_code(error)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}. Check the disk and the rights to it.", 4
+        return f"{where}{error.strerror or error}. Check the disk and the permissions.", 4
     if is_out_of_memory(error):
-        return "Out of memory. Close other programs, or use what has more of it.", 4
+        return "Out of memory. Close other programs, or use a machine with more.", 4
     lost = gpu_failure(error)
     return None if lost is None else (str(lost), 4)
 
