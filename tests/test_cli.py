@@ -293,11 +293,11 @@ def test_settings_that_a_continued_model_has_already_are_told(
     assert main(train_arguments(cells, tmp_path / "m.unet", *more)) == 0
     told = capsys.readouterr().err.splitlines()[0]
     assert told.startswith(
-        "napari-unet: --base-channels 32, --downsample 4, --start random: without effect"
+        "napari-unet: --base-channels 32, --downsample 4, --start random: no effect"
     )
 
     assert main(train_arguments(cells, tmp_path / "m.unet", "--continue", str(model))) == 0
-    assert "without effect" not in capsys.readouterr().err
+    assert "no effect" not in capsys.readouterr().err
 
 
 def test_masks_as_instances_are_trained_on_with_a_word_about_them(

@@ -187,7 +187,7 @@ def test_what_cannot_be_written_says_why(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="cannot be written"):
         begin_zarr(tmp_path / "file" / "a.ome.zarr", (4, 4), axes="YX")
-    with pytest.raises(InputError, match="is no zarr folder"):
+    with pytest.raises(InputError, match="is not a zarr folder"):
         begin_zarr(tmp_path / "mine", (4, 4), axes="YX")
     with pytest.raises(InputError, match=r"axes 'YX' and the shape \(2, 4, 4\)"):
         begin_zarr(tmp_path / "a.ome.zarr", (2, 4, 4), axes="YX")

@@ -90,7 +90,7 @@ def test_the_window_goes_on_while_all_planes_are_looked_through(
 
 @pytest.mark.parametrize(
     ("what", "expected"),
-    [("left", []), ("3D", ["In 3D a place cannot"]), ("closed", ["Layer 'Image' is not open"])],
+    [("left", []), ("3D", ["In 3D the view canno"]), ("closed", ["Layer 'Image' is not open"])],
 )
 def test_a_search_ends_where_it_makes_no_sense_any_more(
     session: Session, stack: Image, qtbot: Any, what: str, expected: list[str]
