@@ -1,13 +1,14 @@
 """How good each of three methods is after 10, 30, 60 and 300 s of training, side by side.
 
     python tests/benchmarks/learning_curves.py --out results [--kinds nuclei] [--methods ours]
-        [--seconds 10 30 60 300] [--split report]
+        [--seconds 10 30 60 300] [--split report] [--seeds 1]
 
 Ours, a random forest and a U-Net of MONAI (peers.py) get the same images, the same painted labels
 (kinds.py), the same seconds and 2 threads. Every training runs in a process of its own, and the
-methods take turns. Writes ``learning_curves.json`` (what is in it already is not run again, so a
-long run can be broken off), and from all of it ``learning_curves.md`` and ``learning_curves.png``.
-Nothing else should run on the machine meanwhile.
+methods take turns. With ``--seeds 4`` every training is run four times with other random numbers,
+and the mean is compared. Writes ``learning_curves.json`` (what is in it already is not run again,
+so a long run can be broken off), and from all of it ``learning_curves.md`` and
+``learning_curves.png``. Nothing else should run on the machine meanwhile.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -45,9 +47,10 @@ LATE = 1.1
 """A training that took longer than its seconds by this factor says so."""
 
 TEXT = """
-Scores of images that were not painted, mean over them. Seconds are those of training; a figure in
-brackets is what it took, without imports, where that is more than a tenth longer. All learn the
-same painted labels, on {threads} threads that wait alike, each in a process of its own.
+Scores of images that were not painted, mean over them, and of several trainings the mean, least and
+most. Seconds are those of training; a figure in brackets is what it took, without imports, where
+that is more than a tenth longer. All learn the same painted labels, on {threads} threads that wait
+alike, each in a process of its own.
 
 - **Live U-Net**: `train` with `TrainConfig(seconds=...)`, then `segment`; nothing else is set.
 - **random forest** (the method of ilastik, Labkit and APOC): intensity, edges and texture at
@@ -67,23 +70,28 @@ scored, which favours them.
 Row = dict[str, Any]
 
 
-def learn(name: str, method: str, seconds: float, split: Split) -> Row:
+def learn(name: str, method: str, seconds: float, split: Split, seed: int) -> Row:
     """Train once and score; runs in a process of its own."""
     kind = KINDS[name](split)
     if method == "ours":
-        found = score_ours(kind, seconds)
+        found = score_ours(kind, seconds, seed)
     else:
-        found = score_peer(kind, method, seconds, max if HIGHER[name] else min)
-    return {"kind": name, "method": method, "split": split, "seconds": seconds} | found
+        found = score_peer(kind, method, seconds, seed, max if HIGHER[name] else min)
+    return key(name, method, seconds, split, seed) | found
 
 
-def score_ours(kind: Kind, seconds: float) -> Row:
+def key(name: str, method: str, seconds: float, split: Split, seed: int) -> Row:
+    """Return the part of a row that says which training it is of."""
+    return {"kind": name, "method": method, "split": split, "seconds": seconds, "seed": seed}
+
+
+def score_ours(kind: Kind, seconds: float, seed: int) -> Row:
     """Train and segment with this project."""
     import napari_unet as nu
 
     train = nu.train  # imports it, which is no training
     began = time.perf_counter()
-    *_, last = train(kind.painted, nu.TrainConfig(seconds=seconds, device="cpu"))
+    *_, last = train(kind.painted, nu.TrainConfig(seconds=seconds, seed=seed, device="cpu"))
     took = time.perf_counter() - began
     config = nu.PredictConfig(device="cpu")
     scores = []
@@ -94,9 +102,11 @@ def score_ours(kind: Kind, seconds: float) -> Row:
     return {"scores": mean(scores), "took": round(took, 1), "rounds": rounds}
 
 
-def score_peer(kind: Kind, method: str, seconds: float, better: Callable[..., float]) -> Row:
+def score_peer(
+    kind: Kind, method: str, seconds: float, seed: int, better: Callable[..., float]
+) -> Row:
     """Train and segment with another method; read its cells in the way that scores better."""
-    learned = {"forest": forest, "monai": monai_unet}[method](kind.painted, seconds)
+    learned = {"forest": forest, "monai": monai_unet}[method](kind.painted, seconds, seed)
     classes = kind.painted[0].meaning == "classes"
     painted_sizes = {} if classes else sizes(kind.painted)
     scores = []
@@ -114,17 +124,17 @@ def mean(scores: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: round(float(np.mean([s[name] for s in scores])), 4) for name in scores[0]}
 
 
-def run(rows: list[Row], name: str, method: str, seconds: float, split: Split) -> Row:
+def run(rows: list[Row], name: str, method: str, seconds: float, split: Split, seed: int) -> Row:
     """Return a new row: of a training, or of the whole forest that needed no more time."""
+    wanted = key(name, method, seconds, split, seed)
     if find_spec(NEEDS[method]) is None:
-        note = {"note": "not installed"}
-        return {"kind": name, "method": method, "split": split, "seconds": seconds} | note
+        return wanted | {"note": "not installed"}
     for row in rows:
-        same = (row["kind"], row["method"], row["split"]) == (name, "forest", split)
-        if same and method == "forest" and row["rounds"] == TREES and row["seconds"] < seconds:
-            return row | {"seconds": seconds}
+        whole = row["method"] == "forest" and row.get("rounds") == TREES
+        if whole and row["seconds"] < seconds and row | {"seconds": seconds} == row | wanted:
+            return row | wanted
     with children() as pool:
-        return pool.submit(learn, name, method, seconds, split).result()
+        return pool.submit(learn, name, method, seconds, split, seed).result()
 
 
 def read(path: Path, ran_on: str) -> list[Row]:
@@ -137,53 +147,70 @@ def read(path: Path, ran_on: str) -> list[Row]:
             f"{path} was measured on {content['machine']}, this is {ran_on}: curves of different "
             f"machines or versions are not comparable; choose another --out."
         )
-    rows: list[Row] = [row for row in content["rows"] if "scores" in row]
+    rows: list[Row] = [{"seed": 0} | row for row in content["rows"] if "scores" in row]
     return rows
 
 
-def value(row: Row | None, score: str) -> str:
-    """Return what the table says of one training."""
-    if row is None:
+def together(rows: Sequence[Row]) -> dict[tuple[str, str, float], list[Row]]:
+    """Put trainings that differ only in their random numbers together."""
+    found: dict[tuple[str, str, float], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row["kind"], row["method"], row["seconds"]), []).append(row)
+    return found
+
+
+def value(rows: Sequence[Row], score: str) -> str:
+    """Return what the table says of one training, or of several."""
+    if not rows:
         return "-"
-    if "scores" not in row:
-        return str(row["note"])
-    late = row["took"] > LATE * row["seconds"]
-    return f"{row['scores'][score]:.3f}" + (f" ({row['took']:.0f} s)" if late else "")
+    if any("scores" not in row for row in rows):
+        return str(rows[0]["note"])
+    scores = [row["scores"][score] for row in rows]
+    said = f"{np.mean(scores):.3f}"
+    if len(scores) > 1:
+        return f"{said} [{min(scores):.3f} to {max(scores):.3f}]"
+    late = rows[0]["took"] > LATE * rows[0]["seconds"]
+    return said + (f" ({rows[0]['took']:.0f} s)" if late else "")
 
 
 def table(rows: Sequence[Row], ran_on: str) -> str:
     """Return all scores as Markdown."""
     budgets = sorted({row["seconds"] for row in rows})
-    found = {(row["kind"], row["method"], row["seconds"]): row for row in rows}
+    found = together(rows)
     titles = ["images", "score", "method", *(f"{seconds:g} s" for seconds in budgets)]
     lines = [f"On {ran_on}.", "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for name in (name for name in KINDS if any(row["kind"] == name for row in rows)):
         for score in SHOWN[name]:
             sign = score if HIGHER[name] else f"{score} (lower is better)"
             for method in METHODS:
-                values = [value(found.get((name, method, each)), score) for each in budgets]
+                values = [value(found.get((name, method, each), ()), score) for each in budgets]
                 lines.append(f"| {' | '.join([name, sign, METHODS[method], *values])} |")
     lines += ["", *filter(None, (ahead(found, seconds) for seconds in budgets))]
     text = TEXT.format(threads=THREADS, trees=TREES, pixels=f"{MOST_PIXELS:,}".replace(",", " "))
     return "\n".join(lines) + "\n" + text
 
 
-def ahead(found: dict[tuple[str, str, float], Row], seconds: float) -> str:
+def ahead(found: dict[tuple[str, str, float], list[Row]], seconds: float) -> str:
     """Say on which kinds ours has the best of every score; nothing where not all are known."""
     won, compared = [], 0
     for name in KINDS:
-        rows = [found.get((name, method, seconds), {}) for method in METHODS]
-        if not all("scores" in row for row in rows):
+        each = [found.get((name, method, seconds), ()) for method in METHODS]
+        if not all(rows and all("scores" in row for row in rows) for rows in each):
             continue
         compared += 1
         sign = 1 if HIGHER[name] else -1
-        values = [[sign * row["scores"][score] for score in SHOWN[name]] for row in rows]
+        values = [[sign * middle(rows, score) for score in SHOWN[name]] for rows in each]
         if all(values[0][k] > max(v[k] for v in values[1:]) for k in range(len(SHOWN[name]))):
             won.append(name)
     if not compared:
         return ""
     names = f" ({', '.join(won)})" if won else ""
     return f"- After {seconds:g} s ours is ahead of both on {len(won)} of {compared}{names}."
+
+
+def middle(rows: Sequence[Row], score: str) -> float:
+    """Return the mean of a score over trainings."""
+    return float(np.mean([row["scores"][score] for row in rows]))
 
 
 def plot(path: Path, rows: Sequence[Row]) -> None:
@@ -220,9 +247,9 @@ def draw(axis: Any, rows: Sequence[Row], score: str) -> None:
     """Draw one score of one kind."""
     for method, title in METHODS.items():
         points = sorted(
-            (max(row["seconds"], row["took"]), row["scores"][score])
-            for row in rows
-            if row["method"] == method
+            (max(seconds, np.mean([row["took"] for row in each])), middle(each, score))
+            for (_, of, seconds), each in together(rows).items()
+            if of == method
         )
         if points:
             axis.plot(*zip(*points, strict=True), "o-", ms=4, color=COLOURS[method], label=title)
@@ -248,6 +275,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seconds", nargs="+", type=float, default=[10, 30, 60, 300])
     parser.add_argument("--split", choices=get_args(Split), default="report")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each")
     parser.add_argument("--out", type=Path, required=True, help="folder for results")
     return parser.parse_args()
 
@@ -272,14 +300,14 @@ def main() -> None:
     share_cores()
     ran_on = machine("napari-live-unet", "torch", "scikit-learn", "scikit-image", "monai")
     rows = read(args.out / "learning_curves.json", ran_on)
-    known = {(row["kind"], row["method"], row["split"], row["seconds"]) for row in rows}
-    for name in args.kinds:
-        for seconds in sorted(args.seconds):
-            for method in args.methods:
-                if (name, method, args.split, seconds) not in known:
-                    rows.append(run(rows, name, method, seconds, args.split))
-                    print(json.dumps(rows[-1]), flush=True)
-                    save(args.out, rows, args.split, ran_on)
+    names = tuple(key("", "", 0, args.split, 0))
+    known = {tuple(row[each] for each in names) for row in rows}
+    trainings = product(args.kinds, sorted(args.seconds), range(args.seeds), args.methods)
+    for name, seconds, seed, method in trainings:
+        if tuple(key(name, method, seconds, args.split, seed).values()) not in known:
+            rows.append(run(rows, name, method, seconds, args.split, seed))
+            print(json.dumps(rows[-1]), flush=True)
+            save(args.out, rows, args.split, ran_on)
     save(args.out, rows, args.split, ran_on)
     print((args.out / "learning_curves.md").read_text())
     if find_spec("matplotlib") is None:

@@ -52,7 +52,7 @@ class Learned:
     rounds: int
 
 
-def forest(painted: Sequence[Annotation], seconds: float) -> Learned:
+def forest(painted: Sequence[Annotation], seconds: float, seed: int) -> Learned:
     """Grow as many trees on multi-scale features as the time allows: 10 at least, 100 at most.
 
     This is what ilastik, Labkit and APOC do. Features and a chunk of trees are not broken off, so
@@ -65,9 +65,9 @@ def forest(painted: Sequence[Annotation], seconds: float) -> Learned:
     values = np.concatenate([features(image)[classes != IGNORE] for image, classes in planes])
     wanted = np.concatenate([classes[classes != IGNORE] for _, classes in planes])
     if len(wanted) > MOST_PIXELS:
-        some = np.random.default_rng(0).choice(len(wanted), MOST_PIXELS, replace=False)
+        some = np.random.default_rng(seed).choice(len(wanted), MOST_PIXELS, replace=False)
         values, wanted = values[some], wanted[some]
-    trees = RandomForestClassifier(warm_start=True, n_jobs=2, random_state=0)
+    trees = RandomForestClassifier(warm_start=True, n_jobs=2, random_state=seed)
     for count in range(TREES_AT_ONCE, TREES + 1, TREES_AT_ONCE):
         trees.set_params(n_estimators=count).fit(values, wanted)
         if time.perf_counter() - began >= seconds:
@@ -90,7 +90,7 @@ def features(image: Array) -> Array:
     return found
 
 
-def monai_unet(painted: Sequence[Annotation], seconds: float) -> Learned:
+def monai_unet(painted: Sequence[Annotation], seconds: float, seed: int) -> Learned:
     """Train MONAI's U-Net as its 2D tutorials do, until the time is used up.
 
     Residual U-Net with padded convolutions and instance normalisation, Adam at 1e-3, Dice loss and
@@ -99,9 +99,9 @@ def monai_unet(painted: Sequence[Annotation], seconds: float) -> Learned:
     import monai
     import torch
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     monai.data.set_track_meta(False)
-    rng, crop = np.random.default_rng(0), _crop()
+    rng, crop = np.random.default_rng(seed), _crop()
     planes = _planes(painted)
     network = monai.networks.nets.UNet(
         spatial_dims=2,
