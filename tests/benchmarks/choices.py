@@ -2,11 +2,13 @@
 
     python tests/benchmarks/choices.py --steps 1200 [--kinds nuclei phase ...] [--start random]
         [--channels 32] [--set fan_in=0 warm_up=20 scale=0.6 ...] [--trainings 3]
+        [--rotations 1 8]
 
 ``--set`` takes numbers of `napari_unet.engine.learning.recipe.Recipe` and of its augmentation. The
 budget is steps on one thread, so what else runs on the machine changes nothing but the time. Prints
 one line of JSON a training: the scores are means over the images that were not painted. Where there
-are several trainings of a kind, the same labels train the model further.
+are several trainings of a kind, the same labels train the model further. Where there are several
+numbers of rotated copies to average over, the same model is scored with each.
 """
 
 from __future__ import annotations
@@ -46,10 +48,14 @@ def trained(kind: Kind, config: nu.TrainConfig, start: nu.Segmenter | None) -> n
     return last.segmenter
 
 
-def scores(kind: Kind, segmenter: nu.Segmenter) -> dict[str, float]:
+def scores(kind: Kind, segmenter: nu.Segmenter, config: nu.PredictConfig) -> dict[str, float]:
     """Score on the images that were not painted."""
     each = [
-        kind.score(truth, nu.segment(segmenter, image), nu.probabilities(segmenter, image))
+        kind.score(
+            truth,
+            nu.segment(segmenter, image, config),
+            nu.probabilities(segmenter, image, config),
+        )
         for image, truth in kind.images
     ]
     return {name: round(float(np.mean([one[name] for one in each])), 3) for name in each[0]}
@@ -64,6 +70,7 @@ def main() -> None:
     parser.add_argument("--trainings", type=int, default=1, help="of each kind, one after another")
     parser.add_argument("--start", choices=["starter", "random"], default="starter")
     parser.add_argument("--channels", type=int, default=16, help="of the first level")
+    parser.add_argument("--rotations", type=int, nargs="+", default=[1], help="to average over")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER")
     arguments = parser.parse_args()
     if not DATA.is_dir():
@@ -84,7 +91,11 @@ def main() -> None:
             segmenter = trained(kind, config, segmenter)
             spent = round(time.process_time() - began, 1)
             found = {"CPU s": spent, "core": segmenter.core, "split": segmenter.split}
-            print(json.dumps({"images": name, **scores(kind, segmenter), **found}), flush=True)
+            for rotations in arguments.rotations:
+                predict = nu.PredictConfig(rotations=rotations, device="cpu")
+                row = {"images": name, "rotations": rotations}
+                row |= scores(kind, segmenter, predict) | found
+                print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":
