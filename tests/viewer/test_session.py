@@ -357,6 +357,29 @@ def test_one_job_at_a_time(session: Session, layers: Any, steps: list[Any], qtbo
     assert session.title == TRAINING
 
 
+def test_a_job_that_is_refused_leaves_the_one_that_runs_in_its_place(
+    session: Session, layers: Any, steps: list[Any], finish: Any, qtbot: Any
+) -> None:
+    """Another one may have begun while it was made: napari handles clicks meanwhile."""
+    late = Training(
+        session.viewer, [Source(*layers)], small(), None, live=True, checkpoint=None,
+        preview_every=3.0,
+    )  # fmt: skip
+    begin(session, layers, steps, qtbot)
+    running, learned = session.training, session.record
+    with pytest.raises(JobError, match="Training is still running"):
+        session.start(TrainingJob(session, late))
+
+    assert not late.live
+    assert session.training is running
+    assert session.record is learned
+    assert session.said.of_training != "Training ..."
+    session.jobs.stop()
+    finish()
+    assert session.said.of_training.startswith("Stopped; the best model so far is kept.")
+    assert session.resuming.possible
+
+
 def test_a_job_that_was_made_for_a_viewer_that_closed_is_put_away(
     session: Session, layers: Any
 ) -> None:

@@ -249,7 +249,7 @@ class Session:
             checkpoint=self.resuming.new_checkpoint(),
             preview_every=preview_every,
         )
-        self._train(training)
+        self.start(TrainingJob(self, training))
 
     def resume(self) -> None:
         """Go on with the training that was stopped, with what is painted now.
@@ -262,11 +262,7 @@ class Session:
             If a job is running.
         """
         self.jobs.require_idle(TRAINING)
-        self._train(self.resuming.again(self.viewer))
-
-    def _train(self, training: Training) -> None:
-        self.record = training.record
-        self.start(TrainingJob(self, training))
+        self.start(TrainingJob(self, self.resuming.again(self.viewer)))
 
     def segment(
         self,
@@ -336,13 +332,14 @@ class Session:
         self.said.of_training = self.said.of_training.removesuffix(RESUMABLE)
 
     def start(self, job: SessionJob[Any]) -> None:
-        """Run a job that was made for this session; `JobError` if one is running."""
-        self._job, self._trained_on = job, None
+        """Run a job that was made for this session, or close it and raise a `JobError`."""
         try:
-            job.start()
+            self.jobs.require_idle(job.title)
         except JobError:
-            self._let_go()
+            job.close()
             raise
+        self._job, self._trained_on = job, None
+        job.start()
 
     def _on_done(self) -> None:
         if self.training is not None:

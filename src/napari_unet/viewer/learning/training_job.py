@@ -27,7 +27,7 @@ class TrainingJob(SessionJob[TrainEvent]):
     Parameters
     ----------
     session : Session
-        Gets the model, and in its history a version of it at the end.
+        Gets the record, the model, and in its history a version of it at the end.
     training : Training
         What runs; closed with the job.
     """
@@ -37,6 +37,11 @@ class TrainingJob(SessionJob[TrainEvent]):
     def __init__(self, session: Session, training: Training) -> None:
         super().__init__(session)
         self.training = training
+
+    def start(self) -> None:
+        """Run beside the viewer; the curve is that of this training from now on."""
+        self._session.record = self.training.record
+        super().start()
 
     def say(self, sentence: str) -> None:
         """Put a sentence beside the curve."""
