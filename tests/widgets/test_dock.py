@@ -171,6 +171,22 @@ def test_stop_keeps_the_model_and_segments_nothing(hand: Any, viewer: Any, qtbot
     assert hand.button("Save ...").isEnabled()
 
 
+def test_resume_is_advised_as_long_as_it_is_there(hand: Any, viewer: Any, sample: Any) -> None:
+    """What was stopped cannot go on without its labels; the model that it left stays."""
+    hand.dock.panels.training.set_budget(seconds=100)
+    hand.click("Train")
+    hand.wait_to_read("Model: 1 channel")  # which comes after the first step that is read
+    hand.click("Stop")
+    hand.wait_until_idle()
+    stopped, advice = "Stopped; the best model so far is kept.", "Resume, then Finish, makes it"
+    assert hand.reads(f"{stopped} {advice} better.")
+    viewer.layers.remove(sample[1])
+
+    assert not hand.button("Resume").isVisibleTo(hand.dock.native)
+    assert hand.reads(stopped)
+    assert not hand.reads(advice)
+
+
 def test_stop_after_the_last_step_segments_nothing_either(
     hand: Any, viewer: Any, qtbot: Any
 ) -> None:

@@ -27,7 +27,7 @@ from napari_unet.viewer.learning.record import Record
 from napari_unet.viewer.learning.resuming import Resuming
 from napari_unet.viewer.learning.sources import Source
 from napari_unet.viewer.learning.training import Training
-from napari_unet.viewer.learning.training_job import RESUMABLE, TRAINING, TrainingJob
+from napari_unet.viewer.learning.training_job import TRAINING, TrainingJob
 from napari_unet.viewer.said import Said
 from napari_unet.viewer.segmenting.kept import Kept
 from napari_unet.viewer.segmenting.linking_job import LINKING, LinkingJob
@@ -161,7 +161,7 @@ class Session:
     def segmenter(self, segmenter: Segmenter | None) -> None:
         if segmenter is not self._segmenter:
             self._segmenter = segmenter
-            self._forget_stopped()  # it would go on with the model before
+            self.resuming.forget()  # it would go on with the model before
             self.segmenter_changed.emit()
 
     def go_back(self, version: Version) -> None:
@@ -323,13 +323,8 @@ class Session:
             self.said.of_result = ""  # a job that runs finds it out, and says so
             self.told.emit()
         if self.resuming.needs(event.value):
-            self._forget_stopped()
+            self.resuming.forget()
             self.told.emit()
-
-    def _forget_stopped(self) -> None:
-        """Let go of the training that was stopped, and advise nobody to go on with it."""
-        self.resuming.forget()
-        self.said.of_training = self.said.of_training.removesuffix(RESUMABLE)
 
     def start(self, job: SessionJob[Any]) -> None:
         """Run a job that was made for this session, or close it and raise a `JobError`."""
@@ -348,16 +343,10 @@ class Session:
         self._let_go()
 
     def _on_stopped(self) -> None:
-        self._offer_to_resume()
         self._break_off("" if self._job is None else self._job.stopped())
 
     def _on_failed(self, error: Exception) -> None:
-        self._offer_to_resume()
         self._break_off(str(error) if self._job is None else self._job.failed(error))
-
-    def _offer_to_resume(self) -> None:
-        if self.training is not None:
-            self.resuming.keep(self.training)
 
     def _break_off(self, sentence: str) -> None:
         self.progress = 0.0

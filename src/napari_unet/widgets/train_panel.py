@@ -10,6 +10,7 @@ from napari.utils.theme import Theme
 
 from napari_unet.core.config import TrainConfig
 from napari_unet.viewer.learning.live import Live
+from napari_unet.viewer.learning.training_job import STOPPED
 from napari_unet.viewer.preferences import preferences
 from napari_unet.viewer.session import TRAINING, Session
 from napari_unet.widgets.budget import Budget
@@ -22,6 +23,7 @@ from napari_unet.widgets.telling import telling_errors
 __all__ = ["TrainPanel"]
 
 FIRST_STEPS = "Paint a few cells and some background, then train."
+RESUMABLE = " Resume, then Finish, makes it better."
 NEXT_STEPS = "Segment with this model, or paint where it is wrong and train again."
 
 
@@ -115,6 +117,8 @@ class TrainPanel:
         """Say what there is to say; an error of the last click is not."""
         waits = self.live.waits_for
         said = f"Live: paint {waits}." if waits else self._session.said.of_training
+        if said == STOPPED and self._session.resuming.possible:
+            said += RESUMABLE
         self._said.value = said or (NEXT_STEPS if self._session.segmenter else FIRST_STEPS)
 
     def _begin(self, *, live: bool) -> None:
@@ -124,16 +128,10 @@ class TrainPanel:
             session.jobs.require_idle(TRAINING)
             image, labels, config = data.image, data.labels, self.config()
             config = dataclasses.replace(config, seconds=0, steps=0) if live else config
-            also = data.others()
+            also, every = data.others(), preferences().live_seconds
             if data.settle_meaning(also):
                 session.train(
-                    image,
-                    labels,
-                    data.regions,
-                    config,
-                    also=also,
-                    live=live,
-                    preview_every=preferences().live_seconds,
+                    image, labels, data.regions, config, also=also, live=live, preview_every=every
                 )
         finally:
             self._renew_buttons()

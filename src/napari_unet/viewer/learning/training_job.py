@@ -14,11 +14,11 @@ from napari_unet.viewer.session_job import SessionJob
 if TYPE_CHECKING:
     from napari_unet.viewer.session import Session
 
-__all__ = ["RESUMABLE", "TRAINING", "TrainingJob"]
+__all__ = ["STOPPED", "TRAINING", "TrainingJob"]
 
 TRAINING = "Training"
-RESUMABLE = " Resume, then Finish, makes it better."
-"""Said of a training that was stopped, as long as it can go on."""
+STOPPED = "Stopped; the best model so far is kept."
+"""Said of a training that left a model."""
 
 
 class TrainingJob(SessionJob[TrainEvent]):
@@ -75,14 +75,19 @@ class TrainingJob(SessionJob[TrainEvent]):
         return self.training.record.describe(event)
 
     def stopped(self) -> str:
-        """Remember the model that a stop left; say what is left."""
+        """Keep the training, to resume it, and remember the model it left; say what is left."""
+        self._session.resuming.keep(self.training)
         model = self._session.segmenter
         if model is None:
             return "Stopped; nothing was learned yet."
         if model is not self.training.start:
             self._remember(f"{self.training.record.quality(None)} (stopped)")
-        better = RESUMABLE if self._session.resuming.possible else ""
-        return f"Stopped; the best model so far is kept.{better}"
+        return STOPPED
+
+    def failed(self, error: Exception) -> str:
+        """Keep the training, to resume it; say why it broke off."""
+        self._session.resuming.keep(self.training)
+        return super().failed(error)
 
     def close(self) -> None:
         """Follow the user no more."""
