@@ -38,7 +38,7 @@ def host() -> Iterator[Host]:
 @pytest.fixture
 def jobs(viewer: Any, qtbot: Any) -> Iterator[Jobs]:  # noqa: ARG001 (the slots need a Qt loop)
     """The jobs of that viewer."""
-    jobs = Jobs.of(viewer)
+    jobs = Jobs(viewer)
     yield jobs
     jobs.close()
 
@@ -564,14 +564,6 @@ def test_a_job_that_ended_keeps_no_images(jobs: Jobs, diary: Diary, qtbot: Any) 
 
     assert diary.events == [1000]
     assert alive() is None
-
-
-def test_panels_share_the_jobs_of_a_viewer(viewer: Any, make_napari_viewer_proxy: Any) -> None:
-    """Plugins are handed a proxy of the viewer; it stands for the same jobs."""
-    proxy = make_napari_viewer_proxy()
-
-    assert Jobs.of(proxy) is Jobs.of(proxy.__wrapped__)
-    assert Jobs.of(proxy) is not Jobs.of(viewer)
 
 
 @pytest.mark.parametrize("stop", [False, True])

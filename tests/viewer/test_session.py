@@ -60,6 +60,14 @@ def steps(session: Session) -> list[Any]:
     return events
 
 
+@pytest.fixture
+def trained(session: Session) -> list[Any]:
+    """The images of the trainings that came to their end."""
+    images: list[Any] = []
+    session.trained.connect(images.append)
+    return images
+
+
 def begin(session: Session, layers: Any, steps: list[Any], qtbot: Any) -> None:
     """Start a training that does not end by itself, and wait for its first steps."""
     session.train(*layers, None, ENDLESS)
@@ -137,7 +145,7 @@ def test_training_again_goes_on_from_the_last_model(
 
 
 def test_a_stopped_training_keeps_its_model(
-    session: Session, layers: Any, steps: list[Any], finish: Any, qtbot: Any
+    session: Session, layers: Any, steps: list[Any], trained: list[Any], finish: Any, qtbot: Any
 ) -> None:
     """It is not followed by anything, and can be trained on."""
     begin(session, layers, steps, qtbot)
@@ -147,23 +155,22 @@ def test_a_stopped_training_keeps_its_model(
     assert session.segmenter is not None
     assert session.said.of_training == "Stopped; the best model so far is kept."
     assert session.resuming.possible
-    assert session.take_trained_image() is None
+    assert trained == []
 
 
-def test_the_image_is_handed_out_once_after_a_training(
-    session: Session, layers: Any, finish: Any
+def test_the_image_of_a_training_that_came_to_its_end_is_told(
+    session: Session, layers: Any, finish: Any, trained: list[Any]
 ) -> None:
     """To be segmented right away, if it is still open."""
     image, labels = layers
     session.train(image, labels, None, small())
     finish()
-    assert session.take_trained_image() is image
-    assert session.take_trained_image() is None
+    assert trained == [image]
 
     session.train(image, labels, None, small())
     session.viewer.layers.remove(image)
     finish()
-    assert session.take_trained_image() is None
+    assert trained == [image]
 
 
 def test_painting_goes_on_while_it_trains(
@@ -275,10 +282,9 @@ def test_a_training_that_learns_nothing_leaves_the_stopped_one_resumable(
     assert len(steps) == seen
     assert session.resuming.possible
     session.resume()
-    qtbot.wait_until(lambda: len(steps) > seen, timeout=100_000)
+    qtbot.wait_until(lambda: len(session.record.seconds) > len(learned), timeout=100_000)
 
     assert session.record.seconds[: len(learned)] == learned
-    assert len(session.record.seconds) > len(learned)
 
 
 def test_without_its_file_a_stopped_training_is_not_offered(
@@ -405,7 +411,7 @@ def test_nothing_is_kept_of_an_image_that_was_removed(session: Session, layers: 
 
 
 def test_what_cannot_be_learned_is_said_in_one_sentence(
-    session: Session, layers: Any, finish: Any, messages: Any
+    session: Session, layers: Any, finish: Any, trained: list[Any], messages: Any
 ) -> None:
     """As a notification, and where the dock shows how the training went."""
     image, labels = layers
@@ -417,7 +423,7 @@ def test_what_cannot_be_learned_is_said_in_one_sentence(
     assert severity == "error"
     assert message == session.said.of_training
     assert session.segmenter is None
-    assert session.take_trained_image() is None
+    assert trained == []
 
 
 def test_training_regions_reach_the_training(session: Session, layers: Any, finish: Any) -> None:
@@ -486,6 +492,13 @@ def test_closing_the_viewer_ends_what_runs_and_leaves_no_process(
     qtbot.wait_until(lambda: set(psutil.Process().children()) <= before, timeout=100_000)
 
     assert session.jobs.state == "idle"
+
+
+def test_panels_share_the_session_of_a_viewer(make_napari_viewer_proxy: Any) -> None:
+    """Plugins are handed a proxy of the viewer; it stands for the same session."""
+    proxy = make_napari_viewer_proxy()
+
+    assert Session.of(proxy) is Session.of(proxy.__wrapped__)
 
 
 def test_viewers_have_sessions_of_their_own(host: Host, qtbot: Any) -> None:

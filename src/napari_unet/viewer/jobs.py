@@ -16,7 +16,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
-from weakref import WeakKeyDictionary
 
 from napari.qt.threading import create_worker
 from napari.utils import progress
@@ -43,7 +42,7 @@ _FOR_PROGRAMMERS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning
 
 
 class Jobs:
-    """The jobs of one viewer: at most one runs. Use `Jobs.of`, on the main thread.
+    """The jobs of one viewer, for the main thread: at most one runs.
 
     Every job that was started ends in exactly one of the signals ``done``, ``stopped`` and
     ``failed``, on the main thread, and ``state`` is "idle" before it is emitted. After `stop` no
@@ -61,22 +60,12 @@ class Jobs:
     stopped = Signal()
     failed = Signal(Exception)
 
-    _all: ClassVar[WeakKeyDictionary[ViewerModel, Jobs]] = WeakKeyDictionary()
-
     def __init__(self, viewer: ViewerModel) -> None:
         self._job: _Job | None = None
         self._closed = False
         window = getattr(viewer, "window", None)  # a ViewerModel has none
         if window is not None:
             window.main_menu.window().destroyed.connect(self.close)
-
-    @classmethod
-    def of(cls, viewer: ViewerModel) -> Jobs:
-        """Return the jobs of a viewer, the same object for all panels."""
-        owner = getattr(viewer, "__wrapped__", viewer)  # plugins are given a proxy of it
-        if owner not in cls._all:
-            cls._all[owner] = cls(owner)
-        return cls._all[owner]
 
     @property
     def state(self) -> Literal["idle", "running"]:

@@ -79,24 +79,27 @@ class Session:
         What there is to say about the last training, and about the last result.
     resuming : Resuming
         The training that was stopped and can go on.
+    closed : bool
+        Whether the viewer is closed, and widgets may be gone.
     progress : float
         Share of the running or last job that is done, 0 ... 1.
     """
 
     segmenter_changed = Signal()
     told = Signal()  # there is something new to say, or to draw
+    trained = Signal(Image)  # a training came to its end, and this is the image that it was about
 
     _all: ClassVar[WeakKeyDictionary[ViewerModel, Session]] = WeakKeyDictionary()
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = weakref.ref(viewer)
-        self._closed = False
+        self.closed = False
         window = getattr(viewer, "window", None)  # a ViewerModel has none
         if window is not None:  # before the jobs, whose end then finds that this is closed
             window.main_menu.window().destroyed.connect(self.close)
             # a script that exits leaves the window to Qt, which deletes what closing needs first
             atexit.register(self.close)
-        self.jobs = Jobs.of(viewer)
+        self.jobs = Jobs(viewer)
         self.host = Host()
         self.background = Background(
             Host(warm_up=("napari_unet.engine.process.tasks", "napari_unet.core.nearesttwo_numba"))
@@ -113,7 +116,6 @@ class Session:
         self.progress = 0.0
         self._segmenter: Segmenter | None = None
         self._job: SessionJob[Any] | None = None
-        self._trained_on: weakref.ref[Image] | None = None
         self.jobs.done.connect(self._on_done)
         self.jobs.stopped.connect(self._on_stopped)
         self.jobs.failed.connect(self._on_failed)
@@ -129,7 +131,7 @@ class Session:
 
     def close(self) -> None:
         """Stop what runs and end the compute process; nothing can be started after."""
-        self._closed = True
+        self.closed = True
         atexit.unregister(self.close)
         self.jobs.close()
         if self.autosave is not None:
@@ -139,11 +141,7 @@ class Session:
         self.resuming.close()
         self.segmenter_changed.disconnect()
         self.told.disconnect()
-
-    @property
-    def closed(self) -> bool:
-        """Whether the viewer is closed, and widgets may be gone."""
-        return self._closed
+        self.trained.disconnect()
 
     @property
     def viewer(self) -> ViewerModel:
@@ -196,12 +194,6 @@ class Session:
         of = self.said.image
         others = of is not image and of in self.viewer.layers and self.jobs.state == "idle"
         return "" if others else self.said.of_result
-
-    def take_trained_image(self) -> Image | None:
-        """Return, once, the image of a training that has just come to its end, if it is open."""
-        image = None if self._trained_on is None else self._trained_on()
-        self._trained_on = None
-        return image if image is not None and image in self.viewer.layers else None
 
     @property
     def training(self) -> Training | None:
@@ -333,29 +325,29 @@ class Session:
         except JobError:
             job.close()
             raise
-        self._job, self._trained_on = job, None
+        self._job = job
         job.start()
 
     def _on_done(self) -> None:
-        if self.training is not None:
-            self._trained_on = weakref.ref(self.training.image)
-        self.told.emit()  # the last event may not have been due
+        training = self.training
         self._let_go()
+        if training is not None and training.image in self.viewer.layers:
+            self.trained.emit(training.image)
 
     def _on_stopped(self) -> None:
-        self._break_off("" if self._job is None else self._job.stopped())
-
-    def _on_failed(self, error: Exception) -> None:
-        self._break_off(str(error) if self._job is None else self._job.failed(error))
-
-    def _break_off(self, sentence: str) -> None:
         self.progress = 0.0
         if self._job is not None:
-            self._job.say(sentence)
-        self.told.emit()
+            self._job.say(self._job.stopped())
+        self._let_go()
+
+    def _on_failed(self, error: Exception) -> None:
+        self.progress = 0.0
+        if self._job is not None:
+            self._job.say(self._job.failed(error))
         self._let_go()
 
     def _let_go(self) -> None:
         if self._job is not None:
             self._job.close()
             self._job = None
+        self.told.emit()

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import Container
+from napari.layers import Image
 from napari.utils.theme import get_theme
 from psygnal import SignalInstance
 
@@ -65,7 +66,7 @@ class LiveUNet(Container):  # type: ignore[type-arg]
         self._listening = True
         for signal in self._news():
             signal.connect(self._renew)
-        self.session.jobs.done.connect(self._on_done)
+        self.session.trained.connect(self._on_trained)
         self.session.viewer.events.theme.connect(self._follow_theme)
         self._axis_names.follow()  # first, so that the panels look at the image with its names
         self.panels.follow()
@@ -80,7 +81,7 @@ class LiveUNet(Container):  # type: ignore[type-arg]
         self._keep_settings()
         for signal in self._news():
             signal.disconnect(self._renew)
-        self.session.jobs.done.disconnect(self._on_done)
+        self.session.trained.disconnect(self._on_trained)
         self.session.viewer.events.theme.disconnect(self._follow_theme)
         self.panels.leave()
         self._axis_names.leave()
@@ -116,18 +117,16 @@ class LiveUNet(Container):  # type: ignore[type-arg]
             self.session.shown = Shown(self._start, *configs, segmenter, chosen, others)
 
     def _news(self) -> tuple[SignalInstance, ...]:
-        session, jobs = self.session, self.session.jobs
-        signals = (jobs.started, jobs.stopped, jobs.failed)
-        return (session.told, session.segmenter_changed, session.history.changed, *signals)
+        session = self.session
+        changes = (session.segmenter_changed, session.history.changed)
+        return (session.told, *changes, session.jobs.started)
 
     def _renew(self, _: object = None) -> None:
         self.panels.renew()
 
-    def _on_done(self) -> None:
-        self._renew()
+    def _on_trained(self, image: Image) -> None:
         # one click trains and shows: the plane in view is segmented right after
-        image = self.session.take_trained_image()
-        if image is not None and not self.panels.training.live.on:
+        if not self.panels.training.live.on:
             self.panels.segmentation.segment(image, "current plane")
 
     def _follow_theme(self, _: object = None) -> None:
