@@ -313,6 +313,36 @@ def test_other_painted_images_are_trained_on_with_the_regions_chosen_for_them(
     assert [one.regions for one in data.others()] == [None]
 
 
+def test_training_regions_that_two_images_share_are_those_of_both(
+    viewer: Any, open_dock: Any
+) -> None:
+    """Whatever was trained on since, and in a dock that is opened again."""
+    image, other = (viewer.add_image(IMAGE.copy(), name=name) for name in ("cells", "next field"))
+    labels, more = (new_scribbles(viewer, one) for one in (image, other))
+    regions = new_regions(viewer, image)
+    for one, drawn in ((image, labels), (other, more)):
+        drawn.data[:] = SCRIBBLES
+        link(drawn, one)
+    link(regions, image)  # it came back after a crash, say
+    hand = open_dock()
+    data = hand.dock.panels.data
+    data.choice.image_box.value = image
+    assert data.regions is regions
+    data.choice.image_box.value = other
+    data.choice.regions_box.value = regions
+    data.choice.image_box.value = image
+    hand.click("Train")
+    hand.session.jobs.stop()
+    hand.wait_until_idle()
+    data.choice.image_box.value = other
+    assert [one.regions for one in data.others()] == [regions]
+    viewer.window.remove_dock_widget(hand.dock.native)
+
+    data = open_dock().dock.panels.data
+    assert data.chosen() == (other, more, regions)
+    assert [one.regions for one in data.others()] == [regions]
+
+
 def test_training_regions_that_come_back_are_chosen(viewer: Any, hand: Any, sample: Any) -> None:
     """After a crash, say, they are added when their image is chosen already; once is enough."""
     image, _ = sample

@@ -17,7 +17,7 @@ __all__ = ["ImageRegions"]
 
 
 class ImageRegions:
-    """Remembers what was chosen for each image; keeps no layer alive.
+    """Remembers what was chosen for each image; keeps neither layers nor their viewer alive.
 
     In the regions of another image, what is not painted would count as background.
 
@@ -28,21 +28,24 @@ class ImageRegions:
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
-        self._viewer = viewer
+        self._viewer = ref(viewer)
         self._chosen: WeakKeyDictionary[Image, ref[Shapes] | None] = WeakKeyDictionary()
 
     def put(self, image: Image | None, regions: Shapes | None) -> None:
         """Remember what is chosen for an image, if one is meant."""
-        if image is None or regions is self.get(image):
+        viewer = self._viewer()
+        if viewer is None or image is None or (regions is None and self.get(image) is None):
             return
         self._chosen[image] = None if regions is None else ref(regions)
-        images = image_layers(self._viewer)
+        images = image_layers(viewer)
         if regions is not None and not any(is_linked(regions, one) for one in images):
             link(regions, image)  # so they are saved, and found again after a crash
 
     def get(self, image: Image | None) -> Shapes | None:
         """Return what was chosen for an image, or else was trained on with it, if it is open."""
-        shapes = [layer for layer in self._viewer.layers if isinstance(layer, Shapes)]
+        viewer = self._viewer()
+        there = () if viewer is None else viewer.layers
+        shapes = [layer for layer in there if isinstance(layer, Shapes)]
         if image is None or image not in self._chosen:
             return None if image is None else last_linked(shapes, image)
         chosen = self._chosen[image]

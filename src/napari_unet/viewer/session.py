@@ -21,6 +21,7 @@ from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import JobError
 from napari_unet.viewer.background import Background
 from napari_unet.viewer.batches.batch import Batch
+from napari_unet.viewer.imageregions import ImageRegions
 from napari_unet.viewer.jobs import Jobs
 from napari_unet.viewer.learning.history import History, Version
 from napari_unet.viewer.learning.record import Record
@@ -71,6 +72,8 @@ class Session:
         Saves the work now and then, once a dock was opened.
     batch : Batch
         What became of each image of the last batch.
+    regions : ImageRegions
+        The training regions that were chosen for each image.
     shown : Shown or None
         The settings of the dock that was closed last.
     title : str
@@ -109,6 +112,7 @@ class Session:
         self.record = Record()
         self.autosave: Autosave | None = None
         self.batch = Batch.none()
+        self.regions = ImageRegions(viewer)
         self.shown: Shown | None = None
         self.said = Said()
         self.resuming = Resuming()

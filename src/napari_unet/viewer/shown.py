@@ -30,7 +30,7 @@ class Shown:
     segmenter : Segmenter or None
         The model of then.
     chosen : tuple of weak references
-        The image, the labels and the training regions, of which a layer may be gone since.
+        The image and the labels, of which a layer may be gone since.
     others : bool
         Whether the other painted images are trained on too.
     """

@@ -100,20 +100,19 @@ class LiveUNet(Container):  # type: ignore[type-arg]
         if shown is None:
             return
         data.others_box.value = shown.others
-        boxes = (data.choice.image_box, data.choice.labels_box, data.choice.regions_box)
+        boxes = (data.choice.image_box, data.choice.labels_box)
         for box, kept in zip(boxes, shown.chosen, strict=True):
             layer = None if kept is None else kept()
             if layer is not None and layer in box.choices:
                 box.value = layer
-        if shown.chosen[-1] is None:  # although the image was trained on with some
-            data.choice.regions_box.value = None
 
     def _keep_settings(self) -> None:
         """Keep them for the next dock."""
         panels, segmenter = self.panels, self.session.segmenter
         with suppress(InputError):  # those that are not legal are not kept
             configs = panels.training.config(), panels.predict_config()
-            chosen, others = Shown.weakly(panels.data.chosen()), panels.data.others_box.value
+            image, labels, _ = panels.data.chosen()
+            chosen, others = Shown.weakly((image, labels)), panels.data.others_box.value
             self.session.shown = Shown(self._start, *configs, segmenter, chosen, others)
 
     def _news(self) -> tuple[SignalInstance, ...]:

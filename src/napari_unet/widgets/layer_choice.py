@@ -10,8 +10,8 @@ from psygnal import Signal
 
 from napari_unet.errors import InputError
 from napari_unet.viewer import layers, notes
-from napari_unet.viewer.imageregions import ImageRegions
 from napari_unet.viewer.regions import new_regions
+from napari_unet.viewer.session import Session
 from napari_unet.widgets.layer_box import layer_box, offer_anew, with_button
 from napari_unet.widgets.parts import button
 from napari_unet.widgets.telling import telling_errors
@@ -29,7 +29,7 @@ class LayerChoice:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self.image_regions, self._had_image = ImageRegions(viewer), False
+        self.image_regions, self._had_image = Session.of(viewer).regions, False
         self.image_box = layer_box("Image", self._images, "The image to learn from and to segment.")
         self.labels_box = layer_box(
             "Labels", self._labels, "The labels layer with your painted cells and background."
