@@ -9,16 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import zarr
 from napari.layers import Labels
 
 from napari_unet.core.config import TrainConfig
 from napari_unet.engine.events import StepDone
 from napari_unet.sample_data import painted_scribbles, touching_cells
 from napari_unet.viewer.notes import set_meaning
-from napari_unet.viewer.reading import served_planes
 from napari_unet.viewer.session import Session
-from napari_unet.viewer.stack import ImageStack
 
 IMAGE, TRUTH = touching_cells((128, 128))
 SCRIBBLES = painted_scribbles(TRUTH).astype(np.uint16)
@@ -169,18 +166,3 @@ def test_a_plane_that_cannot_be_read_fails_the_training_in_one_sentence(
     assert severity == "error"
     assert message.startswith("The pixels of layer 'embryo', plane 3 could not be read (EOFError")
     assert session.said.of_training == message
-
-
-def test_of_all_planes_that_are_served_only_the_last_is_kept(viewer: Any) -> None:
-    """Each of this stack is stored in one piece, so it is in memory once any of it is read."""
-    movie = zarr.create_array({}, shape=(3, 40, 50), chunks=(1, 40, 50), dtype="uint8")
-    movie[...] = np.arange(3)[:, None, None]
-    image = viewer.add_image(movie, name="movie", contrast_limits=(0, 3))
-    planes = [one.array for one in served_planes(ImageStack.of(image), image.name)]
-    corner = np.s_[:, :5, :6]
-
-    assert [int(plane[corner].max()) for plane in planes] == [0, 1, 2]
-    movie[...] = 7
-    assert planes[2][corner].max() == 2
-    assert planes[0][corner].max() == 7
-    assert planes[2][corner].max() == 7

@@ -10,7 +10,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.engine.process.lazy import Reader, Served, read
 from napari_unet.errors import InputError
 from napari_unet.viewer.stack import ImageStack, PlaneIndex
@@ -27,41 +26,8 @@ def served(stack: ImageStack, index: PlaneIndex, name: str) -> Served:
 
 
 def served_planes(stack: ImageStack, name: str) -> tuple[Served, ...]:
-    """Return what reads all planes, and keeps no more than the one that was read last."""
-    last = _Last(stack)
-    indices = stack.indices()
-    return tuple(Served(_Plane(last, index), _plane_name(index, name)) for index in indices)
-
-
-class _Last:
-    """The plane of a stack that was read last: a plane may be in memory once it is read."""
-
-    def __init__(self, stack: ImageStack) -> None:
-        self.stack = stack
-        self._index: PlaneIndex | None = None
-        self._plane = stack.lazy_plane(next(iter(stack.indices())))
-
-    def plane(self, index: PlaneIndex) -> LazyPlane:
-        if index != self._index:
-            self._index, self._plane = index, self.stack.lazy_plane(index)
-        return self._plane
-
-
-class _Plane:
-    """A plane that is let go when another one is read."""
-
-    def __init__(self, last: _Last, index: PlaneIndex) -> None:
-        like = last.stack.lazy_plane(index)
-        self.shape, self.ndim, self.dtype, self.chunk = (
-            like.shape,
-            like.ndim,
-            like.dtype,
-            like.chunk,
-        )
-        self._last, self._index = last, index
-
-    def __getitem__(self, index: tuple[slice, slice, slice]) -> NDArray[Any]:
-        return self._last.plane(self._index)[index]
+    """Return what reads all planes."""
+    return tuple(served(stack, index, name) for index in stack.indices())
 
 
 def _plane_name(index: PlaneIndex, name: str) -> str:
