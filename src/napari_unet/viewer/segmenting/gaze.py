@@ -64,7 +64,6 @@ class Gaze:
         """
         for plane in outward(planes, lambda: self.field.plane, plane_distance):
             self._at = plane
-            self.mailbox.clear()
             self.mailbox.put(self._in_view)
             yield plane
 
