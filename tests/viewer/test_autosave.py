@@ -513,3 +513,14 @@ def test_no_piece_is_saved_of_data_that_has_gone(viewer: Any) -> None:
     assert not list(pieces)
     assert [c.plane for c, _ in changes.begin(everything=True, flush=False)] == [(0,)]
     changes.leave()
+
+
+def test_what_was_never_looked_at_stays_due_until_there_is_time_for_it(viewer: Any) -> None:
+    """At the end only what was painted is saved."""
+    layer = viewer.add_labels(np.ones((2, 40, 50), np.uint16))
+    set_meaning(layer, "scribbles")
+    changes = Changes(layer, viewer)
+    assert not list(changes.begin(everything=False, flush=False))
+    assert len(list(changes.begin(everything=True, flush=False))) == 2
+    assert not list(changes.begin(everything=True, flush=False))
+    changes.leave()

@@ -84,6 +84,21 @@ def test_cells_are_light_blue_or_of_the_colours_of_their_classes(
     assert layer.get_color(0) is None
 
 
+def test_an_image_that_was_given_other_data_is_not_looked_at(
+    viewer: Any,
+    mailbox: Mailbox,
+    qtbot: Any,  # noqa: ARG001 (Qt's loop)
+) -> None:
+    """Before the training has begun, too: it learns from the pixels of the moment of the click."""
+    image: Image = viewer.add_image(np.zeros((40, 50), np.float32), contrast_limits=(0, 1))
+    preview = Preview(viewer, image, mailbox, every=1.0)
+    image.data = np.zeros((80, 90), np.float32)
+    preview.begin(MODEL)
+
+    assert mailbox.take() == []
+    preview.close()
+
+
 def test_no_memory_is_taken_for_a_preview_that_is_closed(preview: Any, mailbox: Mailbox) -> None:
     """It was asked for just before the end of the training, and is taken by its thread after."""
     closed = preview(np.zeros((40, 50), np.float32))
