@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,7 @@ from napari_unet.errors import InputError
 from napari_unet.viewer.cellclasses import class_names, classes_of, colour_by_class, show_classes
 from napari_unet.viewer.notes import linked_planes
 from napari_unet.viewer.segmenting.features import forget_features
+from napari_unet.viewer.segmenting.finding import Finding
 from napari_unet.viewer.segmenting.kept import KeptPlane
 from napari_unet.viewer.segmenting.results import (
     UNFINISHED,
@@ -41,53 +42,11 @@ from napari_unet.viewer.stack import ImageStack, PlaneIndex, shown_plane
 __all__ = ["Rethreshold"]
 
 
-@dataclass(slots=True, eq=False)
-class _Work:
-    """The planes of an image that are to get the cells of a configuration.
-
-    Attributes
-    ----------
-    kept : dict
-        What is kept of the planes, in their order.
-    base : int
-        The highest number of a cell in the planes of which nothing is kept.
-    link : bool
-        Whether the planes are to be linked once all of them are done, because they were.
-    numbered : dict
-        After which number the cells of a plane that is done are numbered.
-    objects : dict
-        How many they are.
-    classes : dict
-        What kind each of them is, where the model tells.
-    """
-
-    image: Image
-    config: PredictConfig
-    kept: dict[PlaneIndex, KeptPlane]
-    base: int
-    link: bool = False
-    numbered: dict[PlaneIndex, int] = field(default_factory=dict)
-    objects: dict[PlaneIndex, int] = field(default_factory=dict)
-    classes: dict[PlaneIndex, list[str]] = field(default_factory=dict)
-
-    @property
-    def left(self) -> list[PlaneIndex]:
-        """The planes that are not done."""
-        return [plane for plane in self.kept if plane not in self.objects]
-
-    def start(self, plane: PlaneIndex) -> int | None:
-        """Return after which number a plane's cells come, or None while that is not known."""
-        before = [other for other in self.kept if other < plane]
-        if any(other not in self.objects for other in before):
-            return None
-        return self.base + sum(self.objects[other] for other in before)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
     """A question that waits for its answer, which comes into ``memory``."""
 
-    work: _Work
+    work: Finding
     plane: PlaneIndex
     numbered: int
     memory: SharedArray
@@ -110,7 +69,7 @@ class Rethreshold:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._wanted: tuple[Image, PredictConfig] | None = None
-        self._work: _Work | None = None
+        self._work: Finding | None = None
         self._asked: _Asked | None = None
 
     def follow(self) -> None:
@@ -179,7 +138,7 @@ class Rethreshold:
         shown = shown_plane(self._session.viewer, work.image)
         self._ask(work, shown if shown in work.left else work.left[0])
 
-    def _begin(self, image: Image, config: PredictConfig) -> _Work | None:
+    def _begin(self, image: Image, config: PredictConfig) -> Finding | None:
         usable = self._usable(image) if image in self._session.viewer.layers else {}
         if not usable:
             return None
@@ -190,9 +149,9 @@ class Rethreshold:
             # as in a segmentation of one plane: rather share numbers than run out of them
             used = used if used < np.iinfo(layer.data.dtype).max // 2 else 0
         link = layer is not None and linked_planes(layer) is not None
-        return _Work(image, config, usable, used, link)
+        return Finding(image, config, usable, used, link)
 
-    def _link_again(self, work: _Work) -> None:
+    def _link_again(self, work: Finding) -> None:
         """Link planes that were linked before their cells were found anew; a job has its turn."""
         layer = self._layer(work.image)
         # one that was made because the user deleted it was never linked
@@ -228,7 +187,7 @@ class Rethreshold:
             if work.left and self._wanted is None:
                 self._wanted = (work.image, work.config)
 
-    def _ask(self, work: _Work, plane: PlaneIndex) -> None:
+    def _ask(self, work: Finding, plane: PlaneIndex) -> None:
         known = work.kept[plane]
         numbered = work.start(plane)
         if numbered is None:  # until it is known, cells keep about the colours they have
@@ -273,7 +232,7 @@ class Rethreshold:
             self.told.emit()
         self._go_on()
 
-    def _show(self, work: _Work, plane: PlaneIndex, cells: NDArray[Any]) -> None:
+    def _show(self, work: Finding, plane: PlaneIndex, cells: NDArray[Any]) -> None:
         viewer, image = self._session.viewer, work.image
         layer = self._layer(image) or self._new_layer(work)
         if work.numbered[plane] + work.objects[plane] > np.iinfo(layer.data.dtype).max:
@@ -283,7 +242,7 @@ class Rethreshold:
         if viewer.dims.ndisplay == 3 or plane == shown_plane(viewer, image):
             layer.refresh(extent=False, highlight=False, thumbnail=False)
 
-    def _number(self, work: _Work) -> None:
+    def _number(self, work: Finding) -> None:
         """Number the cells through all planes, now that it is known how many each has."""
         layer = self._layer(work.image)
         for plane, before in work.numbered.items():
@@ -293,7 +252,7 @@ class Rethreshold:
                 work.numbered[plane] = start
                 self._show(work, plane, np.where(cells > 0, cells + start - before, 0))
 
-    def _show_classes(self, work: _Work) -> None:
+    def _show_classes(self, work: Finding) -> None:
         layer = self._layer(work.image)
         if layer is None or not (any(work.classes.values()) or classes_of(layer)):
             return
@@ -312,7 +271,7 @@ class Rethreshold:
             return next(iter(segmentations(self._session.viewer, image)), None)
         return None
 
-    def _new_layer(self, work: _Work) -> Labels:
+    def _new_layer(self, work: Finding) -> Labels:
         """Make the layer again that the user deleted."""
         shape = ImageStack.of(work.image).shape
         known = next(iter(work.kept.values()))
