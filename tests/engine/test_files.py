@@ -123,8 +123,52 @@ def test_pictures_are_read_without_their_alpha(case: str, tmp_path: Path) -> Non
 
     for read in (read_image, lambda path: open_image(path).data):
         np.testing.assert_array_equal(read(tmp_path / f"a.{suffix}"), expected(pixels))
-    described = open_image(tmp_path / f"a.{suffix}", decode=False)
-    assert described.data.shape == expected(pixels).shape
+
+
+@pytest.mark.parametrize("case", PICTURES)
+def test_an_opened_picture_is_decoded_when_its_pixels_are_asked_for(
+    case: str, tmp_path: Path
+) -> None:
+    """It is described as it is, also while nobody has looked at its pixels; they are kept then."""
+    pixels, suffix, expected = PICTURES[case]
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(pixels).save(path)
+    seen, unseen = open_image(path).data, open_image(path).data
+
+    for data in (seen, unseen):
+        assert (data.shape, data.dtype) == (expected(pixels).shape, expected(pixels).dtype)
+    np.testing.assert_array_equal(seen[:, 2:5, 3:], expected(pixels)[:, 2:5, 3:])
+    path.write_bytes(path.read_bytes()[:-40])
+    np.testing.assert_array_equal(seen, expected(pixels))
+    with pytest.raises(InputError, match=rf"The pixels of .*a\.{suffix} could not be read"):
+        np.asarray(unseen)
+
+
+SMALL_MEMORY = """
+import resource, sys
+import numpy as np
+from napari_unet.engine.formats.imagefile import open_image
+data = open_image(sys.argv[1]).data
+pages = int(open("/proc/self/statm").read().split()[0])
+room = pages * resource.getpagesize() + 1.5 * data.size
+resource.setrlimit(resource.RLIMIT_AS, (int(room), resource.RLIM_INFINITY))
+np.asarray(data)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there the size of a process cannot be limited")
+def test_missing_memory_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    """Whoever reads the pixels knows what to do about it: a batch, a smaller tile."""
+    Image.new("L", (10_000, 10_000)).save(tmp_path / "a.png", compress_level=1)
+
+    run = subprocess.run(
+        [sys.executable, "-c", SMALL_MEMORY, str(tmp_path / "a.png")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.stderr.splitlines()[-1] == "MemoryError"
 
 
 def deep_png(pixels: np.ndarray) -> bytes:

@@ -221,7 +221,7 @@ def _read(args: argparse.Namespace) -> list[Annotation]:
         classes = read_classes(args.classes, pairs, args.meaning)
     annotations = []
     for (image, labels), kinds in zip(pairs, classes, strict=True):
-        opened = open_image(image, decode=False)
+        opened = open_image(image)
         planes, width = opened.plane_axes, opened.pixel_width
         region = read_labels(regions[image], planes=planes) > 0 if image in regions else None
         pixels, painted = read_image(image), read_labels(labels, planes=planes)

@@ -152,6 +152,8 @@ class AxisView:
     def _read(self, there: Place) -> NDArray[Any]:
         try:
             return np.asarray(self.data[there])
+        except MemoryError:  # no fault of the file
+            raise
         except Exception as error:  # file formats raise anything
             raise InputError(
                 f"The pixels of {self.name} could not be read ({in_short(error)}); "

@@ -14,7 +14,7 @@ from PIL import UnidentifiedImageError
 
 from napari_unet.engine.formats.axisview import AxisView
 from napari_unet.engine.formats.cellposefile import is_cellpose, read_cellpose
-from napari_unet.engine.formats.picturefile import read_picture
+from napari_unet.engine.formats.picturefile import Picture
 from napari_unet.engine.formats.pluginfile import open_with_plugin
 from napari_unet.engine.formats.source import PixelSize, Source
 from napari_unet.engine.formats.tiff import DAMAGED, is_tiff, open_tiff
@@ -61,18 +61,16 @@ class ImageFile:
         return self.pixel_size.width
 
 
-def open_image(path: str | os.PathLike[str], *, decode: bool = True) -> ImageFile:
-    """Open an image without reading it: TIFF, OME-Zarr and zarr.
+def open_image(path: str | os.PathLike[str]) -> ImageFile:
+    """Open an image without reading it: TIFF, OME-Zarr, zarr, PNG, JPEG and BMP.
 
-    PNG, JPEG, BMP, and TIFF in a rare compression are read at once. Any other file is opened by
-    an installed reader of napari, if there is one.
+    TIFF in a rare compression is read at once. Any other file is opened by an installed reader of
+    napari, if there is one.
 
     Parameters
     ----------
     path : path
         The file, or the folder of zarr.
-    decode : bool
-        Whether PNG, JPEG and BMP are read, or only described: their pixels are zeros then.
 
     Raises
     ------
@@ -80,7 +78,7 @@ def open_image(path: str | os.PathLike[str], *, decode: bool = True) -> ImageFil
         If there is no such file, or it is cut short, damaged, or not one image.
     """
     path = Path(path)
-    source = open_source(path, decode=decode)
+    source = open_source(path)
     axes, data = source.axes, source.data
     if "Y" not in axes or "X" not in axes:
         raise InputError(f"{path} has shape {tuple(data.shape)}, which is not a picture.")
@@ -91,7 +89,7 @@ def open_image(path: str | os.PathLike[str], *, decode: bool = True) -> ImageFil
     planes = [i for i, axis in enumerate(axes) if axis not in "CSYX" and data.shape[i] > 1]
     groups = [channels, *([planes] if planes else []), [axes.index("Y")], [axes.index("X")]]
     view: Any = AxisView(data, groups, str(path), source.limits, keep=not planes)
-    if decode and type(data) is np.ndarray:
+    if type(data) is np.ndarray:
         view = np.asarray(view)
     return ImageFile(
         path=path,
@@ -114,10 +112,8 @@ def _check_channels_last(path: Path, axes: str, shape: tuple[int, ...]) -> None:
         )
 
 
-def open_source(path: Path, palette: bool = False, *, decode: bool = True) -> Source:
+def open_source(path: Path, palette: bool = False) -> Source:
     """Open a file with its axes as it has them; `palette` asks for the numbers of labels.
-
-    `decode` is as for `open_image`.
 
     Raises
     ------
@@ -131,7 +127,7 @@ def open_source(path: Path, palette: bool = False, *, decode: bool = True) -> So
             return open_tiff(path)
         if is_cellpose(path):
             return _open_cellpose(path, palette)
-        return _open_other(path, palette, decode=decode)
+        return _open_other(path, palette)
 
 
 @contextmanager
@@ -158,9 +154,9 @@ def _open_cellpose(path: Path, palette: bool) -> Source:
     return Source(*read_cellpose(path))
 
 
-def _open_other(path: Path, palette: bool, *, decode: bool) -> Source:
+def _open_other(path: Path, palette: bool) -> Source:
     try:
-        return Source(*read_picture(path, palette, decode=decode))
+        picture = Picture(path, palette)
     except UnidentifiedImageError as error:
         if path.suffix.lower() in SUFFIXES:
             raise InputError(
@@ -177,3 +173,4 @@ def _open_other(path: Path, palette: bool, *, decode: bool) -> Source:
                 f"a napari plugin that opens such files."
             ) from error
         return source
+    return Source(picture, picture.axes)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageMode, UnidentifiedImageError
 
 from napari_unet.errors import InputError
 
-__all__ = ["open_picture", "read_picture"]
+__all__ = ["Picture", "open_picture"]
 
 GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "F")
 """What Pillow calls pictures without colours."""
@@ -39,10 +39,22 @@ def open_picture(path: Path) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = most
 
 
-def read_picture(path: Path, palette: bool, *, decode: bool = True) -> tuple[NDArray[Any], str]:
-    """Return the pixels and a letter per axis; `palette` asks for the indices of one.
+class Picture:
+    """A picture in a file: opened it is described, and decoded wherever it is indexed.
 
-    What is not to be decoded, which takes its time, is as many zeros, in no memory.
+    Parameters
+    ----------
+    path : Path
+        The file.
+    palette : bool
+        Whether the indices of a palette are the numbers wanted, not its colours.
+
+    Attributes
+    ----------
+    shape, dtype, chunks
+        As of an array that is stored in a single piece.
+    axes : str
+        A letter for each axis; S of the samples of colours.
 
     Raises
     ------
@@ -52,35 +64,48 @@ def read_picture(path: Path, palette: bool, *, decode: bool = True) -> tuple[NDA
     UnidentifiedImageError
         If it is none that Pillow can read.
     """
-    with open_picture(path) as image:
-        if isinstance(image, ImageFile.StubImageFile):
-            raise UnidentifiedImageError(f"{path} has a kind that Pillow knows, but cannot read")
-        if getattr(image, "n_frames", 1) > 1:
-            raise InputError(f"{path} is an animation; save its pictures as a TIFF stack.")
-        if palette and image.format == "JPEG":
-            raise InputError(
-                f"{path} is a JPEG, which changes numbers; save labels as TIFF or PNG."
-            )
-        if cut := _cut_samples(image, path):
-            raise InputError(
-                f"{path} has 16 bits for each of {cut}, of which only 8 can be read; save it as "
-                f"TIFF, or as grey of 16 bits without alpha."
-            )
-        grey = image.mode in GREY or (palette and image.mode == "P")
-        if not decode:
-            shape = (image.height, image.width) if grey else (image.height, image.width, 3)
-            return np.broadcast_to(np.uint8(0), shape), "YX" if grey else "YXS"
-        if most := _most(image):
-            whole = np.array(image)
-            top = 255 if image.mode == "L" else 65535
-            pixels = (whole.astype(np.float64) * most / top).round().astype(whole.dtype)
-        elif image.mode in ("LA", "La"):
-            pixels = np.array(image)[..., 0]
-        elif grey or image.mode == "RGB":
-            pixels = np.array(image)
-        else:
-            pixels = np.array(image.convert("RGB"))
-    return pixels, "YXS" if pixels.ndim == 3 else "YX"
+
+    def __init__(self, path: Path, palette: bool) -> None:
+        self._path = path
+        with open_picture(path) as image:
+            _check(image, path, palette)
+            self._grey = image.mode in GREY or (palette and image.mode == "P")
+            self.shape: tuple[int, ...] = (image.height, image.width, *([] if self._grey else [3]))
+            kind = ImageMode.getmode(image.mode).typestr if self._grey else "u1"
+        self.dtype: np.dtype[Any] = np.dtype(kind)
+        self.axes = "YXS"[: len(self.shape)]
+        self.chunks = self.shape
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        pixels: NDArray[Any] = self._decoded()[index]
+        return pixels
+
+    def _decoded(self) -> NDArray[Any]:
+        with open_picture(self._path) as image:
+            if most := _most(image):
+                whole = np.array(image)
+                top = 255 if image.mode == "L" else 65535
+                return (whole.astype(np.float64) * most / top).round().astype(whole.dtype)
+            if image.mode in ("LA", "La"):
+                return np.array(image)[..., 0]
+            if self._grey or image.mode == "RGB":
+                return np.array(image)
+            return np.array(image.convert("RGB"))
+
+
+def _check(image: Image.Image, path: Path, palette: bool) -> None:
+    """Raise what `Picture` does where the numbers in a file cannot all be read."""
+    if isinstance(image, ImageFile.StubImageFile):
+        raise UnidentifiedImageError(f"{path} has a kind that Pillow knows, but cannot read")
+    if getattr(image, "n_frames", 1) > 1:
+        raise InputError(f"{path} is an animation; save its pictures as a TIFF stack.")
+    if palette and image.format == "JPEG":
+        raise InputError(f"{path} is a JPEG, which changes numbers; save labels as TIFF or PNG.")
+    if cut := _cut_samples(image, path):
+        raise InputError(
+            f"{path} has 16 bits for each of {cut}, of which only 8 can be read; save it as "
+            f"TIFF, or as grey of 16 bits without alpha."
+        )
 
 
 def _most(image: Image.Image) -> int:

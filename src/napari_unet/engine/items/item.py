@@ -108,10 +108,6 @@ class Item:
         """Return the `summed_image` of the image, which takes long; "" where it is no file."""
         return "" if self.seen else summed_image(self.image)
 
-    def describe(self) -> ImageFile:
-        """Return what can be said of the image without its pixels, which may be zeros."""
-        return open_image(self.image, decode=False)
-
     def open(self) -> ImageFile:
         """Open the image, without reading its pixels."""
         return open_image(self.image)

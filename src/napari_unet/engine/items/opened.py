@@ -40,10 +40,6 @@ class OpenItem(Item):
         """The file, or what the image is called."""
         return self.file or str(self.image)
 
-    def describe(self) -> ImageFile:
-        """Return the same as `open`, which reads no pixels either."""
-        return self.open()
-
     def open(self) -> ImageFile:
         """Return what reads the planes."""
         return ImageFile(

@@ -107,7 +107,7 @@ def place_order(
         If it cannot be read.
     """
     seen = item.fingerprint()
-    image = item.describe()
+    image = item.open()
     spatial = tuple(image.data.shape[1:])
     if options.link:
         linked_shape(image)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.formats.axisview import AxisView
 from napari_unet.engine.formats.imagefile import open_source
+from napari_unet.engine.formats.picturefile import Picture
 from napari_unet.engine.formats.source import Source
 from napari_unet.engine.formats.zarrfile import is_zarr, zarr_levels
 from napari_unet.errors import InputError
@@ -116,7 +117,7 @@ class _Opened:
             groups.insert(len(groups) if self.rgb else 0, self.channels)
         limits = self.source.limits
         views = [AxisView(level, groups, str(self.path), limits) for level in self.levels]
-        return [np.asarray(v) if isinstance(v.data, np.ndarray) else v for v in views]
+        return [np.asarray(v) if isinstance(v.data, np.ndarray | Picture) else v for v in views]
 
     def spatial(self, *, flat: bool, channels: bool) -> dict[str, Any]:
         """Return names, steps and units of the axes of these arrays, colours aside."""
