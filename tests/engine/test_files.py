@@ -112,6 +112,7 @@ PICTURES: dict[str, tuple[np.ndarray, str, Callable[[np.ndarray], np.ndarray]]] 
     ),
     "grey with alpha": (noise(9, 8, 2, dtype="uint8"), "png", lambda p: p[None, ..., 0]),
     "black and white": (noise(9, 8) > 99, "bmp", lambda p: p[None]),
+    "fractions": (noise(9, 8) / np.float32(7), "pfm", lambda p: p[None]),
 }
 
 

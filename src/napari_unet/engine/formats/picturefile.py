@@ -132,9 +132,8 @@ def _stored(image: Image.Image) -> tuple[str, int]:
     """Return how the numbers lie in a file, such as "RGB;16B", and the largest, if it says so."""
     # before it is read, a tile says it
     for tile in getattr(image, "tile", ()):
-        kind, said = (
-            tile[3] if isinstance(tile[3], tuple) and image.format == "PPM" else (tile[3], 0)
-        )
+        named = isinstance(tile[3], tuple) and image.format == "PPM"
+        kind, said = tile[3][:2] if named else (tile[3], 0)
         return str(kind), int(said)
     return "", 0
 
