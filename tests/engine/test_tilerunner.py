@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_unet.core.tiles import read_mirrored, tile_grid
 from napari_unet.core.unet import UNet
 from napari_unet.engine.segmenter import Segmenter
-from napari_unet.engine.tilerunner import TileRunner, _Lane
+from napari_unet.engine.tilerunner import TileRunner, _Lane, _Room
 from napari_unet.errors import DeviceError
 
 
@@ -103,3 +103,17 @@ def test_an_error_that_is_not_about_memory_is_not_hidden(segmenter: Segmenter) -
 
     with pytest.raises(RuntimeError, match="the disk of 2 axes is gone"):
         list(runner.run(tiles, fail))
+
+
+def test_tiles_of_all_sizes_share_one_room() -> None:
+    """Page-locked memory is not returned to the computer, so each further size would be kept."""
+    room = _Room(pinned=False)
+    places = set()
+    for shape in ((1, 64, 48), (1, 48, 64), (2, 16, 7), (3, 1, 1)):
+        tile = room.of(shape)
+        assert (tile.shape, tile.dtype, tile.is_contiguous()) == (shape, torch.float32, True)
+        places.add(tile.data_ptr())
+    larger = room.of((2, 64, 48))
+
+    assert len(places) == 1
+    assert room.of((1, 64, 48)).data_ptr() == larger.data_ptr()

@@ -181,7 +181,7 @@ class _PinnedLane(_Lane):
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
         self._there, self._back = torch.cuda.Stream(device), torch.cuda.Stream(device)
-        self._pinned: dict[tuple[Any, ...], Tensor] = {}
+        self._rooms = [(_Room(pinned=True), _Room(pinned=True)) for _ in range(self.ahead + 1)]
         self._turn = 0
 
     @torch.inference_mode()
@@ -189,7 +189,8 @@ class _PinnedLane(_Lane):
         """Start to copy, to compute and to copy back; return at once."""
         self._turn = (self._turn + 1) % (self.ahead + 1)
         compute = torch.cuda.current_stream(self._device)
-        host = self._host("there", pixels.shape)
+        room_there, room_back = self._rooms[self._turn]
+        host = room_there.of(pixels.shape)
         host.copy_(torch.from_numpy(pixels))
         with torch.cuda.stream(self._there):
             batch = host.to(self._device, non_blocking=True)[None]
@@ -197,7 +198,7 @@ class _PinnedLane(_Lane):
         batch.record_stream(compute)
         values = _probabilities(network, batch)
         self._back.wait_stream(compute)
-        result = self._host("back", values.shape)
+        result = room_back.of(values.shape)
         arrived = torch.cuda.Event()
         with torch.cuda.stream(self._back):
             result.copy_(values, non_blocking=True)
@@ -217,11 +218,25 @@ class _PinnedLane(_Lane):
         torch.cuda.synchronize(self._device)
         torch.cuda.empty_cache()
 
-    def _host(self, way: str, shape: tuple[int, ...]) -> Tensor:
-        key = (way, self._turn, *shape)
-        if key not in self._pinned:
-            self._pinned[key] = torch.empty(shape, dtype=torch.float32, pin_memory=True)
-        return self._pinned[key]
+
+class _Room:
+    """Memory for one tile at a time: as much as the largest so far needed, whatever its sides.
+
+    Parameters
+    ----------
+    pinned : bool
+        Whether it is page-locked, so that a GPU can copy beside its computations.
+    """
+
+    def __init__(self, *, pinned: bool) -> None:
+        self._pinned, self._flat = pinned, torch.empty(0)
+
+    def of(self, shape: tuple[int, ...]) -> Tensor:
+        """Return it as a tensor of this shape; what was there before is lost."""
+        count = math.prod(shape)
+        if len(self._flat) < count:
+            self._flat = torch.empty(count, dtype=torch.float32, pin_memory=self._pinned)
+        return self._flat[:count].view(shape)
 
 
 def _probabilities(network: UNet, batch: Tensor) -> Tensor:
