@@ -16,6 +16,7 @@ Every message says what was wrong, the value seen, and what to do next.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 __all__ = [
@@ -39,10 +40,12 @@ NO_MEMORY = (
     "bad_alloc",
     "can't allocate memory",
     "could not create a ",
+    "failed to map segment",
     "not enough memory",
     "out of memory",
 )
-"""What torch's allocators (on Linux, Windows and GPUs) and its library of convolutions say."""
+"""What torch's allocators (on Linux, Windows, GPUs), its library of convolutions, and Linux, where
+it loads a library, say."""
 
 GPU_FAILED = ("CUDA error", "CUDA driver error", "cuDNN error", "HIP error")
 """How torch begins to say so in versions that have no `AcceleratorError`."""
@@ -88,8 +91,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     # by its name: that of torch must be known where torch is not loaded
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    said = str(error).lower()
-    return isinstance(error, RuntimeError) and any(words in said for words in NO_MEMORY)
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    # llvmlite hides behind an error of its own why it cannot be loaded
+    causes = (error, error.__context__) if isinstance(error, OSError) else (error,)
+    said = [str(e).lower() for e in causes if isinstance(e, RuntimeError | ImportError | OSError)]
+    return any(words in one for one in said for words in NO_MEMORY)
 
 
 def gpu_failure(error: BaseException) -> LostDeviceError | None:

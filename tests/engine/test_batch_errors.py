@@ -85,8 +85,13 @@ def test_each_lack_is_a_sentence_with_what_to_do() -> None:
     def fails(error: Exception) -> None:
         raise error
 
-    with pytest.raises(DeviceError, match="Memory does not suffice"):
-        again(fails, MemoryError())
+    for lack in (
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+    ):
+        with pytest.raises(DeviceError, match="Memory does not suffice"):
+            again(fails, lack)
     with pytest.raises(DeviceError, match="The GPU failed"):
         again(fails, RuntimeError("CUDA error: device-side assert triggered"))
     with pytest.raises(JobError, match="Unexpected KeyError: 'plane'"):

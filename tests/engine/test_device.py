@@ -99,6 +99,32 @@ def test_the_cpus_own_allocator_is_understood() -> None:
         torch.empty(2**58, dtype=torch.uint8)
 
 
+LIBRARY = """
+import resource
+import numpy
+from napari_unet.engine.items.errors import again
+
+def load():
+    import numba
+
+pages = int(open("/proc/self/statm").read().split()[0])
+room = pages * resource.getpagesize() + (1 << 25)
+resource.setrlimit(resource.RLIMIT_AS, (room, resource.RLIM_INFINITY))
+again(load)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there the size of a process cannot be limited")
+def test_a_library_for_which_there_is_no_memory_is_not_blamed_on_the_disk() -> None:
+    """Numba is loaded when the first cells are to be separated, and says nothing of memory."""
+    run = subprocess.run(
+        [sys.executable, "-c", LIBRARY], capture_output=True, text=True, check=False
+    )
+
+    assert "Could not find/load shared object file" in run.stderr
+    assert "DeviceError: Memory does not suffice for this image" in run.stderr
+
+
 def test_other_errors_pass_unchanged() -> None:
     """A mistake in the program is not taken for a lack of memory."""
     with pytest.raises(RuntimeError, match="shape"), torch_errors("Buy some."):

@@ -18,11 +18,11 @@ def failure(error: Exception) -> tuple[str, int] | None:
     """Return what to say of an error and the exit code; None of a mistake in the program."""
     if isinstance(error, UNetError):
         return str(error), _exit_code(error)
+    if is_out_of_memory(error):
+        return "Out of memory. Close other programs, or use a machine with more.", 4
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}. Check the disk and the permissions.", 4
-    if is_out_of_memory(error):
-        return "Out of memory. Close other programs, or use a machine with more.", 4
     lost = gpu_failure(error)
     return None if lost is None else (str(lost), 4)
 
