@@ -130,6 +130,7 @@ def test_masks_of_cellpose_are_labels(tmp_path: Path) -> None:
         (["a.tif", "b.tif"], ["a_GT.tif", "b-lbl.tif"]),
         (["case_1_0000.tif", "case_2_0000.tif"], ["case_1.tif", "case_2.tif"]),
         (["a_0000.tif", "a_0001.tif"], ["a_0000.tif", "a_0001.tif"]),
+        (["a.ome.tif", "b.OME.TIF"], ["a_mask.ome.tif", "b.tif"]),
     ],
     ids=[
         "Cellpose",
@@ -143,6 +144,7 @@ def test_masks_of_cellpose_are_labels(tmp_path: Path) -> None:
         "shorter words",
         "nnU-Net",
         "numbers",
+        "OME",
     ],
 )
 def test_names_that_other_programs_give_are_pairs(
@@ -157,6 +159,18 @@ def test_names_that_other_programs_give_are_pairs(
     assert sorted(found) == sorted(
         (f"i/{image}", f"l/{mask}") for image, mask in zip(images, labels, strict=True)
     )
+
+
+def test_volumes_of_nifti_are_paired_without_their_double_suffix(tmp_path: Path) -> None:
+    """A plugin opens them; their labels may have any other suffix."""
+    tree(tmp_path / "i", "a.nii.gz", "b_0000.nii.gz")
+    tree(tmp_path / "l", "a_labels.nii.gz", "b.tif")
+
+    assert pairs(tmp_path, ["i/*.nii.gz"], ["l/a*.nii.gz", "l/b.tif"]) == [
+        ("i/a.nii.gz", "l/a_labels.nii.gz"),
+        ("i/b_0000.nii.gz", "l/b.tif"),
+    ]
+    assert str(relative_name(tmp_path / "i" / "a.nii.gz", tmp_path / "i" / "*.gz")) == "a"
 
 
 def test_accents_are_the_same_however_they_are_written(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath, PureWindowsPath
 from typing import TypeAlias
 
 from napari_unet.core.annotation import Meaning
-from napari_unet.engine.formats.labelnames import composed, without_label_word
+from napari_unet.engine.formats.labelnames import composed, without_label_word, without_suffix
 from napari_unet.engine.formats.source import AnyPath
 from napari_unet.errors import InputError
 
@@ -141,10 +141,9 @@ def _meant(name: str | None, places: Sequence[Sequence[Place]], where: str) -> l
 
 def _place(path: PurePath) -> Place:
     *folders, name = map(composed, path.parts[bool(path.anchor) :] or ("",))
-    stem = PurePath(name).stem
-    bare = re.sub(r"\.ome$", "", stem, flags=re.IGNORECASE)
+    bare = without_suffix(name)
     # a name without its suffix may have a dot in it
-    return tuple(folders), {name, stem, bare, without_label_word(bare)}
+    return tuple(folders), {name, PurePath(name).stem, bare, without_label_word(bare)}
 
 
 def _ends_with(folders: tuple[str, ...], last: tuple[str, ...]) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from napari_unet.engine.formats.cellposefile import is_cellpose
 from napari_unet.engine.formats.imagefile import SUFFIXES
+from napari_unet.engine.formats.labelnames import without_suffix
 from napari_unet.engine.formats.maskfolder import image_of_masks
 from napari_unet.engine.formats.source import AnyPath
 from napari_unet.engine.formats.zarrfile import is_zarr, outermost_zarr, zarr_images
@@ -65,8 +66,7 @@ def relative_name(file: Path, given: AnyPath) -> Path:
     if _is_folder(file):
         name = ZARR_ENDING.sub("", last)
     else:
-        stem = Path(last).stem
-        name = re.sub(r"\.ome$", "", stem, flags=re.IGNORECASE) or stem
+        name = without_suffix(last)
     return Path(*(ZARR_ENDING.sub("", folder) for folder in folders), name)
 
 

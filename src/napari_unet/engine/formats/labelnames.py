@@ -15,8 +15,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from pathlib import PurePath
 
-__all__ = ["composed", "in_common", "without_image_word", "without_label_word"]
+__all__ = ["composed", "in_common", "without_image_word", "without_label_word", "without_suffix"]
+
+DOUBLE = re.compile(r"\.(ome|nii)$", re.IGNORECASE)
+"""What stands before the suffix and belongs to it: ``.ome.tif``, ``.nii.gz``."""
 
 LABELS = re.compile(
     r"[_.-](labels?|labelled|lbl|gt|cp_masks|masks?|regions?|seg)$"
@@ -33,6 +37,12 @@ BEFORE_NUMBER = re.compile(
 def composed(name: str) -> str:
     """Return a name whose accents are written in one way: macOS writes them behind their letter."""
     return unicodedata.normalize("NFC", name)
+
+
+def without_suffix(name: str) -> str:
+    """Return the name of a file without its suffix, single or double."""
+    stem = PurePath(name).stem
+    return DOUBLE.sub("", stem) or stem
 
 
 def without_label_word(name: str) -> str:
