@@ -21,6 +21,7 @@ from napari_unet.engine.greycolour import grey_plane
 from napari_unet.engine.learning.checks import (
     check_channels,
     check_classes,
+    check_grey_values,
     check_labelled,
     class_names,
     object_diameters,
@@ -260,6 +261,7 @@ def prepare(
     """
     summary = check_labelled(annotations)
     planes = [plane for annotation in annotations for plane in annotation.planes()]
+    check_grey_values(planes)
     if 1 in {segmenter.in_channels if segmenter else 0, *(plane.channels for plane in planes)}:
         planes = [grey_plane(plane) for plane in planes]
     check_channels((plane.channels for plane in planes), segmenter)
