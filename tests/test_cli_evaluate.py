@@ -165,6 +165,43 @@ def test_the_scores_of_the_challenges_are_columns(
     assert list(image)[1:3] == ["AP@0.5", "AP@0.5:0.95"]
 
 
+def test_what_has_no_truth_is_left_out_with_a_word_about_it(
+    folders: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Truth is often drawn for a few images of many, and the many are segmented."""
+    assert main(["evaluate", *folders, "--json"]) == 0
+    scored = capsys.readouterr().out
+    for name in ("b", "c"):
+        write_labels(Path(folders[1]) / f"{name}_labels.tif", planes()[1][0])
+
+    assert main(["evaluate", *folders, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert out == scored
+    left = ", ".join(str(Path(folders[1]) / f"{name}_labels.tif") for name in ("b", "c"))
+    assert err.splitlines() == [f"napari-unet: There is no truth for {left}: left out."]
+
+
+def test_a_truth_whose_image_was_not_segmented_has_failed(
+    folders: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mean over what could be segmented must not pass for one over all."""
+    (Path(folders[1]) / "sub" / "a.tif").unlink()
+
+    assert main(["evaluate", *folders, "--json"]) == 5
+    out, err = capsys.readouterr()
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [(event["event"], event.get("image")) for event in events] == [
+        ("FileFailed", "sub/a"),
+        ("Scores", "stack"),
+        ("MeanScores", None),
+    ]
+    assert f"sub/a failed: {folders[1]} holds nothing of this name" in err
+    (Path(folders[1]) / "stack.tif").rename(Path(folders[1]) / "heap.tif")
+    write_labels(Path(folders[1]) / "pile.tif", planes()[1][0])
+    assert main(["evaluate", *folders]) == 3
+    assert "There is no partner for" in capsys.readouterr().err
+
+
 def test_nothing_is_drawn_or_listed_of_an_image_that_cannot_be_scored(
     folders: list[str], tmp_path: Path
 ) -> None:
@@ -302,7 +339,7 @@ def test_a_mask_on_either_side_is_scored_with_a_word_about_it(
 def test_what_segment_writes_beside_labels_is_not_missed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Probabilities and folders of tracks have no truth; labels without one are still told of."""
+    """Probabilities and folders of tracks have no truth; only labels without one are told of."""
     movie = np.stack([touching_cells((96, 96))[0]] * 2)
     for name in ("a", "day/b"):
         path = tmp_path / "images" / f"{name}.tif"
@@ -319,8 +356,8 @@ def test_what_segment_writes_beside_labels_is_not_missed(
     assert main(["evaluate", str(truth), str(found), "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["images"] == 2
     (truth / "a.tif").unlink()
-    assert main(["evaluate", str(truth), str(found)]) == 3
-    assert f"no partner for {found / 'a_labels.tif'}. " in capsys.readouterr().err
+    assert main(["evaluate", str(truth), str(found)]) == 0
+    assert capsys.readouterr().err.endswith(f"no truth for {found / 'a_labels.tif'}: left out.\n")
 
 
 def test_files_of_cellpose_are_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

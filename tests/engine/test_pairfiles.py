@@ -17,7 +17,7 @@ from PIL import Image
 from napari_unet.engine.files import read_labels
 from napari_unet.engine.formats.findfiles import find_images, relative_name
 from napari_unet.engine.formats.maskfolder import image_of_masks
-from napari_unet.engine.formats.pairfiles import pair_files, same_name
+from napari_unet.engine.formats.pairfiles import pair_files, pair_labels, same_name
 from napari_unet.engine.items.plan import plan
 from napari_unet.errors import InputError
 from napari_unet.sample_data import touching_cells
@@ -274,7 +274,7 @@ def test_a_folder_with_a_mask_for_each_cell_is_labels(tmp_path: Path) -> None:
         result.unlink()
     assert pairs(tmp_path, ["data/7f38/images"], ["data/7f38/masks"]) == both[:1]
     assert [path.name for path in find_images(tmp_path / "data")] == ["7f38.png", "a1c4.png"]
-    found = pair_files([tmp_path / "data"], [tmp_path / "segmented"], both_labels=True)
+    found = pair_labels([tmp_path / "data"], [tmp_path / "segmented"]).pairs
     assert [truth.name for truth, _ in found] == ["masks", "masks"]
     for (truth, _), expected in zip(found, written.values(), strict=True):
         labels = read_labels(truth)

@@ -11,7 +11,7 @@ from napari_unet.cli.arguments import add_command, add_json
 from napari_unet.cli.output import Report, complain, say
 from napari_unet.cli.replacing import check_folder, check_table_places
 from napari_unet.cli.scores import Part, Scores, cell_scores, class_scores, means, split
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, some_of
 
 if TYPE_CHECKING:
     import argparse
@@ -32,9 +32,9 @@ def add_to(commands: Commands) -> None:
         "evaluate",
         "TRUTH PREDICTED [options]",
         "score segmentations against the truth",
-        "Files, or folders paired by name (a.tif or a_mask.tif with a_labels.tif). A stack is "
-        "scored plane by plane. SEG, AP, IoU, V_rand and V_info are best at 1, the errors and VI "
-        "(variation of information, in bits) at 0.",
+        "Files, or folders paired by name (a.tif or a_mask.tif with a_labels.tif); what has no "
+        "truth is left out. A stack is scored plane by plane. SEG, AP, IoU, V_rand and V_info are "
+        "best at 1, the errors and VI (variation of information, in bits) at 0.",
         "truth/ segmented/ --csv scores.csv --errors wrong/",
     )
     parser.add_argument("truth", metavar="TRUTH", help="labels drawn by a person")
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     """Score; 5 if some images could not be."""
     from napari_unet.core.comparison import compare_objects
     from napari_unet.engine.files import plane_axes, read_labels
-    from napari_unet.engine.formats.pairfiles import called, pair_files
+    from napari_unet.engine.formats.pairfiles import called
     from napari_unet.engine.objecttable import object_table
 
     if args.classes and args.objects:
@@ -75,10 +75,11 @@ def run(args: argparse.Namespace) -> int:
     score, ndim = cell_scores, 3 if args.in_3d else 2
     if args.classes:
         score, ndim = class_scores, 0
-    report, failed = Report(args.json), 0
+    report = Report(args.json)
+    pairs, failed = _paired(args, report)
     table: dict[str, Scores] = {}
     objects: list[tuple[str, int, list[ObjectScore]]] = []
-    for truth, predicted in pair_files([args.truth], [args.predicted], both_labels=True):
+    for truth, predicted in pairs:
         name = called(truth, args.truth).as_posix()
         try:
             found = read_labels(predicted, planes=plane_axes(truth))
@@ -86,8 +87,7 @@ def run(args: argparse.Namespace) -> int:
             table[name] = means(score(*part) for part in parts)
         except InputError as error:
             failed += 1
-            complain(f"{name} failed: {error}")
-            report.record("FileFailed", image=name, error=str(error))
+            _tell_failed(name, str(error), report)
             continue
         report.record("Scores", image=name, scores=table[name])
         if not args.classes:
@@ -100,6 +100,24 @@ def run(args: argparse.Namespace) -> int:
     if args.objects and table:
         _write(Path(args.objects), object_table(objects, in_3d=args.in_3d))
     return 5 if failed else 0
+
+
+def _paired(args: argparse.Namespace, report: Report) -> tuple[list[tuple[Path, Path]], int]:
+    """Return the pairs, and how many images with a truth were not segmented; tell of the rest."""
+    from napari_unet.engine.formats.pairfiles import called, pair_labels
+
+    pairs, unpredicted, untrue = pair_labels([args.truth], [args.predicted])
+    if untrue:
+        complain(f"There is no truth for {some_of(untrue)}: left out.")
+    for truth in unpredicted:
+        missing = f"{args.predicted} holds nothing of this name; the mean is without it."
+        _tell_failed(called(truth, args.truth).as_posix(), missing, report)
+    return pairs, len(unpredicted)
+
+
+def _tell_failed(name: str, reason: str, report: Report) -> None:
+    complain(f"{name} failed: {reason}")
+    report.record("FileFailed", image=name, error=reason)
 
 
 def _voice_doubt(name: str, parts: list[Part]) -> None:

@@ -17,6 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from napari_unet.engine.formats.cellposefile import is_cellpose
 from napari_unet.engine.formats.findfiles import find_images, relative_name
@@ -31,7 +32,7 @@ from napari_unet.engine.formats.source import AnyPath
 from napari_unet.engine.formats.zarrfile import is_zarr, outermost_zarr
 from napari_unet.errors import InputError, some_of
 
-__all__ = ["called", "labels_among", "pair_files", "same_name"]
+__all__ = ["Paired", "called", "labels_among", "pair_files", "pair_labels", "same_name"]
 
 BESIDE_LABELS = re.compile(r"_probabilities$|_RES/[^/]+$")
 """What a batch writes beside labels."""
@@ -40,23 +41,51 @@ BESIDE_MASKS = re.compile(r"_(flows|dP|outlines|cp_output)_cp_masks$")
 """What Cellpose writes beside masks."""
 
 
-def pair_files(
-    images: Sequence[AnyPath], labels: Sequence[AnyPath], *, both_labels: bool = False
-) -> list[tuple[Path, Path]]:
+class Paired(NamedTuple):
+    """Pairs of files, and the files that are missed on the other side."""
+
+    pairs: list[tuple[Path, Path]]
+    without_second: list[Path]
+    without_first: list[Path]
+
+
+def pair_files(images: Sequence[AnyPath], labels: Sequence[AnyPath]) -> list[tuple[Path, Path]]:
     """Pair files, folders or patterns of images and labels by name (see the module).
 
     A single file and a single file are a pair whatever their names. A folder may hold more than
-    the files that are named, one by one or by a pattern, for the other side. With ``both_labels``,
-    the first are labels, too.
+    the files that are named, one by one or by a pattern, for the other side.
 
     Raises
     ------
     InputError
         If a name is there twice, or files have no partner; the first of them are named.
     """
+    paired = _paired(images, labels)
+    if lonely := [*paired.without_second, *paired.without_first]:
+        some = ""
+        if paired.pairs and not (paired.without_first or _are_named(images)):
+            some = " If some images have no labels, give the files of labels, not their folder."
+        raise _no_partner(lonely, some)
+    return paired.pairs
+
+
+def pair_labels(truth: Sequence[AnyPath], predicted: Sequence[AnyPath]) -> Paired:
+    """Pair labels with the truth about the same images, as `pair_files` pairs images and labels.
+
+    Raises
+    ------
+    InputError
+        If a name is there twice, or there is no pair.
+    """
+    return _paired(truth, predicted, both_labels=True)
+
+
+def _paired(
+    images: Sequence[AnyPath], labels: Sequence[AnyPath], *, both_labels: bool = False
+) -> Paired:
     first, second = _listed(images, labels=both_labels), _listed(labels, labels=True)
     if len(first) == len(second) == 1:
-        return [(first[0][0], second[0][0])]
+        return Paired([(first[0][0], second[0][0])], [], [])
     both = {file for file, _ in first} & {file for file, _ in second}
     if not both_labels:
         first = _without_labels(first)
@@ -66,17 +95,17 @@ def pair_files(
     images_named, labels_named = map(_are_named, (images, labels))
     without_labels = _without_partner(left, right) if images_named or not labels_named else []
     without_image = _without_partner(right, left) if labels_named or not images_named else []
-    lonely, pairs = without_labels + without_image, left.keys() & right.keys()
-    if lonely or not pairs:
-        names = some_of(lonely) or "any file"
-        some = ""
-        if pairs and without_labels and not (images_named or without_image or both_labels):
-            some = " If some images have no labels, give the files of labels, not their folder."
-        raise InputError(
-            f"There is no partner for {names}. An image and its labels have the same name, "
-            f"to which that of the labels may add _labels or _mask.{some}"
-        )
-    return [(left[key], right[key]) for key in left if key in right]
+    pairs = [(left[key], right[key]) for key in left if key in right]
+    if not pairs:
+        raise _no_partner(without_labels + without_image)
+    return Paired(pairs, without_labels, without_image)
+
+
+def _no_partner(lonely: Sequence[Path], more: str = "") -> InputError:
+    return InputError(
+        f"There is no partner for {some_of(lonely) or 'any file'}. An image and its labels have "
+        f"the same name, to which that of the labels may add _labels or _mask.{more}"
+    )
 
 
 def labels_among(files: Sequence[Path], given: AnyPath) -> set[Path]:
