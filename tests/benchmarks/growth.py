@@ -32,8 +32,8 @@ from napari_unet.core.unet import UNet
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.inference import predict, segment
 from napari_unet.engine.learning.learner import Learner
+from napari_unet.engine.learning.preparing import prepare
 from napari_unet.engine.learning.recipe import recipe_named
-from napari_unet.engine.learning.trainingset import prepare
 from napari_unet.engine.segmenter import Segmenter
 
 Work = Callable[[], object]

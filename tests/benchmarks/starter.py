@@ -27,8 +27,9 @@ from torch import nn
 import napari_unet as nu
 from napari_unet.core.unet import UNet, output_size
 from napari_unet.engine.learning.learner import Learner
+from napari_unet.engine.learning.preparing import prepare
 from napari_unet.engine.learning.recipe import recipe_named
-from napari_unet.engine.learning.trainingset import TrainingSet, prepare
+from napari_unet.engine.learning.trainingset import TrainingSet
 from napari_unet.engine.segmenter import Segmenter
 
 DRAWN = 70

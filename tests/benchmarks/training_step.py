@@ -35,9 +35,10 @@ from napari_unet.core.config import TrainConfig
 from napari_unet.core.unet import UNet, weighted_cross_entropy
 from napari_unet.engine.device import is_fast_with_bfloat16
 from napari_unet.engine.learning.learner import Learner
+from napari_unet.engine.learning.preparing import prepare
 from napari_unet.engine.learning.recipe import DEFAULT
 from napari_unet.engine.learning.run import RENEWAL_GAP
-from napari_unet.engine.learning.trainingset import TrainingSet, prepare
+from napari_unet.engine.learning.trainingset import TrainingSet
 from napari_unet.engine.process.mailbox import Repainted
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.sample_data import touching_cells

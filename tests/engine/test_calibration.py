@@ -15,7 +15,7 @@ from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.engine.cells import find_cells
 from napari_unet.engine.inference import probabilities, segment
 from napari_unet.engine.learning.calibration import CLEARLY, _as_good, calibrate
-from napari_unet.engine.learning.trainingset import prepare
+from napari_unet.engine.learning.preparing import prepare
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.training import train
 from napari_unet.sample_data import touching_cells

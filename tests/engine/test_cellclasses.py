@@ -25,7 +25,8 @@ from napari_unet.engine.inference import predict, probabilities, segment, segmen
 from napari_unet.engine.items.item import BatchOptions
 from napari_unet.engine.learning.calibration import calibrate
 from napari_unet.engine.learning.paintedplane import PaintedPlane
-from napari_unet.engine.learning.trainingset import TrainingSet, prepare
+from napari_unet.engine.learning.preparing import prepare
+from napari_unet.engine.learning.trainingset import TrainingSet
 from napari_unet.engine.process.mailbox import Mailbox, Repainted
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.engine.starter import starter_model, with_classes

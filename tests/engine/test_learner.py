@@ -20,9 +20,10 @@ from napari_unet.engine.learning import optimiser
 from napari_unet.engine.learning.dropout import SeededDropout
 from napari_unet.engine.learning.flatweights import ALIGNED, FlatWeights
 from napari_unet.engine.learning.learner import MOST_BAD_STEPS, Learner
+from napari_unet.engine.learning.preparing import prepare
 from napari_unet.engine.learning.recipe import DEFAULT, PAPER, Recipe, learning_rate
 from napari_unet.engine.learning.stepgraph import WARM_UPS, Late
-from napari_unet.engine.learning.trainingset import TrainingSet, prepare
+from napari_unet.engine.learning.trainingset import TrainingSet
 from napari_unet.engine.learning.update import Update
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import JobError

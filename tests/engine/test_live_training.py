@@ -26,7 +26,8 @@ from napari_unet.engine.learning import preview
 from napari_unet.engine.learning.budget import Budget
 from napari_unet.engine.learning.heldout import BLOCK, Seen
 from napari_unet.engine.learning.paintedplane import PaintedPlane
-from napari_unet.engine.learning.trainingset import TrainingSet, prepare
+from napari_unet.engine.learning.preparing import prepare
+from napari_unet.engine.learning.trainingset import TrainingSet
 from napari_unet.engine.learning.verdict import compare
 from napari_unet.engine.process.mailbox import Finish, Look, Mailbox, Repainted
 from napari_unet.engine.segmenter import Segmenter

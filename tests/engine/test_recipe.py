@@ -13,8 +13,8 @@ from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.unet import UNet
 from napari_unet.engine.learning.learner import Learner
+from napari_unet.engine.learning.preparing import prepare
 from napari_unet.engine.learning.recipe import DEFAULT, PAPER, Recipe, is_reviving, learning_rate
-from napari_unet.engine.learning.trainingset import prepare
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.sample_data import painted_scribbles, touching_cells
 

@@ -17,8 +17,9 @@ from napari_unet.core.augment import Augmentation, cut_patch
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.unet import UNet, weighted_cross_entropy
 from napari_unet.engine.learning.heldout import BLOCK, Seen, hold_out
+from napari_unet.engine.learning.preparing import prepare
 from napari_unet.engine.learning.quality import is_worse, measure
-from napari_unet.engine.learning.trainingset import MAX_CENTRES, TrainingSet, prepare
+from napari_unet.engine.learning.trainingset import MAX_CENTRES, TrainingSet
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import InputError
 

@@ -15,9 +15,9 @@ from napari_unet.engine.learning import checkpoint as state_file
 from napari_unet.engine.learning.checks import listed
 from napari_unet.engine.learning.heldout import Seen
 from napari_unet.engine.learning.newmodel import continued, new_model
+from napari_unet.engine.learning.preparing import prepare
 from napari_unet.engine.learning.ranks import together
 from napari_unet.engine.learning.run import Run
-from napari_unet.engine.learning.trainingset import prepare
 from napari_unet.engine.pixelsize import with_pixel_size
 from napari_unet.engine.process.mailbox import Mailbox
 from napari_unet.engine.segmenter import Segmenter, check_segmenter
