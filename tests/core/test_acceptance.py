@@ -85,14 +85,25 @@ def test_background_strokes_win_where_they_cover_most_of_an_object() -> None:
 
 
 def test_a_verified_cell_is_neither_completed_nor_joined() -> None:
-    """An object mostly on it is that cell; one that is mostly elsewhere is another cell."""
+    """An object mostly on it is that cell; one that covers less than half of it is another one."""
     mostly = match(ONE, plane("....", ".55.", ".5..", "...."), verified=(5,))
-    partly = match(ONE, plane("....", ".55.", "....", "...."), verified=(5,))
-    with_stroke = match(ONE, plane("....", ".5..", ".6..", "...."), verified=(5,))
+    beside = match(ONE, plane(".55.", ".55.", "....", "...."), verified=(5,))
+    with_stroke = match(ONE, plane(".55.", ".55.", ".6..", "...."), verified=(5,))
 
     assert not (mostly.new | mostly.joining | mostly.on_background | (mostly.partner > 0)).any()
-    assert partly.new.tolist() == [False, True]
+    assert not mostly.on_verified.any()
+    assert beside.new.tolist() == [False, True]
     assert with_stroke.partner.tolist() == [0, 6]
+
+
+def test_what_is_predicted_around_a_verified_cell_is_no_cell() -> None:
+    """Whether it is a ring around a stroke, or another cell that the prediction joins to it."""
+    ring = match(ONE, plane("....", ".5..", "....", "...."), verified=(5,))
+    joined = match(ONE, plane("....", ".5..", ".6..", "...."), verified=(5,))
+
+    for matching in (ring, joined):
+        assert matching.on_verified.tolist() == [False, True]
+        assert not (matching.new | matching.joining | (matching.partner > 0)).any()
 
 
 small = arrays(np.uint16, (5, 6), elements=st.integers(0, 4))
@@ -103,7 +114,7 @@ def test_every_object_has_one_part_at_most(predicted: Any, painted: Any, verifie
     """And none where it has no unpainted pixel; no verified cell is ever completed."""
     matching = match_objects(predicted, painted, first=2, verified=verified)
     parts = matching.new.astype(int) + matching.joining + matching.on_background
-    parts += matching.partner > 0
+    parts += matching.on_verified.astype(int) + (matching.partner > 0)
 
     assert parts.max() <= 1
     assert parts[0] == 0

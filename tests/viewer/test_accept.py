@@ -150,6 +150,20 @@ def test_a_verified_cell_is_left_alone(viewer: ViewerModel, result: Labels) -> N
     assert labels.data.max() == 50 + told.new
 
 
+def test_no_ring_is_accepted_around_a_verified_stroke(viewer: ViewerModel, result: Labels) -> None:
+    """It would be a cell with a hole, which nobody sees and every training learns from."""
+    stroke = np.zeros(CELLS.shape, np.uint16)
+    ys, xs = np.nonzero(CELLS == 3)
+    stroke[ys[len(ys) // 2], xs[len(xs) // 2]] = 7
+    labels = paint(viewer, stroke.copy())
+    mark(labels, (), [7])
+    told = accept_all(result, labels)
+
+    assert (told.new, told.on_verified) == (CELLS.max() - 1, 1)
+    assert "1 object left out: it goes far beyond verified cells." in told.sentence
+    np.testing.assert_array_equal(labels.data[CELLS == 3], stroke[CELLS == 3])
+
+
 def test_only_what_is_in_view_is_accepted_and_never_half(
     viewer: ViewerModel, result: Labels
 ) -> None:

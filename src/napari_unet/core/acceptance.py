@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ class Matching:
         Objects on more than one: they would join what is painted apart.
     on_background : (n + 1,) bool array
         Objects that lie mostly on painted background.
+    on_verified : (n + 1,) bool array
+        Objects that cover most of a verified cell, and more beside it than of it.
     """
 
     objects: NDArray[np.int64]
@@ -42,6 +44,7 @@ class Matching:
     new: NDArray[np.bool_]
     joining: NDArray[np.bool_]
     on_background: NDArray[np.bool_]
+    on_verified: NDArray[np.bool_]
 
 
 def match_objects(
@@ -49,8 +52,9 @@ def match_objects(
 ) -> Matching:
     """Match predicted objects with painted cells; objects without an unpainted pixel have no part.
 
-    An object is in at most one of ``partner``, ``new``, ``joining`` and ``on_background``. It is
-    in none if most of it is verified: then it is that cell, which stays as it is.
+    An object is in at most one of ``partner``, ``new``, ``joining``, ``on_background`` and
+    ``on_verified``. It is in none if most of it is verified: then it is that cell, which stays as
+    it is.
 
     Parameters
     ----------
@@ -75,34 +79,50 @@ def match_objects(
     free &= 2 * count(of_verified) <= sizes
     on_background = free & (2 * count((painted > 0) & (painted < first)) > sizes)
     free &= ~on_background
+    met = _meet(objects, np.where(of_verified, painted, 0))
+    on_verified = np.zeros(len(sizes), dtype=bool)
+    on_verified[met.object[2 * met.shared > met.size]] = True
+    on_verified &= free  # what is left of it beside the cell is no cell: a ring, or a neighbour cut
+    free &= ~on_verified
     cells = np.where((painted >= first) & ~of_verified, painted, 0)
-    partners, partner = _partners(objects, cells, sizes)
+    partners, partner = _partners(_meet(objects, cells), sizes)
     return Matching(
         objects=objects,
         partner=np.where(free & (partners == 1), partner, 0),
         new=free & (partners == 0),
         joining=free & (partners > 1),
         on_background=on_background,
+        on_verified=on_verified,
     )
 
 
-def _partners(
-    objects: NDArray[np.int64], cells: NDArray[Any], sizes: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return on how many painted cells each object lies, and the number of one of them.
+class _Meeting(NamedTuple):
+    """Which object shares how many pixels with a piece of which cell; and the size of the piece."""
 
-    By the pieces of a cell: many people paint all cells with one number.
-    """
+    object: NDArray[np.int64]
+    cell: NDArray[np.int64]
+    shared: NDArray[np.int64]
+    size: NDArray[np.int64]
+
+
+def _meet(objects: NDArray[np.int64], cells: NDArray[Any]) -> _Meeting:
+    """Count by the pieces of cells: many people paint all cells with one number."""
     pieces = label(cells, background=0, connectivity=2)
-    piece_sizes = np.bincount(pieces.ravel())
-    number_of = np.zeros(len(piece_sizes), dtype=np.int64)
+    sizes = np.bincount(pieces.ravel())
+    number_of = np.zeros(len(sizes), dtype=np.int64)
     number_of[pieces.ravel()] = cells.ravel()
     both = (objects > 0) & (pieces > 0)
-    overlaps = objects[both] * len(piece_sizes) + pieces[both]
-    pairs, shared = np.unique(overlaps, return_counts=True)
-    object_of, piece_of = np.divmod(pairs, len(piece_sizes))
-    enough = shared >= SHARE * np.minimum(sizes[object_of], piece_sizes[piece_of])
-    object_of, cell_of = np.unique(np.stack([object_of, number_of[piece_of]])[:, enough], axis=1)
+    pairs, shared = np.unique(objects[both] * len(sizes) + pieces[both], return_counts=True)
+    object_of, piece_of = np.divmod(pairs, len(sizes))
+    return _Meeting(object_of, number_of[piece_of], shared, sizes[piece_of])
+
+
+def _partners(
+    met: _Meeting, sizes: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return on how many painted cells each object lies, and the number of one of them."""
+    enough = met.shared >= SHARE * np.minimum(sizes[met.object], met.size)
+    object_of, cell_of = np.unique(np.stack([met.object, met.cell])[:, enough], axis=1)
     partner = np.zeros(len(sizes), dtype=np.int64)
     partner[object_of] = cell_of
     return np.bincount(object_of, minlength=len(sizes)), partner

@@ -52,6 +52,8 @@ class Accepted:
         Objects left out because they would join cells that are painted apart.
     on_background : int
         Objects left out because they lie mostly on painted background.
+    on_verified : int
+        Objects left out because they cover a verified cell and much beside it.
     kind : {"cells", "classes"}
         What was copied.
     """
@@ -61,6 +63,7 @@ class Accepted:
     pixels: int = 0
     joining: int = 0
     on_background: int = 0
+    on_verified: int = 0
     kind: ModelKind = "cells"
 
     @property
@@ -73,16 +76,12 @@ class Accepted:
             done.append(f"Accepted {_objects(self.new, 'cell')}.")
         if self.extended:
             done.append(f"{_objects(self.extended, 'painted cell')} completed.")
-        why = []
-        if self.joining:
-            verb = "it joins" if self.joining == 1 else "they join"
-            why.append(f"{_objects(self.joining, 'object')} left out: {verb} painted cells.")
-        if self.on_background:
-            verb = "it lies" if self.on_background == 1 else "they lie"
-            why.append(
-                f"{_objects(self.on_background, 'object')} left out: {verb} on painted background."
-            )
-        return " ".join([*(done or [NOTHING]), *why])
+        why = [
+            _left_out(self.joining, "it joins", "they join", "painted cells"),
+            _left_out(self.on_background, "it lies", "they lie", "on painted background"),
+            _left_out(self.on_verified, "it goes", "they go", "far beyond verified cells"),
+        ]
+        return " ".join([*(done or [NOTHING]), *filter(None, why)])
 
 
 def shown_result(viewer: ViewerModel, image: Image, plane: PlaneIndex) -> Labels:
@@ -175,6 +174,7 @@ def accept(
     No painted pixel is changed. An object on one painted cell completes it, unless that cell is
     verified; one on none becomes a new cell with a free number; one on several painted cells, or
     mostly on painted background, is left out. Most of it verified: it is that cell, left as it is.
+    One that covers a verified cell, and more beside it than of it, is left out too.
 
     Parameters
     ----------
@@ -225,6 +225,7 @@ def _as_cells(
         extended=len({*matching.partner.tolist()} - {0}),
         joining=int(matching.joining.sum()),
         on_background=int(matching.on_background.sum()),
+        on_verified=int(matching.on_verified.sum()),
     )
     return target[matching.objects], told
 
@@ -256,6 +257,11 @@ def _around(chosen: NDArray[np.bool_]) -> Box:
         low, high = (int(found[0]), int(found[-1]) + 1) if len(found) else (0, 0)
         box.append(slice(max(low - ROOM, 0), min(high + ROOM, n)))
     return box[0], box[1]
+
+
+def _left_out(count: int, one: str, several: str, where: str) -> str:
+    does = one if count == 1 else several
+    return f"{_objects(count, 'object')} left out: {does} {where}." if count else ""
 
 
 def _objects(count: int, name: str) -> str:
