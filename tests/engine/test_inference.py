@@ -345,8 +345,13 @@ def test_labels_too_narrow_for_the_cells_are_refused() -> None:
     labels = np.zeros((64, 64), dtype=np.uint16)
     assert list(segment_into(segmenter, image, labels, config(min_size=0)))
     assert labels.max() > 255
-    with pytest.raises(InputError, match=f"{labels.max()} cells.*uint8 can hold 255"):
-        list(segment_into(segmenter, image, labels.astype(np.uint8), config(min_size=0)))
+    for dtype, most in (("uint8", 255), ("bool", 1)):
+        with pytest.raises(InputError, match=f"{labels.max()} cells.*{dtype} can hold {most}"):
+            list(segment_into(segmenter, image, labels.astype(dtype), config(min_size=0)))
+    halves = np.zeros(labels.shape, np.float16)
+    assert list(segment_into(segmenter, image, halves, config(min_size=0)))
+    with pytest.raises(InputError, match="float16 can hold 2048"):
+        list(segment_into(segmenter, image, halves, config(min_size=0), after=1700))
 
 
 def test_rotated_copies_are_averaged() -> None:

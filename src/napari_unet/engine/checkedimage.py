@@ -55,8 +55,12 @@ def checked_image(segmenter: Segmenter, image: Any) -> Any:
 
 def check_room(dtype: np.dtype[Any], objects: int) -> None:
     """`InputError` if an array of a dtype cannot hold so many cells."""
-    if np.dtype(dtype).kind in "iu" and objects > np.iinfo(dtype).max:
+    if dtype.kind in "iu":
+        most = int(np.iinfo(dtype).max)
+    else:  # of fractions, up to where the next whole number is another one
+        most = 1 if dtype.kind == "b" else int(2 ** (np.finfo(dtype).nmant + 1))
+    if objects > most:
         raise InputError(
-            f"{objects} cells were found, but labels of {dtype} can hold {np.iinfo(dtype).max}; "
-            f"give an array of uint32."
+            f"{objects} cells were found, but labels of {dtype} can hold {most}; give an array of "
+            f"uint32."
         )
