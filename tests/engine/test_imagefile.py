@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import npe2
+import numcodecs
 import numpy as np
 import pytest
 import tifffile
@@ -214,6 +215,24 @@ def test_damaged_zarr_is_one_clear_error(what: str, message: str, tmp_path: Path
     with pytest.raises(InputError, match=message) as caught:
         np.asarray(open_image(path).data)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("blosc", [numcodecs.Blosc(), zarr.codecs.BloscCodec()])
+def test_a_chunk_of_blosc_that_is_cut_short_is_missed(blosc: Any, tmp_path: Path) -> None:
+    """Its decoder goes on with whatever is in memory, and pixels of no image would be segmented."""
+    pixels, form = noise(64, 64), 2 if isinstance(blosc, numcodecs.Blosc) else 3
+    group = zarr.create_group(tmp_path / "a.zarr", zarr_format=form)
+    group.create_array("0", data=pixels, chunks=(32, 32), compressors=blosc)
+    for path in (tmp_path / "a.zarr", tmp_path / "a.zarr" / "0"):
+        np.testing.assert_array_equal(np.asarray(open_image(path).data)[0], pixels)
+    chunk = next(p for p in sorted((tmp_path / "a.zarr").rglob("*0")) if p.is_file())
+    whole = chunk.read_bytes()
+
+    for size in (0, 10, 50, len(whole) - 1):
+        chunk.write_bytes(whole[:size])
+        for path in (tmp_path / "a.zarr", tmp_path / "a.zarr" / "0"):
+            with pytest.raises(InputError, match=rf"is cut short: {size} of \d+ bytes"):
+                np.asarray(open_image(path).data)
 
 
 def test_groups_that_are_no_image_say_so(tmp_path: Path) -> None:

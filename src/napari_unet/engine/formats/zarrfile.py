@@ -7,6 +7,7 @@ from typing import Any
 
 import zarr
 
+from napari_unet.engine.formats.bloscchunks import reading_whole_chunks
 from napari_unet.engine.formats.ngff import image_paths, multiscale, ome_attributes
 from napari_unet.engine.formats.source import Source, silent_axes
 from napari_unet.errors import InputError, first_line
@@ -132,7 +133,8 @@ def open_group(path: Path) -> zarr.Group | zarr.Array[Any]:
             f"{path} is not a zarr folder: it has no {', '.join(MARKS)}. Copy or export it again."
         )
     try:
-        return zarr.open(path, mode="r")
+        found = zarr.open(path, mode="r")
+        return reading_whole_chunks(found, path) if isinstance(found, zarr.Array) else found
     except Exception as error:  # of damaged metadata zarr raises anything
         raise _unreadable(path, error) from error
 
@@ -149,7 +151,7 @@ def _array(group: zarr.Group, name: str, path: Path) -> zarr.Array[Any]:
         raise _unreadable(path / name, error) from error
     if not isinstance(found, zarr.Array):
         raise InputError(f"{path / name} is a zarr group where there should be an array.")
-    return found
+    return reading_whole_chunks(found, path / name)
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
