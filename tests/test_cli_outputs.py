@@ -198,6 +198,25 @@ def without_rights(*commands: list[str]) -> list[tuple[int, str, str]]:
 
 
 @restricted
+def test_a_folder_of_somebody_else_is_refused_where_it_is_given(tmp_path: Path) -> None:
+    """As images, as truth and as labels."""
+    closed, model = tmp_path / "closed", tmp_path / "cells.unet"
+    closed.mkdir()
+    starter_model().save(model)
+    closed.chmod(0)
+    ended = without_rights(
+        ["segment", str(model), str(closed), "-o", str(tmp_path / "out")],
+        ["evaluate", str(closed), str(closed)],
+        ["train", str(closed), "--labels", str(tmp_path), "--meaning", "classes", "-o", str(model)],
+    )
+    closed.chmod(0o755)
+
+    said = f"napari-unet: {closed} cannot be looked into: Permission denied. Check the permissions"
+    assert [code for code, _, _ in ended] == [3, 3, 3]
+    assert all(err.startswith(said) for _, _, err in ended)
+
+
+@restricted
 def test_a_model_of_somebody_else_is_not_called_damaged(tmp_path: Path) -> None:
     """The system says why it cannot be read, and so does the message."""
     closed = tmp_path / "closed"

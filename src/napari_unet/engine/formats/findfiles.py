@@ -40,12 +40,13 @@ def find_images(
     Raises
     ------
     InputError
-        If there is nothing.
+        If there is nothing, or the folder cannot be looked into.
     """
     path = Path(path)
     if path.is_file():
         return [path]
     if path.is_dir():
+        _look_into(path)
         found = set(_inside(path, links, labels=labels))
     elif glob.has_magic(str(path)):
         found = set(_matching(path, links, labels=labels))
@@ -68,6 +69,16 @@ def relative_name(file: Path, given: AnyPath) -> Path:
     else:
         name = without_suffix(last)
     return Path(*(ZARR_ENDING.sub("", folder) for folder in folders), name)
+
+
+def _look_into(folder: Path) -> None:
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be looked into: {error.strerror}. Check the permissions of the "
+            f"folder."
+        ) from error
 
 
 def _inside(folder: Path, links: set[Path] | None, *, labels: bool) -> Iterator[Path]:
