@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -200,6 +202,20 @@ def test_a_truth_whose_image_was_not_segmented_has_failed(
     write_labels(Path(folders[1]) / "pile.tif", planes()[1][0])
     assert main(["evaluate", *folders]) == 3
     assert "There is no partner for" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text there")
+def test_a_name_that_is_no_text_is_in_the_tables(folders: list[str], tmp_path: Path) -> None:
+    """Files from an old disk may have names in another encoding than UTF-8."""
+    for folder in folders:
+        Path(folder, "stack.tif").rename(Path(folder, os.fsdecode(b"K\xe4fer.tif")))
+    tables = [tmp_path / "scores.csv", tmp_path / "objects.csv"]
+    more = ["--csv", str(tables[0]), "--objects", str(tables[1]), "--errors", str(tmp_path / "e")]
+    assert main(["evaluate", *folders, *more]) == 0
+
+    for table in tables:
+        lines = table.read_text(encoding="utf-8").splitlines()
+        assert lines[1].startswith(r"K\udce4fer,")
 
 
 def test_nothing_is_drawn_or_listed_of_an_image_that_cannot_be_scored(

@@ -144,7 +144,7 @@ def _report(table: dict[str, Scores], report: Report, args: argparse.Namespace) 
     if args.csv:
         text = io.StringIO(newline="")
         csv.writer(text).writerows(rows)
-        _write(Path(args.csv), text.getvalue().encode())
+        _write(Path(args.csv), text.getvalue().encode(errors="backslashreplace"))
 
 
 def _draw_errors(path: Path, parts: list[Part], *, classes: bool) -> None:

@@ -40,4 +40,5 @@ def object_table(
             values = (getattr(one, column) for column in columns)
             cells = (f"{v:.4f}" if isinstance(v, float) else v for v in values)
             writer.writerow([name, number, *cells])
-    return text.getvalue().encode()
+    # names of files may be no text
+    return text.getvalue().encode(errors="backslashreplace")
