@@ -15,6 +15,7 @@ import tifffile
 
 from napari_unet import Segmenter
 from napari_unet.cli import main
+from napari_unet.engine.files import write_labels
 from napari_unet.engine.starter import starter_model
 from napari_unet.sample_data import touching_cells
 
@@ -270,6 +271,26 @@ def test_a_closed_output_is_no_reason_for_a_traceback(tmp_path: Path) -> None:
         )
         assert ended.returncode == 0, ended.stderr
         assert ended.stderr == ""
+
+
+def test_events_are_the_same_in_every_encoding_of_the_output(tmp_path: Path) -> None:
+    """Programs read them as JSON, in which a byte of Latin-1 cannot be written as in Python."""
+    cells = np.ones((9, 9), np.uint8)
+    for folder in ("truth", "found"):
+        write_labels(tmp_path / folder / "Käfer 🪲.tif", cells)
+    program = [sys.executable, "-m", "napari_unet.cli", *scoring(tmp_path, "--json")]
+    printed = {
+        subprocess.run(
+            program,
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            capture_output=True,
+            timeout=60,
+            check=True,
+        ).stdout
+        for encoding in ("ascii", "utf-8")
+    }
+    (events,) = printed
+    assert json.loads(events.splitlines()[0])["image"] == "Käfer 🪲"
 
 
 def test_an_export_replaces_nothing_but_packages(

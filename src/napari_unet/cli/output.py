@@ -84,7 +84,8 @@ class Report:
     def record(self, name: str, **values: object) -> None:
         """Tell programs a name and values."""
         if self.as_json:
-            say(json.dumps({"event": name, **_plain(values)}, ensure_ascii=False, allow_nan=False))
+            # in ASCII, which every encoding of an output has
+            say(json.dumps({"event": name, **_plain(values)}, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
