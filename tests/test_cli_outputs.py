@@ -273,6 +273,15 @@ def test_a_closed_output_is_no_reason_for_a_traceback(tmp_path: Path) -> None:
         assert ended.stderr == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="what stands for a full disk")
+def test_a_log_on_a_full_disk_does_not_change_how_a_command_ends(tmp_path: Path) -> None:
+    """What is beside the results may get lost, and the work goes on."""
+    program = [sys.executable, "-m", "napari_unet.cli", "info", str(tmp_path / "none.unet")]
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        ended = subprocess.run(program, stderr=full, timeout=60, check=False)
+    assert ended.returncode == 3
+
+
 def test_events_are_the_same_in_every_encoding_of_the_output(tmp_path: Path) -> None:
     """Programs read them as JSON, in which a byte of Latin-1 cannot be written as in Python."""
     cells = np.ones((9, 9), np.uint8)

@@ -26,7 +26,12 @@ def say(text: str) -> None:
 
 def remark(text: str) -> None:
     """Print a line beside the results, on standard error."""
-    sys.stderr.write(f"{text}\n")
+    try:
+        sys.stderr.write(f"{text}\n")
+    except BrokenPipeError:
+        raise  # nobody reads on
+    except OSError:
+        pass  # a log on a full disk must not end the work that it is about
 
 
 def complain(text: str) -> None:
