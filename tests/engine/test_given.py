@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import napari_unet as unet
 from napari_unet.engine.starter import starter_model
@@ -58,23 +59,24 @@ def test_the_path_of_an_image_is_refused_in_words(call: Callable[[Any], Any]) ->
         call(Path("a.tif"))
 
 
-@pytest.mark.parametrize(
-    ("what", "call"),
-    [
-        ("image", lambda masked: unet.segment(starter_model(), masked)),
-        ("image", lambda masked: unet.segment_volume(starter_model(), masked[np.newaxis])),
-        ("image", lambda masked: unet.Annotation(masked, LABELS)),
-        ("labels", lambda masked: unet.Annotation(IMAGE, masked)),
-        ("truth", lambda masked: unet.metrics.iou(masked, LABELS)),
-        ("prediction", lambda masked: unet.metrics.seg_score(LABELS, masked)),
-        ("labels", lambda masked: unet.metrics.touching_cells(masked)),
-        ("labels", lambda masked: unet.boundary_weight_map(masked)),
-        ("labels", lambda masked: unet.link_planes(masked[np.newaxis])),
-        ("labels", lambda masked: unet.object_classes(np.zeros((3, 40, 50)), masked)),
-        ("image", lambda masked: unet.elastic_deform(masked, LABELS, rng=RNG)),
-        ("labels", lambda masked: unet.elastic_deform(IMAGE, masked, rng=RNG)),
-    ],
-)
+TAKING_PIXELS = [
+    ("image", lambda pixels: unet.segment(starter_model(), pixels)),
+    ("image", lambda pixels: unet.segment_volume(starter_model(), pixels[np.newaxis])),
+    ("image", lambda pixels: unet.Annotation(pixels, LABELS)),
+    ("labels", lambda pixels: unet.Annotation(IMAGE, pixels)),
+    ("truth", lambda pixels: unet.metrics.iou(pixels, LABELS)),
+    ("prediction", lambda pixels: unet.metrics.seg_score(LABELS, pixels)),
+    ("labels", lambda pixels: unet.metrics.touching_cells(pixels)),
+    ("labels", lambda pixels: unet.boundary_weight_map(pixels)),
+    ("labels", lambda pixels: unet.link_planes(pixels[np.newaxis])),
+    ("labels", lambda pixels: unet.object_classes(np.zeros((3, 40, 50)), pixels)),
+    ("image", lambda pixels: unet.elastic_deform(pixels, LABELS, rng=RNG)),
+    ("labels", lambda pixels: unet.elastic_deform(IMAGE, pixels, rng=RNG)),
+]
+"""What is given, and a function of ours that takes it."""
+
+
+@pytest.mark.parametrize(("what", "call"), TAKING_PIXELS)
 def test_what_is_masked_counts_as_nothing_else_in_silence(
     what: str, call: Callable[[Any], Any]
 ) -> None:
@@ -82,6 +84,25 @@ def test_what_is_masked_counts_as_nothing_else_in_silence(
     call(np.ma.masked_array(LABELS, mask=np.zeros(LABELS.shape, bool)))
     with pytest.raises(unet.InputError, match=f"The {what} has masked pixels.*Fill them first"):
         call(np.ma.masked_array(LABELS, mask=np.eye(*LABELS.shape, dtype=bool)))
+
+
+@pytest.mark.parametrize(("what", "call"), TAKING_PIXELS)
+def test_a_tensor_that_is_still_learned_from_is_refused_in_words(
+    what: str, call: Callable[[Any], Any]
+) -> None:
+    """PyTorch makes no array of it."""
+    with pytest.raises(
+        unet.InputError, match=rf"The {what} cannot be read as an array.*detach\(\)"
+    ):
+        call(torch.ones(LABELS.shape, requires_grad=True))
+
+
+def test_lists_of_several_lengths_are_no_image() -> None:
+    """NumPy makes no array of them; of other lists and of tensors, it does."""
+    assert unet.segment(starter_model(), torch.as_tensor(IMAGE)).shape == IMAGE.shape
+    assert unet.metrics.iou(LABELS.tolist(), torch.as_tensor(LABELS)) == 1.0
+    with pytest.raises(unet.InputError, match=r"The image cannot be read .* lists of one length"):
+        unet.segment(starter_model(), [[1, 2], [3]])
 
 
 @pytest.mark.parametrize(

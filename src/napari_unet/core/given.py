@@ -6,9 +6,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, first_line
 
-__all__ = ["check_pixels", "check_unmasked", "chosen", "is_path", "told"]
+__all__ = ["check_array", "check_pixels", "chosen", "is_path", "told"]
 
 Config = TypeVar("Config")
 
@@ -24,23 +24,32 @@ def told(value: object) -> str:
 
 
 def check_pixels(what: str, value: object, read: str) -> None:
-    """`InputError` for a path where an array is meant, or an array with masked pixels."""
+    """`InputError` for a path where an array is meant, and for what `check_array` refuses."""
     if is_path(value):
         raise InputError(
             f"{str(value)!r} is the path of the {what}; give the pixels, which "
             f"{read}({str(value)!r}) of napari_unet.engine.files returns."
         )
-    check_unmasked(what, value)
+    check_array(what, value)
 
 
-def check_unmasked(what: str, value: object) -> None:
-    """`InputError` for an array of NumPy with masked pixels, whose mask nobody would heed."""
+def check_array(what: str, value: object) -> None:
+    """`InputError` for what NumPy makes no array of, or masked pixels, which nobody would heed."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise InputError(
             f"The {what} has masked pixels, which would count like all others. Fill them first: an "
             f"image by .astype(float).filled(numpy.nan), for what is not a number counts as dark; "
             f"labels by .filled(0)."
         )
+    if isinstance(getattr(value, "dtype", None), np.dtype):
+        return  # an array, maybe a large one on a disk
+    try:
+        np.asarray(value)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"The {what} cannot be read as an array ({first_line(error)}); give an array of NumPy: "
+            f"tensor.detach().cpu().numpy() of a tensor, or lists of one length."
+        ) from error
 
 
 def chosen(config: Config | None, kind: type[Config]) -> Config:

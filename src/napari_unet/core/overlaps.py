@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array, csr_array
 
-from napari_unet.core.given import check_unmasked
+from napari_unet.core.given import check_array
 from napari_unet.core.lookup import look_up, named, row_bands
 from napari_unet.errors import InputError
 
@@ -35,8 +35,8 @@ PIXELS = 1 << 22
 
 def comparable(truth: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
     """Both as arrays, or `InputError` if they cannot be compared pixel by pixel."""
-    check_unmasked("truth", truth)
-    check_unmasked("prediction", predicted)
+    check_array("truth", truth)
+    check_array("prediction", predicted)
     first, second = np.asarray(truth), np.asarray(predicted)
     for name, array in (("truth", first), ("predicted", second)):
         if array.dtype.kind not in "biu":
