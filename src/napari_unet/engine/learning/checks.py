@@ -19,7 +19,6 @@ from napari_unet.errors import InputError
 __all__ = [
     "check_channels",
     "check_classes",
-    "check_grey_values",
     "check_labelled",
     "class_names",
     "listed",
@@ -76,21 +75,6 @@ def check_labelled(annotations: Sequence[Annotation]) -> Summary:
             f"or draw a training region around cells that are all painted."
         )
     return summary
-
-
-def check_grey_values(planes: Iterable[Annotation]) -> None:
-    """Check that there is something to see where something is painted.
-
-    Raises
-    ------
-    InputError
-        If no pixel of any plane has a finite value.
-    """
-    if not any(np.isfinite(plane.image).any() for plane in planes):
-        raise InputError(
-            "No plane with labels has a grey value: all pixels are NaN or infinite. Check how the "
-            "image was made."
-        )
 
 
 def check_channels(counts: Iterable[int], segmenter: Segmenter | None) -> None:

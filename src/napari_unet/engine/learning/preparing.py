@@ -15,7 +15,6 @@ from napari_unet.core.diameters import smallest_diameter, typical_diameter
 from napari_unet.engine.greycolour import grey_plane
 from napari_unet.engine.learning.checks import (
     check_channels,
-    check_grey_values,
     check_labelled,
     class_names,
     object_diameters,
@@ -49,12 +48,10 @@ def prepare(
     Raises
     ------
     InputError
-        If nothing or only one class is labelled, there is nothing to see there, or annotations and
-        Segmenter do not fit.
+        If nothing or only one class is labelled, or annotations and Segmenter do not fit.
     """
     summary = check_labelled(annotations)
     planes = [plane for annotation in annotations for plane in annotation.planes()]
-    check_grey_values(planes)
     if 1 in {segmenter.in_channels if segmenter else 0, *(plane.channels for plane in planes)}:
         planes = [grey_plane(plane) for plane in planes]
     check_channels((plane.channels for plane in planes), segmenter)
