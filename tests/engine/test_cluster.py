@@ -157,6 +157,16 @@ def test_a_worker_whose_gpu_failed_has_a_successor() -> None:
     assert sorted(results.values()) == list(numbers)
 
 
+def test_the_only_worker_tells_that_its_gpu_failed_before_it_goes() -> None:
+    """A result that goes with it would be asked of its successor, which would fail as well."""
+    with local_workers(1) as executor:
+        for attempt in range(3):
+            ((_, error),) = executor.map(toy_units.lose_the_gpu, [(0,)])
+            assert isinstance(error, LostDeviceError)
+            ((_, number),) = executor.map(toy_units.lose_the_gpu, [(attempt + 1,)])
+            assert number == attempt + 1
+
+
 def test_a_killed_worker_costs_only_its_task(tmp_path: Path) -> None:
     """It is done again; what kills every worker is given up, with a sentence."""
     with local_workers(2) as executor:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from distributed import Worker, WorkerPlugin, get_worker
+from distributed import Reschedule, Status, Worker, WorkerPlugin, get_worker
 
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import JobError, LostDeviceError, UNetError
@@ -18,6 +21,12 @@ __all__ = ["Model", "ModelPlugin", "call"]
 
 ONE_AT_A_TIME = threading.Lock()
 """A worker that was started with several threads computes with all of them, on one unit."""
+
+LEAVING = threading.Event()
+"""Set where a GPU failed: this process does no unit of work any more."""
+
+HEARD, LOOK = 30.0, 0.05
+"""Seconds that a program has to fetch the last result, and between two looks whether it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +82,17 @@ def call(
     -------
     (result, UNetError or None)
         What it returned, or what it raised: an error that another attempt would not change.
+
+    Raises
+    ------
+    Reschedule
+        If a GPU failed here before; another worker is to do it.
     """
     worker = get_worker()
     with ONE_AT_A_TIME:
+        if LEAVING.is_set():
+            time.sleep(LOOK)
+            raise Reschedule
         torch.set_num_threads(threads or worker.state.nthreads)
         _take_a_gpu(worker.name)
         try:
@@ -83,8 +100,23 @@ def call(
         except UNetError as error:
             if isinstance(error, LostDeviceError):
                 # all that comes next would fail here, and quickly: a new process takes its place
-                worker.loop.add_callback(worker.close_gracefully, restart=True)
+                LEAVING.set()
+                worker.loop.add_callback(_leave, worker, worker.get_current_task())
             return None, error
+
+
+async def _leave(worker: Worker, task: str) -> None:
+    """End the process once what came of a task is fetched; gone with it, it is done again."""
+    worker.status = Status.paused  # it begins nothing, and tells what it has done
+    until = time.monotonic() + HEARD
+    while task in worker.state.tasks and time.monotonic() < until:
+        await asyncio.sleep(LOOK)
+    await worker.scheduler.retire_workers(
+        workers=[worker.address], close_workers=False, remove=True, stimulus_id="lost-device"
+    )
+    # its nanny starts a new one; what would tidy up here can wait for a GPU that never answers,
+    # and that of Dask for a stream that nobody reads any more
+    os._exit(1)
 
 
 def _model(argument: Any) -> Any:
