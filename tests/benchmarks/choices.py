@@ -2,21 +2,24 @@
 
     python tests/benchmarks/choices.py --steps 1200 [--kinds nuclei phase ...] [--start random]
         [--channels 32] [--set fan_in=0 warm_up=20 scale=0.6 ...] [--trainings 3]
-        [--rotations 1 8]
+        [--rotations 1 8] [--labels painted all]
 
 ``--set`` takes numbers of `napari_unet.engine.learning.recipe.Recipe` and of its augmentation. The
 budget is steps on one thread, so what else runs on the machine changes nothing but the time. Prints
 one line of JSON a training: the scores are means over the images that were not painted. Where there
 are several trainings of a kind, the same labels train the model further. Where there are several
-numbers of rotated copies to average over, the same model is scored with each.
+numbers of rotated copies to average over, the same model is scored with each. ``--labels all`` also
+learns from all labels of the images that are neither painted nor scored.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -42,9 +45,11 @@ def numbers(of: object, values: dict[str, str]) -> dict[str, Any]:
     return {name: type(getattr(of, name))(float(value)) for name, value in values.items()}
 
 
-def trained(kind: Kind, config: nu.TrainConfig, start: nu.Segmenter | None) -> nu.Segmenter:
+def trained(
+    annotations: Sequence[nu.Annotation], config: nu.TrainConfig, start: nu.Segmenter | None
+) -> nu.Segmenter:
     """Train a new model, or one further."""
-    *_, last = nu.train(kind.painted, config, segmenter=start)
+    *_, last = nu.train(annotations, config, segmenter=start)
     return last.segmenter
 
 
@@ -71,6 +76,7 @@ def main() -> None:
     parser.add_argument("--start", choices=["starter", "random"], default="starter")
     parser.add_argument("--channels", type=int, default=16, help="of the first level")
     parser.add_argument("--rotations", type=int, nargs="+", default=[1], help="to average over")
+    parser.add_argument("--labels", nargs="+", choices=["painted", "all"], default=["painted"])
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER")
     arguments = parser.parse_args()
     if not DATA.is_dir():
@@ -84,16 +90,17 @@ def main() -> None:
         base_channels=arguments.channels,
         device="cpu",
     )
-    for name in arguments.kinds:
+    for name, labels in itertools.product(arguments.kinds, arguments.labels):
         kind, segmenter = KINDS[name](arguments.images), None
+        annotations = kind.painted + (kind.others if labels == "all" else [])
         for _ in range(arguments.trainings):
             began = time.process_time()
-            segmenter = trained(kind, config, segmenter)
+            segmenter = trained(annotations, config, segmenter)
             spent = round(time.process_time() - began, 1)
             found = {"CPU s": spent, "core": segmenter.core, "split": segmenter.split}
             for rotations in arguments.rotations:
                 predict = nu.PredictConfig(rotations=rotations, device="cpu")
-                row = {"images": name, "rotations": rotations}
+                row = {"images": name, "labels": labels, "rotations": rotations}
                 row |= scores(kind, segmenter, predict) | found
                 print(json.dumps(row), flush=True)
 

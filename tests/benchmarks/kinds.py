@@ -51,6 +51,8 @@ class Kind:
     ----------
     painted : list of Annotation
         Of (C, Y, X) images.
+    others : list of Annotation
+        All labels of the images that are neither painted nor scored.
     images : list of (array, array)
         (C, Y, X) images and the truth of each, (Y, X).
     score : callable
@@ -58,6 +60,7 @@ class Kind:
     """
 
     painted: list[Annotation]
+    others: list[Annotation]
     images: list[tuple[Array, Array]]
     score: Callable[[Array, Array, Array], dict[str, float]]
 
@@ -156,6 +159,11 @@ def nuclei(split: Split, artefact: bool = False) -> Kind:
         shown[(y - cy) ** 2 + (x - cx) ** 2 < 20**2] = 255
     return Kind(
         painted=[Annotation(shown, painted, "scribbles")],
+        others=[
+            Annotation(image[k], truth[k], "instances")
+            for k in range(len(image))
+            if k not in (trained, *scored)
+        ],
         images=[(image[k][None], truth[k]) for k in scored],
         score=score_cells,
     )
@@ -170,8 +178,13 @@ def phase(split: Split) -> Kind:
     """All cells of one phase contrast image; others."""
     image, truth = (read(f"phase_t98g/{part}.tif") for part in ("images", "masks"))
     trained, scored = {"develop": (0, (2, 4, 7)), "report": (1, (3, 5, 6))}[split]
+
+    def labelled(k: int) -> Annotation:
+        return Annotation(image[k], largest_pieces(truth[k]), "instances")
+
     return Kind(
-        painted=[Annotation(image[trained], largest_pieces(truth[trained]), "instances")],
+        painted=[labelled(trained)],
+        others=[labelled(k) for k in range(len(image)) if k not in (trained, *scored)],
         images=[(image[k][None], largest_pieces(truth[k])) for k in scored],
         score=score_cells,
     )
@@ -181,9 +194,11 @@ def membranes(split: Split) -> Kind:
     """Two sections of nerve tissue; two far away in z."""
     image, interior = read("em_membranes/images.tif"), read("em_membranes/labels.tif") > 0
     trained, scored = {"develop": ((0, 1), (10, 14)), "report": ((5, 6), (16, 19))}[split]
-    truth = {k: ndimage.label(interior[k])[0] for k in (*trained, *scored)}
+    truth = [ndimage.label(section)[0] for section in interior]
+    far = [k for k in range(len(image)) if min(abs(k - other) for other in scored) > 3]
     return Kind(
         painted=[Annotation(image[k], truth[k], "instances") for k in trained],
+        others=[Annotation(image[k], truth[k], "instances") for k in far if k not in trained],
         images=[(image[k][None], truth[k]) for k in scored],
         score=score_membranes,
     )
@@ -196,6 +211,7 @@ def dic(split: Split) -> Kind:
     trained, scored = halves if split == "develop" else halves[::-1]
     return Kind(
         painted=[Annotation(image[trained], truth[trained], "instances")],
+        others=[],
         images=[(image[scored][None], truth[scored])],
         score=score_cells,
     )
@@ -205,6 +221,7 @@ AXONS = {
     "develop": ("rat1_sample-data1", ("rat2_sample-data5", "rat4_sample-data12")),
     "report": ("rat2_sample-data5", ("rat7_sample-Maxo03img60",)),
 }
+ANIMALS = "rat1_sample-data1", "rat2_sample-data5", "rat4_sample-data12", "rat7_sample-Maxo03img60"
 
 
 def axons(split: Split) -> Kind:
@@ -212,11 +229,16 @@ def axons(split: Split) -> Kind:
     trained, scored = AXONS[split]
     pairs = {
         name: [read(f"axon_sem/{name}-{part}.tif") for part in ("image", "semantic")]
-        for name in (trained, *scored)
+        for name in ANIMALS
     }
-    image, truth = pairs[trained]
+
+    def labelled(name: str) -> Annotation:
+        image, truth = pairs[name]
+        return Annotation(image, truth + 1, "classes")
+
     return Kind(
-        painted=[Annotation(image, truth + 1, "classes")],
+        painted=[labelled(trained)],
+        others=[labelled(name) for name in ANIMALS if name not in (trained, *scored)],
         images=[(pairs[name][0][None], pairs[name][1]) for name in scored],
         score=score_classes,
     )
@@ -229,6 +251,11 @@ def histology(split: Split) -> Kind:
     trained, scored = {"develop": ((0, 1), (2, 5, 7, 8)), "report": ((3, 9), (4, 6, 11))}[split]
     return Kind(
         painted=[Annotation(image[k], truth[k], "instances") for k in trained],
+        others=[
+            Annotation(image[k], truth[k], "instances")
+            for k in range(len(image))
+            if k not in (*trained, *scored)
+        ],
         images=[(image[k], truth[k]) for k in scored],
         score=score_cells,
     )
