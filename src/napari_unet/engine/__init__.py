@@ -14,7 +14,7 @@
     results as files        measurements objecttable classtable outlinefile tracks
     the compute process     host process/ scoring
     a session on disk       saving/
-    this computer           device cgroups speed liveness namesake
+    this computer           device callersettings cgroups speed liveness namesake
     all over                events atomic
 """
 

@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 from napari_unet.core.tiles import Tile, halve, lengths, within
 from napari_unet.core.unet import UNet
+from napari_unet.engine.callersettings import set_aside
 from napari_unet.engine.device import is_fast_with_bfloat16, torch_errors
 from napari_unet.engine.segmenter import Segmenter
 from napari_unet.errors import DeviceError, is_out_of_memory
@@ -153,6 +154,7 @@ class _Lane:
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
+    @set_aside()
     @torch.inference_mode()
     def start(self, network: UNet, pixels: Pixels) -> _Ticket:
         """Compute (C, Y, X) pixels."""
@@ -184,6 +186,7 @@ class _PinnedLane(_Lane):
         self._rooms = [(_Room(pinned=True), _Room(pinned=True)) for _ in range(self.ahead + 1)]
         self._turn = 0
 
+    @set_aside()
     @torch.inference_mode()
     def start(self, network: UNet, pixels: Pixels) -> _Ticket:
         """Start to copy, to compute and to copy back; return at once."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.given import chosen
+from napari_unet.engine.callersettings import between_events
 from napari_unet.engine.device import torch_errors
 from napari_unet.engine.events import TrainEvent
 from napari_unet.engine.learning import checkpoint as state_file
@@ -25,6 +26,7 @@ from napari_unet.engine.segmenter import Segmenter, check_segmenter
 __all__ = ["train"]
 
 
+@between_events
 def train(
     annotations: Iterable[Annotation],
     config: TrainConfig | None = None,
