@@ -509,6 +509,14 @@ def test_outputs_that_do_not_fit_are_refused() -> None:
         next(predict(segmenter, image, np.zeros((3, 30, 40)), config()))
     with pytest.raises(InputError, match=r"out has dtype uint8, .* fractions; .* float32"):
         next(predict(segmenter, image, np.zeros((2, 30, 40), np.uint8), config()))
+    for out, message in [
+        ([[0] * 40] * 30, "out is of type list; give an array of NumPy or zarr"),
+        (torch.zeros((30, 40)), "out is of type Tensor; give an array of NumPy or zarr"),
+        (np.broadcast_to(np.uint8(0), (30, 40)), "out is read-only"),
+        (image, "out is the memory of the image, which is still read; give a new array"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            next(predict(segmenter, image, out, config()))
     with pytest.raises(InputError, match=r"\(40, 30\); give \(30, 40\)"):
         next(segment_into(segmenter, image, np.zeros((40, 30), np.uint8), config()))
 

@@ -1,4 +1,4 @@
-"""Whether an image can be segmented, and whether labels can hold its cells; needs no torch."""
+"""Whether an image can be segmented, and whether an array holds what is found; needs no torch."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from napari_unet.core.given import check_pixels
+from napari_unet.core.given import check_pixels, told
 from napari_unet.engine.greycolour import COLOURS, GreyColour, is_grey
 from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.engine.segmenter import Segmenter, check_segmenter
 from napari_unet.errors import InputError
 
-__all__ = ["as_array", "check_room", "checked_image"]
+__all__ = ["as_array", "check_out", "check_room", "checked_image"]
 
 
 def as_array(image: Any) -> Any:
@@ -51,6 +51,27 @@ def checked_image(segmenter: Segmenter, image: Any) -> Any:
         if is_grey(image):
             return image[:1]
     raise InputError(otherwise)
+
+
+def check_out(out: Any, image: Any, shape: tuple[int, ...]) -> None:
+    """`InputError` unless classes, or probabilities of this shape, can be written into it."""
+    if not isinstance(getattr(out, "dtype", None), np.dtype):
+        raise InputError(f"out is {told(out)}; give an array of NumPy or zarr to write into.")
+    if tuple(out.shape) not in (shape, shape[1:]):
+        raise InputError(
+            f"out has shape {tuple(out.shape)}; give {shape[1:]} for classes or {shape} for "
+            f"probabilities."
+        )
+    if tuple(out.shape) == shape and out.dtype.kind != "f":
+        raise InputError(
+            f"out has dtype {out.dtype}, and probabilities are fractions; give an array of float32."
+        )
+    if not isinstance(out, np.ndarray):
+        return
+    if not out.flags.writeable:
+        raise InputError("out is read-only; give an array that can be written into.")
+    if isinstance(image, np.ndarray) and np.shares_memory(out, image):
+        raise InputError("out is the memory of the image, which is still read; give a new array.")
 
 
 def check_room(dtype: np.dtype[Any], objects: int) -> None:

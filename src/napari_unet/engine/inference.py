@@ -17,7 +17,7 @@ from napari_unet.core.config import PredictConfig
 from napari_unet.core.given import chosen
 from napari_unet.engine.blocks import is_large, put, segment_large
 from napari_unet.engine.cells import find_cells
-from napari_unet.engine.checkedimage import check_room, checked_image
+from napari_unet.engine.checkedimage import check_out, check_room, checked_image
 from napari_unet.engine.events import PlaneDone, SegmentEvent, TileDone
 from napari_unet.engine.lazyplane import plane_at
 from napari_unet.engine.magnified import MagnifiedPredictor, plane_predictor
@@ -140,18 +140,9 @@ def predict(
     DeviceError
         If the device does not exist or a tile does not fit into its memory.
     """
-    config = chosen(config, PredictConfig)
+    config, pixels = chosen(config, PredictConfig), image
     image = checked_image(segmenter, image)
-    spatial = image.shape[1:]
-    if out.shape not in (spatial, (segmenter.n_classes, *spatial)):
-        raise InputError(
-            f"out has shape {out.shape}; give {spatial} for classes or "
-            f"{(segmenter.n_classes, *spatial)} for probabilities."
-        )
-    if len(out.shape) > len(spatial) and np.dtype(out.dtype).kind != "f":
-        raise InputError(
-            f"out has dtype {out.dtype}, and probabilities are fractions; give an array of float32."
-        )
+    check_out(out, pixels, (segmenter.n_classes, *image.shape[1:]))
     predictor = plane_predictor(segmenter, config, mailbox)
     planes, index = _planes(image), 0
     for where, pixels in planes:
