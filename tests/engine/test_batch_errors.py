@@ -65,7 +65,7 @@ def test_a_share_that_was_away_for_a_moment_is_asked_again() -> None:
 def test_what_no_second_attempt_helps_is_not_tried_again() -> None:
     """A file that is not there, or that must not be read."""
     share = Share(away=1, number=errno.EACCES)
-    with pytest.raises(InputError, match="Permission denied"):
+    with pytest.raises(InputError, match=r"Permission denied\. Change the permissions of the file"):
         again(share.read)
     assert share.asked == 1
 
@@ -74,6 +74,8 @@ def test_each_lack_is_a_sentence_with_what_to_do() -> None:
     """Disk, memory, device, and what nobody expected."""
     with pytest.raises(DeviceError, match=r"The disk is full \(share/a.tif\)"):
         again(Share(away=9, number=errno.ENOSPC).read)
+    with pytest.raises(DeviceError, match=r"a\.tif would be larger .* folder on another disk"):
+        again(Share(away=9, number=errno.EFBIG).read)
     with pytest.raises(DeviceError, match="The disk is full"):  # as NumPy says it
         again(Share(away=9, number=errno.ENOSPC).write)
 

@@ -30,6 +30,8 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 SHORT = re.compile(r"^\d+ requested and \d+ written$")
 """What NumPy says of a full disk, without a number of the error."""
 
+REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
 TRANSIENT = {
     errno.EAGAIN,
     errno.EBUSY,
@@ -105,6 +107,11 @@ def _in_words(error: Exception) -> UNetError:
             f"The disk is full{where}. Nothing half-written was left; free some space and run the "
             f"batch again."
         )
+    if cause is not None and cause.errno == errno.EFBIG:
+        return DeviceError(
+            f"{cause.filename or 'A file'} would be larger than this disk allows (4 GB if it is "
+            f"formatted as FAT32). Choose a folder on another disk."
+        )
     if cause is not None and cause.errno == errno.ENAMETOOLONG:
         name = f"{cause.filename}: " if cause.filename else ""
         return InputError(f"{name}File name too long. Give the image a shorter name.")
@@ -119,6 +126,11 @@ def _in_words(error: Exception) -> UNetError:
         return told
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
+        if error.errno in REFUSED:
+            return InputError(
+                f"{name}{error.strerror}. Change the permissions of the file or folder, or choose "
+                f"another folder."
+            )
         return InputError(f"{name}{error.strerror or error}. Check the disk or network share.")
     _log.error("an image of a batch failed", exc_info=error)
     return JobError(f"Unexpected {type(error).__name__}: {error}. The log has the details.")
