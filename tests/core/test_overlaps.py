@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from napari_unet.core import overlaps as counting
 from napari_unet.core.overlaps import numbered, overlaps
 from napari_unet.errors import InputError
 
@@ -39,6 +41,29 @@ def test_the_background_is_there_without_a_pixel(highest: int) -> None:
 
     assert ids.tolist() == [0, 2, highest]
     assert numbers.tolist() == [[1, 2], [2, 1]]
+
+
+@pytest.mark.parametrize("pixels", [1, 7, 1 << 22])
+@pytest.mark.parametrize("regions", [1, 3, 200])
+def test_pixels_of_a_volume_are_counted_some_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, pixels: int, regions: int
+) -> None:
+    """Few pairs by a table of them all, many sorted: each as often as both lie on one pixel."""
+    monkeypatch.setattr(counting, "PIXELS", pixels)
+    rng = np.random.default_rng(regions)
+    truth, predicted = (rng.integers(0, regions + more, (3, 4, 5)) for more in (1, 3))
+
+    found = overlaps(truth, predicted)
+
+    ids, others = (numbered(labels).ids.tolist() for labels in (truth, predicted))
+    pairs = zip(found.truth, found.predicted, found.shared, strict=True)
+    assert {(ids[one], others[other]): n for one, other, n in pairs} == Counter(
+        zip(truth.ravel().tolist(), predicted.ravel().tolist(), strict=True)
+    )
+    assert [found.truth_sizes.tolist(), found.predicted_sizes.tolist()] == [
+        [np.count_nonzero(truth == one) for one in ids],
+        [np.count_nonzero(predicted == other) for other in others],
+    ]
 
 
 @pytest.mark.parametrize("masked", ["truth", "prediction"])
