@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core import necks3d
 from napari_unet.core.linkstack import link_into, link_planes
-from napari_unet.core.necks3d import Necks, coarseness, split_object
+from napari_unet.core.necks3d import Necks, _without_gaps, coarseness, split_object
 from napari_unet.errors import InputError
 
 
@@ -61,12 +61,50 @@ def test_a_missed_plane_is_no_neck() -> None:
     assert split_object(ball, Necks(depth=0.1)).max() == 1
 
 
+def test_a_missed_plane_has_what_both_beside_it_have() -> None:
+    """Whichever it is; the first and the last plane are never missed."""
+    inside = np.random.default_rng(0).random((9, 8, 7)) < 0.5
+    for missed in range(1, 8):
+        without = inside.copy()
+        without[missed] = False
+        filled = without.copy()
+        filled[missed] = inside[missed - 1] & inside[missed + 1]
+        np.testing.assert_array_equal(_without_gaps(without), filled)
+
+
 def test_deeper_necks_are_asked_for_with_a_larger_number() -> None:
     """Of two balls whose neck is 0.75 as wide as they are, the logarithm of that decides."""
     pair = balls((16, 16, 10), (16, 16, 22)) > 0
 
     assert split_object(pair, Necks(depth=0.1)).max() == 2
     assert split_object(pair, Necks(depth=0.8)).max() == 1
+
+
+def test_a_ragged_outline_is_no_neck() -> None:
+    """It makes hills of its own in the distance, which are smoothed away."""
+    away = np.linalg.norm(np.indices((33, 33, 33)) - 16, axis=0)
+    rough = np.random.default_rng(0).random(away.shape) < 0.5
+    ball = (away <= 8) | ((away <= 12) & rough)
+
+    assert split_object(ball, Necks(depth=0.1)).max() == 1
+    assert split_object(ball, Necks(depth=0.1, smooth=0.1)).max() > 1
+
+
+def test_what_is_in_one_plane_only_is_not_cut_again() -> None:
+    """That was decided in its plane, however far the next one is."""
+    pair = balls((16, 16, 10), (16, 16, 22)) > 0
+    alone = np.zeros(pair.shape, np.uint8)
+    alone[16] = pair[16]
+
+    assert split_object(alone[16:17] > 0, Necks(depth=0.1, spacing=20)).max() == 2
+    assert len(link_planes(alone, split=0.1, spacing=20).tracks) == 1
+
+
+def test_only_what_is_too_large_is_looked_at_coarsely() -> None:
+    """Every voxel of 8 planes of 1024 x 1024 is looked at, of more planes every second one."""
+    shapes = (1, 1, 1), (8, 1024, 1024), (9, 1024, 1024), (32, 1024, 1024), (33, 1024, 1024)
+
+    assert [coarseness(shape) for shape in shapes] == [1, 1, 2, 2, 3]
 
 
 def test_a_very_large_object_is_looked_at_coarsely(monkeypatch: pytest.MonkeyPatch) -> None:
