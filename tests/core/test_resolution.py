@@ -22,6 +22,7 @@ from napari_unet.core.coarseness import (
 )
 from napari_unet.core.resolution import (
     coarse_box,
+    coarse_pixels,
     coarse_shape,
     coarsen,
     coarsen_labels,
@@ -139,7 +140,7 @@ def test_refining_a_part_is_a_part_of_refining_all(
 def test_a_box_of_any_size_reads_what_it_needs(
     shape: tuple[int, int], factor: int, data: st.DataObject
 ) -> None:
-    """A single pixel at the edge, too."""
+    """And no coarse pixel more; a single pixel at the edge, too."""
     coarse = np.random.default_rng(0).random((1, *coarse_shape(shape, factor)), dtype=np.float32)
     whole = refine(coarse, factor, (0, 0), tuple(slice(0, n) for n in shape), shape)
     starts = [data.draw(st.integers(0, n - 1)) for n in shape]
@@ -150,6 +151,20 @@ def test_a_box_of_any_size_reads_what_it_needs(
     y, x = coarse_box(box, factor, shape)
     piece = refine(coarse[:, y, x], factor, (y.start, x.start), box, shape)
     np.testing.assert_array_equal(piece, whole[:, *box])
+    for span, read, n in zip(box, (y, x), coarse.shape[1:], strict=True):
+        centres = (np.arange(span.start, span.stop) - (factor - 1) / 2) / factor
+        before = np.clip(np.floor(centres), 0, max(n - 2, 0)).astype(int)
+        assert (read.start, read.stop) == (before.min(), min(before.max() + 2, n))
+
+
+@given(start=st.integers(0, 30), size=st.integers(1, 30), factor=factors)
+def test_the_coarse_pixels_of_a_box_are_those_its_pixels_lie_in(
+    start: int, size: int, factor: int
+) -> None:
+    """Also those that lie in it with a part only."""
+    box = slice(start, start + size)
+    (span,) = coarse_pixels((box,), factor)
+    assert set(range(span.start, span.stop)) == {at // factor for at in range(start, box.stop)}
 
 
 def test_classes_of_other_planes_change_nothing_for_a_plane() -> None:
