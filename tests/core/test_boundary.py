@@ -134,6 +134,16 @@ def test_distances_reach_over_the_whole_image() -> None:
     np.testing.assert_allclose(weights, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("spacing", [(0.25, 0.5), (4.0, 1.0), (1.0, 0.25)])
+def test_distances_reach_as_far_as_the_spacing_says(spacing: tuple[float, float]) -> None:
+    """Pixels close together are many, as far as the term is not 0, on all sides of the cells."""
+    labels = np.zeros((130, 150), dtype=np.uint8)
+    labels[64:66, 70:72], labels[64:66, 76:78] = 1, 2
+    weights = boundary_weight_map(labels, sigma=2.0, spacing=spacing, class_weights=False)
+    expected = slow_border_term(labels, 10.0, 2.0, spacing) + 1
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+
+
 def test_thousands_of_cells_finish() -> None:
     """The map of a regular field of cells is regular."""
     side, count = 12, 64

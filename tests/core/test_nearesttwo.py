@@ -115,6 +115,19 @@ def test_a_limit_keeps_the_second_cell_that_is_far_while_the_first_is_near() -> 
     np.testing.assert_array_equal(limited[1][matters], free[1][matters])
 
 
+@pytest.mark.parametrize("device", [None, "cpu"])
+@pytest.mark.parametrize("nearest", [1, 13, 20, 45])
+def test_a_limit_keeps_two_cells_that_are_about_as_far(nearest: int, device: str | None) -> None:
+    """Where both are nearly half of it away from all that is wanted, nothing stops too early."""
+    cells = np.zeros((3, 2 * nearest + 2), dtype=np.int32)
+    cells[1, 0], cells[1, -1] = 1, 2
+    middle = slice(1, 2), slice(nearest, nearest + 2)
+
+    found = nearest_two(cells, middle, (1, 1), 2 * nearest + 1.1, device)
+
+    np.testing.assert_array_equal(found, np.array([[[nearest] * 2], [[nearest + 1] * 2]]))
+
+
 @unhurried
 @given(data=st.data(), drawn=scattered(), limit=st.sampled_from([3.0, np.inf]))
 def test_a_box_gets_what_the_whole_image_has_there(
