@@ -42,6 +42,22 @@ def test_boxes_in_view_come_first_and_then_the_rings_around_them() -> None:
     assert set(starts[4:16]) == ring
 
 
+near = st.tuples(st.integers(0, 20), st.integers(1, 7)).map(lambda s: slice(s[0], sum(s)))
+
+
+@given(box=st.tuples(near, near), view=st.tuples(near, near))
+def test_a_box_is_as_far_as_its_pixels_and_its_middle_are(box: Box, view: Box) -> None:
+    """Of all pairs of pixels the nearest; boxes that touch are one pixel apart."""
+    one, other = (
+        np.stack(np.meshgrid(*(np.arange(s.start, s.stop) for s in sides)), -1).reshape(-1, 2)
+        for sides in (box, view)
+    )
+    gap, middle = box_distance(box, view)
+
+    assert gap == ((one[:, None] - other) ** 2).sum(-1).min()
+    assert middle == np.rint(4 * ((one.mean(0) - other.mean(0)) ** 2).sum())
+
+
 def test_a_new_view_changes_the_order_of_those_that_are_left() -> None:
     """Nothing is done twice, nothing is forgotten."""
     views = iter([(slice(0, 5), slice(0, 5))] * 3 + [(slice(55, 60), slice(55, 60))] * 40)
