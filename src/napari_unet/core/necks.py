@@ -98,7 +98,7 @@ def _heights(labels: Ints, smooth: float) -> Ints:
     from napari_unet.core.necks_numba import distance_to_outline
 
     width = distance_to_outline(labels)
-    ndimage.gaussian_filter(width, smooth, output=width, truncate=4.0)
+    ndimage.gaussian_filter(width, smooth, output=width, radius=smoothing_reach(smooth))
     width *= PER_PIXEL
     # from a table: equal steps have equal logarithms, wherever they lie
     size = 1 << (int(width.max(initial=0)) + 1).bit_length()
