@@ -140,9 +140,9 @@ def predict(
     DeviceError
         If the device does not exist or a tile does not fit into its memory.
     """
-    config, pixels = chosen(config, PredictConfig), image
+    config, given = chosen(config, PredictConfig), image
     image = checked_image(segmenter, image)
-    check_out(out, pixels, (segmenter.n_classes, *image.shape[1:]))
+    check_out(out, given, (segmenter.n_classes, *image.shape[1:]))
     predictor = plane_predictor(segmenter, config, mailbox)
     planes, index = _planes(image), 0
     for where, pixels in planes:
