@@ -16,6 +16,7 @@ import pytest
 import toy_tasks
 from napari.utils import progress
 from napari.utils.notifications import notification_manager
+from napari.viewer import current_viewer
 from qtpy.QtCore import QThreadPool, QTimer
 
 from napari_unet.engine.host import Host
@@ -489,6 +490,27 @@ def test_closing_the_viewer_stops_the_job(
     assert len(diary.events) == known
     with pytest.raises(JobError, match="viewer is closed"):
         jobs.start("Training", in_thread(toy_tasks.count, 1), on_event=diary.on_event)
+
+
+@in_a_window
+def test_closing_another_viewer_leaves_the_job_alone(
+    jobs: Jobs, diary: Diary, qtbot: Any, host: Host, make_napari_viewer: Any
+) -> None:
+    """Although that one was in front when the job started, as one may that starts by itself."""
+    other = make_napari_viewer()
+    assert current_viewer() is other
+    jobs.start(
+        "Segmenting",
+        lambda stop: host.run(toy_tasks.count, 200, 0.01, stop=stop),
+        on_event=diary.on_event,
+    )
+    qtbot.wait_until(lambda: bool(diary.events), timeout=100_000)
+    assert not other.window._task_status_manager.is_busy()
+    other.close()
+    wait_for_end(qtbot, diary)
+
+    assert diary.ends == [("done", "idle")]
+    assert len(diary.events) == 200
 
 
 def test_closing_right_after_starting_does_not_wait(

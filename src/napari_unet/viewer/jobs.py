@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import logging
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from napari.qt.threading import create_worker
 from napari.utils import progress
 from napari.utils.notifications import show_error, show_warning
+from napari.viewer import current_viewer
 from psygnal import EmitLoopError, Signal
 
 from napari_unet.errors import JobError, UNetError
@@ -63,6 +65,7 @@ class Jobs:
     def __init__(self, viewer: ViewerModel) -> None:
         self._job: _Job | None = None
         self._closed = False
+        self._viewer = weakref.ref(viewer)
         window = getattr(viewer, "window", None)  # a ViewerModel has none
         if window is not None:
             window.main_menu.window().destroyed.connect(self.close)
@@ -111,6 +114,17 @@ class Jobs:
             self.started.emit(title)
         else:  # napari handles events while it makes a bar, and one of them closed the viewer
             job.bar.close()
+
+    def make_worker(self, events: Events[Any]) -> EventWorker:
+        """Return a worker, which napari tells to quit when it closes the viewer's window.
+
+        `create_worker` makes napari ask before it closes a busy window; but it takes the window in
+        front for the busy one, and a job that starts by itself may belong to another.
+        """
+        if current_viewer() is not self._viewer():
+            return EventWorker(events)
+        worker: EventWorker = create_worker(events, _worker_class=EventWorker, _ignore_errors=True)
+        return worker
 
     def require_idle(self, title: str) -> None:
         """Raise the `JobError` that `start` would raise; for work that has to come before it."""
@@ -173,11 +187,7 @@ class _Job:
         self._jobs = jobs
         self._on_event = on_event
         self._warned: set[str] = set()
-        # create_worker and not EventWorker(): napari then asks before it closes a busy window,
-        # and tells the worker to quit when it does.
-        self.worker: EventWorker = create_worker(
-            _Task(title, events), _worker_class=EventWorker, _ignore_errors=True
-        )
+        self.worker = jobs.make_worker(_Task(title, events))
         self.worker.yielded.connect(self._handle_event)
         self.worker.warned.connect(self._handle_warning)
         self.worker.finished.connect(self._handle_end)
