@@ -26,11 +26,14 @@ Y = TypeVar("Y")
 PAUSE = 1.0
 """Seconds before the second attempt."""
 
-FULL = {errno.ENOSPC, errno.EDQUOT}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What the system answers where there is no room, or none for a file of this size."""
+
 SHORT = re.compile(r"^\d+ requested and \d+ written$")
 """What NumPy says of a full disk, without a number of the error."""
 
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+"""What the system answers where a right is missing."""
 
 TRANSIENT = {
     errno.EAGAIN,
@@ -104,13 +107,9 @@ def _in_words(error: Exception) -> UNetError:
     if cause is not None and is_disk_full(cause):
         where = f" ({cause.filename})" if cause.filename else ""
         return DeviceError(
-            f"The disk is full{where}. Nothing half-written was left; free some space and run the "
+            f"The disk is full{where}, or takes no file of this size (FAT32: none above 4 GB). "
+            f"Nothing half-written was left; free some space or choose another disk, and run the "
             f"batch again."
-        )
-    if cause is not None and cause.errno == errno.EFBIG:
-        return DeviceError(
-            f"{cause.filename or 'A file'} would be larger than this disk allows (4 GB if it is "
-            f"formatted as FAT32). Choose a folder on another disk."
         )
     if cause is not None and cause.errno == errno.ENAMETOOLONG:
         name = f"{cause.filename}: " if cause.filename else ""
