@@ -10,7 +10,7 @@ project.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -105,6 +105,18 @@ def largest_pieces(labels: Array) -> Array:
     return cleaned
 
 
+def labelled(
+    images: Sequence[Array], truth: Sequence[Array], which: Iterable[int]
+) -> list[Annotation]:
+    """Return these images with all their labels."""
+    return [Annotation(images[k], truth[k], "instances") for k in which]
+
+
+def others(images: Sequence[Array], *used: int) -> list[int]:
+    """Return which images are not used."""
+    return [k for k in range(len(images)) if k not in used]
+
+
 def score_cells(truth: Array, labels: Array, _: Array) -> dict[str, float]:
     """Score objects."""
     return {
@@ -159,11 +171,7 @@ def nuclei(split: Split, artefact: bool = False) -> Kind:
         shown[(y - cy) ** 2 + (x - cx) ** 2 < 20**2] = 255
     return Kind(
         painted=[Annotation(shown, painted, "scribbles")],
-        others=[
-            Annotation(image[k], truth[k], "instances")
-            for k in range(len(image))
-            if k not in (trained, *scored)
-        ],
+        others=labelled(image, truth, others(image, trained, *scored)),
         images=[(image[k][None], truth[k]) for k in scored],
         score=score_cells,
     )
@@ -178,14 +186,11 @@ def phase(split: Split) -> Kind:
     """All cells of one phase contrast image; others."""
     image, truth = (read(f"phase_t98g/{part}.tif") for part in ("images", "masks"))
     trained, scored = {"develop": (0, (2, 4, 7)), "report": (1, (3, 5, 6))}[split]
-
-    def labelled(k: int) -> Annotation:
-        return Annotation(image[k], largest_pieces(truth[k]), "instances")
-
+    truth = [largest_pieces(labels) for labels in truth]
     return Kind(
-        painted=[labelled(trained)],
-        others=[labelled(k) for k in range(len(image)) if k not in (trained, *scored)],
-        images=[(image[k][None], largest_pieces(truth[k])) for k in scored],
+        painted=labelled(image, truth, [trained]),
+        others=labelled(image, truth, others(image, trained, *scored)),
+        images=[(image[k][None], truth[k]) for k in scored],
         score=score_cells,
     )
 
@@ -197,8 +202,8 @@ def membranes(split: Split) -> Kind:
     truth = [ndimage.label(section)[0] for section in interior]
     far = [k for k in range(len(image)) if min(abs(k - other) for other in scored) > 3]
     return Kind(
-        painted=[Annotation(image[k], truth[k], "instances") for k in trained],
-        others=[Annotation(image[k], truth[k], "instances") for k in far if k not in trained],
+        painted=labelled(image, truth, trained),
+        others=labelled(image, truth, [k for k in far if k not in trained]),
         images=[(image[k][None], truth[k]) for k in scored],
         score=score_membranes,
     )
@@ -250,12 +255,8 @@ def histology(split: Split) -> Kind:
     image = np.moveaxis(image, -1, 1)
     trained, scored = {"develop": ((0, 1), (2, 5, 7, 8)), "report": ((3, 9), (4, 6, 11))}[split]
     return Kind(
-        painted=[Annotation(image[k], truth[k], "instances") for k in trained],
-        others=[
-            Annotation(image[k], truth[k], "instances")
-            for k in range(len(image))
-            if k not in (*trained, *scored)
-        ],
+        painted=labelled(image, truth, trained),
+        others=labelled(image, truth, others(image, *trained, *scored)),
         images=[(image[k], truth[k]) for k in scored],
         score=score_cells,
     )

@@ -26,8 +26,10 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
     """Numbers without a type are of this one."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
-    yield
-    torch.set_default_dtype(before)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def setting(name: str) -> AbstractContextManager[Any]:
