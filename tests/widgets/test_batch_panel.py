@@ -222,6 +222,19 @@ def test_without_a_folder_for_the_results_the_user_reads_what_to_do(
     assert batch_hand.reads("No images are chosen: press Folder or Files beside Images")
 
 
+def test_as_many_files_as_a_folder_holds_can_be_chosen(batch_hand: Any, tmp_path: Path) -> None:
+    """Qt's own limit of a line is reached with some five hundred; a blank may be in a name."""
+    files = [str(tmp_path / f"image {number:04}.tif") for number in range(2000)]
+    source = batch_hand.panel.source
+    source.choose(files)
+    assert source.given == files
+
+    both = tmp_path / "a; b.tif"
+    both.touch()
+    source.choose([str(both)])
+    assert source.given == [str(both)]
+
+
 def test_only_what_is_needed_is_asked_for(batch_hand: Any) -> None:
     """A folder for results where they become files."""
     panel = batch_hand.panel

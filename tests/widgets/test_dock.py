@@ -5,14 +5,13 @@ import importlib.metadata
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from napari._app_model import get_app_model
-from napari.settings import get_plugin_settings, get_settings
+from napari.settings import get_settings
 from napari.utils import progress
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QMenu, QProgressBar, QPushButton, QScrollArea
@@ -20,7 +19,6 @@ from shared_fixtures import LOOKS_MS
 from small_things import make_segmenter
 
 from napari_unet.core.annotation import Annotation
-from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.summary import summarise
 from napari_unet.viewer.notes import is_result
 from napari_unet.viewer.session import Session
@@ -270,59 +268,6 @@ def test_a_closed_dock_stays_closed_and_an_opened_one_goes_on(
     again.wait_until_idle()
     assert again.reads("Stopped; the best model")
     assert not hand.reads("Stopped")
-    assert messages() == []
-
-
-def test_a_dock_that_is_opened_again_has_the_layers_of_the_one_before(
-    hand: Any, viewer: Any, open_dock: Callable[[], Any], sample: Any
-) -> None:
-    """Of several images, too; a layer that is gone is chosen no more."""
-    viewer.add_image(sample[0].data.copy(), name="next field")
-    regions = viewer.add_shapes(name="boxes")
-    spare = viewer.add_labels(np.zeros_like(sample[1].data), name="spare")
-    data = hand.dock.panels.data
-    data.choice.labels, data.choice.regions_box.value = spare, regions
-    data.others_box.value = False
-    viewer.window.remove_dock_widget(hand.dock.native)
-    second = open_dock()
-    data = second.dock.panels.data
-    assert data.chosen() == (sample[0], spare, regions)
-    assert not data.others_box.value
-    viewer.window.remove_dock_widget(second.dock.native)
-    viewer.layers.remove(regions)
-
-    assert open_dock().dock.panels.data.chosen() == (sample[0], spare, None)
-
-
-def test_a_dock_that_is_opened_again_has_the_settings_of_the_one_before(
-    viewer: Any, messages: Any
-) -> None:
-    """What was adjusted counts on, also for segmentations; so do preferences changed meanwhile."""
-
-    def open_it() -> Any:
-        return viewer.window.add_plugin_dock_widget("napari-live-unet", "Live U-Net")[1]
-
-    def close(dock: Any) -> None:
-        viewer.window.remove_dock_widget(dock.native)
-
-    training = TrainConfig(seconds=15, steps=7, downsample=2, w0=20.0, seed=4)
-    prediction = PredictConfig(threshold=0.7, min_size=40, magnification=2.0, split=0.1)
-    first = open_it()
-    first.panels.set_configs(training, prediction)
-    first.panels.training.set_budget(seconds=15, steps=7)
-    close(first)
-    second = open_it()
-    assert second.panels.training.config() == training
-    assert second.panels.predict_config() == prediction
-
-    close(second)
-    second.session.segmenter = make_segmenter()  # how large objects look to it is not known
-    third = open_it()
-    assert third.panels.predict_config() == replace(prediction, magnification=1.0)
-
-    close(third)
-    get_plugin_settings().get("napari-live-unet").dock.seconds = 120
-    assert open_it().panels.training.config() == TrainConfig(seconds=120)
     assert messages() == []
 
 

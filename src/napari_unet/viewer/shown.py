@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 from weakref import ref
 
 from napari.layers import Layer
@@ -12,7 +13,24 @@ from napari.layers import Layer
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.engine.segmenter import Segmenter
 
-__all__ = ["Shown"]
+__all__ = ["Choices", "Shown"]
+
+
+class Choices:
+    """What was chosen in boxes, in their order; layers are not kept alive by it.
+
+    Parameters
+    ----------
+    chosen : iterable
+        Layers, texts, numbers and None.
+    """
+
+    def __init__(self, chosen: Iterable[object]) -> None:
+        self._chosen = [ref(one) if isinstance(one, Layer) else one for one in chosen]
+
+    def __iter__(self) -> Iterator[Any]:
+        """Iterate over what was chosen; None stands for a layer that is gone."""
+        return (one() if isinstance(one, ref) else one for one in self._chosen)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,23 +47,18 @@ class Shown:
         Of segmentations.
     segmenter : Segmenter or None
         The model of then.
-    chosen : tuple of weak references
-        The image and the labels, of which a layer may be gone since.
-    others : bool
-        Whether the other painted images are trained on too.
+    choices : Choices
+        In its boxes, from top to bottom.
+    unfolded : tuple of bool
+        Which of its parts were unfolded, from top to bottom.
     """
 
     start: TrainConfig
     training: TrainConfig
     prediction: PredictConfig
     segmenter: Segmenter | None
-    chosen: tuple[ref[Layer] | None, ...]
-    others: bool
-
-    @staticmethod
-    def weakly(layers: Iterable[Layer | None]) -> tuple[ref[Layer] | None, ...]:
-        """Return what does not keep layers."""
-        return tuple(None if layer is None else ref(layer) for layer in layers)
+    choices: Choices
+    unfolded: tuple[bool, ...]
 
     def prediction_with(self, segmenter: Segmenter | None) -> PredictConfig:
         """Return what segmentations go on with; another model has another magnification."""

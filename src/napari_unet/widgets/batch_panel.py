@@ -39,6 +39,7 @@ class BatchPanel:
     ) -> None:
         self._session, self._data, self._settings = session, data, settings
         self.source, self.target = BatchSource(self._on_choice), BatchTarget(self._on_choice)
+        self.boxes = (*self.source.boxes, *self.target.boxes)
         self._segment = button(SEGMENT, "Segment every image with the current model.")
         self._said, self._reason = sentence(), sentence()
         self.table = BatchTable(self.open)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from magicgui.widgets import ComboBox, LineEdit
 from qtpy.QtWidgets import QFileDialog
@@ -15,6 +15,8 @@ __all__ = ["OPEN", "BatchSource"]
 
 OPEN, FILES = "all open images", "files or a folder"
 BETWEEN = "; "
+MOST = 2**31 - 1
+"""Characters that are taken: Qt's own limit, of 32 767, is that of some 500 files."""
 
 
 class BatchSource:
@@ -28,7 +30,6 @@ class BatchSource:
 
     def __init__(self, changed: Callable[[], object]) -> None:
         self._changed = changed
-        self._chosen: list[str] = []
         self.what = narrow(ComboBox(label="Segment", choices=[OPEN, FILES]))
         self.what.tooltip = "All open image layers with all their planes, or images on disk."
         self._path = LineEdit()
@@ -36,6 +37,7 @@ class BatchSource:
             "A folder (with its subfolders), a file, or a pattern such as plates/*/*.tif. TIFF, "
             "OME-TIFF, OME-Zarr, PNG, JPEG, BMP, and whatever an installed napari reader opens."
         )
+        self._path.native.setMaxLength(MOST)
         self._path.native.setPlaceholderText("folder, file or pattern")
         self._folder = button("Folder", "Choose a folder; its subfolders are included.")
         self._files = button("Files", "Choose one or more files.")
@@ -47,6 +49,7 @@ class BatchSource:
             tooltip=self._path.tooltip,
             stretch=(1, 0, 0),
         )
+        self.boxes = self.what, self._path
         self.what.changed.connect(changed)
         self._path.changed.connect(changed)
         self._folder.changed.connect(self._ask_folder)
@@ -65,20 +68,18 @@ class BatchSource:
             raise InputError(
                 "No images are chosen: press Folder or Files beside Images, or type a pattern."
             )
-        return list(self._chosen) if text == BETWEEN.join(self._chosen) else [text]
+        return [text] if os.path.exists(text) else text.split(BETWEEN)  # noqa: PTH110 (of any length)
 
     @property
     def beside(self) -> str:
         """A folder for the results, beside the one that is chosen; "" without one."""
-        chosen = self._chosen[0] if len(self._chosen) == 1 else ""
-        folder = bool(chosen) and Path(chosen).is_dir() and self._path.value == chosen
-        return f"{chosen.rstrip('/')}_segmented" if folder else ""
+        folder = self._path.value.strip()
+        return f"{folder.rstrip('/')}_segmented" if os.path.isdir(folder) else ""  # noqa: PTH112
 
     def choose(self, paths: Sequence[str]) -> None:
         """Take files or folders."""
-        self._chosen = list(paths)
         self.what.value = FILES
-        self._path.value = BETWEEN.join(self._chosen)
+        self._path.value = BETWEEN.join(paths)
 
     def _ask_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self._path.native, "Images to segment")

@@ -76,6 +76,8 @@ class BatchTarget:
             "Area, position and intensity of every object, and whether it touches the border: as "
             "CSV beside the files, or as features of the layers (Layers > Metadata)."
         )
+        asked = (self.results, self.folder, self.format, self.link, self.outlines)
+        self.boxes = (*asked, self.measure)
         self.results.changed.connect(changed)
         self._choose.changed.connect(self._ask_folder)
 

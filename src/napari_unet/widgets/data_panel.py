@@ -56,6 +56,7 @@ class DataPanel:
             "from the chosen one only."
         )
         choice, self.class_choice = self.choice, ClassChoice()
+        self.boxes = choice.image_box, choice.labels_box, self.others_box
         meaning = (self._meaning, self.class_choice.widget)
         rows = form(choice.image_box, choice.labels_row, *meaning, choice.regions_row)
         self.widget = stack(rows, self.others_box, self.text.widget)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import Container
@@ -10,16 +9,15 @@ from napari.layers import Image
 from napari.utils.theme import get_theme
 from psygnal import SignalInstance
 
-from napari_unet.errors import InputError
 from napari_unet.viewer.axisnames import AxisNames
 from napari_unet.viewer.preferences import preferences
 from napari_unet.viewer.saving.autosave import Autosave
 from napari_unet.viewer.session import Session
-from napari_unet.viewer.shown import Shown
 from napari_unet.widgets.docking import Docking, warn_of_namesake
 from napari_unet.widgets.focus import focus_style
 from napari_unet.widgets.panels import Panels
 from napari_unet.widgets.parts import stack
+from napari_unet.widgets.reopening import Reopening
 from napari_unet.widgets.scroll import Scroll
 
 if TYPE_CHECKING:
@@ -32,7 +30,8 @@ class LiveUNet(Container):  # type: ignore[type-arg]
     """Paint a few cells, train, look, correct.
 
     What it shows is kept by the session of the viewer, so a dock that is closed and opened again
-    goes on where it was, with the settings that it had unless the preferences were changed.
+    goes on where it was, with the settings that it had unless the preferences were changed, and
+    with the choices that were made in it.
 
     Parameters
     ----------
@@ -46,8 +45,8 @@ class LiveUNet(Container):  # type: ignore[type-arg]
         self.session.background.start()
         self.panels = Panels(self.session)
         self._axis_names = AxisNames(self.session.viewer, lambda: self.panels.data.choice.image)
-        self._start = preferences().train_config()
-        self._take_settings()
+        self._reopening = Reopening(self.session, self.panels)
+        self._reopening.take_settings()
         if self.session.autosave is None and preferences().autosave:
             self.session.autosave = Autosave(self.session)
         super().__init__(labels=False)
@@ -55,7 +54,7 @@ class LiveUNet(Container):  # type: ignore[type-arg]
         self.native.layout().addWidget(Scroll(stack(*self.panels.widgets())))
         self._listening = False
         self.listen()
-        self._take_choice()
+        self._reopening.take_choices()
         self._docking = Docking(self.native, self.listen, self.leave)
         warn_of_namesake()
 
@@ -78,42 +77,13 @@ class LiveUNet(Container):  # type: ignore[type-arg]
         if not self._listening:
             return
         self._listening = False
-        self._keep_settings()
+        self._reopening.keep()
         for signal in self._news():
             signal.disconnect(self._renew)
         self.session.trained.disconnect(self._on_trained)
         self.session.viewer.events.theme.disconnect(self._follow_theme)
         self.panels.leave()
         self._axis_names.leave()
-
-    def _take_settings(self) -> None:
-        """Show the settings of the dock before, if it began with the same preferences."""
-        shown = self.session.shown
-        if shown is not None and shown.start == self._start:
-            training = shown.training
-            self.panels.set_configs(training, shown.prediction_with(self.session.segmenter))
-            self.panels.training.set_budget(seconds=training.seconds, steps=training.steps)
-
-    def _take_choice(self) -> None:
-        """Choose what was chosen in the dock before, of what is still open."""
-        shown, data = self.session.shown, self.panels.data
-        if shown is None:
-            return
-        data.others_box.value = shown.others
-        boxes = (data.choice.image_box, data.choice.labels_box)
-        for box, kept in zip(boxes, shown.chosen, strict=True):
-            layer = None if kept is None else kept()
-            if layer is not None and layer in box.choices:
-                box.value = layer
-
-    def _keep_settings(self) -> None:
-        """Keep them for the next dock."""
-        panels, segmenter = self.panels, self.session.segmenter
-        with suppress(InputError):  # those that are not legal are not kept
-            configs = panels.training.config(), panels.predict_config()
-            image, labels, _ = panels.data.chosen()
-            chosen, others = Shown.weakly((image, labels)), panels.data.others_box.value
-            self.session.shown = Shown(self._start, *configs, segmenter, chosen, others)
 
     def _news(self) -> tuple[SignalInstance, ...]:
         session = self.session

@@ -46,6 +46,7 @@ class LinkPanel:
             "and are cut at narrow places if the model cuts cells there. Tracks, along T: a cell "
             "keeps its number until it divides or leaves; a tracks layer is also added."
         )
+        self.boxes = (self._kind,)
         self._link = button(
             "Link planes",
             "Renumber the cells of the last segmentation so that each keeps its number through "

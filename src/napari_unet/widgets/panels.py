@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from magicgui.widgets import Container
-from magicgui.widgets.bases import Widget
+from magicgui.widgets.bases import ValueWidget, Widget
 
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.viewer.preferences import preferences
@@ -28,6 +28,12 @@ from napari_unet.widgets.train_panel import TrainPanel
 from napari_unet.widgets.weights_panel import WeightsPanel
 
 __all__ = ["Panels"]
+
+ADJUST = "Threshold, sizes and borders: changes act on the last result at once."
+LINK = "For stacks: let every cell keep its number from plane to plane."
+BATCH = "Segment all open images, or a folder of images, and see how each one went."
+SCORE = "Compare the last result with labels you trust, and see which cells are wrong."
+WEIGHTS = "How much each pixel counts in training: most on the thin borders between cells."
 
 
 class _Follower(Protocol):
@@ -67,31 +73,11 @@ class Panels:
             on_labels=(self.training.renew_sentence,),
         )
         self.shortcuts = Shortcuts(session.viewer, self._keys())
-        self.adjust_fold = Fold(
-            "Adjust the result",
-            "Threshold, sizes and borders: changes act on the last result at once.",
-            self.adjust.widget,
-        )
-        self.link_fold = Fold(
-            "3D objects and tracks",
-            "For stacks: let every cell keep its number from plane to plane.",
-            self.link.widget,
-        )
-        self.batch_fold = Fold(
-            "Batch",
-            "Segment all open images, or a folder of images, and see how each one went.",
-            self.batch.widget,
-        )
-        self.score_fold = Fold(
-            "Score against a labels layer",
-            "Compare the last result with labels you trust, and see which cells are wrong.",
-            self.score.widget,
-        )
-        self.weights_fold = Fold(
-            "Weight map",
-            "How much each pixel counts in training: most on the thin borders between cells.",
-            self.weights.widget,
-        )
+        self.adjust_fold = Fold("Adjust the result", ADJUST, self.adjust.widget)
+        self.link_fold = Fold("3D objects and tracks", LINK, self.link.widget)
+        self.batch_fold = Fold("Batch", BATCH, self.batch.widget)
+        self.score_fold = Fold("Score against a labels layer", SCORE, self.score.widget)
+        self.weights_fold = Fold("Weight map", WEIGHTS, self.weights.widget)
 
     def train_config(self) -> TrainConfig:
         """Return the configuration of training, without its budget."""
@@ -114,6 +100,16 @@ class Panels:
         amid = (self.link_fold, self.correction, self.score_fold, self.batch_fold)
         below = (self.model, self.weights_fold, self.settings, self.shortcuts, self.code)
         return [panel.widget for panel in (*above, *amid, *below)]
+
+    def boxes(self) -> list[ValueWidget[Any]]:
+        """Return in what something is chosen that is no setting, in the order of dependence."""
+        panels = (self.data, self.segmentation, self.link, self.score, self.batch)
+        return [box for panel in panels for box in panel.boxes]
+
+    def folds(self) -> list[Fold]:
+        """Return what can be folded away."""
+        above = (self.adjust_fold, self.link_fold, self.score_fold, self.batch_fold)
+        return [*above, self.weights_fold, self.settings.fold, self.shortcuts.fold]
 
     def renew(self) -> None:
         """Show the present state."""

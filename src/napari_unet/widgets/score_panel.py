@@ -45,6 +45,7 @@ class ScorePanel:
         self.scoring = Scoring(session)
         self._shown: Score[Any] | None = None
         self._choice = choice = ScoreChoice(session, data)
+        self.boxes = choice.truth, choice.scope
         self._score = button("Score", SCORE)
         self._said, self._legend = sentence(), sentence()
         self._table = ScoreTable(self.fly_to)

@@ -54,6 +54,7 @@ class SegmentPanel:
         )
         self._probability = CheckBox(text="Probabilities")
         self._probability.tooltip = "Also show how sure the network is, as an image layer."
+        self.boxes = self._scope, self._probability
         self._magnification = FloatSpinBox(min=0.25, max=4, step=0.25, value=1)
         self._magnification.tooltip = MAGNIFICATION
         native: QDoubleSpinBox = self._magnification.native
@@ -65,8 +66,7 @@ class SegmentPanel:
             "magnification from them. Otherwise try several on the plane in view, and take the "
             "one at which the model is surest.",
         )
-        self._model = session.segmenter
-        self._said, self._hint = sentence(), sentence()
+        self._model, self._said, self._hint = session.segmenter, sentence(), sentence()
         size = Label(value="Magnification", tooltip=MAGNIFICATION)
         self.widget = stack(
             row(self._segment, self._scope, stretch=(1, 1)),
