@@ -93,6 +93,29 @@ def test_training_makes_a_model_and_says_how_it_went(
     assert "cells" in session.record.prepared
 
 
+def test_a_training_says_what_is_odd_about_the_images(
+    session: Session, layers: Any, steps: list[Any], finish: Any, qtbot: Any
+) -> None:
+    """From its first event to its end, and where there are several, of which image."""
+    image, labels = layers
+    flat = session.viewer.add_image(np.full_like(IMAGE, 7), name="flat")
+    begin(session, (flat, labels), steps, qtbot)
+    same = "All pixels of the plane have the same grey value: look at the image."
+    assert session.said.of_training.endswith(f". {same}")
+    session.jobs.stop()
+    finish()
+    session.train(flat, labels, None, small())
+    finish()
+    assert session.said.of_training.startswith("Trained 3 steps in ")
+    assert session.said.of_training.endswith(f". {same}")
+
+    others = session.viewer.add_labels(SCRIBBLES.astype(np.uint16), name="others")
+    set_meaning(others, "scribbles")
+    session.train(image, others, None, small(), also=[Source(flat, labels)])
+    finish()
+    assert session.said.of_training.endswith(f". Layer 'flat': {same}")
+
+
 def test_a_model_of_one_channel_goes_on_with_grey_in_colours(
     session: Session, layers: Any, steps: list[Any], finish: Any
 ) -> None:

@@ -12,6 +12,7 @@
     colours of results, classes of cells                    colours cellclasses
     the model of one viewer, and the jobs that use it       session session_job
     sentences about the last training and the last result   said
+    what is odd about grey values, and in which plane       oddities
     what a closed dock showed, for the next one             shown
     one job at a time in a thread                           jobs worker
     small computations that follow painting and sliders     background

@@ -13,6 +13,7 @@ from napari.layers import Image, Labels, Shapes
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.cellclasses import ModelKind
 from napari_unet.core.config import TrainConfig
+from napari_unet.core.normalise import oddity
 from napari_unet.engine.events import Learned, Prepared, Previewed, TrainEvent
 from napari_unet.engine.host import Host
 from napari_unet.engine.learning.checks import check_channels, check_classes
@@ -24,6 +25,7 @@ from napari_unet.viewer.learning.preview import Preview
 from napari_unet.viewer.learning.record import Record
 from napari_unet.viewer.learning.sources import Source, check_alike
 from napari_unet.viewer.notes import link
+from napari_unet.viewer.oddities import Oddities, plane_title
 from napari_unet.viewer.painted import Painted, painted
 from napari_unet.viewer.regions import Masks
 
@@ -63,6 +65,8 @@ class Training:
         The numbers that its events tell.
     finishing : bool
         Whether it is about to end: it was told so, or takes no further step.
+    oddities : Oddities
+        What is odd about the grey values that it learns from, once they are read.
 
     Raises
     ------
@@ -86,6 +90,7 @@ class Training:
         self.config, self.start = config, start
         self.record = Record()
         self.finishing = False
+        self.oddities = Oddities()
         self._checkpoint, self._every = checkpoint, preview_every
         self._snapshots = [painted(s.image, s.labels, s.regions) for s in self._sources]
         if start is not None:
@@ -145,12 +150,21 @@ class Training:
         """Train in the compute process; for a worker thread."""
         annotations: list[Annotation] = []
         for snapshot in self._snapshots:
-            annotations += snapshot.annotations(stop)
+            read = snapshot.annotations(stop)
+            annotations += read
+            self._look_at(snapshot, read)
         if not stop.is_set():
             yield from host.run(
                 tasks.train, annotations, self.config, self.start, self._mailbox,
                 self._checkpoint, stop=stop,
             )  # fmt: skip
+
+    def _look_at(self, snapshot: Painted, read: list[Annotation]) -> None:
+        """Take in what is odd about the planes that were read of an image."""
+        title = [f"layer {snapshot.name!r}"] * (len(self._snapshots) > 1)
+        for (index, _, _), annotation in zip(snapshot.planes, read, strict=False):
+            plane = [plane_title(snapshot.stack, index)] * (len(snapshot.planes) > 1)
+            self.oddities.add([*title, *plane], oddity(annotation.image))
 
     def on_event(self, event: TrainEvent) -> None:
         """Take down what an event tells; show a preview."""

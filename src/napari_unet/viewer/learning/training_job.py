@@ -72,7 +72,9 @@ class TrainingJob(SessionJob[TrainEvent]):
 
     def describe(self, event: TrainEvent) -> str:
         """Say how it goes, or went."""
-        return self.training.record.describe(event)
+        said = self.training.record.describe(event)
+        odd = str(self.training.oddities)
+        return f"{said.removesuffix('.')}.{odd}" if odd else said
 
     def stopped(self) -> str:
         """Keep the training, to resume it, and remember the model it left; say what is left."""

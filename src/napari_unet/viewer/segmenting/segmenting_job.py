@@ -23,8 +23,8 @@ from napari_unet.viewer.batches.opening import LayerResult
 from napari_unet.viewer.cellclasses import counted_classes
 from napari_unet.viewer.layers import image_layers
 from napari_unet.viewer.notes import is_result
+from napari_unet.viewer.oddities import Oddities, plane_title
 from napari_unet.viewer.segmenting.checks import check_fits, check_room
-from napari_unet.viewer.segmenting.oddities import Oddities, plane_title
 from napari_unet.viewer.segmenting.results import hide
 from napari_unet.viewer.segmenting.segmentation import Segmentation, StreamEvent
 from napari_unet.viewer.session_job import SessionJob

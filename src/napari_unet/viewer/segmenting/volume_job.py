@@ -29,9 +29,9 @@ from napari_unet.viewer.cellclasses import (
     show_classes,
 )
 from napari_unet.viewer.notes import ResultKind, is_result, note_linked_planes, set_meaning
+from napari_unet.viewer.oddities import Oddities, plane_title
 from napari_unet.viewer.reading import served
 from napari_unet.viewer.segmenting.checks import check_fits, check_room
-from napari_unet.viewer.segmenting.oddities import Oddities, plane_title
 from napari_unet.viewer.segmenting.results import Result, hide
 from napari_unet.viewer.session_job import SessionJob
 from napari_unet.viewer.stack import ImageStack, knows_spacing, plane_spacing

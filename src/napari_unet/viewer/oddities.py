@@ -1,4 +1,4 @@
-"""What is odd about the grey values of what a job segments, and where."""
+"""What is odd about the grey values of what a job learns from or segments, and where."""
 
 from __future__ import annotations
 
