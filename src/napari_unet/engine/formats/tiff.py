@@ -18,6 +18,11 @@ from PIL import ImageSequence
 from napari_unet.engine.formats.picturefile import open_picture
 from napari_unet.engine.formats.rawpixels import RawPixels
 from napari_unet.engine.formats.source import Source
+from napari_unet.engine.formats.tiffseries import (
+    axes_and_shape,
+    images_of,
+    long_axes,
+)
 from napari_unet.engine.formats.tiffsize import tiff_pixel_size
 from napari_unet.errors import InputError, some_of
 
@@ -113,9 +118,10 @@ def _opened(path: Path) -> tifffile.TiffFile:
     """Open a file; pages that a script wrote one by one are a stack, which tifffile keeps apart."""
     tif = tifffile.TiffFile(path)
     try:
-        kinds = {(series.axes, series.shape, series.dtype) for series in tif.series}
+        images = images_of(tif)
+        kinds = {(*long_axes(image), image.dtype) for image in images}
         pages = len(kinds) == 1 and kinds.pop()[0] in ("YX", "YXS")
-        apart = pages and tif.is_shaped and len(tif.series) > 1
+        apart = pages and tif.is_shaped and len(images) > 1
     except DAMAGED:
         apart = False
     if not apart:
@@ -136,7 +142,7 @@ def _unreadable(path: Path, error: Exception) -> InputError:
 def _lazy(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> Any:
     """Return an array that reads the file when it is indexed."""
     page = series.keyframe
-    shape: tuple[int, ...] = series.get_shape(squeeze=False)
+    _, shape = axes_and_shape(series)
     if series.dataoffset is not None and page.is_memmappable:
         tif.close()
         dtype = series.dtype.newbyteorder(tif.byteorder)
@@ -225,11 +231,12 @@ def _declared_pages(tif: tifffile.TiffFile) -> int:
 def _only_series(tif: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
     """Return the one image of a whole file; thumbnails, a slide's extra pictures do not count."""
     _check_complete(tif, path)
-    several = [series for series in tif.series if not series.keyframe.is_reduced]
+    images = images_of(tif)
+    several = [series for series in images if not series.keyframe.is_reduced]
     if len(several) > 1 and not (tif.is_svs or tif.is_ndpi or tif.is_scn or tif.is_bif):
-        shapes = some_of([" x ".join(map(str, series.shape)) for series in several])
+        shapes = some_of([" x ".join(map(str, long_axes(series)[1])) for series in several])
         raise InputError(f"{path} holds {len(several)} images ({shapes}); save each as a file.")
-    series = (several or tif.series)[0]
+    series = (several or images)[0]
     found = sum(page is not None for page in series.pages)
     if found < len(series.pages):
         raise InputError(
@@ -240,7 +247,7 @@ def _only_series(tif: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
 
 
 def _decode(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> Array:
-    shape: tuple[int, ...] = series.get_shape(squeeze=False)
+    _, shape = axes_and_shape(series)
     try:
         return np.asarray(series.asarray()).reshape(shape)
     except (NotImplementedError, ValueError) as error:
@@ -274,9 +281,9 @@ def _named_axes(
     tif: tifffile.TiffFile, series: tifffile.TiffPageSeries
 ) -> tuple[str, dict[int, int]]:
     """Return a letter per axis, and which axis ends before its end: colours before their alpha."""
-    shape: tuple[int, ...] = series.get_shape(squeeze=False)
+    axes, shape = axes_and_shape(series)
     # tifffile keeps what a script wrote there
-    letters = [axis.upper() for axis in series.get_axes(squeeze=False)]
+    letters = [axis.upper() for axis in axes]
     kept = [i for i, axis in enumerate(letters) if shape[i] > 1 or axis in "YX"]
     axes = "".join(letters[i] for i in kept)
     shaped = tif.shaped_metadata
