@@ -92,6 +92,48 @@ def test_a_lock_without_a_name_is_one_that_is_being_written(tmp_path: Path) -> N
         assert locks.take(path) == ""
 
 
+KILLED = """
+import os, random, signal, sys, time
+from pathlib import Path
+from napari_unet.engine.items.locks import ItemLocks
+path, chance = Path("a.lock"), random.Random(0)
+for _ in range(60):
+    child = os.fork()
+    if child == 0:
+        locks = ItemLocks()
+        while True:
+            locks.take(path)
+            locks.give_back(path)
+    time.sleep(0.002 + chance.uniform(0, 0.002))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    locks = ItemLocks()
+    if owner := locks.take(path):
+        sys.exit(owner)
+    locks.give_back(path)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
+def test_a_process_that_is_killed_at_any_moment_leaves_no_lock_without_a_name(
+    tmp_path: Path,
+) -> None:
+    """The next run would believe, for half a minute, that somebody still works on the image."""
+    command = [sys.executable, "-W", "ignore", "-c", KILLED]
+    ended = subprocess.run(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_name_may_be_as_long_as_the_disk_allows(tmp_path: Path) -> None:
+    """Then, and on a disk without hard links, a lock is made before its text is written."""
+    path = tmp_path / f"{'a' * 250}.lock"
+    with ItemLocks() as mine, ItemLocks() as others:
+        assert mine.take(path) == ""
+        assert others.take(path) == f"process {os.getpid()}"
+    assert not list(tmp_path.iterdir())
+
+
 def test_locks_are_touched_while_they_are_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

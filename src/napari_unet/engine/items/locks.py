@@ -8,6 +8,7 @@ import os
 import platform
 import threading
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,25 @@ class ItemLocks:
 
 
 def _create(path: Path, text: str) -> None:
-    """Write a file that must not be there; on a full disk none is left."""
+    """Write a file that must not be there; on a full disk none is left.
+
+    It is there with its text at once: a process that is killed meanwhile leaves no lock of which
+    nobody knows whose it is.
+    """
+    written = _aside(path)
+    try:
+        _write_new(written, text)
+        path.hardlink_to(written)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk without hard links; of another lack, this tells again
+        _write_new(path, text)
+    finally:
+        with contextlib.suppress(OSError):
+            written.unlink(missing_ok=True)
+
+
+def _write_new(path: Path, text: str) -> None:
     file = path.open("x", encoding="utf-8")
     try:
         with file:
@@ -114,10 +133,15 @@ def _living_owner(path: Path) -> str | None:
 
 def _set_aside(path: Path) -> None:
     """Remove a lock of nobody; of several processes that try, one succeeds."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
+    aside = _aside(path)
     with contextlib.suppress(OSError):
         path.replace(aside)
         if _living_owner(aside) is not None:  # another process was quicker, and this is its new one
             aside.replace(path)
         else:
             aside.unlink()
+
+
+def _aside(path: Path) -> Path:
+    """Return a name beside a lock that nothing else has, on any machine."""
+    return path.with_name(f"{path.name}.{uuid.uuid4().hex}")
