@@ -200,7 +200,7 @@ def test_every_fate_but_found_is_an_error() -> None:
 def test_masks_and_labels_of_any_number_are_compared() -> None:
     """A mask is one object, and labels may be huge or negative."""
     mask = np.eye(3, dtype=bool)
-    huge = np.where(mask, 2**63 + 5, 0).astype(np.uint64)
+    huge = np.where(mask, np.uint64(2**63 + 5), np.uint64(0))
     (true, found) = compare_objects(mask, huge)
     assert (true.label, true.partner, found.label, found.partner) == (1, 2**63 + 5, 2**63 + 5, 1)
     assert compare_objects(-1 * mask, mask)[0].label == -1

@@ -26,7 +26,7 @@ _MAX_UNHANDLED_EVENTS = 32
 class EventWorker(WorkerBase):  # type: ignore[misc]
     """Iterates a generator in a thread, and closes it there before ``finished``, whatever happens.
 
-    Signals are those of napari's generator workers: ``yielded``, ``errored``, ``aborted``,
+    Signals are those of napari's generator workers, but for ``errored``: ``yielded``, ``aborted``,
     ``returned``, ``warned``, ``finished``. At most 32 events wait to be handled by the main thread;
     then the generator waits.
 
@@ -35,6 +35,11 @@ class EventWorker(WorkerBase):  # type: ignore[misc]
     events : callable
         Given a `threading.Event` that is set by `quit`, returns the generator. Called in the
         thread. A generator that may wait for long looks at it: `Host.run` takes it as ``stop``.
+
+    Attributes
+    ----------
+    error : Exception or None
+        What the generator raised.
     """
 
     def __init__(self, events: Events[Any]) -> None:
@@ -63,9 +68,10 @@ class EventWorker(WorkerBase):  # type: ignore[misc]
                 self._emit_events()
             if self.abort_requested:
                 self.aborted.emit()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (whoever hears of the end asks for it)
+            # not raised: what napari connects to `errored` fails with PySide6, which gives it the
+            # error as an argument
             self.error = error
-            raise
         finally:
             self._events = None  # napari's task list keeps the worker, and the images with it
             self._ended.set()
