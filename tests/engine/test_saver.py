@@ -64,6 +64,7 @@ REGIONS = SavedRegions(
     edge_width=2.0,
     spatial={"scale": [2.0, 0.5, 0.5]},
     image=LABELS.image,
+    others=(SavedImage(name="other", shape=SHAPE),),
 )
 THIS = replace(
     SavedSession.of_this_process(),

@@ -193,6 +193,11 @@ def test_training_regions_are_saved_while_they_are_drawn(
 
     (saved,) = drawn_in(saving)
     assert (saved.name, saved.image is not None and saved.image.name) == ("finished", "cells")
+    other = viewer.add_image(np.zeros(STACK, np.float32), name="other")
+    Session.of(viewer).regions.put(other, regions)
+    qtbot.wait_until(
+        lambda: [one.name for one in drawn_in(saving)[0].others] == ["other"], timeout=100_000
+    )
     viewer.layers.remove(regions)
     qtbot.wait_until(lambda: not corners(), timeout=100_000)
 

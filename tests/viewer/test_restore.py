@@ -287,6 +287,32 @@ def test_training_regions_come_back_on_their_image(
     assert painted.name in later.viewer.layers
 
 
+def test_training_regions_of_several_images_come_back_on_all_of_them(
+    session: Session, painted: Labels, later: Session, crash: Callable[..., Path]
+) -> None:
+    """Without them, what is not labelled in the others would count as background."""
+    viewer = session.viewer
+    first, pixels = viewer.layers["cells"], np.ones(STACK, np.float32)
+    where = {name: first.scale if name == "cells" else (1, 1, 1) for name in ("cells", "dye", "x")}
+    viewer.add_image(pixels, name="dye")
+    viewer.add_image(pixels, name="x")
+    regions = new_regions(viewer, first)
+    regions.add([[0, 9, 9], [0, 9, 20], [0, 30, 9]], shape_type="polygon")
+    session.regions.put(first, regions)
+    session.regions.put(viewer.layers["dye"], regions)
+    crash(session)
+    images = {
+        name: later.viewer.add_image(pixels, name=name, scale=scale)
+        for name, scale in where.items()
+    }
+    assert restore(later.viewer, later, found()[0]) == []
+
+    drawn = later.viewer.layers[regions.name]
+    assert later.regions.get(images["cells"]) is later.regions.get(images["dye"]) is drawn
+    assert later.regions.get(images["x"]) is None
+    assert painted.name in later.viewer.layers
+
+
 def test_what_is_missing_is_said_once(
     session: Session, painted: Labels, later: Session, crash: Callable[..., Path]
 ) -> None:

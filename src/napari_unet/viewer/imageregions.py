@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, ref
 
 from napari.layers import Image, Shapes
+from psygnal import Signal
 
 from napari_unet.viewer.layers import image_layers
 from napari_unet.viewer.notes import is_linked, last_linked, link
@@ -27,6 +28,8 @@ class ImageRegions:
         Has the layers.
     """
 
+    changed = Signal()  # something else was chosen for an image
+
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = ref(viewer)
         self._chosen: WeakKeyDictionary[Image, ref[Shapes] | None] = WeakKeyDictionary()
@@ -36,10 +39,19 @@ class ImageRegions:
         viewer = self._viewer()
         if viewer is None or image is None or (regions is None and self.get(image) is None):
             return
+        known = image in self._chosen and self.get(image) is regions
         self._chosen[image] = None if regions is None else ref(regions)
         images = image_layers(viewer)
         if regions is not None and not any(is_linked(regions, one) for one in images):
             link(regions, image)  # so they are saved, and found again after a crash
+        if not known:
+            self.changed.emit()
+
+    def images_of(self, regions: Shapes) -> list[Image]:
+        """Return the open images that a layer was chosen for."""
+        viewer = self._viewer()
+        images = [] if viewer is None else image_layers(viewer)
+        return [one for one in images if one in self._chosen and self.get(one) is regions]
 
     def get(self, image: Image | None) -> Shapes | None:
         """Return what was chosen for an image, or else was trained on with it, if it is open."""

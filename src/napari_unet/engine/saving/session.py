@@ -124,6 +124,8 @@ class SavedRegions:
         Scale, translation, units, ...
     image : SavedImage or None
         What it is drawn on.
+    others : tuple of SavedImage
+        Further images that it was chosen for.
     """
 
     name: str
@@ -132,6 +134,7 @@ class SavedRegions:
     edge_width: float
     spatial: dict[str, Any]
     image: SavedImage | None = None
+    others: tuple[SavedImage, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no session wrote; raises TypeError or ValueError."""
@@ -267,7 +270,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _with_image(layer: dict[str, Any]) -> dict[str, Any]:
     image = layer["image"]
-    return {**layer, "image": None if image is None else SavedImage(**image)}
+    read = {**layer, "image": None if image is None else SavedImage(**image)}
+    if "others" in layer:
+        read["others"] = tuple(SavedImage(**other) for other in layer["others"])
+    return read
 
 
 def _require(kind: type | tuple[type, ...], *values: object) -> None:

@@ -76,7 +76,7 @@ class Autosave:
         self._saver = Saver(root or default_root(), self._messenger.troubled.emit)
         self._this = SavedSession.of_this_process()
         self._changes: dict[Layer, Changes] = {}
-        self._regions = DrawnRegions(session.viewer)
+        self._regions = DrawnRegions(session.viewer, session.regions)
         self._folders: dict[Layer, tuple[str, object]] = {}
         self._numbers = count()
         self._taken_away: list[SavedLabels | None] = []

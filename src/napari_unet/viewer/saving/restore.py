@@ -154,7 +154,7 @@ def restore(viewer: ViewerModel, session: Session, saved: Saved) -> list[str]:
             complaints.append(complaint)
             if image is not None:
                 link(layer, image)
-        complaints += _restore_regions(viewer, saved)
+        complaints += _restore_regions(viewer, session, saved)
     finally:  # whatever happens to the images, the labels are back
         try:
             _mark(saved, "restored")
@@ -194,14 +194,19 @@ def _restore_labels(
             )
 
 
-def _restore_regions(viewer: ViewerModel, saved: Saved) -> Iterator[str]:
+def _restore_regions(viewer: ViewerModel, session: Session, saved: Saved) -> Iterator[str]:
     for regions in saved.session.regions:
         image, complaint = _open_image(viewer, regions.image)
         yield complaint
         try:
-            add_regions(viewer, regions, image)
+            layer = add_regions(viewer, regions, image)
         except InputError as error:
             yield f"Training regions {regions.name!r} were not restored: {error}"
+            continue
+        for other in regions.others:
+            image, complaint = _open_image(viewer, other)
+            yield complaint
+            session.regions.put(image, layer)
 
 
 def _restore_models(session: Session, saved: Saved) -> Iterator[str]:

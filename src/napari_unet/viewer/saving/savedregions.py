@@ -11,6 +11,7 @@ from psygnal import Signal
 
 from napari_unet.engine.saving.session import SavedRegions
 from napari_unet.errors import InputError
+from napari_unet.viewer.imageregions import ImageRegions
 from napari_unet.viewer.layers import image_layers
 from napari_unet.viewer.notes import METADATA, is_linked, link
 from napari_unet.viewer.regions import LOOK
@@ -32,12 +33,15 @@ class DrawnRegions:
     ----------
     viewer : napari viewer
         Has the layers; it is not kept alive.
+    chosen : ImageRegions
+        Which of them go with which image.
     """
 
     noticed = Signal()
 
-    def __init__(self, viewer: ViewerModel) -> None:
-        self._viewer = weakref.ref(viewer)
+    def __init__(self, viewer: ViewerModel, chosen: ImageRegions) -> None:
+        self._viewer, self._chosen = weakref.ref(viewer), chosen
+        chosen.changed.connect(self._on_change)
         self._followed: list[Shapes] = []
         self._list = viewer.layers.events
         for emitter in (self._list.inserted, self._list.removed):
@@ -49,13 +53,14 @@ class DrawnRegions:
         viewer = self._viewer()
         if viewer is None:
             return ()
-        return tuple(_saved(viewer, one) for one in self._followed if _is_drawn(one))
+        return tuple(_saved(viewer, self._chosen, one) for one in self._followed if _is_drawn(one))
 
     def leave(self) -> None:
         """Follow them no more."""
         for emitter in (self._list.inserted, self._list.removed):
             emitter.disconnect(self._look)
         self._follow([])
+        self._chosen.changed.disconnect(self._on_change)
         self.noticed.disconnect()
 
     def _look(self, _: object = None) -> None:
@@ -78,7 +83,7 @@ class DrawnRegions:
         self.noticed.emit()
 
 
-def add_regions(viewer: ViewerModel, saved: SavedRegions, image: Image | None) -> None:
+def add_regions(viewer: ViewerModel, saved: SavedRegions, image: Image | None) -> Shapes:
     """Add training regions as they were described, those of an image if it is open.
 
     Raises
@@ -103,13 +108,14 @@ def add_regions(viewer: ViewerModel, saved: SavedRegions, image: Image | None) -
     if image is not None:
         link(layer, image)  # before it is seen, so that it is chosen with its image
     viewer.add_layer(layer)
+    return layer
 
 
 def _is_drawn(layer: Shapes) -> bool:
     return METADATA in layer.metadata and len(layer.data) > 0
 
 
-def _saved(viewer: ViewerModel, layer: Shapes) -> SavedRegions:
+def _saved(viewer: ViewerModel, chosen: ImageRegions, layer: Shapes) -> SavedRegions:
     image = next((one for one in image_layers(viewer) if is_linked(layer, one)), None)
     shapes: list[tuple[str, Any]] = [
         (str(kind), np.asarray(corners).tolist())
@@ -122,4 +128,5 @@ def _saved(viewer: ViewerModel, layer: Shapes) -> SavedRegions:
         edge_width=float(layer.current_edge_width),
         spatial=saved_spatial(layer),
         image=None if image is None else saved_image(image),
+        others=tuple(saved_image(one) for one in chosen.images_of(layer) if one is not image),
     )
