@@ -491,7 +491,8 @@ def test_a_hole_in_the_image_stays_local() -> None:
         (np.zeros((1, 1, 1, 5, 5)), r"shape \(1, 1, 1, 5, 5\)"),
         (np.zeros((9, 9), complex), "complex128; convert"),
         (np.zeros((9, 9), object), "object; convert"),
-        (np.zeros((9, 9, 3)), r"trained on 1 channel\(s\), the image has 9.*\(9, 9, 3\)"),
+        (np.zeros((9, 9, 8)), r"channel\(s\), the image has 9.*\(9, 9, 8\).* a new one\.$"),
+        (np.zeros((9, 9, 3)), r"the image has 9.*\(9, 9, 3\).*move them first with np\.moveaxis"),
     ],
 )
 def test_images_that_do_not_fit_are_refused(image: Any, message: str) -> None:

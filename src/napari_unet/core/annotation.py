@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.boundary import separate_touching
 from napari_unet.core.cellclasses import ANY_CELL, Classes, classes_by_label
-from napari_unet.core.given import check_pixels
+from napari_unet.core.given import CHANNELS_LAST, check_pixels
 from napari_unet.errors import InputError
 
 __all__ = [
@@ -223,9 +223,7 @@ def _checked_labels(
     if labels.shape != image_shape[1:]:
         hint = ""
         if labels.shape == image_shape[:-1] or labels.shape == image_shape[:2]:
-            hint = (
-                " The channels seem to come last; move them first with np.moveaxis(image, -1, 0)."
-            )
+            hint = f" {CHANNELS_LAST}"
         elif labels.shape == image_shape:
             hint = " If these are planes of one channel, give image[np.newaxis]."
         raise InputError(

@@ -86,7 +86,7 @@ def elastic_deform(
     image: NDArray[np.generic],
     labels: NDArray[np.integer],
     *,
-    rng: np.random.Generator,
+    rng: np.random.Generator | int,
     grid: int = 3,
     std: float = 10.0,
 ) -> tuple[NDArray[np.float32], NDArray[np.integer]]:
@@ -100,8 +100,8 @@ def elastic_deform(
         (Y, X) or (C, Y, X); interpolated linearly, mirrored beyond its border.
     labels : integer array
         (Y, X); moved with the nearest neighbour, so no new label appears.
-    rng : numpy.random.Generator
-        Source of the displacements.
+    rng : numpy.random.Generator or int
+        Source of the displacements, or the seed of a new one.
     grid : int
         Nodes per side of the coarse grid (the paper: 3).
     std : float
@@ -133,7 +133,7 @@ def elastic_deform(
         shape=labels.shape,
         centre=(np.array(labels.shape) - 1) / 2,
         matrix=np.eye(2),
-        displacement=rng.normal(0, std, (2, grid, grid)),
+        displacement=np.random.default_rng(rng).normal(0, std, (2, grid, grid)),
     )
     flow = reading(move, labels.shape, torch.device("cpu"))
     warped = flow.linear(torch.from_numpy(channels), slice(None)).numpy().reshape(image.shape)

@@ -8,9 +8,11 @@ import numpy as np
 
 from napari_unet.errors import InputError, first_line
 
-__all__ = ["check_array", "check_pixels", "chosen", "is_path", "told"]
+__all__ = ["CHANNELS_LAST", "check_array", "check_pixels", "chosen", "is_path", "told"]
 
 Config = TypeVar("Config")
+
+CHANNELS_LAST = "The channels seem to come last; move them first with np.moveaxis(image, -1, 0)."
 
 
 def is_path(value: object) -> bool:

@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from napari_unet.core.given import check_pixels, told
+from napari_unet.core.given import CHANNELS_LAST, check_pixels, told
 from napari_unet.engine.greycolour import COLOURS, GreyColour, is_grey
 from napari_unet.engine.lazyplane import LazyPlane
 from napari_unet.engine.segmenter import Segmenter, check_segmenter
 from napari_unet.errors import InputError
 
 __all__ = ["as_array", "check_out", "check_room", "checked_image"]
+
+MOST_LAST = 4
+"""Of a last axis as short as this, one takes it for red, green, blue and alpha."""
 
 
 def as_array(image: Any) -> Any:
@@ -45,6 +48,8 @@ def checked_image(segmenter: Segmenter, image: Any) -> Any:
         f"{image.shape[0]} (shape {tuple(image.shape)}, channels first); choose the channels the "
         f"model knows, or train a new one."
     )
+    if len(image.shape) == 3 and image.shape[-1] <= MOST_LAST < image.shape[0]:
+        raise InputError(f"{otherwise} {CHANNELS_LAST}")
     if segmenter.in_channels == 1 and image.shape[0] == COLOURS:
         if type(image) is not np.ndarray:
             return GreyColour(image, otherwise)
