@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,13 +18,13 @@ from napari_unet.core.touching import where_cells_meet
 from napari_unet.errors import InputError
 
 PLANES = arrays(
-    np.uint8, st.tuples(st.integers(1, 7), st.integers(1, 7)), elements=st.integers(0, 3)
+    np.int8, st.tuples(st.integers(0, 7), st.integers(0, 7)), elements=st.integers(-1, 3)
 )
 
 
 @given(plane=PLANES, within=st.floats(0, 9))
 def test_cells_touch_if_two_of_their_pixels_are_near(
-    plane: NDArray[np.uint8], within: float
+    plane: NDArray[np.int8], within: float
 ) -> None:
     """As distances between all pixels of all cells say."""
     cells = {int(k): np.argwhere(plane == k) for k in np.unique(plane) if k}
@@ -34,6 +37,17 @@ def test_cells_touch_if_two_of_their_pixels_are_near(
     assert metrics.touching_cells(plane, within).tolist() == near
 
 
+def test_two_pixels_touch_up_to_their_distance() -> None:
+    """And no less, in all directions."""
+    for dy, dx in product(range(-4, 5), repeat=2):
+        plane = np.zeros((9, 9), np.uint8)
+        plane[4, 4], plane[4 + dy, 4 + dx] = 7, 3
+        away = math.hypot(dy, dx)
+
+        assert metrics.touching_cells(plane, np.nextafter(away, -1)).tolist() == []
+        assert metrics.touching_cells(plane, away).tolist() == ([3, 7] if away else [])
+
+
 def test_one_pixel_between_cells_still_counts() -> None:
     """Of four cells in a row the last one stands apart."""
     plane = np.array([[7, 7, 9, 0, 2, 2, 0, 0, 5]])
@@ -43,7 +57,7 @@ def test_one_pixel_between_cells_still_counts() -> None:
 
 
 @given(plane=PLANES)
-def test_cells_meet_where_a_neighbour_is_of_another_cell(plane: NDArray[np.uint8]) -> None:
+def test_cells_meet_where_a_neighbour_is_of_another_cell(plane: NDArray[np.int8]) -> None:
     """Pixel by pixel; background is no cell, and nothing lies beyond the edge."""
     around = np.pad(plane, 1)
     expected = [
@@ -58,7 +72,7 @@ def test_cells_meet_where_a_neighbour_is_of_another_cell(plane: NDArray[np.uint8
     assert where_cells_meet(plane).tolist() == expected
 
 
-@pytest.mark.parametrize("labels", [np.zeros((3, 3)), np.zeros((3, 3, 3), int)])
+@pytest.mark.parametrize("labels", [np.zeros((3, 3)), np.zeros((3, 3, 3), int), np.zeros(3, int)])
 def test_only_labels_of_a_plane_can_touch(labels: NDArray[np.generic]) -> None:
     """Anything else is an error that names it."""
     with pytest.raises(InputError, match="one 2D plane"):

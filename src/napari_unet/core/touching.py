@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -45,11 +47,11 @@ def touching_cells(labels: ArrayLike, within: float = 2.0) -> NDArray[Any]:
             "labels of one 2D plane."
         )
     reach = int(within)
-    found = [plane[:0, 0]]
-    for dy, dx in np.argwhere(np.ones((reach + 1, 2 * reach + 1), bool)) - (0, reach):
+    found = [plane.ravel()[:0]]
+    for dy, dx in product(range(reach + 1), range(-reach, reach + 1)):
         # half of the disk: a pair of pixels counts for both cells
-        if (dy, dx) > (0, 0) and dy**2 + dx**2 <= within**2:
-            one, other = _shifted(plane, int(dy), int(dx))
+        if (dy, dx) > (0, 0) and math.hypot(dy, dx) <= within:
+            one, other = _shifted(plane, dy, dx)
             meet = (one != other) & (one != 0) & (other != 0)
             found += [one[meet], other[meet]]
     ids: NDArray[Any] = np.unique(np.concatenate(found))
