@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_unet.core import necks3d
 from napari_unet.core.linkstack import link_into, link_planes
@@ -139,6 +140,62 @@ def test_parts_are_numbered_by_their_first_pixel_and_tabled(places: Any, depth: 
         assert (begin, end, parent) == (planes[0], planes[-1], 0)
     for number, plane, y, x in points:
         assert np.allclose((y, x), np.mean(np.nonzero(cut[int(plane)] == number), axis=1))
+
+
+def entwined(seed: int) -> NDArray[Any]:
+    """Four ragged objects in 9 planes, in boxes that overlap, with little background or none."""
+    rng = np.random.default_rng(seed)
+    fields = ndimage.gaussian_filter(rng.normal(size=(4, 9, 22, 20)), (0, 1, 2, 2))
+    fields[0, :, 13:] = fields[1, :, :7] = fields[2, :, :, 12:] = fields[3, :, :, :8] = -9
+    stack = np.asarray(fields.argmax(0) + 1)
+    stack[fields.max(0) < rng.choice([-1, 0.05])] = 0
+    stack[rng.integers(2, 7), :, : rng.integers(1, 20)] = 0
+    stack[:3, 0, :2] = [[5, 6], [0, 0], [0, 0]]  # in one plane, so never cut, and the first of all
+    stack[8] = np.where(stack[8] == 4, 7, 0)
+    return stack
+
+
+def cut_one_by_one(stack: NDArray[Any], necks: Necks) -> NDArray[Any]:
+    """Number the parts of each object by itself, its voxels looked at in memory."""
+    linked, out = link_planes(stack), np.zeros(stack.shape, int)
+    for number, first, last, _ in linked.tracks:
+        voxels = np.argwhere(linked.labels == number)
+        step = coarseness(tuple(np.ptp(voxels, axis=0) + 1))
+        corner = voxels.min(0) // (1, step, step)
+        places = voxels // (1, step, step) - corner
+        seen = (voxels[:, 1:] % step == 0).all(1)
+        inside = np.zeros(places.max(0) + 1, bool)
+        inside[tuple(places[seen].T)] = True
+        parts = split_object(inside, necks, step)[tuple(places.T)] if first < last else 1
+        out[tuple(voxels.T)] = 1000 * number + parts
+    return out
+
+
+@pytest.mark.parametrize("largest", [1 << 23, 1000, 500])
+@pytest.mark.parametrize("seed", range(3))
+def test_entwined_objects_are_cut_each_by_itself(
+    monkeypatch: pytest.MonkeyPatch, largest: int, seed: int
+) -> None:
+    """Plane by plane as in memory, with planes that miss some, also where looked at coarsely."""
+    monkeypatch.setattr(necks3d, "LARGEST", largest)
+    necks = Necks(depth=0.05, spacing=1.5, smooth=1)
+    stack = entwined(seed)
+    parts = cut_one_by_one(stack, necks)
+    ids, first = np.unique(parts, return_index=True)
+    order = np.argsort(first[ids > 0])
+    wanted = np.zeros(parts.max() + 1, int)
+    wanted[ids[ids > 0][order]] = np.arange(1, len(order) + 1)
+    out = np.zeros(stack.shape, np.uint32)
+
+    links = link_into(stack, out, "objects", necks)
+
+    assert len(order) > len(link_planes(stack).tracks) + 3
+    np.testing.assert_array_equal(out, wanted[parts])
+    np.testing.assert_array_equal(links.numbers, np.arange(len(order) + 1, dtype="u4"), strict=True)
+    pieces = [(n, z) for n in range(1, len(order) + 1) for z in range(9) if (out[z] == n).any()]
+    assert [(n, z) for n, z, *_ in links.points.tolist()] == pieces
+    for (number, z), (y, x) in zip(pieces, links.points[:, 2:], strict=True):
+        assert np.allclose((y, x), np.argwhere(out[z] == number).mean(0))
 
 
 def test_objects_of_every_time_point_are_cut_and_then_tracked() -> None:
