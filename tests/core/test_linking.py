@@ -18,7 +18,8 @@ from scipy import ndimage
 import napari_unet
 from napari_unet import metrics
 from napari_unet.core.linking import Linker
-from napari_unet.core.linkstack import link_into, link_planes
+from napari_unet.core.linkstack import link_into, link_planes, linking
+from napari_unet.core.necks3d import Necks
 from napari_unet.errors import InputError
 
 Labels = NDArray[Any]
@@ -264,6 +265,49 @@ def test_volumes_are_linked_along_z_and_then_tracked() -> None:
     assert tracks.points[1].tolist() == [1, 1, 0.5, 20, 17]
 
 
+@pytest.mark.parametrize("split", [0.0, 0.1])
+def test_each_time_point_is_linked_by_itself(split: float) -> None:
+    """Numbers go on from volume to volume, in the labels and both tables; tracks link those."""
+    stack = np.stack([np.kron(drifting(seed), np.ones((1, 3, 3), int)) for seed in range(3)])
+    alone = [link_planes(volume, split=split) for volume in stack]
+    used = np.cumsum([0, *(len(each.tracks) for each in alone)]).tolist()
+    wanted = np.stack(
+        [np.where(v.labels, v.labels + n, 0) for v, n in zip(alone, used, strict=False)]
+    )
+    out = np.zeros(stack.shape, np.uint32)
+
+    links = link_into(stack, out, "objects", Necks(depth=split))
+
+    np.testing.assert_array_equal(out, wanted)
+    assert links.numbers.tolist() == list(range(used[-1] + 1))
+    tables = enumerate(zip(alone, used, strict=False))
+    parts = [(t, each, np.array([n, 0, 0, 0])) for t, (each, n) in tables]
+    np.testing.assert_array_equal(links.tracks, np.concatenate([e.tracks + n for _, e, n in parts]))
+    points = [np.insert(each.points + n, 1, t, axis=1) for t, each, n in parts]
+    np.testing.assert_array_equal(links.points, np.concatenate(points))
+    linker = Linker("tracks")
+    np.testing.assert_array_equal(
+        link_planes(stack, kind="tracks", split=split).labels, [linker.add(v) for v in wanted]
+    )
+
+
+@KINDS
+@pytest.mark.parametrize("shape", [(4, 5, 6), (2, 4, 5, 6)])
+@pytest.mark.parametrize("split", [0.0, 0.1])
+def test_the_share_that_is_done_rises_evenly_to_one(
+    kind: Any, shape: tuple[int, ...], split: float
+) -> None:
+    """With every plane of every pass: linked, looked at for cuts, written; volumes are tracked."""
+    stack = np.zeros(shape, np.uint8)
+    along_z = 0 if (kind, len(shape)) == ("tracks", 3) else 3 if split else 2
+    planes = int(np.prod(shape[:-2]))
+    count = along_z * planes + (shape[0] if kind == "tracks" else 0)
+
+    shares = list(linking(stack, stack.astype(np.uint32), kind, Necks(depth=split)))
+
+    assert shares == [done / count for done in range(1, count + 1)]
+
+
 def test_what_cannot_be_linked_is_said() -> None:
     """A wrong kind, values, shapes, or too small an output."""
     stack = np.zeros((3, 4, 5), int)
@@ -282,6 +326,13 @@ def test_what_cannot_be_linked_is_said() -> None:
         linker.add(stack[0, 1:])
     with pytest.raises(InputError, match="Object 300 does not fit an array of uint8"):
         link_into(np.arange(1, 301).reshape(1, 15, 20), np.zeros((1, 15, 20), np.uint8))
+    full = np.arange(1, 128).reshape(1, 1, 1, 127)
+    link_into(full[0], np.zeros((1, 1, 127), np.int8))
+    with pytest.raises(InputError, match="Object 254 does not fit an array of int8"):
+        link_into(full.repeat(2, axis=0), np.zeros((2, 1, 1, 127), np.int8))
+    for wide in (4, 6):
+        with pytest.raises(InputError, match=rf"\(3, 4, 5\), and .* into \(3, 4, {wide}\)"):
+            link_into(stack, np.zeros((3, 4, wide), np.uint32))
 
 
 def test_sections_of_real_nuclei_become_the_nuclei(data_dir: Path) -> None:

@@ -198,6 +198,17 @@ def test_entwined_objects_are_cut_each_by_itself(
         assert np.allclose((y, x), np.argwhere(out[z] == number).mean(0))
 
 
+def test_the_distance_of_planes_decides_where_objects_are_cut() -> None:
+    """As it is given to either function."""
+    stack, out = entwined(0), np.zeros((2, 9, 22, 20), np.uint32)
+    for found, spacing in zip(out, (1, 4), strict=True):
+        link_into(stack, found, "objects", Necks(depth=0.05, spacing=spacing))
+        cut = link_planes(stack, split=0.05, spacing=spacing)
+        np.testing.assert_array_equal(cut.labels, found)
+
+    assert (out[0] != out[1]).any()
+
+
 def test_objects_of_every_time_point_are_cut_and_then_tracked() -> None:
     """Of (T, Z, Y, X): no two volumes share an object, but a track has all of them."""
     volume = (balls((10, 16, 16), (22, 16, 16), radius=7) > 0).astype(np.uint16)
