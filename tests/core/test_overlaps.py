@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from napari_unet.core import overlaps as counting
-from napari_unet.core.overlaps import numbered, overlaps
+from napari_unet.core.overlaps import comparable_planes, numbered, overlaps
 from napari_unet.errors import InputError
 
 
@@ -23,11 +23,14 @@ from napari_unet.errors import InputError
     few=st.booleans(),
 )
 def test_regions_are_numbered_in_the_order_of_their_ids(labels: Any, few: bool) -> None:
-    """Of any shape, also none; few low ids by a table, and others, some of them huge, sorted."""
-    if few and labels.dtype != bool:
-        labels = labels % np.array(4, labels.dtype)
+    """Of any shape, also none; few low ids by a table, and others, huge or negative, sorted."""
+    kind = labels.dtype.kind
+    if few and kind != "b":
+        labels = labels % np.array(4, labels.dtype) - np.array(kind == "i", labels.dtype)
     numbers, ids = numbered(labels)
 
+    assert numbers.dtype == np.int64
+    assert ids.dtype == (np.uint8 if kind == "b" else labels.dtype.newbyteorder("="))
     assert ids.tolist() == sorted(
         {0, *map(int, labels.ravel().tolist())}, key=lambda n: (n != 0, n)
     )
@@ -55,6 +58,7 @@ def test_pixels_of_a_volume_are_counted_some_at_a_time(
 
     found = overlaps(truth, predicted)
 
+    assert {counts.dtype for counts in found} == {np.dtype(np.int64)}
     ids, others = (numbered(labels).ids.tolist() for labels in (truth, predicted))
     pairs = zip(found.truth, found.predicted, found.shared, strict=True)
     assert {(ids[one], others[other]): n for one, other, n in pairs} == Counter(
@@ -64,6 +68,18 @@ def test_pixels_of_a_volume_are_counted_some_at_a_time(
         [np.count_nonzero(truth == one) for one in ids],
         [np.count_nonzero(predicted == other) for other in others],
     ]
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (3, 4, 1), (3, 5)])
+def test_only_labels_of_one_shape_are_compared(shape: tuple[int, ...]) -> None:
+    """Whichever has more rows, columns or axes."""
+    one, other = np.ones((3, 4), int), np.ones(shape, int)
+
+    for pair in ((one, other), (other, one)):
+        with pytest.raises(InputError, match="two arrays of the same image"):
+            overlaps(*pair)
+    with pytest.raises(InputError, match=r"shape \(12,\): pass one 2D plane"):
+        comparable_planes(one.ravel(), one.ravel())
 
 
 @pytest.mark.parametrize("masked", ["truth", "prediction"])

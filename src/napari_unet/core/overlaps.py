@@ -82,7 +82,7 @@ def numbered(labels: NDArray[Any]) -> Numbered:
     if labels.ndim and most <= labels.size and labels.min(initial=0) >= 0:
         known = named(labels, most)
         objects = np.flatnonzero(known).astype(labels.dtype)
-        numbers = look_up(np.cumsum(known, dtype=np.int64) * known, labels)
+        numbers = look_up(np.cumsum(known, dtype=np.int64), labels)
     else:  # a table of them would be larger than the labels: sort those, which takes longer
         found = np.unique(labels)
         objects = found[found != 0]
