@@ -221,6 +221,7 @@ def test_any_integer_type_is_a_label_image(dtype: Any) -> None:
         (np.zeros((3, 3), int), {"spacing": (1.0, 1.0, 1.0)}, "spacing = .*2 positive"),
         (np.zeros((3, 3), int), {"spacing": float("nan")}, "spacing = nan"),
         (np.zeros((3, 3), int), {"ignore": np.zeros((2, 3), bool)}, r"\(2, 3\).*\(3, 3\)"),
+        (np.zeros((3, 3), int), {"ignore": True}, r"ignore has shape \(\)"),
     ],
 )
 def test_what_cannot_be_used_is_refused(
@@ -237,6 +238,34 @@ def test_negative_labels_can_be_ignored() -> None:
     weights = boundary_weight_map(labels, ignore=-1, class_weights=False)
     assert not weights[0, [0, -1]].any()
     assert (weights[0, 1:-1] > 1).all()
+
+
+@pytest.mark.parametrize("as_given", [np.uint8, np.float32, list])
+def test_what_is_ignored_can_be_told_in_several_ways(as_given: Any) -> None:
+    """As a mask of any type, whose values are 0 or not, or as a number of NumPy's."""
+    labels = np.array([[1, 1, 0, 2, 3], [3, 0, 0, 2, 2]])
+    mask = labels == 3
+    expected = boundary_weight_map(labels, ignore=mask)
+
+    found = boundary_weight_map(labels, ignore=as_given(mask * 5))
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(boundary_weight_map(labels, ignore=np.uint8(3)), expected)
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 3), (2, 0, 4)])
+def test_an_image_without_pixels_has_a_map_without_pixels(shape: tuple[int, ...]) -> None:
+    """It is no error."""
+    labels = np.zeros(shape, np.uint16)
+    for ignore in (None, 3, labels > 0):
+        assert boundary_weight_map(labels, ignore=ignore).shape == shape
+
+
+def test_a_box_is_given_as_to_numpy() -> None:
+    """Open at its ends, or counted from the end."""
+    labels = np.kron([[1, 2, 3], [4, 0, 5]], np.ones((5, 5), int))
+    box = (slice(None, -2), slice(-6, None))
+    whole = boundary_weight_map(labels, class_weights=False)
+    np.testing.assert_array_equal(boundary_weights_in(labels, box), whole[box])
 
 
 @st.composite
