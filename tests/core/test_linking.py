@@ -234,6 +234,25 @@ def test_objects_are_told_apart_where_they_only_touch() -> None:
 
 
 @KINDS
+def test_no_planes_make_no_objects(kind: Any) -> None:
+    """A background that keeps its number, and empty tables."""
+    numbers, tracks, points = Linker(kind).finish()
+
+    assert numbers.tolist() == [0]
+    assert (tracks.shape, len(points)) == ((0, 4), 0)
+
+
+@KINDS
+def test_masks_are_labels(kind: Any) -> None:
+    """What is True in a plane is one object."""
+    mask = np.random.default_rng(0).random((4, 5, 6)) < 0.5
+
+    linked = link_planes(mask, kind=kind), link_planes(mask.astype(int), kind=kind)
+
+    assert all(np.array_equal(one, other) for one, other in zip(*linked, strict=True))
+
+
+@KINDS
 def test_planes_can_come_one_after_the_other_and_stay_on_disk(kind: Any, tmp_path: Path) -> None:
     """The result in a zarr array, also in place, is that of the array in memory."""
     rng = np.random.default_rng(0)
@@ -279,7 +298,7 @@ def test_each_time_point_is_linked_by_itself(split: float) -> None:
     links = link_into(stack, out, "objects", Necks(depth=split))
 
     np.testing.assert_array_equal(out, wanted)
-    assert links.numbers.tolist() == list(range(used[-1] + 1))
+    np.testing.assert_array_equal(links.numbers, np.arange(used[-1] + 1, dtype="u4"), strict=True)
     tables = enumerate(zip(alone, used, strict=False))
     parts = [(t, each, np.array([n, 0, 0, 0])) for t, (each, n) in tables]
     np.testing.assert_array_equal(links.tracks, np.concatenate([e.tracks + n for _, e, n in parts]))
@@ -320,6 +339,9 @@ def test_what_cannot_be_linked_is_said() -> None:
     for shape in ((0, 4, 5), (0, 3, 4, 5), (2, 0, 4, 5)):
         with pytest.raises(InputError, match="of at least one plane"):
             link_planes(np.zeros(shape, int), split=0.1)
+    for plane in (np.zeros(5, int), np.zeros((0, 5), int)):
+        with pytest.raises(InputError, match=r"plane 0 holds int64 values of shape"):
+            Linker().add(plane)
     linker = Linker()
     linker.add(stack[0])
     with pytest.raises(InputError, match=r"plane 1 has shape \(3, 5\)"):

@@ -194,7 +194,7 @@ def _final(out: Any, place: tuple[int, ...], links: Links, used: int) -> NDArray
 
 def _write(out: Any, place: tuple[int, ...], plane: NDArray[np.uint32], used: int) -> None:
     """Write a plane whose numbers go on after ``used``."""
-    highest = int(plane.max(initial=0)) + used
+    highest = int(plane.max()) + used
     if highest > np.iinfo(out.dtype).max:
         raise InputError(
             f"Object {highest} does not fit an array of {out.dtype}: link into one of uint32."
