@@ -60,6 +60,17 @@ def links(page: Path) -> list[str]:
     return re.findall(r"\]\(([^)\s]+)\)", prose(page))
 
 
+def anchors_on_github(page: Path) -> list[str]:
+    """List what the headings of a page are called in links: words, joined by hyphens."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), flags=re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def without_repeated_hyphens(anchor: str) -> str:
+    """Write an anchor as the built pages do."""
+    return re.sub("-+", "-", anchor)
+
+
 def commands(page: Path) -> list[list[str]]:
     """List the arguments of every call of our command in the shell blocks of a page."""
     lines = [
@@ -186,6 +197,21 @@ def test_links_and_pictures_lead_to_files_that_exist(page: Path) -> None:
             assert (ROOT / in_repository[1]).exists(), link
         elif not link.startswith(("https://", "#")):
             assert (page.parent / link.split("#")[0]).exists(), link
+
+
+@each_page
+def test_links_lead_to_headings_that_exist(page: Path) -> None:
+    """On GitHub, where the README leads, and in the pages that are built from the same files."""
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        if in_repository := REPOSITORY.match(link):
+            path = str(ROOT / in_repository[1])
+        elif link.startswith("https://"):
+            continue
+        if anchor:
+            there = page.parent / path if path else page
+            assert anchor in anchors_on_github(there), link
+            assert anchor in map(without_repeated_hyphens, anchors_on_github(there)), link
 
 
 def test_the_readme_can_be_read_elsewhere() -> None:
