@@ -432,7 +432,10 @@ def test_a_namesake_is_reported(
     assert severity == "warning"
     assert "napari-unet 1.0.0, is installed" in message
     assert "pip uninstall napari-unet" in message
-    assert "pip install --force-reinstall" in message  # what is uninstalled takes our files along
+    # what is uninstalled takes our files along
+    assert "pip install --force-reinstall --no-deps napari-live-unet" in message
+    # which pip does not find on the package index if it came from a copy of the repository
+    assert "pip install --force-reinstall --no-deps -e ." in message
     assert viewer.layers == []
 
 

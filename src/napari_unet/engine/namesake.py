@@ -16,5 +16,6 @@ def name_clash() -> str:
     return (
         f"Another project, napari-unet {other}, is installed and has a package of the same name. "
         f"To use this one, run 'pip uninstall napari-unet' and then "
-        f"'pip install --force-reinstall --no-deps napari-live-unet'."
+        f"'pip install --force-reinstall --no-deps napari-live-unet', or, in a copy of the "
+        f"repository, 'pip install --force-reinstall --no-deps -e .'."
     )
