@@ -220,7 +220,9 @@ def test_any_integer_type_is_a_label_image(dtype: Any) -> None:
         (np.zeros((3, 3), int), {"spacing": (1.0, 0.0)}, "spacing = .*2 positive"),
         (np.zeros((3, 3), int), {"spacing": (1.0, 1.0, 1.0)}, "spacing = .*2 positive"),
         (np.zeros((3, 3), int), {"spacing": float("nan")}, "spacing = nan"),
+        (np.zeros((3, 3), int), {"spacing": float("inf")}, "spacing = inf"),
         (np.zeros((3, 3), int), {"ignore": np.zeros((2, 3), bool)}, r"\(2, 3\).*\(3, 3\)"),
+        (np.zeros((3, 3), int), {"ignore": np.zeros((3, 4), bool)}, r"\(3, 4\).*\(3, 3\)"),
         (np.zeros((3, 3), int), {"ignore": True}, r"ignore has shape \(\)"),
     ],
 )
@@ -432,6 +434,7 @@ def test_the_border_term_is_not_cut_off_before_that() -> None:
         (slice(0, 2),),
         (slice(0, 2), slice(0, 2), slice(0, 2)),
         (slice(0, 2), slice(0, 3, 2)),
+        (slice(0, 2), slice(0, 2, -1)),
         (slice(2, 1), slice(0, 2)),
     ],
 )
