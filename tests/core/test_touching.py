@@ -44,7 +44,8 @@ def test_two_pixels_touch_up_to_their_distance() -> None:
         plane[4, 4], plane[4 + dy, 4 + dx] = 7, 3
         away = math.hypot(dy, dx)
 
-        assert metrics.touching_cells(plane, np.nextafter(away, -1)).tolist() == []
+        if away:
+            assert metrics.touching_cells(plane, np.nextafter(away, 0)).tolist() == []
         assert metrics.touching_cells(plane, away).tolist() == ([3, 7] if away else [])
 
 
@@ -77,3 +78,10 @@ def test_only_labels_of_a_plane_can_touch(labels: NDArray[np.generic]) -> None:
     """Anything else is an error that names it."""
     with pytest.raises(InputError, match="one 2D plane"):
         metrics.touching_cells(labels)
+
+
+@pytest.mark.parametrize("within", [-1.0, float("nan"), float("inf")])
+def test_cells_touch_within_a_distance(within: float) -> None:
+    """What is none is an error that says so."""
+    with pytest.raises(InputError, match=r"within is .*: pass a distance in pixels"):
+        metrics.touching_cells(np.zeros((3, 3), int), within)

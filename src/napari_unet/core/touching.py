@@ -37,7 +37,7 @@ def touching_cells(labels: ArrayLike, within: float = 2.0) -> NDArray[Any]:
     Raises
     ------
     InputError
-        If the labels are not one 2D plane of integers.
+        If the labels are not one 2D plane of integers, or ``within`` is no distance.
     """
     check_pixels("labels", labels, "read_labels")
     plane = np.asarray(labels)
@@ -46,6 +46,8 @@ def touching_cells(labels: ArrayLike, within: float = 2.0) -> NDArray[Any]:
             f"the labels are {plane.dtype} values of shape {plane.shape}: pass the integer "
             "labels of one 2D plane."
         )
+    if not 0 <= within < math.inf:
+        raise InputError(f"within is {within}: pass a distance in pixels, 0 or more.")
     reach = int(within)
     found = [plane.ravel()[:0]]
     for dy, dx in product(range(reach + 1), range(-reach, reach + 1)):
