@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -93,3 +95,23 @@ def test_a_training_that_is_closed_early_leaves_the_settings_as_they_were() -> N
         next(events)
         events.close()
         assert not torch.is_grad_enabled()
+
+
+UNFINISHED = """
+import builtins
+import numpy as np
+from napari_unet import Annotation, TrainConfig, train
+labels = np.zeros((80, 80), np.uint8)
+labels[9:20, 9:20], labels[40:55, 30:60] = 1, 2
+config = TrainConfig(steps=9, base_channels=4, depth=2, device="cpu")
+builtins.kept = train([Annotation(labels.astype(np.float32), labels, "instances")], config)
+next(builtins.kept)
+"""
+
+
+def test_a_training_that_python_itself_ends_is_closed_without_a_word() -> None:
+    """Nothing of torch can be asked then; what is kept among the builtins lives the longest."""
+    command = [sys.executable, "-c", UNFINISHED]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -55,7 +56,8 @@ def between_events(
                         return
                 yield event
         finally:
-            with set_aside():
+            # while Python ends, torch can be asked nothing any more
+            with nullcontext() if sys.is_finalizing() else set_aside():
                 ours.close()
 
     return events
