@@ -18,11 +18,7 @@ from PIL import ImageSequence
 from napari_unet.engine.formats.picturefile import open_picture
 from napari_unet.engine.formats.rawpixels import RawPixels
 from napari_unet.engine.formats.source import Source
-from napari_unet.engine.formats.tiffseries import (
-    axes_and_shape,
-    images_of,
-    long_axes,
-)
+from napari_unet.engine.formats.tiffseries import axes_and_shape, images_of, long_axes
 from napari_unet.engine.formats.tiffsize import tiff_pixel_size
 from napari_unet.errors import InputError, some_of
 
